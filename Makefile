@@ -1,0 +1,58 @@
+# make lab     open JupyterLab on the first notebook     (ARGS="--no-browser --port=8899" for a server)
+# make test    run everything                            (needs Chromium; installs Debian's when run as root)
+# make fast    run what fits in a minute
+# make bench   measure bloomlab against transformers
+# Each sets up .venv first. PIP_ARGS="--extra-index-url …" adds a package index; PYTHON=… picks the Python.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: help lab test fast bench format chromium
+
+help:
+	@sed -n '1,5s/^# //p' Makefile
+
+lab: .venv/.lab
+	$(PY) -m jupyterlab notebooks/00_welcome.ipynb $(ROOT) $(ARGS)
+
+test: .venv/.dev chromium
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pytest --nbmake --nbmake-kernel=python3 --nbmake-timeout=120 bloomlab tests notebooks $(ARGS)
+
+fast: .venv/.dev
+	$(PY) -m ruff check .
+	$(PY) -m pytest -m "not slow and not browser" $(ARGS)
+
+bench: .venv/.dev
+	$(PY) -m tests.benchmarks $(ARGS)
+
+format: .venv/.dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+	$(PY) -m nbstripout notebooks/*.ipynb
+
+# Set-up. Each step leaves a stamp when it is complete, so that an interrupted one is done again.
+
+.venv/.pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "bloomlab needs Python 3.11 or newer, and '$(PYTHON)' is not; name one with PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PIP) --upgrade "pip>=25.1" $(PIP_ARGS)
+	@touch $@
+
+.venv/.lab: .venv/.pip pyproject.toml constraints.txt
+	$(PIP) -c constraints.txt -e . $(PIP_ARGS)
+	@touch $@
+
+.venv/.dev: .venv/.lab
+	$(PIP) -c constraints.txt -e . --group dev $(PIP_ARGS)
+	@touch $@
+
+chromium: .venv/.dev
+	@$(PY) -m tests.browser.chromium >/dev/null 2>&1 || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	  { apt-get -q update && apt-get -q install -y --no-install-recommends chromium fonts-dejavu-core fonts-noto-core; }
+	@$(PY) -m tests.browser.chromium

@@ -1,0 +1,37 @@
+"""What every test can count on: no network, and the same random examples each time."""
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is first imported
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # no warning when a test forks
+os.environ["JUPYTER_PLATFORM_DIRS"] = "1"  # the future default; the old one warns
+os.environ["MPLBACKEND"] = "agg"
+
+from hypothesis import settings
+
+settings.register_profile("bloomlab", derandomize=True, deadline=None, max_examples=50)
+settings.load_profile("bloomlab")
+
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network() -> Iterator[None]:
+    """A test that reaches beyond this machine fails instead of passing only when there is a network."""
+    connect = socket.socket.connect
+
+    def connect_to_loopback(self: socket.socket, address: Any) -> None:
+        local = self.family == getattr(socket, "AF_UNIX", None) or str(address[0]).startswith(LOOPBACK)
+        if not local:
+            raise AssertionError(f"a test tried to reach {address}; tests use no network")
+        connect(self, address)
+
+    socket.socket.connect = connect_to_loopback  # type: ignore[method-assign]
+    yield
+    socket.socket.connect = connect  # type: ignore[method-assign]
