@@ -1,0 +1,60 @@
+"""The errors a person can cause, as one family.
+
+BloomlabError                what every error of this package is
+├── InputError               a text, ids, a mask or an argument does not fit (also a ValueError)
+├── ConfigError              a config.json or a BloomConfig does not describe a BLOOM (also a ValueError)
+├── CheckpointError          files of weights are missing, broken or of another model (also an OSError)
+├── TokenizerError           files of a tokenizer are missing, broken or not BLOOM's (also a ValueError)
+├── HookError                a spot does not exist, or an edit does not fit its tensor (also a ValueError)
+├── GenerationError          a generation setting makes no sense, or the logits are not finite (also a ValueError)
+└── MemoryLimitError         this machine cannot hold what was asked for (also a MemoryError)
+
+Every message says what was expected, what came (with the numbers) and what to do.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BloomlabError(Exception):
+    """What every error of this package is."""
+
+
+class InputError(BloomlabError, ValueError):
+    """A text, ids, a mask or an argument does not fit."""
+
+
+class ConfigError(BloomlabError, ValueError):
+    """A configuration does not describe a BLOOM."""
+
+
+class CheckpointError(BloomlabError, OSError):
+    """Files of weights are missing, broken or of another model."""
+
+
+class TokenizerError(BloomlabError, ValueError):
+    """Files of a tokenizer are missing, broken or not BLOOM's."""
+
+
+class HookError(BloomlabError, ValueError):
+    """A spot does not exist, or an edit does not fit its tensor."""
+
+
+class GenerationError(BloomlabError, ValueError):
+    """A generation setting makes no sense, or the logits are not finite."""
+
+
+class MemoryLimitError(BloomlabError, MemoryError):
+    """This machine cannot hold what was asked for."""
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """The tail of an error about an unknown name: its near matches, or nothing.
+
+    >>> did_you_mean("h.0.attn.prob", ["h.0.attn.probs", "embed"])
+    "; did you mean 'h.0.attn.probs'?"
+    >>> did_you_mean("xyz", ["h.0.attn.probs", "embed"])
+    ''
+    """
+    near = get_close_matches(str(name), list(candidates), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
