@@ -1,0 +1,265 @@
+"""Hooks: what to read and what to change in one call of a model.
+
+Hooks are an argument of `forward`, never an attachment. The source of each component names the spots where a
+value can be read or changed, in reading order:
+
+    q = hooks("q", q, "batch head query head_dim")
+
+gives `q` back, first edited if this call asked for an edit there, then recorded if it asked for a reading.
+The call ends and nothing stays behind: no state on the model, nothing global, nothing to remove.
+
+    hooks = Hooks(read=["h.3.attn.probs"], edit={"h.2.attn.mixed": zero(head=3)})
+    model(ids, hooks=hooks)
+    hooks["h.3.attn.probs"]                                       # (batch, head, query, key)
+
+Axes, the same words everywhere:
+
+    batch    rows of the batch            query  columns this pass computes, as those who look
+    pos      columns this pass computes   key    every column so far, as those looked at
+    head     attention heads              hidden, head_dim, neuron, vocab, label: widths of a vector
+
+Columns count from the left edge of the input, padding included.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
+from typing import NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bloomlab.errors import HookError, did_you_mean
+
+WIDTHS = ("vocab", "hidden", "head", "head_dim", "neuron", "label")
+"""Axes whose size the config fixes; batch, pos, query and key differ from call to call."""
+
+
+class At(NamedTuple):
+    """Where an edit is: the spot's name, its axes, and the absolute column of this pass's first position."""
+
+    name: str
+    axes: tuple[str, ...]
+    column: int
+
+
+class Spot(NamedTuple):
+    """One line of `model.hook_names()`: axes, and sizes where the config fixes them (else the axis' name)."""
+
+    axes: str
+    shape: tuple[int | str, ...]
+
+
+Edit = Callable[[Tensor, At], Tensor]
+"""A new tensor for a spot: `edit(tensor, at)` returns one of the same shape and dtype and leaves its input alone."""
+
+
+class Hooks:
+    """What to read and what to change in one run: one call, or one generation.
+
+    Args:
+        read: exact names of spots, as `model.hook_names()` lists them.
+        edit: for a spot's exact name, a function `edit(tensor, at)` that returns the tensor to use instead.
+        detach: readings are detached from the graph of gradients; `False` keeps them in it.
+
+    Raises:
+        HookError: on use, if a name does not exist or an edit does not give back what it should.
+
+    >>> double = Hooks(read=["a.x"], edit={"a.x": lambda x, at: 2 * x})
+    >>> double.start(0)
+    >>> double.at("a")("x", torch.ones(2), "hidden")
+    tensor([2., 2.])
+    >>> double["a.x"]
+    tensor([2., 2.])
+    """
+
+    def __init__(self, read: Iterable[str] = (), edit: Mapping[str, Edit] | None = None, detach: bool = True) -> None:
+        if isinstance(read, str):
+            raise HookError(f"read must be a list of names, but got the single text {read!r}; write [{read!r}]")
+        self.read = frozenset(read)
+        self.edit = dict(edit or {})
+        self.detach = detach
+        for name, function in self.edit.items():
+            if not callable(function):
+                raise HookError(f"the edit at {name!r} must be a function, but got {type(function).__name__}")
+        self._names: frozenset[str] = self.read | self.edit.keys()
+        self._prefix = ""
+        self._steps: list[_Step] = []  # shared by all views that `at` makes
+        self._known = False
+
+    # -- what a model calls ---------------------------------------------------------------------------
+
+    def __call__(self, name: str, tensor: Tensor, axes: str) -> Tensor:
+        """Pass a tensor through the spot `name`: edited if asked, then recorded if asked."""
+        name = self._prefix + name
+        if name not in self._names:
+            return tensor
+        step = self._steps[-1]
+        if name in self.edit:
+            tensor = _edited(tensor, self.edit[name], At(name, tuple(axes.split()), step.column))
+        if name in self.read and name not in step.readings:  # gradient checkpointing passes here twice
+            step.readings[name] = Reading(tensor.detach() if self.detach else tensor, axes)
+        return tensor
+
+    def wants(self, *names: str) -> bool:
+        """Whether any of these spots is read or edited."""
+        return any(self._prefix + name in self._names for name in names)
+
+    def at(self, place: str) -> Self:
+        """The same hooks seen from inside a component: `hooks.at("h.3.attn")("probs", …)` is h.3.attn.probs."""
+        if not self._names:
+            return self
+        view = copy(self)
+        view._prefix = f"{self._prefix}{place}."
+        return view
+
+    def start(self, column: int) -> None:
+        """Begin a step of the run, whose first position is this absolute column."""
+        if not self._names:
+            return
+        if self._steps and column <= self._steps[-1].column:
+            raise HookError("these Hooks have already served a run; make new Hooks for each call or generation")
+        self._steps.append(_Step(column))
+
+    def check(self, list_spots: Callable[[], Mapping[str, Spot]]) -> None:
+        """Refuse names of spots that do not exist. The outermost model of a call checks, the ones inside need not."""
+        if self._known or not self._names:
+            return
+        spots = list_spots()
+        for name in sorted(self._names - spots.keys()):
+            raise HookError(
+                f"there is no spot {name!r} in this model{did_you_mean(name, spots)}; model.hook_names() lists all"
+            )
+        self._known = True
+
+    # -- what the caller reads ------------------------------------------------------------------------
+
+    @property
+    def readings(self) -> dict[str, "Reading"]:
+        """All readings of the run, the steps of a generation joined."""
+        names = dict.fromkeys(name for step in self._steps for name in step.readings)
+        return {name: self._joined(name) for name in names}
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The reading at a spot, the steps of a generation joined."""
+        if name not in self.read:
+            raise HookError(f"{name!r} was not read{did_you_mean(name, self.read)}; name it in Hooks(read=[…])")
+        return self._joined(name).tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.readings)
+
+    def _joined(self, name: str) -> "Reading":
+        steps = [step.readings[name] for step in self._steps if name in step.readings]
+        if not steps:
+            raise HookError(f"{name!r} has no reading yet; pass these hooks to a model first")
+        return steps[0] if len(steps) == 1 else _join(name, steps)
+
+    def __repr__(self) -> str:
+        return f"Hooks(read={sorted(self.read)}, edit={sorted(self.edit)}, steps={len(self._steps)})"
+
+
+class Reading(NamedTuple):
+    """A recorded tensor and the names of its axes."""
+
+    tensor: Tensor
+    axes: str
+
+
+class _Step:
+    """One pass of a model: where it begins, and what was read in it."""
+
+    def __init__(self, column: int) -> None:
+        self.column = column
+        self.readings: dict[str, Reading] = {}
+
+
+class Chain(Hooks):
+    """Several Hooks, one after the other, as if they were one; each keeps its own readings."""
+
+    def __init__(self, *links: Hooks) -> None:
+        self.links = tuple(link for link in links if link._names)
+        self._names = frozenset().union(*(link._names for link in self.links))
+
+    def __call__(self, name: str, tensor: Tensor, axes: str) -> Tensor:
+        for link in self.links:
+            tensor = link(name, tensor, axes)
+        return tensor
+
+    def wants(self, *names: str) -> bool:
+        return any(link.wants(*names) for link in self.links)
+
+    def at(self, place: str) -> Self:
+        view = copy(self)
+        view.links = tuple(link.at(place) for link in self.links)
+        return view
+
+    def start(self, column: int) -> None:
+        for link in self.links:
+            link.start(column)
+
+    def check(self, list_spots: Callable[[], Mapping[str, Spot]]) -> None:
+        for link in self.links:
+            link.check(list_spots)
+
+
+NO_HOOKS = Hooks()
+"""Nothing read, nothing changed: what `hooks=None` means."""
+
+
+class _Everything(frozenset[str]):
+    """The set of all names."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def list_spots(run: Callable[[Hooks], object]) -> dict[str, Spot]:
+    """All spots that `run(hooks)` passes, in order, with axes and shapes."""
+    hooks = Hooks()
+    hooks._names = hooks.read = _Everything(["all"])
+    hooks._known = True
+    run(hooks)
+    return {
+        name: Spot(
+            axes,
+            tuple(size if axis in WIDTHS else axis for axis, size in zip(axes.split(), tensor.shape, strict=True)),
+        )
+        for name, (tensor, axes) in hooks._steps[0].readings.items()
+    }
+
+
+def _edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
+    """What the edit makes of the tensor, if it is fit to take the tensor's place."""
+    # Tensors made under inference_mode count no versions: there a copy tells whether the edit worked in place.
+    before = tensor.clone() if tensor.is_inference() else tensor._version
+    edited = edit(tensor, at)
+    after = tensor if tensor.is_inference() else tensor._version
+    untouched = (
+        torch.equal(before, after) if isinstance(before, Tensor) and isinstance(after, Tensor) else before == after
+    )
+    if not untouched:
+        raise HookError(f"the edit at {at.name!r} changed its input in place; return a new tensor instead")
+    if not isinstance(edited, Tensor):
+        raise HookError(f"the edit at {at.name!r} must return a tensor, but returned {type(edited).__name__}")
+    if edited.shape != tensor.shape or edited.dtype != tensor.dtype or edited.device != tensor.device:
+        raise HookError(
+            f"the edit at {at.name!r} must return {tuple(tensor.shape)} {tensor.dtype} on {tensor.device} "
+            f"({' '.join(at.axes)}), but returned {tuple(edited.shape)} {edited.dtype} on {edited.device}"
+        )
+    # (a compiled model cannot stop half-way to look at a value)
+    if not torch.compiler.is_compiling() and not edited.is_meta and edited.isnan().any():
+        raise HookError(f"the edit at {at.name!r} returned NaN (not a number) in {int(edited.isnan().sum())} places")
+    return edited
+
+
+def _join(name: str, steps: list[Reading]) -> Reading:
+    """The steps of a generation as one reading: positions follow each other, keys a query never met are empty."""
+    axes = steps[0].axes.split()
+    tensors = [step.tensor for step in steps]
+    if "key" in axes:  # the last axis: an early query met fewer keys
+        width = tensors[-1].shape[-1]
+        empty = 0.0 if name.endswith("probs") else float("nan")
+        tensors = [F.pad(tensor, (0, width - tensor.shape[-1]), value=empty) for tensor in tensors]
+    along = axes.index("query" if "query" in axes else "pos")
+    return Reading(torch.cat(tensors, along), steps[0].axes)

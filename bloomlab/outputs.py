@@ -1,0 +1,78 @@
+"""What the models return: values by name, by key or by place.
+
+    out.logits      out["logits"]      out[0]      loss, logits = out.to_tuple()
+
+A value that was not asked for is None and does not count: `out[0]`, `len(out)`, `out.keys()` and `out.to_tuple()`
+see only what is there. So `out[0]` is the loss when labels were given, and the logits when not.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+from bloomlab.errors import did_you_mean
+
+
+class ModelOutput:
+    """A record whose missing values do not count."""
+
+    def keys(self) -> tuple[str, ...]:
+        """The names of the values that are there, in order."""
+        names = (field.name for field in fields(self))  # type: ignore[arg-type]  # every subclass is a dataclass
+        return tuple(name for name in names if getattr(self, name) is not None)
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The values that are there, in order."""
+        return tuple(getattr(self, name) for name in self.keys())
+
+    def values(self) -> tuple[Any, ...]:
+        return self.to_tuple()
+
+    def items(self) -> tuple[tuple[str, Any], ...]:
+        return tuple(zip(self.keys(), self.to_tuple(), strict=True))
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            return self.to_tuple()[key]
+        if key not in self.keys():
+            raise KeyError(f"{key}{did_you_mean(key, self.keys())}")
+        return getattr(self, key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+
+@dataclass
+class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
+    """What BloomModel returns.
+
+    last_hidden_state (batch, pos, hidden), after the final layer norm; past_key_values, a KVCache; hidden_states,
+    n_layer + 1 of (batch, pos, hidden), the first after the embedding layer norm, the last after the final one;
+    attentions, n_layer of (batch, head, query, key). cross_attentions is always None: BLOOM has none.
+    """
+
+    last_hidden_state: Tensor
+    past_key_values: Sequence[tuple[Tensor, Tensor]] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: None = None
+
+
+@dataclass
+class CausalLMOutputWithCrossAttentions(ModelOutput):
+    """What BloomForCausalLM returns: loss (nats a token), logits (batch, pos, vocab), and what the model returned."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Sequence[tuple[Tensor, Tensor]] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: None = None
