@@ -1,0 +1,1 @@
+"""What BLOOM can be asked: one head a file."""

@@ -1,0 +1,1 @@
+"""Lenses turn traces into numbers: tensors and dataclasses in and out."""

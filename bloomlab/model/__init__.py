@@ -1,0 +1,1 @@
+"""The lesson. Read in this order: embedding, alibi, attention, mlp, block, cache, bloom."""

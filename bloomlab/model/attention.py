@@ -1,0 +1,134 @@
+"""Attention: every position gathers from the positions before it.
+
+    scores = q·k / sqrt(head_dim)          how well a query fits each key
+    biased = scores + slope · position     ALiBi: near keys start ahead
+    probs  = softmax(biased)               over the keys this query may see
+    mixed  = probs · v                     the values, averaged with these weights
+    out    = dense(heads side by side)     what is added to the residual stream
+
+The readable lines run when a hook asks for scores, alibi, biased or probs. Otherwise torch's fused kernel computes
+`mixed` from the same q, k, v and bias without ever storing the square of scores.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bloomlab.config import BloomConfig
+from bloomlab.hooks import NO_HOOKS, Hooks
+from bloomlab.model.alibi import alibi_bias, key_positions, slopes
+
+KeyValue = tuple[Tensor, Tensor]
+"""The keys and the values of one layer, each (batch, head, key, head_dim)."""
+
+
+class Bias(NamedTuple):
+    """What every layer of one pass adds to its scores, made once by BloomModel."""
+
+    alibi: Tensor  # (batch, head, 1, key)
+    visible: Tensor  # (batch, 1, query, key): may this query see this key?
+    fused: Tensor  # (batch, head, query, key): both in one, -inf where not visible
+
+
+def visible_keys(attention_mask: Tensor, n_query: int) -> Tensor:
+    """Which keys each of the last `n_query` columns may see: itself and the real tokens before it.
+
+    A padding column sees itself only, so that its values do not depend on what surrounds it.
+    (batch, key) -> (batch, 1, query, key)
+
+    >>> visible_keys(torch.tensor([[0, 1, 1]]), 3).long()
+    tensor([[[[1, 0, 0],
+              [0, 1, 0],
+              [0, 1, 1]]]])
+    """
+    real = attention_mask.bool()
+    key = torch.arange(real.shape[1], device=real.device)
+    query = key[-n_query:, None]
+    both_real = real[:, None, :] & real[:, -n_query:, None]  # (batch, query, key)
+    return ((key < query) & both_real | (key == query))[:, None]
+
+
+def make_bias(attention_mask: Tensor, n_query: int, n_head: int, dtype: torch.dtype) -> Bias:
+    """The bias of the last `n_query` columns, from the mask (batch, key) of all columns so far."""
+    head_slopes = torch.tensor(slopes(n_head), device=attention_mask.device)
+    alibi = alibi_bias(head_slopes, key_positions(attention_mask)).to(dtype)  # float32 until here
+    visible = visible_keys(attention_mask, n_query)
+    return Bias(alibi, visible, alibi.masked_fill(~visible, -math.inf))
+
+
+def split_heads(fused: Tensor, n_head: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut the fused projection into q, k and v. BLOOM stores them interleaved: q, k, v of head 0, then of head 1, …
+
+    (batch, pos, 3 · hidden) -> three times (batch, head, pos, head_dim)
+    """
+    q, k, v = fused.unflatten(-1, (n_head, 3, -1)).unbind(-2)  # (batch, pos, head, head_dim)
+    return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+
+def merge_heads(mixed: Tensor) -> Tensor:
+    """Heads side by side again: (batch, head, query, head_dim) -> (batch, query, hidden)."""
+    return mixed.transpose(1, 2).flatten(2)
+
+
+def extend(past: KeyValue | None, k: Tensor, v: Tensor) -> KeyValue:
+    """The keys and values so far, as a new pair; the past one is left as it was."""
+    return (k, v) if past is None else (torch.cat([past[0], k], 2), torch.cat([past[1], v], 2))
+
+
+def sliced_linear(x: Tensor, linear: nn.Linear, slices: int) -> Tensor:
+    """The same product as `linear(x)`, summed over column slices as the training run did on several devices.
+
+    The bias is added once, as it was in training (another implementation forgets it here).
+
+    >>> linear = nn.Linear(4, 2)
+    >>> x = torch.ones(4)
+    >>> torch.allclose(sliced_linear(x, linear, 2), linear(x))
+    True
+    """
+    parts = zip(x.tensor_split(slices, -1), linear.weight.tensor_split(slices, -1), strict=True)
+    total = sum(F.linear(part, weight) for part, weight in parts)
+    return total if linear.bias is None else total + linear.bias
+
+
+class BloomAttention(nn.Module):
+    """Self-attention with ALiBi. x (batch, pos, hidden) -> what to add to it (batch, pos, hidden), and the new pair."""
+
+    def __init__(self, config: BloomConfig) -> None:
+        super().__init__()
+        self.n_head, self.head_dim = config.n_head, config.head_dim
+        self.slices = config.pretraining_tp if config.slow_but_exact else 1
+        self.readable = getattr(config, "attn_implementation", None) == "eager"
+        self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.attention_dropout = nn.Dropout(config.attention_dropout)
+        self.hidden_dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(
+        self, x: Tensor, bias: Bias, past: KeyValue | None = None, hooks: Hooks = NO_HOOKS
+    ) -> tuple[Tensor, KeyValue]:
+        q, k, v = split_heads(self.query_key_value(x), self.n_head)
+        q = hooks("q", q, "batch head query head_dim")
+        k = hooks("k", k, "batch head pos head_dim")  # before the cache: an edit applies once
+        v = hooks("v", v, "batch head pos head_dim")
+        k, v = key_value = extend(past, k, v)
+
+        if self.readable or hooks.wants("scores", "alibi", "biased", "probs"):
+            scores = hooks("scores", q @ k.mT / math.sqrt(self.head_dim), "batch head query key")
+            alibi = hooks("alibi", bias.alibi.expand_as(scores), "batch head query key")
+            biased = hooks("biased", scores + alibi, "batch head query key")
+            # filled, not added: two very low numbers would sum to -inf and a whole row of those to NaN
+            seen = biased.masked_fill(~bias.visible, torch.finfo(biased.dtype).min)
+            probs = self.attention_dropout(seen.softmax(-1, dtype=torch.float32).to(q.dtype))
+            probs = hooks("probs", probs, "batch head query key")
+            mixed = probs @ v
+        else:
+            dropout = self.attention_dropout.p if self.training else 0.0
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.fused, dropout_p=dropout)
+
+        mixed = hooks("mixed", mixed, "batch head query head_dim")
+        merged = merge_heads(mixed)
+        out = self.dense(merged) if self.slices == 1 else sliced_linear(merged, self.dense, self.slices)
+        return hooks("out", self.hidden_dropout(out), "batch pos hidden"), key_value
