@@ -1,0 +1,63 @@
+"""What a person does with a notebook: open it, run it, read what it printed, change the theme."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from playwright.sync_api import Page
+
+from tests.browser.conftest import Visit
+from tests.browser.servers import Server
+
+IDLE = "jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets
+    .filter(cell => cell.model.type === 'code').map(cell => cell.model.outputs.toJSON())"""
+
+
+def write_notebook(path: Path, cells: list[str]) -> None:
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in cells]
+    nbformat.write(notebook, path)
+
+
+class Notebook:
+    """A notebook open in one of the two applications, on a page."""
+
+    def __init__(self, visit: Visit, server: Server, source: Path | list[str], name: str) -> None:
+        self.visit, self.server = visit, server
+        self.page: Page = visit.page
+        self.name = f"{name}.ipynb"
+        if isinstance(source, Path):
+            shutil.copy(source, server.root / self.name)
+        else:
+            write_notebook(server.root / self.name, source)
+        self.page.goto(server.url(self.name))
+        self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
+        self.page.wait_for_function(IDLE, timeout=60_000)
+
+    def command(self, name: str, **arguments: Any) -> None:
+        """Run one of the application's own commands, as its menus do."""
+        self.page.evaluate(f"jupyterapp.commands.execute({json.dumps(name)}, {json.dumps(arguments)})")
+
+    def run_all(self) -> list[list[dict[str, Any]]]:
+        """Run every cell; the outputs of each code cell. A cell that raised fails the test, with its error."""
+        self.command("notebook:run-all-cells")
+        self.page.wait_for_function(IDLE, timeout=120_000)
+        outputs: list[list[dict[str, Any]]] = self.page.evaluate(OUTPUTS)
+        for output in (output for cell in outputs for output in cell):
+            if output["output_type"] == "error":
+                raise AssertionError("\n".join(output["traceback"]))
+        return outputs
+
+    def dark(self, on: bool = True) -> None:
+        self.command("apputils:change-theme", theme="JupyterLab Dark" if on else "JupyterLab Light")
+        wanted = "false" if on else "true"
+        self.page.wait_for_function(f"document.body.dataset.jpThemeLight === '{wanted}'")
+
+    def close(self) -> None:
+        """End the kernel too: each holds a copy of torch."""
+        self.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.visit.close()
