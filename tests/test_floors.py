@@ -19,7 +19,7 @@ FLOORS = [
     ["hub", "checkpoint", "pretrained"],
     [f"model.{name}" for name in "embedding alibi attention mlp block cache bloom".split()],
     ["generation.sampling", "generation.decode"],
-    ["heads.*", "chips", "tokenizer"],
+    ["heads.*", "chips", "encoding", "tokenizer_file", "tokenizer"],
     ["trace", "edits"],
     ["lens.*", "tiny.*"],
     ["views.*"],

@@ -1,6 +1,5 @@
 """A browser that can reach this machine only, and the two Jupyter applications to point it at."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
