@@ -14,6 +14,7 @@ Every message says what was expected, what came (with the numbers) and what to d
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class BloomlabError(Exception):
@@ -41,7 +42,11 @@ class HookError(BloomlabError, ValueError):
 
 
 class GenerationError(BloomlabError, ValueError):
-    """A generation setting makes no sense, or the logits are not finite."""
+    """A generation setting makes no sense, or the logits are not finite; then `.ids` is what was written so far."""
+
+    def __init__(self, message: str, ids: Any = None) -> None:
+        super().__init__(message)
+        self.ids = ids
 
 
 class MemoryLimitError(BloomlabError, MemoryError):

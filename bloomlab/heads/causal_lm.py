@@ -6,6 +6,7 @@ The table is the embedding table itself: the weights are tied, so a token is sco
 points along its own embedding.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from bloomlab.config import BloomConfig
 from bloomlab.errors import InputError
+from bloomlab.generation.decode import Step, generate, stream
 from bloomlab.hooks import Hooks
 from bloomlab.model.bloom import BloomModel
 from bloomlab.outputs import CausalLMOutputWithCrossAttentions
@@ -100,6 +102,18 @@ class BloomForCausalLM(BloomPreTrainedModel):
         result = CausalLMOutputWithCrossAttentions(loss=loss, logits=logits, **dict(output.items()[1:]))
         return_dict = self.config.return_dict if return_dict is None else return_dict
         return result if return_dict else result.to_tuple()
+
+    def generate(self, input_ids: Tensor, attention_mask: Tensor | None = None, **settings: Any) -> Tensor:
+        """Continue each row: (batch, pos) ids -> (batch, longer) ids, prompt included. `Settings` lists what can be set.
+
+        Raises:
+            GenerationError, InputError: as `stream` does.
+        """
+        return generate(self, input_ids, attention_mask, **settings)
+
+    def stream(self, input_ids: Tensor, attention_mask: Tensor | None = None, **settings: Any) -> Iterator[Step]:
+        """Continue each row, a `Step` at a time."""
+        return stream(self, input_ids, attention_mask, **settings)
 
     def _logits(self, x: Tensor) -> Tensor:
         # As one flat list of positions: given three axes and batch 1, torch copies the whole frozen matrix first.

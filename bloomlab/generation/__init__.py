@@ -1,0 +1,1 @@
+"""From logits to text: sampling (pure functions on logits) and decode (functions that take a model)."""
