@@ -1,0 +1,156 @@
+"""`python -m tests.benchmarks` measures, and prints a table of ratios. Below 1 bloomlab is the faster.
+
+Both sides of a row share their weights and take turns, so that what disturbs the machine disturbs both. `ratio` is
+the median over the rounds; `best` compares the fastest run of each side, which a busy machine distorts least. Where
+only `best` is within the bound the row says "noisy": measure again on a quiet machine.
+"""
+
+import argparse
+import gc
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import transformers
+
+from bloomlab import BloomConfig, BloomForCausalLM
+from tests.benchmarks.plain import without_hooks
+
+Work = Callable[[], object]
+Row = tuple[str, float, Work, Work]  # what, the bound on the ratio, bloomlab's side, the other side
+
+
+def seconds(work: Work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def compare(ours: Work, theirs: Work, rounds: int) -> tuple[list[float], list[float]]:
+    """Times of both, taken in turns; which goes first changes each round."""
+    times: tuple[list[float], list[float]] = ([], [])
+    ours(), theirs()  # the first run of each prepares what the later ones use
+    gc.collect()
+    gc.disable()
+    try:
+        for i in range(rounds):
+            for side in (0, 1) if i % 2 else (1, 0):
+                times[side].append(seconds((ours, theirs)[side]))
+    finally:
+        gc.enable()
+    return times
+
+
+def row(what: str, bound: float, ours: Work, theirs: Work, rounds: int) -> str:
+    mine, other = compare(ours, theirs, rounds)
+    ratio = statistics.median(a / b for a, b in zip(mine, other, strict=True))
+    best = min(mine) / min(other)
+    verdict = "ok" if ratio <= bound else "noisy" if best <= bound else "OVER"
+    milliseconds = f"{statistics.median(mine) * 1e3:9.2f} ms{statistics.median(other) * 1e3:9.2f} ms"
+    return f"{what:<62}{milliseconds}{ratio:8.3f}{best:8.3f}{bound:8.2f}  {verdict}"
+
+
+def build(config: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """bloomlab's model, the same without hooks, and transformers' model, all on the same weights."""
+    torch.manual_seed(0)
+    ours = BloomForCausalLM(BloomConfig(**config)).eval()
+    weights = ours.state_dict()
+    module, removed = without_hooks()
+    assert removed >= 17, f"only {removed} calls of hooks were found in the source"
+    plain = module.BloomForCausalLM(ours.config).eval()
+    plain.load_state_dict(weights, assign=True)
+    plain.tie_weights()
+    theirs = transformers.BloomForCausalLM(transformers.BloomConfig(**config)).eval()
+    theirs.load_state_dict(weights, assign=True)
+    theirs.tie_weights()
+    return ours, plain, theirs
+
+
+def check_equal(ours: Any, plain: Any, theirs: Any, ids: torch.Tensor) -> None:
+    """Speed means nothing if the answers differ."""
+    logits = ours(ids).logits
+    assert torch.equal(logits, plain(ids).logits)
+    torch.testing.assert_close(logits, theirs(ids).logits, atol=2e-4, rtol=0)
+
+
+def rows_560m(shape: dict[str, Any]) -> Iterator[Row]:
+    ours, plain, theirs = build(shape)
+    ids = torch.randint(4, shape["vocab_size"], (1, 256))
+    check_equal(ours, plain, theirs, ids)
+    yield "560m, forward 256: hooks=None / hooks removed", 1.02, lambda: ours(ids), lambda: plain(ids)
+
+    past, one = ours(ids).past_key_values, ids[:, :1]
+    yield (
+        "560m, 20 × decode 1 after 256: hooks=None / hooks removed",
+        1.02,
+        lambda: [ours(one, past_key_values=past) for _ in range(20)],
+        lambda: [plain(one, past_key_values=past) for _ in range(20)],
+    )
+    yield "560m, forward 256 / transformers", 1.00, lambda: ours(ids), lambda: theirs(ids)
+
+    everything = {"output_attentions": True, "output_hidden_states": True}
+    yield (
+        "560m, forward 256, attentions, hidden states / transformers",
+        1.05,
+        lambda: ours(ids, **everything),
+        lambda: theirs(ids, **everything),
+    )
+
+    greedy = {"max_new_tokens": 32, "min_new_tokens": 32, "do_sample": False, "pad_token_id": 3}
+    short, mask = ids[:, :32], torch.ones(1, 32, dtype=torch.long)
+    assert torch.equal(ours.generate(short, **greedy), theirs.generate(short, attention_mask=mask, **greedy))
+    yield (
+        "560m, greedy generate 32 after 32 / transformers",
+        1.00,
+        lambda: ours.generate(short, **greedy),
+        lambda: theirs.generate(short, attention_mask=mask, **greedy),
+    )
+
+
+def rows_tiny(shape: dict[str, Any]) -> Iterator[Row]:
+    ours, plain, theirs = build(shape)
+    ids = torch.randint(4, shape["vocab_size"], (1, 16))
+    check_equal(ours, plain, theirs, ids)
+    yield (
+        "tiny, 20 × forward 16: hooks=None / hooks removed",
+        1.05,  # a fortieth of a millisecond counts here, in a pass of one
+        lambda: [ours(ids) for _ in range(20)],
+        lambda: [plain(ids) for _ in range(20)],
+    )
+    yield (
+        "tiny, 20 × forward 16 / transformers",
+        1.00,
+        lambda: [ours(ids) for _ in range(20)],
+        lambda: [theirs(ids) for _ in range(20)],
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="how often each side of a row is measured")
+    parser.add_argument("--layers", type=int, default=6, help="of 24: how many layers of bloom-560m's shape")
+    parser.add_argument("--vocab", type=int, default=16_384, help="of 250880: how many entries")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    transformers.logging.set_verbosity_error()
+    rounds = options.rounds
+
+    shape = {"hidden_size": 1024, "n_head": 16, "n_layer": options.layers, "vocab_size": options.vocab}
+    tiny = {"hidden_size": 128, "n_head": 8, "n_layer": 4, "vocab_size": 3072}
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, transformers {transformers.__version__}")
+    print(f"560m: hidden 1024, 16 heads, {options.layers} layers, vocabulary {options.vocab}, float32")
+    print(f"tiny: the embedded model's shape; {rounds} rounds a row\n")
+    print(f"{'':<62}{'bloomlab':>12}{'other':>12}{'ratio':>8}{'best':>8}{'bound':>8}")
+
+    with torch.inference_mode():
+        for what, bound, mine, other in rows_560m(shape):
+            print(row(what, bound, mine, other, rounds), flush=True)
+        for what, bound, mine, other in rows_tiny(tiny):
+            print(row(what, bound, mine, other, rounds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
