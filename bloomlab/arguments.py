@@ -1,0 +1,70 @@
+"""Checking what a person passes: each function gives the value back, or says what does not fit."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from bloomlab.errors import InputError
+from bloomlab.files import shorten
+
+
+def whole_text(value: Any, name: str, kind: Any = str) -> Any:
+    """The value, if it is a text (or a list of words) of whole characters."""
+    if kind is not str and isinstance(value, kind):
+        return [whole_text(word, f"word {place} of {name}") for place, word in enumerate(value)]
+    if not isinstance(value, str) or kind is not str:
+        wanted = "a text (str)" if kind is str else "a list of words (str)"
+        hint = "decode it first: value.decode('utf-8')" if isinstance(value, bytes) else "pass text"
+        raise InputError(f"expected {wanted} as {name}, but got {shorten(value)}; {hint}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"expected whole characters in {name}, but character {error.start} is half a surrogate pair "
+            f"(U+{ord(value[error.start]):04X}); remove it, e.g. with text.encode('utf-8', 'ignore').decode()"
+        ) from None
+    return value
+
+
+def id_list(ids: Any) -> list[int]:
+    """One id, or a row of ids in a list, tensor or array, as a list."""
+    row = ids.tolist() if hasattr(ids, "tolist") else ids
+    row = [row] if isinstance(row, int) else row
+    if isinstance(row, str | bytes | dict) or not isinstance(row, Iterable):
+        raise InputError(f"expected token ids, but got {shorten(ids)}; pass a list of whole numbers")
+    row = list(row)
+    for index in row:
+        if getattr(index, "ndim", None) == 0:  # a tensor or array of one number
+            return id_list([each.item() if hasattr(each, "item") else each for each in row])
+        if type(index) is not int or index < 0:
+            hint = "use batch_decode for several rows" if isinstance(index, Iterable) else "ids start at 0"
+            raise InputError(f"expected whole numbers as token ids, but got {shorten(index)}; {hint}")
+    return row
+
+
+def flag(name: str, value: Any) -> bool:
+    """Whether, as True or False and nothing else."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False, but got {shorten(value)}")
+    return value
+
+
+def one_of(name: str, value: Any, options: tuple[str, ...]) -> str:
+    """One of these words."""
+    if not isinstance(value, str) or value not in options:
+        raise InputError(f"{name} must be {' or '.join(map(repr, options))}, but got {shorten(value)}")
+    return value
+
+
+def choice(name: str, value: Any, options: dict[Any, str | None]) -> str | None:
+    """What a choice of an argument means; `options` maps each choice to its meaning."""
+    if not isinstance(value, bool | str | None) or value not in options:
+        texts = [option for option in options if isinstance(option, str)]
+        raise InputError(f"{name} must be True, False, {', '.join(map(repr, texts))}, but got {shorten(value)}")
+    return options[value]
+
+
+def whole_number(name: str, value: Any) -> int:
+    """A whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, but got {shorten(value)}")
+    return value

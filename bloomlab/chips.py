@@ -1,0 +1,163 @@
+"""What a token *shows* as.
+
+BLOOM's tokens are runs of bytes, not of letters: 中 can be three tokens, and one token can end in the middle
+of a character. A `Token` says which bytes it is and which characters of the text it covers. A `Chip` is what
+a view draws: the fewest tokens in a row whose bytes make whole characters, everything invisible made visible.
+"""
+
+import codecs
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+_SHOWN = {
+    " ": "·",
+    "\n": "↵",
+    "\t": "⇥",
+    "\r": "␍",
+    "\x7f": "␡",
+    **{chr(code): chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t\r"},  # ␀ ␁ ␂ …
+}
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp"}  # not Cn: new emoji are unknown to an older Python
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800\u034f"  # fillers: letters by category, blank on the screen
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token: its id, its bytes, and the span of characters in the text that it belongs to (end excluded).
+
+    `text` is those characters when the bytes are whole characters by themselves, else "". Tokens that share
+    one character all have that character's span.
+    """
+
+    id: int
+    bytes: bytes
+    text: str
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Chip:
+    """Tokens that show as one: `tokens` are their places in the sequence, `shown` is what to draw."""
+
+    text: str
+    shown: str
+    tokens: tuple[int, ...]
+    ids: tuple[int, ...]
+    bytes: bytes
+
+
+def visible(text: str) -> str:
+    r"""The text with every space, line end, control, zero-width and direction mark made visible.
+
+    >>> visible("a b\n"), visible("x\u202ey"), visible("\u0301")
+    ('a·b↵', 'x⟨U+202E⟩y', '◌\u0301')
+    """
+    shown = "".join(_visible_character(character) for character in text)
+    # a text that starts with an accent or a vowel sign would draw it on its neighbour: give it a place to sit
+    return f"◌{shown}" if shown and unicodedata.category(shown[0]).startswith("M") else shown
+
+
+def _visible_character(character: str) -> str:
+    if character in _SHOWN:
+        return _SHOWN[character]
+    code, category = ord(character), unicodedata.category(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python's "surrogateescape" spells a byte that is no text
+        return f"⟨0x{code - 0xDC00:02X}⟩"
+    if category in _UNSEEN or character in _BLANK_LETTERS or code & 0xFFFE == 0xFFFE or code >= 0xE0000:
+        return f"⟨U+{code:04X}⟩"
+    return character
+
+
+def chips(tokens: Sequence[Token]) -> list[Chip]:
+    """Join tokens until their bytes are whole characters; every token is in exactly one chip.
+
+    Bytes that are no text at all (a model can generate them) close a chip of their own, shown as ⟨0xE4⟩.
+
+    >>> first, second = (Token(9, part, "", (0, 1)) for part in (b"\\xe4\\xb8", b"\\xad"))
+    >>> [(chip.shown, chip.tokens) for chip in chips([first, second])]
+    [('中', (0, 1))]
+    """
+    made: list[Chip] = []
+    group: list[int] = []
+    unfinished = b""  # the start of a character whose other bytes are still to come
+    for place, token in enumerate(tokens):
+        if unfinished and not _can_continue(unfinished, token.bytes):
+            made.append(_chip(tokens, group))
+            group, unfinished = [], b""
+        group.append(place)
+        unfinished = _unfinished(unfinished + token.bytes)
+        if not unfinished:
+            made.append(_chip(tokens, group))
+            group = []
+    if group:
+        made.append(_chip(tokens, group))
+    return made
+
+
+def _chip(tokens: Sequence[Token], group: list[int]) -> Chip:
+    data = b"".join(tokens[place].bytes for place in group)
+    ids = tuple(tokens[place].id for place in group)
+    shown = visible(data.decode("utf-8", "surrogateescape"))
+    if not data:  # BLOOM's embedding has 200 rows that stand for no text
+        shown = f"⟨id {ids[0]}⟩"
+    return Chip(data.decode("utf-8", "replace"), shown, tuple(group), ids, data)
+
+
+def _unfinished(data: bytes) -> bytes:
+    """The bytes at the end that are the start of a character, b"" when the last character is whole."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(data)
+    return decoder.getstate()[0]
+
+
+def _can_continue(unfinished: bytes, more: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")("strict").decode(unfinished + more[:1])
+    except UnicodeDecodeError:
+        return False
+    return bool(more)
+
+
+def character_of_each_byte(data: bytes) -> list[int]:
+    """For every byte, the index of the character it is part of when the bytes are read as UTF-8.
+
+    >>> character_of_each_byte("aé中".encode())
+    [0, 1, 1, 2, 2, 2]
+    """
+    return list(_characters(data))
+
+
+def _characters(data: bytes) -> Iterator[int]:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    finished = 0
+    for byte in data:
+        finished += len(decoder.decode(bytes([byte])))
+        yield finished if decoder.getstate()[0] else finished - 1
+
+
+def tokens_in(data: bytes, ids: Sequence[int], parts: Sequence[bytes]) -> list[Token]:
+    """Tokens with these ids and bytes, with their spans in the text whose UTF-8 is `data`.
+
+    A part may start with a space that is not in the text: that is what `add_prefix_space` puts there.
+
+    >>> [token.span for token in tokens_in("é!".encode(), [7, 8, 9], [b"\\xc3", b"\\xa9", b"!"])]
+    [(0, 1), (0, 1), (1, 2)]
+    """
+    character = character_of_each_byte(data)
+    end = character[-1] + 1 if character else 0
+    made, start = [], 0
+    for index, part in zip(ids, parts, strict=True):
+        stop = start + len(part) - (not data.startswith(part, start))
+        first = character[start] if start < len(data) else end
+        span = (first, character[stop - 1] + 1 if stop > start else first)
+        made.append(Token(index, part, _whole(part), span))
+        start = stop
+    return made
+
+
+def _whole(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return ""
