@@ -5,13 +5,13 @@ and read by every component. Its names are the documented ones; `num_hidden_laye
 and `n_embed` are older spellings of `n_layer`, `n_head` and `hidden_size` and keep working.
 """
 
-import json
 import math
 import os
 from pathlib import Path
 from typing import Any, Self
 
 from bloomlab.errors import ConfigError, did_you_mean
+from bloomlab.files import read_json, shorten, write_json
 
 ALIASES = {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "n_embed": "hidden_size"}
 """Older spelling -> the name used here."""
@@ -183,7 +183,7 @@ class BloomConfig:
         ):
             value = getattr(self, name)
             if not _is_int(value) or not 1 <= value <= limit:
-                raise ConfigError(f"{name} must be a whole number from 1 to {limit}, but got {_short(value)}")
+                raise ConfigError(f"{name} must be a whole number from 1 to {limit}, but got {shorten(value)}")
         if self.hidden_size % self.n_head:
             raise ConfigError(
                 f"n_head must divide hidden_size, but {self.hidden_size} / {self.n_head} leaves "
@@ -192,21 +192,21 @@ class BloomConfig:
         for name in ("hidden_dropout", "attention_dropout", "classifier_dropout"):
             value = getattr(self, name)
             if not (value is None and name == "classifier_dropout") and not _is_number(value, 0, 1):
-                raise ConfigError(f"{name} must be a number from 0 to 1, but got {_short(value)}")
+                raise ConfigError(f"{name} must be a number from 0 to 1, but got {shorten(value)}")
         for name in ("layer_norm_epsilon", "initializer_range"):
             if not _is_number(getattr(self, name), 0, math.inf):
-                raise ConfigError(f"{name} must be a number of at least 0, but got {_short(getattr(self, name))}")
+                raise ConfigError(f"{name} must be a number of at least 0, but got {shorten(getattr(self, name))}")
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
             ids = getattr(self, name)
             for token_id in ids if isinstance(ids, list) else [ids]:
                 if token_id is not None and not _is_int(token_id):
-                    raise ConfigError(f"{name} must be a token id (a whole number) or None, but got {_short(ids)}")
+                    raise ConfigError(f"{name} must be a token id (a whole number) or None, but got {shorten(ids)}")
         for name, value in DEFAULTS.items():
             if isinstance(value, bool) and not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name} must be true or false, but got {_short(getattr(self, name))}")
+                raise ConfigError(f"{name} must be true or false, but got {shorten(getattr(self, name))}")
         if self.problem_type not in (None, *PROBLEM_TYPES):
             raise ConfigError(
-                f"problem_type must be one of {', '.join(PROBLEM_TYPES)} or None, but got {_short(self.problem_type)}"
+                f"problem_type must be one of {', '.join(PROBLEM_TYPES)} or None, but got {shorten(self.problem_type)}"
             )
 
     # -- arithmetic ----------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ class BloomConfig:
         kind = values.get("model_type", "bloom")
         if kind != "bloom":
             raise ConfigError(
-                f"this config describes a model of type {_short(kind)}, but only 'bloom' can be opened here"
+                f"this config describes a model of type {shorten(kind)}, but only 'bloom' can be opened here"
             )
         # null for something that needs a value means "not said"
         known = {name: value for name, value in values.items() if value is not None or DEFAULTS.get(name) is None}
@@ -263,8 +263,7 @@ class BloomConfig:
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `folder/config.json`."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False)
-        (Path(folder) / "config.json").write_text(text + "\n", encoding="utf-8")
+        write_json(Path(folder) / "config.json", self.to_dict())
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], **overrides: Any) -> Self:
@@ -273,7 +272,7 @@ class BloomConfig:
         Raises:
             ConfigError: the file is missing, is not JSON, or does not describe a BLOOM.
         """
-        return cls.from_dict(_read_json(Path(folder) / "config.json"), **overrides)
+        return cls.from_dict(read_json(Path(folder) / "config.json", MAX_CONFIG_BYTES, ConfigError), **overrides)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BloomConfig) and self.to_dict() == other.to_dict()
@@ -293,41 +292,3 @@ def _is_number(value: object, low: float, high: float) -> bool:
     return (
         isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high and math.isfinite(value)
     )
-
-
-def _short(value: object) -> str:
-    """A value for an error message: it came from a file, so it may be huge."""
-    text = (
-        f"a number of {value.bit_length()} bits" if isinstance(value, int) and value.bit_length() > 128 else repr(value)
-    )
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The dictionary in a small JSON file that nobody vouches for."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(pairs)
-        if len(values) < len(pairs):
-            raise ConfigError(f"{path} names a key twice, so its meaning is not clear; keep one of each")
-        return values
-
-    if not path.is_file():
-        raise ConfigError(f"expected a file {path}, but there is none; is this the folder of a BLOOM checkpoint?")
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{path} has {path.stat().st_size} bytes; a config.json has at most {MAX_CONFIG_BYTES}")
-    try:
-        values = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=unique)
-    except ConfigError:
-        raise
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # not JSON, a number of thousands of digits, nested too deep
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise ConfigError(f"{path} is not the JSON of a config: {reason}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a JSON object {{…}}, but holds a {type(values).__name__}")
-    return values

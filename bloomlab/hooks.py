@@ -123,7 +123,7 @@ class Hooks:
 
     def check(self, list_spots: Callable[[], Mapping[str, Spot]]) -> None:
         """Refuse names of spots that do not exist. The outermost model of a call checks, the ones inside need not."""
-        if self._known or not self._names:
+        if self._known or not self._names or torch.compiler.is_compiling():  # compiled code cannot look names up
             return
         spots = list_spots()
         for name in sorted(self._names - spots.keys()):
