@@ -1,0 +1,83 @@
+"""A view as one file: the same ES module as in Jupyter, its data inside, no kernel and no network."""
+
+import base64
+import json
+from html import escape
+from typing import Any
+
+from bloomlab.views._assets import module_text, style_text
+
+# The page may run its own script and draw; it may not fetch, post, frame or load anything.
+RULES = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:"
+
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{rules}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="bloomlab">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body class="bloomlab-page">
+<main id="view"></main>
+<noscript>{still}</noscript>
+<script type="application/json" id="state">{state}</script>
+<script type="application/json" id="module">{module}</script>
+<script type="module">{start}</script>
+</body>
+</html>
+"""
+
+# What a widget expects of Jupyter: get, set, on, off, save_changes. Here nobody listens at the other end.
+START = """
+const read = (id) => JSON.parse(document.getElementById(id).textContent);
+const state = read("state");
+for (const [name, value] of Object.entries(state)) {
+  if (value !== null && typeof value === "object" && "base64" in value) {
+    const bytes = Uint8Array.from(atob(value.base64), (letter) => letter.charCodeAt(0));
+    state[name] = new DataView(bytes.buffer);
+  }
+}
+const listeners = [];
+const model = {
+  get: (name) => state[name],
+  set(name, value) {
+    if (state[name] === value) return;
+    state[name] = value;
+    for (const [event, listener] of [...listeners]) if (event === "change:" + name) listener();
+  },
+  on: (events, listener) => events.split(" ").forEach((event) => listeners.push([event, listener])),
+  off: () => listeners.splice(0),
+  save_changes() {},
+};
+const url = URL.createObjectURL(new Blob([read("module")], { type: "text/javascript" }));
+const { default: widget } = await import(url);
+widget.render({ model, el: document.getElementById("view") });
+"""
+
+
+def page(name: str, state: dict[str, Any], still: str, title: str) -> str:
+    """The HTML page of the view `name`: its traits in `state`, its still form for a browser without script."""
+    state = {"live": False, "state": "ready", "message": "", "answered": 0, **state}
+    values = {key: _bytes_as_text(value) for key, value in state.items()}
+    return PAGE.format(
+        rules=RULES,
+        title=escape(f"{title[:60]} · bloomlab"),
+        style=style_text(name),
+        still=still,
+        state=_json(values),
+        module=_json(module_text(name)),
+        start=START,
+    )
+
+
+def _bytes_as_text(value: Any) -> Any:
+    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _json(value: Any) -> str:
+    """JSON in which no text can end the script element or start a comment: it contains no <."""
+    return json.dumps(value).replace("<", "\\u003c")

@@ -1,0 +1,123 @@
+"""The explorer without script: for a page whose kernel is gone, for GitHub, for a terminal."""
+
+import base64
+import struct
+import zlib
+from functools import cache
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+GAP = 4  # pixels between two thumbnails
+SHOWN_KEYS = 8  # rows of the table
+
+
+def static_text(picture: dict[str, Any], layer: int, head: int) -> str:
+    """One line for a terminal."""
+    if not picture:
+        return "Explorer(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
+    text = picture["text"]
+    return (
+        f"Explorer({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens, "
+        f"{picture['layers']} layers × {picture['heads']} heads, shows layer {layer}, head {head}; "
+        f"{picture['stamp']})"
+    )
+
+
+def static_html(picture: dict[str, Any], thumbs: bytes, layer: int, head: int, query: int) -> str:
+    """The text's chips, all heads as one picture, the selected head's matrix, and one row of it in numbers."""
+    if not picture:
+        return "<p>bloomlab explorer: nothing read yet.</p>"
+    shown = [escape(name) for name in names(picture)]
+    chips = " ".join(f"<code><bdi>{escape(chip['shown'])}</bdi></code>" for chip in picture["chips"])
+    steps = tiles(picture, thumbs)
+    number = layer * picture["heads"] + head
+    row = steps[number][query // picture["block"]].tolist()
+    strongest = sorted(range(len(row)), key=lambda key: -row[key])[:SHOWN_KEYS]
+    place = (lambda key: f"{key} {shown[key]}") if picture["block"] == 1 else _block_place(picture["block"])
+    rows = "".join(
+        f"<tr><td><bdi>{place(key)}</bdi></td><td>{(row[key] / 255) ** 2:.3f}</td></tr>"
+        for key in strongest
+        if row[key] > 0
+    )
+    return (
+        f"<div><p>{chips}</p>"
+        f"<p>Attention of {picture['layers']} layers (down) × {picture['heads']} heads (across); "
+        "dark is 0, yellow is 1:</p>"
+        f"{_image(_grid(steps, picture['heads']), 'attention of every head, in small')}"
+        f"<p>Layer {layer}, head {head}: each row is a token that looks, each column a token looked at.</p>"
+        f"{_image(_enlarged(steps[number], 320), f'attention matrix of layer {layer}, head {head}')}"
+        f"<table><thead><tr><th>token {query} <bdi>{shown[query]}</bdi> looks at</th>"
+        f"<th>probability ≈</th></tr></thead><tbody>{rows}</tbody></table>"
+        f"<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"
+    )
+
+
+def names(picture: dict[str, Any]) -> list[str]:
+    """What to call each token: its chip, and of a chip of several tokens which part."""
+    shown = [""] * len(picture["tokens"])
+    for chip in picture["chips"]:
+        for part, token in enumerate(chip["tokens"], start=1):
+            shown[token] = (
+                chip["shown"] if len(chip["tokens"]) == 1 else f"{chip['shown']} {part}/{len(chip['tokens'])}"
+            )
+    return shown
+
+
+def tiles(picture: dict[str, Any], thumbs: bytes) -> NDArray[np.uint8]:
+    """The thumbnails as squares of colour steps, 0 to 255: (layer · head, query, key), 0 above the diagonal."""
+    side = -(-len(picture["tokens"]) // picture["block"])
+    causal = np.frombuffer(thumbs, np.uint8).reshape(picture["layers"] * picture["heads"], -1)
+    squares = np.zeros((len(causal), side, side), np.uint8)
+    squares[:, *np.tril_indices(side)] = causal
+    return squares
+
+
+def _block_place(block: int):  # type: ignore[no-untyped-def]
+    return lambda key: f"tokens {key * block} to {key * block + block - 1}"
+
+
+def _grid(steps: NDArray[np.uint8], heads: int) -> NDArray[np.uint8]:
+    """All thumbnails side by side, (row, column, red green blue alpha)."""
+    size = max(1, round(40 / steps.shape[-1]))
+    pictures = [np.pad(_coloured(step, size), ((0, GAP), (0, GAP), (0, 0))) for step in steps]
+    rows = [np.concatenate(pictures[first : first + heads], 1) for first in range(0, len(pictures), heads)]
+    return np.concatenate(rows, 0)
+
+
+def _enlarged(step: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    return _coloured(step, max(1, width // len(step)))
+
+
+def _coloured(step: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Colour steps as pixels, `size` a cell; what cannot be seen stays transparent."""
+    pixels = _cividis()[step]
+    pixels[..., 3] *= np.tri(len(step), dtype=np.uint8)
+    return pixels.repeat(size, 0).repeat(size, 1)
+
+
+@cache
+def _cividis() -> NDArray[np.uint8]:
+    from matplotlib import colormaps
+
+    return np.round(colormaps["cividis"](np.arange(256)) * 255).astype(np.uint8)
+
+
+def _image(pixels: NDArray[np.uint8], says: str) -> str:
+    height, width = pixels.shape[:2]
+    data = base64.b64encode(_png(pixels)).decode()
+    return f'<img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{escape(says)}">'
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """The smallest writer of the format: header, all rows deflated, end."""
+    height, width = pixels.shape[:2]
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)  # 0: the row is stored as it is
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">2I5B", width, height, 8, 6, 0, 0, 0)  # 8 bits of red, green, blue and alpha
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")

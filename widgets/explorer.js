@@ -1,0 +1,462 @@
+// @ts-check
+// The explorer: a text box, the token strip, every attention head in small, one head's matrix, and the sum behind
+// one cell. All of it is linked: point at a token, a head or a cell, and it lights up everywhere.
+//
+// What tests and other views can rely on:
+//   .bloomlab[data-view="explorer"]        the root; data-state = ready | working | empty | error;
+//                                          data-layer, data-head, data-query, data-key, data-mode: what is selected;
+//                                          data-tokens: how many there are; data-drawn: counts the pictures drawn
+//   [data-part="text"]                     the text box (a textarea)
+//   [data-part="says"]                     the line under it: working, empty and error states in words
+//   [data-part="cancel"]                   the button that stops waiting
+//   [data-part="strip"] [data-token="N"]   a token; data-role = query | key | seen | later; data-pointed
+//   [data-part="heads"] [data-layer][data-head]   a thumbnail, with a <canvas>: one pixel a cell (or block of cells)
+//   [data-part="matrix"]                   takes the arrow keys; data-colours = probability | signed; data-limit
+//   [data-part="canvas"]                   the matrix, one pixel a cell: x = key, y = query; clear above the diagonal
+//   [data-part="ledger"]                   data-query, data-key, data-exact, data-probability, data-error
+//   [data-ledger="content|position|total|normaliser|probability"]   the numbers
+//   input[name][value="content|position|both|probability"]          the toggles
+//   [data-part="live"]                     one sentence about the cell, read aloud by screen readers
+//   [data-part="code"], [data-part="copy"], [data-part="stamp"]
+// Colours of probabilities: step round(255·√p) of cividis; of signed numbers: step round(127.5 + 127.5·x/limit).
+import { bytes, floats, largestPart, ledgerOf, shownValue, tokenNames, cellCount, cellNumber } from "./lib/causal.js";
+import { PROBABILITY_COLOURS, probabilityStep, signedColours, signedStep } from "./lib/colours.js";
+import { lastOf, make, quoted, set, themeColour } from "./lib/dom.js";
+import { headGrid } from "./lib/heads.js";
+import { scoreLedger } from "./lib/ledger.js";
+import { legend } from "./lib/legend.js";
+import { attentionMatrix } from "./lib/matrix.js";
+import { fixed, probability, slopeName } from "./lib/numbers.js";
+import { tokenStrip } from "./lib/strip.js";
+
+const TYPING_PAUSE = 250; // milliseconds without a key before the text is read
+const SENDING_PAUSE = 60; // and without a step before a selection is sent
+
+const MODES = [
+  ["content", "content", "q·k/√d, how well a key fits what the query asks for"],
+  ["position", "position", "ALiBi, slope × distance: the farther back, the lower"],
+  ["both", "both", "content + position, what goes into the softmax"],
+  ["probability", "probability", "softmax: the share of its attention that a token gives to another"],
+];
+const PROBABILITY_TICKS = /** @type {[number, string][]} */ (
+  [0, 0.01, 0.1, 0.25, 0.5, 1].map((p) => [Math.sqrt(p), String(p)])
+);
+const EXAMPLES = ["Leo lives in Oslo.", "猫坐在垫子上。", "القطة تنام هنا."];
+
+/**
+ * @param {{model: any, el: HTMLElement}} view
+ * @returns {() => void} cleans up
+ */
+function render({ model, el }) {
+  const id = `bl-${Math.random().toString(36).slice(2, 10)}`;
+  const undo = /** @type {(() => void)[]} */ ([]);
+
+  // ---- what is known ----
+
+  let picture = /** @type {import("./lib/causal.js").Picture | null} */ (null);
+  let names = /** @type {string[]} */ ([]);
+  let thumbs = new Uint8Array();
+  let exact = { first: 0, count: 0 };
+  let values = { scores: new Float32Array(), probs: new Float32Array() };
+  let pointed = /** @type {{query: number | null, key: number | null}} */ ({ query: null, key: null });
+  let pointedHead = /** @type {{layer: number, head: number} | null} */ (null);
+  let asked = 0; // the number of the last text typed here
+  let trouble = ""; // an error that the page itself found
+  let drawn = 0;
+
+  const chosen = () => ({
+    layer: model.get("layer"),
+    head: model.get("head"),
+    query: model.get("query"),
+    key: Math.min(model.get("key"), model.get("query")),
+    mode: model.get("mode"),
+  });
+
+  /** The exact values of a head, if they are here. */
+  const exactOf = (/** @type {number} */ layer, /** @type {number} */ head) => {
+    const place = picture ? layer * picture.heads + head - exact.first : -1;
+    if (place < 0 || place >= exact.count) return null;
+    const cells = cellCount(names.length);
+    const [start, end] = [place * cells, (place + 1) * cells];
+    if (values.probs.length < end) return null;
+    return { scores: values.scores.subarray(start, end), probs: values.probs.subarray(start, end) };
+  };
+
+  /** A cell's colour step in the thumbnail; of a long text, that of its block of cells. */
+  const roughStep = (/** @type {number} */ layer, /** @type {number} */ head, /** @type {number} */ query, /** @type {number} */ key) => {
+    if (!picture) return 0;
+    const cells = cellCount(Math.ceil(names.length / picture.block));
+    const cell = cellNumber(Math.floor(query / picture.block), Math.floor(key / picture.block));
+    return thumbs[(layer * picture.heads + head) * cells + cell];
+  };
+  const roughProbability = (/** @type {Parameters<typeof roughStep>} */ ...place) => (roughStep(...place) / 255) ** 2;
+
+  // ---- the pieces ----
+
+  const text = make("textarea", {
+    class: "bl-text",
+    id: `${id}-text`,
+    rows: 1,
+    dir: "auto",
+    spellcheck: "false",
+    autocomplete: "off",
+    "data-lm-suppress-shortcuts": "true",
+    "data-part": "text",
+    "aria-describedby": `${id}-says`,
+  });
+  const says = make("span", { id: `${id}-says`, role: "status", "data-part": "says" });
+  const cancel = make("button", { class: "bl-button", type: "button", "data-part": "cancel" }, "cancel");
+  const saysLine = make("div", { class: "bl-says" }, says, cancel);
+  const strip = tokenStrip({ pick: pickToken, point: pointAtToken });
+  const heads = headGrid({ pick: (layer, head) => choose({ layer, head }), point: pointAtHead });
+  const matrix = attentionMatrix({ pick: choose, point: pointAtCell });
+  const scale = legend();
+  const ledger = scoreLedger();
+  const headTitle = make("h3", { class: "bl-title" });
+  const live = make("p", { class: "bl-live", role: "status", "aria-live": "polite", "data-part": "live" });
+  const toggles = MODES.map(([mode, word, plain]) => {
+    const input = make("input", {
+      type: "radio",
+      name: `${id}-mode`,
+      value: mode,
+      id: `${id}-${mode}`,
+      "data-lm-suppress-shortcuts": "true",
+    });
+    input.addEventListener("change", () => choose({ mode }));
+    return { input, label: make("label", { class: "bl-toggle", for: `${id}-${mode}`, title: plain }, input, word) };
+  });
+  const code = make("pre", { class: "bl-code", dir: "ltr", tabindex: 0, "aria-label": "Python", "data-part": "code" });
+  const copy = make("button", { class: "bl-button", type: "button", "data-part": "copy" }, "copy");
+  const stamp = make("p", { class: "bl-stamp", "data-part": "stamp" });
+  const examples = EXAMPLES.map((example) => {
+    const button = make("button", { class: "bl-button", type: "button", dir: "auto" }, example);
+    button.addEventListener("click", () => {
+      text.value = example;
+      ask();
+    });
+    return button;
+  });
+  const hint = make(
+    "div",
+    { class: "bl-empty", "data-part": "empty" },
+    make("p", {}, "Type a sentence above. BLOOM reads it as you type, and you look inside."),
+    make("p", { class: "bl-row" }, ...examples),
+  );
+
+  const panels = make(
+    "div",
+    { class: "bl-panels" },
+    make(
+      "section",
+      { class: "bl-panel bl-panel-heads", "aria-label": "all heads" },
+      make("h3", { class: "bl-title" }, "every head ", make("span", { class: "bl-how" }, "layer ↓ · head →")),
+      heads.element,
+    ),
+    make(
+      "section",
+      { class: "bl-panel bl-panel-matrix", "aria-label": "one head" },
+      headTitle,
+      make(
+        "fieldset",
+        { class: "bl-toggles" },
+        make("legend", { class: "bl-hidden" }, "what the colours show"),
+        ...toggles.map(({ label }) => label),
+      ),
+      make("p", { class: "bl-how" }, "rows look · query ↓    columns are looked at · key →"),
+      matrix.element,
+      scale.element,
+    ),
+    ledger.element,
+  );
+  const body = make("div", { class: "bl-body" }, strip.element, live, panels);
+  const root = make(
+    "div",
+    { class: "bloomlab", "data-view": "explorer" },
+    make(
+      "div",
+      { class: "bl-view" },
+      make("label", { class: "bl-ask", for: `${id}-text` }, "text ", make("span", { class: "bl-how" }, "what BLOOM reads")),
+      text,
+      saysLine,
+      hint,
+      body,
+      make(
+        "div",
+        { class: "bl-foot" },
+        make(
+          "details",
+          { class: "bl-details" },
+          make("summary", { "data-lm-suppress-shortcuts": "true" }, "code ", make("span", { class: "bl-how" }, "the Python behind this cell")),
+          copy,
+          code,
+        ),
+        stamp,
+      ),
+    ),
+  );
+  el.append(root);
+
+  // ---- choosing and pointing ----
+
+  const send = lastOf(SENDING_PAUSE, () => model.save_changes());
+  undo.push(send.cancel);
+
+  /** @param {Partial<{layer: number, head: number, query: number, key: number, mode: string}>} places */
+  function choose(places) {
+    for (const [name, value] of Object.entries(places)) model.set(name, value);
+    send();
+  }
+
+  /** @param {number} token @param {boolean} asKey */
+  function pickToken(token, asKey) {
+    const { query, key } = chosen();
+    choose(asKey ? { query: Math.max(query, token), key: token } : { query: token, key: Math.min(key, token) });
+  }
+
+  /** @param {number | null} token */
+  function pointAtToken(token) {
+    pointed = { query: token, key: token };
+    draw();
+  }
+
+  /** @param {import("./lib/causal.js").Cell | null} cell */
+  function pointAtCell(cell) {
+    pointed = cell ?? { query: null, key: null };
+    draw();
+  }
+
+  /** @param {{layer: number, head: number} | null} place */
+  function pointAtHead(place) {
+    if (place?.layer === pointedHead?.layer && place?.head === pointedHead?.head) return;
+    pointedHead = place;
+    draw();
+  }
+
+  // ---- drawing: the picture when a text was read, the head when another is chosen, marks all the time ----
+
+  function readPicture() {
+    const found = model.get("picture");
+    picture = found && found.tokens ? found : null;
+    names = picture ? tokenNames(picture) : [];
+    thumbs = bytes(model.get("thumbs"));
+    readExact();
+    if (!picture) return;
+    pointed = { query: null, key: null };
+    if (document.activeElement !== text || text.value === "") text.value = picture.text;
+    grow();
+    strip.show(picture, id);
+    heads.show(picture, thumbs, id);
+    matrix.show(names);
+    stamp.textContent = picture.stamp;
+    drawn += 1;
+    set(root, { "data-tokens": names.length, "data-drawn": drawn });
+  }
+
+  function readExact() {
+    exact = model.get("exact") ?? { first: 0, count: 0 };
+    values = { scores: floats(model.get("scores")), probs: floats(model.get("probs")) };
+  }
+
+  let painted = "";
+  function paintHead(again = false) {
+    if (!picture) return;
+    const { layer, head, mode } = chosen();
+    const found = exactOf(layer, head);
+    const key = [drawn, layer, head, mode, exact.first, found !== null].join();
+    if (key === painted && !again) return;
+    painted = key;
+    const slope = picture.slopes[head];
+    headTitle.replaceChildren(
+      `layer ${layer}, head ${head} `,
+      make("span", { class: "bl-how" }, `slope ${slopeName(slope)} · reach ${fixed(3 / slope, 0)} tokens`),
+    );
+    headTitle.title = "reach: how far back ALiBi has taken 3 nats off, leaving a twentieth of the weight";
+    if (mode === "probability" || !found) {
+      matrix.paint(PROBABILITY_COLOURS, (cell, query, key) =>
+        found ? probabilityStep(found.probs[cell]) : roughStep(layer, head, query, key),
+      );
+      scale.show(PROBABILITY_COLOURS, "probability", PROBABILITY_TICKS);
+      set(matrix.element, { "data-colours": "probability", "data-limit": 1 });
+      return;
+    }
+    const limit = largestPart(found, slope, names.length);
+    const colours = signedColours(...poles());
+    matrix.paint(colours, (cell, query, key) => signedStep(shownValue(found, slope, mode, cell, query, key), limit));
+    const ticks = /** @type {[number, string][]} */ ([[0, fixed(-limit, 1)], [0.5, "0"], [1, `+${fixed(limit, 1)}`]]);
+    scale.show(colours, `${mode === "both" ? "content + position" : mode}, nats`, ticks);
+    set(matrix.element, { "data-colours": "signed", "data-limit": limit });
+  }
+
+  const poles = () =>
+    /** @type {[number[], number[], number[]]} */ (
+      ["--bl-negative", "--bl-zero", "--bl-positive"].map((name) => themeColour(root, name))
+    );
+
+  function draw() {
+    drawState();
+    if (!picture) return;
+    paintHead();
+    const { layer, head, query, key, mode } = chosen();
+    const shownHead = pointedHead ?? { layer, head };
+    const found = exactOf(shownHead.layer, shownHead.head);
+    const share = (/** @type {number} */ from, /** @type {number} */ to) =>
+      found ? found.probs[cellNumber(from, to)] : roughProbability(shownHead.layer, shownHead.head, from, to);
+    // a cell under the pointer is explained at once; a token alone only lights up
+    const onCell = pointed.query !== null && pointed.key !== null && pointed.key < pointed.query;
+    const onDiagonal = pointed.query !== null && pointed.query === pointed.key && matrix.element.matches(":hover");
+    const cell = onCell || onDiagonal ? { query: Number(pointed.query), key: Number(pointed.key) } : { query, key };
+
+    strip.mark(cell, pointed.key ?? pointed.query, (token) => share(cell.query, token));
+    heads.mark({ layer, head }, pointedHead, pointed, names.length);
+    matrix.mark({ query, key }, pointed);
+    const exactHead = exactOf(layer, head);
+    ledger.show(
+      names,
+      cell,
+      picture.slopes[head],
+      exactHead && ledgerOf(exactHead, picture.slopes[head], cell.query, cell.key),
+      roughProbability(layer, head, cell.query, cell.key),
+      model.get("live"),
+    );
+    const where = `layer ${shownHead.layer}, head ${shownHead.head}: token ${cell.query} `;
+    const who = cell.query === cell.key ? ["itself"] : [`token ${cell.key} `, quoted(names[cell.key])];
+    const p = share(cell.query, cell.key);
+    live.replaceChildren(where, quoted(names[cell.query]), " looks at ", ...who, ` with probability ${found ? "" : "≈ "}${probability(p)}`);
+    code.textContent = picture.code
+      .map((part, i) => (i % 2 ? String({ layer, head, query, key }[/** @type {"layer"} */ (part)]) : part))
+      .join("");
+    for (const { input } of toggles) input.checked = input.value === mode;
+    set(root, { "data-layer": layer, "data-head": head, "data-query": query, "data-key": key, "data-mode": mode });
+  }
+
+  /** The four states: a picture, working, nothing yet, an error. */
+  function drawState() {
+    const waiting = model.get("live") && asked > model.get("answered");
+    const state = trouble ? "error" : waiting ? "working" : model.get("state");
+    const message = {
+      ready: `${names.length} ${names.length === 1 ? "token" : "tokens"}; the number under each is the id that the model is fed`,
+      working: `reading ${[...text.value].length} characters …`,
+      empty: "nothing to read yet",
+      error: `${trouble || model.get("message")}${picture ? " · the picture below is still the one before" : ""}`,
+    }[/** @type {"ready"} */ (state)];
+    if (says.textContent !== message) says.textContent = message ?? "";
+    set(root, { "data-state": state });
+    set(says, { role: state === "error" ? "alert" : "status", dir: "auto" });
+    cancel.hidden = state !== "working" || !picture;
+    hint.hidden = state !== "empty";
+    body.hidden = state === "empty" || !picture;
+  }
+
+  // ---- typing ----
+
+  function ask() {
+    askSoon.cancel();
+    trouble = "";
+    if (!text.value.isWellFormed()) {
+      trouble = "the text has half of a character in it (a lone surrogate); delete it and type it again";
+      draw();
+      return;
+    }
+    asked = Math.max(asked, model.get("typed")?.number ?? 0, model.get("answered")) + 1;
+    model.set("typed", { text: text.value, number: asked });
+    model.save_changes();
+    draw();
+  }
+  const askSoon = lastOf(TYPING_PAUSE, ask);
+  undo.push(askSoon.cancel);
+
+  /** The text box is as tall as its text. */
+  function grow() {
+    const lines = Math.min(6, text.value.split("\n").length);
+    set(text, { rows: Math.max(lines, text.value.length > 100 ? 2 : 1) });
+  }
+
+  text.addEventListener("input", () => {
+    grow();
+    askSoon();
+  });
+  text.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    event.stopPropagation(); // the notebook's shortcuts are not meant
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    ask();
+  });
+  cancel.addEventListener("click", () => {
+    text.value = picture?.text ?? "";
+    grow();
+    ask();
+  });
+  copy.addEventListener("click", async () => {
+    const range = document.createRange();
+    range.selectNodeContents(code);
+    getSelection()?.removeAllRanges();
+    getSelection()?.addRange(range);
+    try {
+      await navigator.clipboard.writeText(code.textContent ?? "");
+      copy.textContent = "copied";
+    } catch {
+      copy.textContent = document.execCommand("copy") ? "copied" : "selected: press Ctrl+C";
+    }
+  });
+
+  // ---- listening ----
+
+  /** Errors are shown where the person looks, and the last good picture stays. */
+  const safely = (/** @type {() => void} */ step) => () => {
+    try {
+      step();
+    } catch (error) {
+      trouble = `the page could not draw this: ${error}`;
+      drawState();
+      throw error;
+    }
+  };
+  const listen = (/** @type {string} */ change, /** @type {() => void} */ step) => {
+    const guarded = safely(step);
+    model.on(change, guarded);
+    undo.push(() => model.off(change, guarded));
+  };
+  listen("change:picture", () => {
+    readPicture();
+    draw();
+  });
+  listen("change:exact change:scores change:probs", () => {
+    readExact();
+    draw();
+  });
+  listen("change:layer change:head change:query change:key change:mode", draw);
+  listen("change:state change:message change:answered", draw);
+  const applyScale = () => {
+    root.style.setProperty("--bl-scale", String(model.get("scale") ?? 1));
+    matrix.fit();
+  };
+  listen("change:scale", applyScale);
+
+  const resized = new ResizeObserver(() => matrix.fit());
+  resized.observe(matrix.element);
+  undo.push(() => resized.disconnect());
+  const repaint = () => paintHead(true);
+  const themed = new MutationObserver(repaint);
+  themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+  undo.push(() => themed.disconnect());
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  system.addEventListener("change", repaint);
+  undo.push(() => system.removeEventListener("change", repaint));
+
+  if (!model.get("live")) {
+    set(text, { readonly: true });
+    set(text, { title: "a saved page: reading another text needs the model" });
+  }
+  safely(() => {
+    readPicture();
+    applyScale();
+    draw();
+  })();
+
+  return () => {
+    for (const step of undo) step();
+    root.remove();
+  };
+}
+
+export default { render };

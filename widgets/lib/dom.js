@@ -1,0 +1,112 @@
+// @ts-check
+// Building a page out of elements and text. Text is only ever text: nothing here reads HTML.
+
+/**
+ * An element with attributes and children; a string becomes a text node.
+ * @param {string} tag
+ * @param {Record<string, string | number | boolean>} [attributes] true sets an empty attribute, false none
+ * @param {...(Node | string)} children
+ * @returns {any} the element (`any`, so that its own members can be used without a cast)
+ */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  set(element, attributes);
+  element.append(...children);
+  return element;
+}
+
+/**
+ * Set attributes; a value that is already there is left alone.
+ * @param {Element} element
+ * @param {Record<string, string | number | boolean>} attributes
+ */
+export function set(element, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === false) element.removeAttribute(name);
+    else if (element.getAttribute(name) !== String(value === true ? "" : value)) {
+      element.setAttribute(name, String(value === true ? "" : value));
+    }
+  }
+}
+
+/**
+ * Someone else's text inside ours: <bdi> keeps its writing direction to itself.
+ * @param {string} text
+ * @returns {HTMLElement}
+ */
+export function quoted(text) {
+  return make("bdi", { class: "bl-token" }, text);
+}
+
+/**
+ * The same for an attribute, where there are no elements: the invisible marks "first strong isolate" and its end.
+ * @param {string} text
+ */
+export function isolated(text) {
+  return `\u2068${text}\u2069`;
+}
+
+/**
+ * The direction a text is read in, by its first letter that has one (what dir="auto" does).
+ * @param {string} text
+ * @returns {"ltr" | "rtl"}
+ */
+export function direction(text) {
+  const letter = /\p{L}/u.exec(text);
+  return letter && /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}]/u.test(letter[0])
+    ? "rtl"
+    : "ltr";
+}
+
+/**
+ * What a custom property of the theme comes to, as a colour [red, green, blue] of 0 to 255.
+ * @param {Element} inside
+ * @param {string} name
+ * @returns {number[]}
+ */
+export function themeColour(inside, name) {
+  const canvas = /** @type {any} */ (document.createElement("canvas").getContext("2d"));
+  canvas.fillStyle = themeValue(inside, "color", name);
+  canvas.fillRect(0, 0, 1, 1);
+  return [...canvas.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+}
+
+/**
+ * What a custom property of the theme comes to, as a length in pixels.
+ * @param {Element} inside
+ * @param {string} name
+ */
+export function themeLength(inside, name) {
+  return parseFloat(themeValue(inside, "width", name));
+}
+
+/**
+ * @param {Element} inside
+ * @param {string} property
+ * @param {string} name
+ */
+function themeValue(inside, property, name) {
+  const probe = make("span", { hidden: true });
+  probe.style.setProperty("position", "absolute");
+  probe.style.setProperty(property, `var(${name})`);
+  inside.append(probe);
+  const value = getComputedStyle(probe).getPropertyValue(property);
+  probe.remove();
+  return value;
+}
+
+/**
+ * Call a function no more than once in `pause` milliseconds, with the last arguments only.
+ * @template {unknown[]} T
+ * @param {number} pause
+ * @param {(...args: T) => void} call
+ */
+export function lastOf(pause, call) {
+  let timer = 0;
+  const later = (/** @type {T} */ ...args) => {
+    clearTimeout(timer);
+    timer = window.setTimeout(() => call(...args), pause);
+  };
+  later.cancel = () => clearTimeout(timer);
+  return later;
+}

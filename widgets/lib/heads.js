@@ -1,0 +1,119 @@
+// @ts-check
+// Every head of every layer in small: one square each, layers downwards, heads across.
+import { paintCausal, PROBABILITY_COLOURS } from "./colours.js";
+import { make, set } from "./dom.js";
+import { cellCount } from "./causal.js";
+import { slopeName } from "./numbers.js";
+
+/**
+ * @param {{pick: (layer: number, head: number) => void, point: (place: {layer: number, head: number} | null) => void}} listeners
+ */
+export function headGrid({ pick, point }) {
+  const element = make("div", {
+    class: "bl-heads",
+    role: "listbox",
+    tabindex: 0,
+    "aria-label": "attention heads; left and right choose the head, up and down the layer",
+    "data-lm-suppress-shortcuts": "true",
+    "data-part": "heads",
+  });
+  /** @type {any[]} one option for every head of every layer */
+  let options = [];
+  let layers = 0;
+  let heads = 0;
+  let chosen = { layer: 0, head: 0 };
+
+  /** @param {Event} event */
+  const placeUnder = (event) => {
+    const option = /** @type {Element} */ (event.target).closest("[data-head]");
+    return option && { layer: Number(option.getAttribute("data-layer")), head: Number(option.getAttribute("data-head")) };
+  };
+  element.addEventListener("pointerover", (/** @type {PointerEvent} */ event) => point(placeUnder(event)));
+  element.addEventListener("pointerleave", () => point(null));
+  element.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const place = placeUnder(event);
+    if (place) pick(place.layer, place.head);
+  });
+  element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const layer = chosen.layer + step[0];
+    const head = chosen.head + step[1];
+    if (layer >= 0 && layer < layers && head >= 0 && head < heads) pick(layer, head);
+  });
+
+  return {
+    element,
+
+    /**
+     * @param {import("./causal.js").Picture} picture
+     * @param {Uint8Array} thumbs
+     * @param {string} id
+     */
+    show(picture, thumbs, id) {
+      ({ layers, heads } = picture);
+      const side = Math.ceil(picture.tokens.length / picture.block);
+      const cells = cellCount(side);
+      element.style.setProperty("--bl-heads", String(heads));
+      const corner = make("span", { class: "bl-axis", "aria-hidden": "true" }, "");
+      const numbers = Array.from({ length: heads }, (_, head) =>
+        make("span", { class: "bl-axis", "aria-hidden": "true", title: `slope ${slopeName(picture.slopes[head])}` }, String(head)),
+      );
+      options = [];
+      const rows = Array.from({ length: layers }, (_, layer) => {
+        const row = Array.from({ length: heads }, (_, head) => {
+          const canvas = make("canvas", { "aria-hidden": "true" });
+          const start = (layer * heads + head) * cells;
+          paintCausal(canvas, side, PROBABILITY_COLOURS, (cell) => thumbs[start + cell]);
+          const option = make(
+            "span",
+            {
+              class: "bl-thumb",
+              role: "option",
+              id: `${id}-head-${layer}-${head}`,
+              "data-layer": layer,
+              "data-head": head,
+              "aria-label": `layer ${layer}, head ${head}`,
+              title: `layer ${layer}, head ${head}, slope ${slopeName(picture.slopes[head])}`,
+            },
+            canvas,
+          );
+          options.push(option);
+          return option;
+        });
+        return make(
+          "span",
+          { class: "bl-layer", role: "group", "aria-label": `layer ${layer}` },
+          make("span", { class: "bl-axis", "aria-hidden": "true" }, String(layer)),
+          ...row,
+        );
+      });
+      element.replaceChildren(make("span", { class: "bl-layer", role: "presentation" }, corner, ...numbers), ...rows);
+    },
+
+    /**
+     * @param {{layer: number, head: number}} place the selected head
+     * @param {{layer: number, head: number} | null} pointed
+     * @param {{query: number | null, key: number | null}} lines which row and column to light up in all of them
+     * @param {number} tokens
+     */
+    mark(place, pointed, lines, tokens) {
+      chosen = place;
+      for (const option of options) {
+        const layer = Number(option.getAttribute("data-layer"));
+        const head = Number(option.getAttribute("data-head"));
+        set(option, {
+          "aria-selected": String(layer === place.layer && head === place.head),
+          "data-pointed": layer === pointed?.layer && head === pointed?.head,
+        });
+      }
+      set(element, { "data-row": lines.query !== null, "data-column": lines.key !== null });
+      element.style.setProperty("--bl-row", String(((lines.query ?? 0) + 0.5) / tokens));
+      element.style.setProperty("--bl-column", String(((lines.key ?? 0) + 0.5) / tokens));
+      const option = options[place.layer * heads + place.head];
+      if (option) set(element, { "aria-activedescendant": option.id });
+    },
+  };
+}

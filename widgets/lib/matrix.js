@@ -1,0 +1,158 @@
+// @ts-check
+// One head's matrix. A row is a token that looks (query), a column one that is looked at (key); what lies above
+// the diagonal comes later in the text and cannot be seen.
+import { make, set, themeLength } from "./dom.js";
+import { paintCausal } from "./colours.js";
+
+/**
+ * @param {{pick: (cell: import("./causal.js").Cell) => void,
+ *   point: (cell: import("./causal.js").Cell | null) => void}} listeners
+ */
+export function attentionMatrix({ pick, point }) {
+  const canvas = make("canvas", { class: "bl-canvas", "aria-hidden": "true", "data-part": "canvas" });
+  const bands = [make("span", { class: "bl-band bl-band-row" }), make("span", { class: "bl-band bl-band-column" })];
+  const picked = make("span", { class: "bl-picked", "data-part": "picked" });
+  const under = make("span", { class: "bl-under" });
+  const unseen = make("span", { class: "bl-unseen", "aria-hidden": "true" }, "not visible: comes later");
+  const cells = make(
+    "div",
+    {
+      class: "bl-cells",
+      role: "application",
+      tabindex: 0,
+      "aria-roledescription": "attention matrix",
+      "aria-label": "up and down choose who is looking, left and right at whom",
+      "data-lm-suppress-shortcuts": "true",
+      "data-part": "matrix",
+    },
+    canvas,
+    unseen,
+    ...bands,
+    under,
+    picked,
+  );
+  const rows = make("div", { class: "bl-rows", "aria-hidden": "true" });
+  const columns = make("div", { class: "bl-columns", "aria-hidden": "true" });
+  const frame = make("div", { class: "bl-frame" }, rows, cells, columns);
+  const element = make("div", { class: "bl-matrix" }, frame);
+  let tokens = 0;
+  let size = 1;
+  /** @type {import("./causal.js").Cell} */
+  let chosen = { query: 0, key: 0 };
+  /** @type {{query: number | null, key: number | null}} */
+  let lit = { query: null, key: null };
+  let wasUnder = -1;
+
+  /** @param {MouseEvent} event */
+  const cellUnder = (event) => {
+    const box = canvas.getBoundingClientRect();
+    const key = Math.floor(((event.clientX - box.left) / box.width) * tokens);
+    const query = Math.floor(((event.clientY - box.top) / box.height) * tokens);
+    return key >= 0 && key <= query && query < tokens ? { query, key } : null;
+  };
+  cells.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
+    const cell = cellUnder(event);
+    const number = cell ? cell.query * tokens + cell.key : -1;
+    if (number !== wasUnder) point(cell);
+    wasUnder = number;
+  });
+  cells.addEventListener("pointerleave", () => {
+    wasUnder = -1;
+    point(null);
+  });
+  cells.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const cell = cellUnder(event);
+    if (cell) pick(cell);
+  });
+  cells.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const query = Math.min(tokens - 1, Math.max(0, chosen.query + step[0]));
+    const key = Math.min(query, Math.max(0, chosen.key + step[1]));
+    pick({ query, key });
+  });
+
+  /** Lay the labels out: all of them where there is room, otherwise every second, third, …, with its number. */
+  const layLabels = () => {
+    const every = Math.max(1, Math.ceil(themeLength(cells, "--bl-readable") / size));
+    for (const [side, spot] of /** @type {[any, "query" | "key"][]} */ ([[rows, "query"], [columns, "key"]])) {
+      const special = [chosen[spot], lit[spot]];
+      [...side.children].forEach((/** @type {any} */ name, token) => {
+        const near = special.some((other) => other !== null && other !== token && Math.abs(other - token) < every);
+        set(name, {
+          "data-hidden": !special.includes(token) && (token % every !== 0 || near),
+          "data-picked": token === chosen[spot],
+          "data-pointed": token === lit[spot],
+        });
+      });
+    }
+    set(frame, { "data-crowded": every > 1 });
+  };
+
+  return {
+    element,
+    canvas,
+
+    /** @param {string[]} names one for every token */
+    show(names) {
+      tokens = names.length;
+      for (const side of [rows, columns]) {
+        side.replaceChildren(
+          ...names.map((name, token) => {
+            const box = make(
+              "span",
+              { class: "bl-name", title: `token ${token}: ${name}` },
+              make("span", { class: "bl-number" }, String(token)),
+              make("bdi", { class: "bl-token" }, name),
+            );
+            box.style.setProperty("--bl-at", String(token));
+            return box;
+          }),
+        );
+      }
+      this.fit();
+    },
+
+    /** Choose the size of a cell: a whole number of pixels, as large as the room allows. */
+    fit() {
+      // the longest name decides how much room names get, up to a limit
+      const widths = [...rows.children].map((name) => name.scrollWidth);
+      const label = Math.ceil(Math.min(themeLength(element, "--bl-label"), Math.max(themeLength(element, "--bl-label-least"), ...widths)));
+      frame.style.setProperty("--bl-names", `${label}px`);
+      const room = Math.min(element.clientWidth - label, themeLength(element, "--bl-matrix-most"));
+      if (tokens === 0 || room <= 0) return;
+      const least = themeLength(element, "--bl-cell-least");
+      size = Math.max(least, Math.min(themeLength(element, "--bl-cell-most"), Math.floor(room / tokens)));
+      frame.style.setProperty("--bl-cell", `${size}px`);
+      frame.style.setProperty("--bl-tokens", String(tokens));
+      layLabels();
+    },
+
+    /**
+     * @param {Uint8Array} colours
+     * @param {(cell: number, query: number, key: number) => number} stepOf
+     */
+    paint(colours, stepOf) {
+      paintCausal(canvas, tokens, colours, stepOf);
+    },
+
+    /**
+     * @param {import("./causal.js").Cell} cell the selected one
+     * @param {{query: number | null, key: number | null}} pointed
+     */
+    mark(cell, pointed) {
+      chosen = cell;
+      lit = pointed;
+      const row = pointed.query ?? cell.query;
+      const column = pointed.key ?? cell.key;
+      frame.style.setProperty("--bl-row", String(row));
+      frame.style.setProperty("--bl-column", String(column));
+      picked.style.setProperty("--bl-row", String(cell.query));
+      picked.style.setProperty("--bl-column", String(cell.key));
+      set(under, { "data-hidden": pointed.query === null || pointed.key === null || pointed.key > pointed.query });
+      layLabels();
+    },
+  };
+}

@@ -1,0 +1,98 @@
+// @ts-check
+// The token strip: the text as BLOOM reads it. Every view has the same one on top.
+// A chip is one piece of text; a character made of several tokens is one chip with a part for each token.
+import { direction, make, set } from "./dom.js";
+
+/**
+ * @param {{pick: (token: number, asKey: boolean) => void, point: (token: number | null) => void}} listeners
+ */
+export function tokenStrip({ pick, point }) {
+  const element = make("div", {
+    class: "bl-strip",
+    role: "listbox",
+    tabindex: 0,
+    "aria-label": "tokens; arrow keys choose who is looking",
+    "aria-orientation": "horizontal",
+    "data-lm-suppress-shortcuts": "true",
+    "data-part": "strip",
+  });
+  /** @type {any[]} one option for every token */
+  let options = [];
+  let query = 0;
+
+  /** @param {Event} event */
+  const tokenUnder = (event) => {
+    const option = /** @type {Element} */ (event.target).closest("[data-token]");
+    return option ? Number(option.getAttribute("data-token")) : null;
+  };
+  element.addEventListener("pointerover", (/** @type {PointerEvent} */ event) => point(tokenUnder(event)));
+  element.addEventListener("pointerleave", () => point(null));
+  element.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const token = tokenUnder(event);
+    if (token !== null) pick(token, event.shiftKey);
+  });
+  element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    const forwards = element.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
+    const backwards = element.dir === "rtl" ? "ArrowRight" : "ArrowLeft";
+    const to = { [forwards]: query + 1, [backwards]: query - 1, Home: 0, End: options.length - 1 }[event.key];
+    if (to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (to >= 0 && to < options.length) pick(to, false);
+  });
+
+  return {
+    element,
+
+    /** @param {import("./causal.js").Picture} picture @param {string} id a name that is unique on the page */
+    show(picture, id) {
+      element.dir = direction(picture.text);
+      options = new Array(picture.tokens.length);
+      const chips = picture.chips.map(({ shown, tokens }) => {
+        const parts = tokens.map((token, part) => {
+          const { id: number, bytes } = picture.tokens[token];
+          options[token] = make(
+            "span",
+            {
+              class: "bl-part",
+              role: "option",
+              id: `${id}-token-${token}`,
+              "data-token": token,
+              "aria-label": `token ${token}: ${shown}${tokens.length > 1 ? `, part ${part + 1} of ${tokens.length}` : ""}, id ${number}`,
+              title: `token ${token} · id ${number} · bytes ${bytes}`,
+            },
+            make("span", { class: "bl-id" }, String(number)),
+            make("span", { class: "bl-share" }),
+          );
+          return options[token];
+        });
+        return make(
+          "span",
+          { class: "bl-chip", role: "group", "aria-label": shown },
+          make("span", { class: "bl-token", dir: "auto", "aria-hidden": "true", "data-token": tokens[0] }, shown),
+          make("span", { class: "bl-parts" }, ...parts),
+        );
+      });
+      element.replaceChildren(...chips);
+    },
+
+    /**
+     * @param {import("./causal.js").Cell} cell the selected one
+     * @param {number | null} pointed
+     * @param {(token: number) => number} share how much the query looks at a token, 0 to 1
+     */
+    mark(cell, pointed, share) {
+      query = cell.query;
+      options.forEach((option, token) => {
+        set(option, {
+          "aria-selected": String(token === cell.query),
+          "data-role": token === cell.query ? "query" : token === cell.key ? "key" : token > cell.query ? "later" : "seen",
+          "data-pointed": token === pointed,
+        });
+        option.lastChild.style.setProperty("--bl-part", token > cell.query ? "0" : share(token).toFixed(4));
+      });
+      const chosen = options[cell.query];
+      if (chosen) set(element, { "aria-activedescendant": chosen.id });
+    },
+  };
+}
