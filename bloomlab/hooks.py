@@ -231,14 +231,10 @@ def list_spots(run: Callable[[Hooks], object]) -> dict[str, Spot]:
 
 def _edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
     """What the edit makes of the tensor, if it is fit to take the tensor's place."""
-    # Tensors made under inference_mode count no versions: there a copy tells whether the edit worked in place.
-    before = tensor.clone() if tensor.is_inference() else tensor._version
+    compiling = torch.compiler.is_compiling()  # compiled code cannot stop half-way to look at values
+    before = 0 if compiling else _fingerprint(tensor)
     edited = edit(tensor, at)
-    after = tensor if tensor.is_inference() else tensor._version
-    untouched = (
-        torch.equal(before, after) if isinstance(before, Tensor) and isinstance(after, Tensor) else before == after
-    )
-    if not untouched:
+    if not compiling and not torch.equal(torch.as_tensor(before), torch.as_tensor(_fingerprint(tensor))):
         raise HookError(f"the edit at {at.name!r} changed its input in place; return a new tensor instead")
     if not isinstance(edited, Tensor):
         raise HookError(f"the edit at {at.name!r} must return a tensor, but returned {type(edited).__name__}")
@@ -247,10 +243,14 @@ def _edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
             f"the edit at {at.name!r} must return {tuple(tensor.shape)} {tensor.dtype} on {tensor.device} "
             f"({' '.join(at.axes)}), but returned {tuple(edited.shape)} {edited.dtype} on {edited.device}"
         )
-    # (a compiled model cannot stop half-way to look at a value)
-    if not torch.compiler.is_compiling() and not edited.is_meta and edited.isnan().any():
+    if not compiling and edited.isnan().any():
         raise HookError(f"the edit at {at.name!r} returned NaN (not a number) in {int(edited.isnan().sum())} places")
     return edited
+
+
+def _fingerprint(tensor: Tensor) -> Tensor | int:
+    """What changes when a tensor is changed in place: its version; its values, where torch counts no versions."""
+    return tensor.clone() if tensor.is_inference() else tensor._version
 
 
 def _join(name: str, steps: list[Reading]) -> Reading:

@@ -1,0 +1,143 @@
+"""The lab: one model, its tokenizer, and a verb for each thing to do with them.
+
+lab = bloomlab.load()                      the embedded model; needs no network
+lab.tokens("Leo lives in Oslo.")           how the model reads a text
+lab.trace("Leo lives in Oslo.", read=["attn.probs"])
+lab.generate("Leo lives in", max_new_tokens=10)
+lab.explore("Leo lives in Oslo.")          all of it, to look at and to touch
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from bloomlab import tiny
+from bloomlab.arguments import whole_text
+from bloomlab.errors import InputError
+from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.hooks import Edit
+from bloomlab.tokenizer import BloomTokenizerFast
+from bloomlab.trace import Trace, record
+
+if TYPE_CHECKING:
+    from bloomlab.views.explorer import Explorer
+    from bloomlab.views.tokens import Tokens
+
+FIRST_TEXT = "Leo lives in Oslo. Leo has a cat."
+
+
+def load(
+    name_or_folder: str | os.PathLike[str] = "tiny",
+    dtype: torch.dtype | str = torch.float32,
+    device: torch.device | str | None = None,
+) -> "Lab":
+    """Open a model: the embedded one ("tiny"), or the folder of any BLOOM checkpoint.
+
+    Args:
+        dtype: what to compute in; "auto" is what the files hold.
+        device: where to compute; the CPU if not said.
+
+    Raises:
+        CheckpointError, ConfigError, TokenizerError: the folder is missing, or not all in it is in order.
+        MemoryLimitError: the weights would not fit into this machine's memory.
+    """
+    folder = tiny.folder() if name_or_folder == "tiny" else name_or_folder
+    tokenizer = BloomTokenizerFast.from_pretrained(folder)
+    model = BloomForCausalLM.from_pretrained(folder, dtype=dtype, device=device)
+    name = name_or_folder if isinstance(name_or_folder, str) else os.fspath(name_or_folder)
+    return Lab(model, tokenizer, name=os.path.basename(name.rstrip(os.sep)) or name)
+
+
+class Lab:
+    """A model with its tokenizer.
+
+    Attributes:
+        model: BloomForCausalLM, in eval mode.
+        tokenizer: BloomTokenizerFast.
+        max_tokens: longest text taken, in tokens. ALiBi sets no limit of its own, so raise it if you wish.
+    """
+
+    def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, name: str = "unnamed") -> None:
+        self.model, self.tokenizer, self.name = model.eval(), tokenizer, name
+        self.max_tokens = 2048
+
+    def tokens(self, text: str) -> "Tokens":
+        """The tokens of a text, in order; shows as a strip of chips.
+
+        Raises:
+            InputError: the text is empty, no text, or longer than `max_tokens`.
+        """
+        from bloomlab.views.tokens import Tokens
+
+        return Tokens(self.tokenizer.tokens(self._text(text)))
+
+    def trace(
+        self,
+        text: str | Sequence[str] | Tensor,
+        read: Iterable[str] = ("attn.probs",),
+        edit: Mapping[str, Edit] | None = None,
+        detach: bool = True,
+        max_new_tokens: int = 0,
+        **settings: Any,
+    ) -> Trace:
+        """Run the model over a text and keep what is named; see `bloomlab.trace.record`.
+
+        Raises:
+            InputError: the text is empty, no text, or longer than `max_tokens`.
+            HookError: a name fits no spot; nothing has run then.
+        """
+        if isinstance(text, str | bytes) or not isinstance(text, Sequence | Tensor):
+            self._text(text)
+        elif not isinstance(text, Tensor):
+            for one in text:
+                self._text(one)
+        trace = record(self.model, self.tokenizer, text, read, edit, detach, max_new_tokens, **settings)
+        trace.provenance["model"] = self.name
+        return trace
+
+    def generate(self, text: str, max_new_tokens: int = 20, **settings: Any) -> str:
+        """The text with its continuation. `bloomlab.generation.decode.Settings` lists what can be set.
+
+        Raises:
+            GenerationError: a setting makes no sense.
+            InputError: the text is empty, no text, or longer than `max_tokens`.
+        """
+        ids = torch.tensor([self.tokenizer.encode(self._text(text))], device=self.model.device)
+        written = self.model.generate(ids, max_new_tokens=max_new_tokens, **settings)
+        return str(self.tokenizer.decode(written[0], skip_special_tokens=True))
+
+    def explore(self, text: str = FIRST_TEXT) -> "Explorer":
+        """Look inside: the tokens of a text, and every head's attention down to the sum behind one number.
+
+        Raises:
+            InputError: the text is empty, no text, or longer than `max_tokens`.
+        """
+        from bloomlab.views.explorer import Explorer
+
+        return Explorer(self._read_attention, self._text(text))
+
+    def _read_attention(self, text: str) -> Trace:
+        return self.trace(text, read=["attn.scores", "attn.probs"])
+
+    def _text(self, text: Any) -> str:
+        """The text, if the model can read it."""
+        whole_text(text, "text")
+        if not text:
+            raise InputError("the text is empty; write at least one character")
+        n = len(self.tokenizer.encode(text))
+        if n > self.max_tokens:
+            raise InputError(
+                f"the text has {n} tokens, but this lab takes at most {self.max_tokens}; shorten it, "
+                "or raise lab.max_tokens if the memory allows"
+            )
+        return str(text)
+
+    def __repr__(self) -> str:
+        config, parameters = self.model.config, self.model.num_parameters()
+        return (
+            f"Lab with {self.name!r}: BLOOM of {config.n_layer} layers, {config.n_head} heads, width "
+            f"{config.hidden_size}, {config.vocab_size} tokens; {parameters:,} parameters in {self.model.dtype}"
+        )
