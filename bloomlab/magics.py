@@ -68,13 +68,14 @@ COMMANDS = {
         "--max-new-tokens 20 Leo lives in",
         (
             ("--max-new-tokens", int, "how many tokens to add at most"),
-            ("--temperature", float, "0 always takes the likeliest token; 1 samples as trained"),
-            ("--top-k", int, "sample from the k likeliest tokens only"),
-            ("--top-p", float, "sample from the likeliest tokens that hold this much probability"),
-            ("--seed", int, "the same seed gives the same text"),
+            ("--temperature", float, "draw each token: boldly above 1, carefully below"),
+            ("--top-k", int, "draw from the k likeliest tokens only"),
+            ("--top-p", float, "draw from the likeliest tokens that hold this much probability"),
+            ("--seed", int, "draw, and draw the same text each time"),
         ),
     ),
 }
+SAMPLING = {"temperature", "top_k", "top_p", "seed"}  # options that only make sense when tokens are drawn
 FLAGS = {"--code", "-h", "--help"}  # the options that take no value
 
 
@@ -140,9 +141,7 @@ class BloomMagics(Magics):
         if not name:
             return overview()
         if name not in COMMANDS:
-            raise UsageError(
-                f"%bloom has no {name!r}{did_you_mean(name, COMMANDS)}; it has {', '.join(COMMANDS)}"
-            )
+            raise UsageError(f"%bloom has no {name!r}{did_you_mean(name, COMMANDS)}; it has {', '.join(COMMANDS)}")
         command = COMMANDS[name]
         parser = command.parser(name)
         words, text = split_line(rest)
@@ -159,15 +158,15 @@ class BloomMagics(Magics):
             parser.error(f"-o needs a name for a Python variable, and got {chosen.name!r}")
         if cell is not None:
             if text:
-                parser.error(
-                    f"the text is {text!r} on the line and more in the cell; put all of it in the cell"
-                )
+                parser.error(f"the text is {text!r} on the line and more in the cell; put all of it in the cell")
             text = cell.removesuffix("\n")
         if not text:
             parser.error(f"there is no text; try %bloom {name} {command.example}")
 
         extra = {key: value for key, value in vars(chosen).items() if value is not None}
         options = {key: extra[key] for key in extra if key not in {"name", "code", "help"}}
+        if SAMPLING & options.keys():
+            options["do_sample"] = True
         if chosen.code:
             return python_for(command, text, options, chosen.name)
         try:

@@ -51,15 +51,13 @@ def run(shell: InteractiveShell, code: str) -> Any:
     "name, method",
     [("explore", "explore"), ("tokens", "tokens"), ("attention", "explore"), ("generate", "generate")],
 )
-def test_each_sub_command_calls_one_method_of_the_lab(
-    shell: InteractiveShell, name: str, method: str
-) -> None:
+def test_each_sub_command_calls_one_method_of_the_lab(shell: InteractiveShell, name: str, method: str) -> None:
     assert run(shell, f"%bloom {name} Leo lives in Oslo.") == (method, "Leo lives in Oslo.", {})
 
 
 def test_options_reach_the_lab_as_numbers(shell: InteractiveShell) -> None:
     line = "%bloom generate --max-new-tokens 5 --temperature=0.7 --top-k 3 --top-p .9 --seed -1 Leo"
-    wanted = {"max_new_tokens": 5, "temperature": 0.7, "top_k": 3, "top_p": 0.9, "seed": -1}
+    wanted = {"max_new_tokens": 5, "temperature": 0.7, "top_k": 3, "top_p": 0.9, "seed": -1, "do_sample": True}
     assert run(shell, line) == ("generate", "Leo", wanted)
 
 
@@ -88,9 +86,7 @@ def test_the_text_of_a_line_arrives_untouched(shell: InteractiveShell, text: str
     assert run(shell, f"%bloom tokens {text}") == ("tokens", text, {})
 
 
-@pytest.mark.parametrize(
-    "text", [*HOSTILE, "--seed 3", "-o name", "  indented", "two\n\nlines", '"quoted"', "!ls"]
-)
+@pytest.mark.parametrize("text", [*HOSTILE, "--seed 3", "-o name", "  indented", "two\n\nlines", '"quoted"', "!ls"])
 def test_the_text_of_a_cell_arrives_untouched(shell: InteractiveShell, text: str) -> None:
     assert run(shell, f"%%bloom tokens\n{text}") == ("tokens", text, {})
 
@@ -109,7 +105,7 @@ def test_code_shows_python_that_makes_the_same_call(shell: InteractiveShell) -> 
     assert repr(code) == str(code) and "story" not in shell.user_ns
     names: dict[str, Any] = {}
     exec(code.replace("lab = bloomlab.load()", "lab = EchoLab()"), {"EchoLab": EchoLab}, names)
-    assert names["story"] == ("generate", 'Leo\'s "house"\n{x}', {"seed": 1})
+    assert names["story"] == ("generate", 'Leo\'s "house"\n{x}', {"seed": 1, "do_sample": True})
 
 
 def test_bloom_alone_lists_every_sub_command_with_an_example_that_runs(shell: InteractiveShell) -> None:
@@ -154,15 +150,13 @@ def test_a_text_both_on_the_line_and_in_the_cell_is_a_mistake(shell: Interactive
 def test_an_error_of_bloomlab_is_shown_in_one_line_without_a_traceback(
     shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def generate(text: str, temperature: float) -> None:
+    def generate(text: str, **settings: Any) -> None:
         raise GenerationError("temperature is -1.0; it must be 0 or more")
 
     shell.magics_manager.registry["BloomMagics"].lab.generate = generate
     run(shell, "%bloom generate -o story --temperature -1 Leo")
     shown = capsys.readouterr()
-    assert (shown.out + shown.err).strip() == (
-        "UsageError: %bloom generate: temperature is -1.0; it must be 0 or more"
-    )
+    assert (shown.out + shown.err).strip() == ("UsageError: %bloom generate: temperature is -1.0; it must be 0 or more")
     assert "story" not in shell.user_ns
 
 
@@ -182,9 +176,7 @@ def completions(shell: InteractiveShell, text: str) -> list[str]:
         ("%bloom tokens --", ["--code", "--help"]),
     ],
 )
-def test_tab_completes_sub_commands_and_options(
-    shell: InteractiveShell, typed: str, found: list[str]
-) -> None:
+def test_tab_completes_sub_commands_and_options(shell: InteractiveShell, typed: str, found: list[str]) -> None:
     assert completions(shell, typed) == found
 
 
@@ -212,9 +204,7 @@ def test_question_marks_still_ask_ipython_for_help(shell: InteractiveShell) -> N
     assert "pinfo" in shell.transform_cell("load?")
 
 
-def test_the_lab_is_loaded_at_the_first_use_and_kept(
-    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_lab_is_loaded_at_the_first_use_and_kept(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
     labs: list[EchoLab] = []
 
     def load() -> EchoLab:

@@ -136,9 +136,7 @@ def test_pickles_are_only_read_as_plain_weights() -> None:
             "pickle.loads",
         }:
             keywords = {keyword.arg: keyword.value for keyword in node.keywords}
-            assert ast.unparse(keywords.get("weights_only", ast.Constant(None))) == "True", (
-                f"{path}:{node.lineno}"
-            )
+            assert ast.unparse(keywords.get("weights_only", ast.Constant(None))) == "True", f"{path}:{node.lineno}"
 
 
 def test_checks_are_raised_and_not_asserted() -> None:
