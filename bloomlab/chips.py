@@ -5,9 +5,8 @@ of a character. A `Token` says which bytes it is and which characters of the tex
 a view draws: the fewest tokens in a row whose bytes make whole characters, everything invisible made visible.
 """
 
-import codecs
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _SHOWN = {
@@ -106,34 +105,43 @@ def _chip(tokens: Sequence[Token], group: list[int]) -> Chip:
 
 def _unfinished(data: bytes) -> bytes:
     """The bytes at the end that are the start of a character, b"" when the last character is whole."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    decoder.decode(data)
-    return decoder.getstate()[0]
+    for tail in (data[-1:], data[-2:], data[-3:]):
+        try:
+            tail.decode()
+        except UnicodeDecodeError as error:
+            if error.start == 0 and error.reason == "unexpected end of data":
+                return tail
+    return b""
 
 
 def _can_continue(unfinished: bytes, more: bytes) -> bool:
-    try:
-        codecs.getincrementaldecoder("utf-8")("strict").decode(unfinished + more[:1])
-    except UnicodeDecodeError:
-        return False
-    return bool(more)
+    start = unfinished + more[:1]
+    return bool(more) and (_unfinished(start) == start or _whole(start) != "")
 
 
 def character_of_each_byte(data: bytes) -> list[int]:
     """For every byte, the index of the character it is part of when the bytes are read as UTF-8.
 
-    >>> character_of_each_byte("aé中".encode())
-    [0, 1, 1, 2, 2, 2]
+    Bytes that are no text count as Python's "replace" has it: each run that becomes one � is one character.
+
+    >>> character_of_each_byte("aé中".encode()), character_of_each_byte(b"a\\xe4\\xb8b")
+    ([0, 1, 1, 2, 2, 2], [0, 1, 1, 2])
     """
-    return list(_characters(data))
-
-
-def _characters(data: bytes) -> Iterator[int]:
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    finished = 0
-    for byte in data:
-        finished += len(decoder.decode(bytes([byte])))
-        yield finished if decoder.getstate()[0] else finished - 1
+    places: list[int] = []
+    count = 0
+    while len(places) < len(data):
+        rest = data[len(places) :]
+        try:
+            text, broken = rest.decode(), 0
+        except UnicodeDecodeError as error:
+            text, broken = rest[: error.start].decode(), error.end - error.start
+        for character in text:
+            places += [count] * len(character.encode())
+            count += 1
+        if broken:
+            places += [count] * broken
+            count += 1
+    return places
 
 
 def tokens_in(data: bytes, ids: Sequence[int], parts: Sequence[bytes]) -> list[Token]:
