@@ -12,6 +12,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # no warning when a test forks
 os.environ["JUPYTER_PLATFORM_DIRS"] = "1"  # the future default; the old one warns
 os.environ["MPLBACKEND"] = "agg"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only get in each other's way
 
 from hypothesis import settings
 

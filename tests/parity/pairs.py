@@ -1,0 +1,52 @@
+"""The same random BLOOM twice: ours, and the one in transformers.
+
+Every parameter is random, biases and layer norms too, so that no term can hide behind a zero or a one.
+"""
+
+import torch
+import transformers
+from torch import Tensor
+
+from bloomlab.config import BloomConfig
+from bloomlab.heads.causal_lm import BloomForCausalLM
+
+VOCAB = 101
+N_HEADS = (1, 6, 7, 8, 16)
+
+
+def make_pair(
+    n_head: int = 8,
+    seed: int = 0,
+    scale: float | None = None,
+    head_dim: int = 8,
+    dtype: torch.dtype = torch.float32,
+    **config: object,
+) -> tuple[BloomForCausalLM, transformers.BloomForCausalLM]:
+    """Our model and the reference with equal weights, of a size that makes every term count."""
+    values = {"vocab_size": VOCAB, "hidden_size": head_dim * n_head, "n_layer": 3, "n_head": n_head, **config}
+    ours = BloomForCausalLM(BloomConfig(**values)).eval()
+    scale = scale or 1.3 / ours.config.hidden_size**0.5
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
+        for name, parameter in ours.named_parameters():
+            if "norm" in name or "ln_f" in name:  # layer norms scale by about one
+                parameter.add_(float(name.endswith("weight")))
+    theirs = transformers.BloomForCausalLM._from_config(
+        transformers.BloomConfig(**values), attn_implementation="eager"
+    ).eval()
+    theirs.load_state_dict(ours.state_dict())
+    return ours.to(dtype), theirs.to(dtype)
+
+
+def make_batch(
+    seed: int = 0, batch: int = 3, columns: int = 11, left: tuple[int, ...] = (0, 4, 1)
+) -> tuple[Tensor, Tensor]:
+    """Ids and mask (batch, pos) with so much padding at the left of each row."""
+    ids = torch.randint(4, VOCAB, (batch, columns), generator=torch.Generator().manual_seed(seed))
+    mask = torch.ones_like(ids)
+    for row, n in enumerate(left):
+        mask[row, :n] = 0
+        ids[row, :n] = 3
+    return ids, mask
