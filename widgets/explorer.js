@@ -234,8 +234,9 @@ function render({ model, el }) {
 
   // ---- drawing: the picture when a text was read, the head when another is chosen, marks all the time ----
 
+  let source = /** @type {unknown} */ (undefined); // the trait that was read, to tell when another has come
   function readPicture() {
-    const found = model.get("picture");
+    const found = (source = model.get("picture"));
     picture = found && found.tokens ? found : null;
     names = picture ? tokenNames(picture) : [];
     thumbs = bytes(model.get("thumbs"));
@@ -293,6 +294,7 @@ function render({ model, el }) {
     );
 
   function draw() {
+    if (model.get("picture") !== source) return; // a selection may arrive just before the picture it belongs to
     drawState();
     if (!picture) return;
     paintHead();
