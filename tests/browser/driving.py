@@ -15,6 +15,18 @@ IDLE = "jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.statu
 OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets
     .filter(cell => cell.model.type === 'code').map(cell => cell.model.outputs.toJSON())"""
 
+EXECUTE = """async code => {
+    const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const future = kernel.requestExecute({code, store_history: false});
+    const said = {text: "", error: ""};
+    future.onIOPub = ({header, content}) => {
+        if (header.msg_type === "stream") said.text += content.text;
+        if (header.msg_type === "error") said.error = content.traceback.join("\\n");
+    };
+    await future.done;
+    return said;
+}"""
+
 
 def write_notebook(path: Path, cells: list[str]) -> None:
     notebook = nbformat.v4.new_notebook()
@@ -51,6 +63,12 @@ class Notebook:
             if output["output_type"] == "error":
                 raise AssertionError("\n".join(output["traceback"]))
         return outputs
+
+    def python(self, code: str) -> str:
+        """Run a line in the notebook's kernel, outside its cells; what it printed."""
+        said = self.page.evaluate(EXECUTE, code)
+        assert not said["error"], said["error"]
+        return str(said["text"])
 
     def dark(self, on: bool = True) -> None:
         self.command("apputils:change-theme", theme="JupyterLab Dark" if on else "JupyterLab Light")
