@@ -2,14 +2,27 @@
 
 import functools
 import json
-from typing import Any
+import os
+import warnings
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from bloomlab.config import BloomConfig
-from bloomlab.errors import InputError
+from bloomlab.checkpoint import match, open_folder, read_state, shard_bytes, write_state
+from bloomlab.config import ALIASES, BloomConfig
+from bloomlab.errors import CheckpointError, InputError, did_you_mean
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
+from bloomlab.hub import local_folder
+from bloomlab.memory import check_memory
+
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float64": torch.float64,
+}
 
 
 class BloomPreTrainedModel(nn.Module):
@@ -22,7 +35,104 @@ class BloomPreTrainedModel(nn.Module):
         super().__init__()
         if not isinstance(config, BloomConfig):
             raise InputError(f"a model is made from a BloomConfig, but got {type(config).__name__}")
+        if torch.get_default_device().type == "cpu":
+            size = config.parameter_count() * torch.get_default_dtype().itemsize
+            check_memory(size, f"a new model of {config.parameter_count():,} parameters", "make it smaller")
         self.config = config
+
+    # -- opening and saving ----
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        dtype: torch.dtype | str | None = None,
+        torch_dtype: torch.dtype | str | None = None,
+        device: torch.device | str | None = None,
+        config: BloomConfig | None = None,
+        **config_overrides: Any,
+    ) -> Self:
+        """The model in a folder, ready to use (in eval mode).
+
+        The weights stay in their file and are read when they are used, if the file has the asked dtype; else
+        they are cast as they are read. Nothing outside the new model changes: neither the global random state
+        nor the default dtype, and if the load fails, nothing at all.
+
+        Args:
+            folder: holds config.json and the weights, in any layout that BLOOM was published in.
+            dtype: float32 unless said otherwise; "auto" for the dtype in the files. `torch_dtype` is the same.
+            device: where to put it; the CPU unless said otherwise.
+            config: in place of the folder's config.json.
+            **config_overrides: win over config.json, e.g. num_labels=3.
+
+        A head that the files do not have is made new, with one warning that says so.
+
+        Raises:
+            CheckpointError: the files are missing, broken, or of another model.
+            ConfigError: config.json is broken, or not a BLOOM's.
+            MemoryLimitError: the model does not fit into this machine's memory.
+            InputError: an argument does not fit.
+        """
+        wanted = _dtype(dtype, torch_dtype)
+        path = local_folder(folder, CheckpointError)
+        if config is not None and not isinstance(config, BloomConfig):
+            raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
+        config = _overridden(config or BloomConfig.from_pretrained(path), config_overrides)
+        with torch.device("meta"):  # shapes only: no memory, no random numbers
+            model = cls(config)
+
+        stored = open_folder(path)
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
+        plan = match(stored, shapes, head=model._head_names())
+        if wanted is None:
+            wanted = next(tensor.dtype for tensor in plan.source.values())
+        model.load_state_dict(read_state(plan, wanted), strict=False, assign=True)
+        model._make_new(plan.new, wanted)
+        model._tie()
+        return model.eval() if device is None else model.to(device).eval()
+
+    def save_pretrained(self, folder: str | os.PathLike[str], max_shard_size: int | str = "50GB") -> None:
+        """Write config.json and model.safetensors (or shards of at most max_shard_size, e.g. "5GB").
+
+        Names and layout are those that transformers reads and writes. Weights that are tied are written once.
+
+        Raises:
+            CheckpointError: the folder cannot be written.
+            InputError: max_shard_size is no size.
+        """
+        shard_bytes(max_shard_size)
+        path = Path(folder)
+        about = {"architectures": [type(self).__name__], "dtype": str(self.dtype).removeprefix("torch.")}
+        values = {name: value for name, value in self.config.to_dict().items() if name != "torch_dtype"}
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_state(path, dict(self.named_parameters()), max_shard_size)
+            BloomConfig.from_dict({**values, **about}).save_pretrained(path)
+        except OSError as error:
+            raise CheckpointError(f"cannot save to {path}: {error.strerror or error}; choose another place") from None
+
+    def _head_names(self) -> list[str]:
+        """The parameters that are not the base model's, and so may be missing in a file."""
+        start = f"{self.base_model_prefix}."
+        return [
+            name for name, _ in self.named_parameters() if not name.startswith(start) and self.base_model is not self
+        ]
+
+    def _make_new(self, names: list[str], dtype: torch.dtype) -> None:
+        """Initialise what the files did not have, and say so."""
+        if not names:
+            return
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers go on as if nothing happened
+            for name in names:
+                owner, _, leaf = name.rpartition(".")
+                new = torch.zeros(self.get_parameter(name).shape, dtype=dtype)
+                if leaf == "weight":
+                    new.normal_(0.0, self.config.initializer_range)
+                setattr(self.get_submodule(owner), leaf, nn.Parameter(new))
+        shown = ", ".join(names)
+        warnings.warn(f"{shown}: not in the files, so made new at random; train the model before use", stacklevel=3)
+
+    # -- initialisation ----
 
     def init_weights(self, *modules: nn.Module) -> None:
         """New weights for the modules (all, if none is named): normal(0, initializer_range), biases 0, norms 1, 0."""
@@ -35,6 +145,92 @@ class BloomPreTrainedModel(nn.Module):
                 if isinstance(part, nn.LayerNorm):
                     nn.init.ones_(part.weight)
                     nn.init.zeros_(part.bias)
+
+    # -- what the documentation promises of every model ----
+
+    @property
+    def base_model(self) -> "BloomPreTrainedModel":
+        """The model without its head; itself, if it has none."""
+        base: BloomPreTrainedModel = getattr(self, self.base_model_prefix, self)
+        return base
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of number the weights are."""
+        return next(self.parameters()).dtype
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """How many numbers the model has; weights that are tied count once."""
+        table = self.get_input_embeddings().weight
+        return sum(
+            weights.numel()
+            for weights in self.parameters()
+            if (weights.requires_grad or not only_trainable) and not (exclude_embeddings and weights is table)
+        )
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The table that holds a vector for each token."""
+        table: nn.Embedding = self.base_model.get_submodule("word_embeddings")  # type: ignore[assignment]  # it is one
+        return table
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Put another table in its place (and under a tied head)."""
+        if not isinstance(value, nn.Embedding) or value.embedding_dim != self.config.hidden_size:
+            got = f"width {value.embedding_dim}" if isinstance(value, nn.Embedding) else type(value).__name__
+            raise InputError(f"expected an nn.Embedding of width {self.config.hidden_size}, but got {got}")
+        self.base_model.word_embeddings = value
+        self.config.vocab_size = value.num_embeddings
+        self._tie()
+
+    def get_output_embeddings(self) -> nn.Linear | None:
+        """The layer that scores every token, if the model has one."""
+        head: nn.Linear | None = getattr(self, "lm_head", None)
+        return head
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None) -> nn.Embedding:
+        """Give the table this many rows, and a head over the vocabulary too: the first rows stay as they are,
+        new ones are initialised. Returns the table."""
+        table, head = self.get_input_embeddings(), self.get_output_embeddings()
+        if new_num_tokens is None or new_num_tokens == table.num_embeddings:
+            return table
+        if type(new_num_tokens) is not int or new_num_tokens < 1:
+            raise InputError(f"expected a number of tokens of at least 1, but got {new_num_tokens!r}")
+        if head is not None and head.weight is not table.weight:
+            head.weight = self._resized(head.weight, new_num_tokens)
+        if head is not None:
+            head.out_features = new_num_tokens
+        new = nn.Embedding(1, table.embedding_dim).train(table.training)
+        new.weight, new.num_embeddings = self._resized(table.weight, new_num_tokens), new_num_tokens
+        self.set_input_embeddings(new)
+        return new
+
+    def _resized(self, rows: Tensor, n: int) -> nn.Parameter:
+        new = torch.empty(n, rows.shape[1], dtype=rows.dtype, device=rows.device)
+        new.normal_(0.0, self.config.initializer_range)
+        new[: len(rows)] = rows.detach()[:n]
+        return nn.Parameter(new, requires_grad=rows.requires_grad)
+
+    def tie_weights(self) -> None:
+        """Make a head share the embedding table; a model without such a head has nothing to tie."""
+
+    def _tie(self) -> None:
+        if self.config.tie_word_embeddings:
+            self.tie_weights()
+
+    def gradient_checkpointing_enable(self) -> None:
+        """In training, keep less for the backward pass and compute it again: slower, in less memory."""
+        setattr(self.base_model, "gradient_checkpointing", True)  # noqa: B010  # BloomModel has it, not every model
+
+    def gradient_checkpointing_disable(self) -> None:
+        """In training, keep everything for the backward pass."""
+        setattr(self.base_model, "gradient_checkpointing", False)  # noqa: B010  # as above
+
+    # -- hooks ----
 
     def checked(self, hooks: Hooks | None) -> Hooks:
         """The hooks of a call, once all their names are known to exist; none if there are none."""
@@ -63,3 +259,29 @@ def _spots(model_class: Any, config: str) -> dict[str, Spot]:
         return model(input_ids=ids, hooks=hooks)
 
     return list_spots(run)
+
+
+def _dtype(dtype: Any, torch_dtype: Any) -> torch.dtype | None:
+    """What the two spellings of one argument ask for; None for "as in the files"."""
+    if dtype is not None and torch_dtype is not None and dtype != torch_dtype:
+        raise InputError(f"dtype and torch_dtype are one argument, but got {dtype!r} and {torch_dtype!r}; pass one")
+    asked = torch_dtype if dtype is None else dtype
+    if asked is None:
+        return torch.float32
+    name = str(asked).removeprefix("torch.") if isinstance(asked, str | torch.dtype) else ""
+    if name == "auto":
+        return None
+    if name not in DTYPES:
+        hint = did_you_mean(name, [*DTYPES, "auto"])
+        raise InputError(f"dtype must be 'auto' or one of {', '.join(DTYPES)}, but got {asked!r}{hint}")
+    return DTYPES[name]
+
+
+def _overridden(config: BloomConfig, overrides: dict[str, Any]) -> BloomConfig:
+    """The config with these values in place of its own; a copy, so that nobody else's config changes."""
+    values = config.to_dict()
+    for name in overrides:
+        if name not in values and name not in ALIASES and name not in ("num_labels", "attn_implementation"):
+            known = [*values, *ALIASES, "num_labels"]
+            raise InputError(f"expected a name of the config, but got {name!r}{did_you_mean(name, known)}")
+    return BloomConfig.from_dict(values, **overrides)

@@ -1,0 +1,201 @@
+"""A folder of weights, in every layout BLOOM has been published in.
+
+    model.safetensors                                  one file, or
+    model.safetensors.index.json + its shards          several; the index says which tensor is in which
+    pytorch_model.bin, pytorch_model.bin.index.json    the same in the older format
+
+Names stand with or without `transformer.` in front (the hub's files have none). Everything is compared with
+what the model needs, by name and shape, before a single number is read: a load that fails has changed nothing.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bloomlab.checkpoint_files import Stored, open_file
+from bloomlab.errors import CheckpointError, InputError, did_you_mean
+from bloomlab.files import read_json, replacing, shorten, write_json
+from bloomlab.memory import check_memory
+
+LAYOUTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+PREFIX = "transformer."
+HEADS = (
+    "lm_head.weight",
+    "score.weight",
+    "classifier.weight",
+    "classifier.bias",
+    "qa_outputs.weight",
+    "qa_outputs.bias",
+)
+"""Tensors that a file may hold for a head that the model does not have; they are left alone."""
+
+MAX_INDEX_BYTES = 10 << 20
+UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+
+# -- reading ----
+
+
+def open_folder(folder: Path) -> dict[str, Stored]:
+    """Every tensor in a folder's files, by its name without `transformer.`; no numbers are read yet.
+
+    Raises:
+        CheckpointError: there are no weights, or a file is missing or broken.
+    """
+    for name in LAYOUTS:
+        if (folder / name).exists():
+            break
+    else:
+        raise CheckpointError(f"expected one of {', '.join(LAYOUTS)} in {folder}, but there is none; check the folder")
+    stored = _open_shards(folder / name) if name.endswith(".json") else open_file(folder / name)
+    tensors: dict[str, Stored] = {}
+    for full, tensor in stored.items():
+        short = full.removeprefix(PREFIX)
+        if short in tensors:
+            raise CheckpointError(f"{tensor.file} holds both {short!r} and {PREFIX + short!r}; keep one of them")
+        tensors[short] = tensor
+    return tensors
+
+
+def _open_shards(index: Path) -> dict[str, Stored]:
+    """Follow the index: each tensor in the file it names, and files in this folder only."""
+    weight_map = read_json(index, MAX_INDEX_BYTES, CheckpointError).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"expected a weight_map of tensors and files in {index}, but got {shorten(weight_map)}")
+    for name, file in weight_map.items():
+        plain = isinstance(file, str) and file == os.path.basename(file) and not set(file) & set("/\\\0:")
+        if not plain or not file.endswith((".safetensors", ".bin")):
+            raise CheckpointError(f"expected the name of a file beside {index} for {name!r}, but got {shorten(file)}")
+    stored: dict[str, Stored] = {}
+    for file in dict.fromkeys(weight_map.values()):
+        inside = open_file(index.parent / file)
+        for name in inside:
+            if weight_map.get(name) != file:
+                raise CheckpointError(f"{index.parent / file} holds {shorten(name)}, which {index.name} does not say")
+        stored.update(inside)
+    lost = [name for name in weight_map if name not in stored]
+    if lost:
+        raise CheckpointError(f"{index} says that {weight_map[lost[0]]} holds {shorten(lost[0])}, but it does not")
+    return stored
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which stored tensor goes where; `new` are the model's names for a head that the files do not have."""
+
+    source: dict[str, Stored]
+    new: list[str]
+
+
+def match(stored: Mapping[str, Stored], wanted: Mapping[str, tuple[int, ...]], head: Iterable[str]) -> Plan:
+    """Compare what is stored with what the model needs; `head` names what may be missing.
+
+    Raises:
+        CheckpointError: a tensor is missing, is not the model's, or has another shape.
+    """
+    optional = set(head)
+    where = next(iter(stored.values())).file.parent if stored else "the files"
+    source = {name: stored[name.removeprefix(PREFIX)] for name in wanted if name.removeprefix(PREFIX) in stored}
+    missing = [name for name in wanted if name not in source and name not in optional]
+    known = {name.removeprefix(PREFIX) for name in wanted}
+    extra = [name for name in stored if name not in known and name not in HEADS]
+    advice = "check that config.json belongs to these weights"
+    if missing:
+        near = did_you_mean(missing[0].removeprefix(PREFIX), extra)
+        raise CheckpointError(
+            f"expected {len(wanted)} tensors in {where}, but it lacks {_some(missing)}{near}; {advice}"
+        )
+    if extra:
+        raise CheckpointError(f"{where} holds {_some(extra)}, which the model does not have; {advice}")
+    for name, shape in wanted.items():
+        if name in source and source[name].shape != tuple(shape):
+            raise CheckpointError(
+                f"expected shape {tuple(shape)} for {name!r}, but {source[name].file} holds {source[name].shape}; "
+                f"{advice}"
+            )
+    return Plan(source, [name for name in wanted if name not in source])
+
+
+def read_state(plan: Plan, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Read the numbers: memory-mapped where the file has the dtype, else cast.
+
+    Raises:
+        MemoryLimitError: they do not fit into this machine's memory.
+    """
+    tensors = plan.source.values()
+    count = sum(torch.Size(tensor.shape).numel() for tensor in tensors)
+    advice = "try dtype='bfloat16', a smaller model, or 'tiny'"
+    check_memory(count * dtype.itemsize, f"a model of {count:,} parameters in {str(dtype)[6:]}", advice)
+    # the largest first: what it needs on the way is free again before the others come
+    order = sorted(plan.source, key=lambda name: -torch.Size(plan.source[name].shape).numel())
+    return {name: plan.source[name].load(dtype) for name in order}
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(shorten(name) for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+# -- writing ----
+
+
+def write_state(folder: Path, state: Mapping[str, Tensor], max_shard_size: int | str = "50GB") -> list[Path]:
+    """Write tensors under these names as safetensors, in several files if they are larger than max_shard_size.
+
+    Each file is written beside its place and then moved there; weights that an earlier save left are removed.
+    """
+    shards = _split(state, shard_bytes(max_shard_size))
+    names = [LAYOUTS[0]]
+    if len(shards) > 1:
+        names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
+    for name, shard in zip(names, shards, strict=True):
+        with replacing(folder / name) as draft:
+            save_file(
+                {key: tensor.detach().cpu().contiguous() for key, tensor in shard.items()}, draft, {"format": "pt"}
+            )
+    if len(shards) > 1:
+        weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
+        sizes = {"total_size": sum(tensor.nbytes for tensor in state.values())}
+        write_json(folder / LAYOUTS[1], {"metadata": sizes, "weight_map": weight_map})
+        names.append(LAYOUTS[1])
+    for old in [*folder.glob("model-*-of-*.safetensors"), folder / LAYOUTS[0], folder / LAYOUTS[1]]:
+        if old.name not in names:
+            old.unlink(missing_ok=True)
+    return [folder / name for name in names]
+
+
+def shard_bytes(size: int | str) -> int:
+    """A size in bytes from a number or a text.
+
+    >>> shard_bytes("200MB"), shard_bytes("1GiB"), shard_bytes(5000)
+    (200000000, 1073741824, 5000)
+    """
+    text = str(size).strip().upper()
+    unit = next((unit for unit in UNITS if text.endswith(unit)), "")
+    number = text.removesuffix(unit).strip()
+    if isinstance(size, bool) or not number.isdecimal() or int(number) < 1:
+        raise InputError(f"expected a size such as '5GB' or a number of bytes as max_shard_size, but got {size!r}")
+    return int(number) * UNITS.get(unit, 1)
+
+
+def _split(state: Mapping[str, Tensor], limit: int) -> list[dict[str, Tensor]]:
+    """The tensors in order, in as few groups as fit; a tensor above the limit has a group of its own."""
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, tensor in state.items():
+        if shards[-1] and size + tensor.nbytes > limit:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor
+        size += tensor.nbytes
+    return shards

@@ -1,0 +1,225 @@
+"""One file of weights: what is in it, and how to read it without trusting it.
+
+A safetensors file starts with its table of contents, so everything about it is known before any memory is
+taken. A .bin file is a pickle, which could hold a program: it is opened by torch's restricted loader only, and
+of what comes out only plain tensors are accepted.
+"""
+
+import json
+import math
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from bloomlab.errors import BloomlabError, CheckpointError
+from bloomlab.files import shorten, what_it_is
+from bloomlab.memory import check_memory
+
+DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
+MAX_HEADER = 10 << 20  # bytes; 70 blocks need 0.1 MB
+CHUNK = 4 << 20  # numbers that are read at a time when they are cast
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor in a file: everything about it, and `load(dtype)` to get it."""
+
+    name: str
+    file: Path
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    load: Callable[[torch.dtype], Tensor]
+
+
+def open_file(path: Path) -> dict[str, Stored]:
+    """The tensors in a .safetensors or .bin file.
+
+    Raises:
+        CheckpointError: the file is missing, broken, or holds something other than plain tensors.
+        MemoryLimitError: it is of the kind that must be read whole, and does not fit.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"expected a file {path}, but there is none; fetch the model's files again")
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
+    if strange := what_it_is(start):
+        raise CheckpointError(f"expected weights in {path}, but {strange}; fetch the file itself")
+    return open_safetensors(path) if path.suffix == ".safetensors" else open_bin(path)
+
+
+# -- safetensors ----
+
+
+def open_safetensors(path: Path) -> dict[str, Stored]:
+    """The tensors in a safetensors file, from its header, which must account for every byte."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(MAX_HEADER, size - 8):
+            raise _broken(path, f"its header would have {length} bytes, but the file has {size}")
+        try:
+            header = json.loads(file.read(length).decode(), object_pairs_hook=lambda pairs: _unique(path, pairs))
+        except BloomlabError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise _broken(path, f"its header is no JSON ({str(error)[:80]})") from None
+    if not isinstance(header, dict):
+        raise _broken(path, "its header is no table of tensors")
+    header.pop("__metadata__", None)
+    entries = sorted((_entry(path, name, about) for name, about in header.items()), key=lambda each: each[3:])
+    place = 0
+    for name, _, _, start, stop in entries:
+        if start != place:
+            raise _broken(path, f"{name!r} starts at byte {start} where {place} was expected")
+        place = stop
+    if 8 + length + place != size:
+        raise _broken(path, f"its tensors end at byte {8 + length + place}, but the file at {size}")
+    return {
+        name: Stored(name, path, shape, dtype, _loader(path, name, shape, dtype, 8 + length + start))
+        for name, shape, dtype, start, _ in entries
+    }
+
+
+def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise _broken(path, "its header names something twice")
+    return values
+
+
+def _entry(path: Path, name: str, about: Any) -> tuple[str, tuple[int, ...], torch.dtype, int, int]:
+    """One line of the header: name, shape, dtype, first byte, last byte + 1."""
+    if not isinstance(about, dict) or not {"dtype", "shape", "data_offsets"} <= about.keys():
+        raise _broken(path, f"{shorten(name)} has no dtype, shape and data_offsets")
+    shape, offsets = about["shape"], about["data_offsets"]
+    for numbers in (shape, offsets):
+        if not isinstance(numbers, list) or not all(type(n) is int and 0 <= n < 1 << 62 for n in numbers):
+            raise _broken(path, f"{shorten(name)} has sizes {shorten(numbers)}")
+    if not isinstance(about["dtype"], str) or about["dtype"] not in DTYPES:
+        raise _unfit(path, name, f"numbers of type {shorten(about['dtype'])}")
+    dtype = DTYPES[about["dtype"]]
+    if len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
+        raise _broken(path, f"{shorten(name)} of shape {shape} cannot lie at bytes {offsets}")
+    return name, tuple(shape), dtype, offsets[0], offsets[1]
+
+
+def _loader(
+    path: Path, name: str, shape: tuple[int, ...], dtype: torch.dtype, start: int
+) -> Callable[[torch.dtype], Tensor]:
+    def load(wanted: torch.dtype) -> Tensor:
+        try:
+            return _mapped(path, name) if wanted == dtype else _cast(path, shape, dtype, start, wanted)
+        except (OSError, SafetensorError) as error:  # it was whole a moment ago
+            raise CheckpointError(f"cannot read {name!r} from {path}: {str(error)[:120]}; load again") from None
+
+    return load
+
+
+def _mapped(path: Path, name: str) -> Tensor:
+    """The tensor where it lies: pages are read when they are used, and a change to it is not written back."""
+    with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]  # the library has no types
+        tensor: Tensor = file.get_tensor(name)
+        return tensor
+
+
+def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, wanted: torch.dtype) -> Tensor:
+    """The tensor in another dtype, a chunk at a time, so that it is never in memory twice."""
+    tensor = torch.empty(shape, dtype=wanted)
+    flat = tensor.view(-1)
+    with path.open("rb") as file:
+        file.seek(start)
+        chunk = torch.empty(min(CHUNK, max(1, flat.numel())), dtype=dtype)
+        view = memoryview(chunk.view(torch.uint8).numpy())
+        for first in range(0, flat.numel(), CHUNK):
+            n = min(CHUNK, flat.numel() - first)
+            if file.readinto(view[: n * dtype.itemsize]) != n * dtype.itemsize:
+                raise OSError("the file became shorter")
+            flat[first : first + n] = chunk[:n]
+    return tensor
+
+
+# -- .bin ----
+
+
+def open_bin(path: Path) -> dict[str, Stored]:
+    """The tensors in a .bin file, memory-mapped where its format allows."""
+    is_zip = zipfile.is_zipfile(path)
+    if is_zip:
+        _check_zip(path)
+    else:
+        check_memory(path.stat().st_size, str(path), "save it again as safetensors")
+    try:
+        # weights_only is named, so that no setting of the machine can loosen it
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except Exception as error:
+        why = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"expected plain tensors in {path}, but the restricted loader refused it ({why}); "
+            "fetch the file again, or take the model's safetensors"
+        ) from None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"expected a table of tensors in {path}, but it holds a {type(state).__name__}")
+    stored = {}
+    for name, tensor in state.items():
+        if not isinstance(name, str):
+            raise CheckpointError(f"expected names of tensors in {path}, but got {shorten(name)}")
+        stored[name] = Stored(name, path, *_plain(path, name, tensor))
+    return stored
+
+
+def _check_zip(path: Path) -> None:
+    """What torch writes is a zip whose parts are not compressed: it cannot be larger than the file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [part.filename for part in archive.infolist() if part.compress_type != zipfile.ZIP_STORED]
+            total = sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise _broken(path, str(error)[:80]) from None
+    if packed:
+        raise _broken(path, f"its part {packed[0][:80]!r} is compressed, which torch never does")
+    if total > path.stat().st_size:
+        raise _broken(path, f"its parts claim {total} bytes, but the file has {path.stat().st_size}")
+
+
+def _plain(path: Path, name: str, tensor: Any) -> tuple[tuple[int, ...], torch.dtype, Callable[[torch.dtype], Tensor]]:
+    """Shape, dtype and loader of a tensor that is nothing but numbers in memory."""
+    if not isinstance(tensor, Tensor):
+        raise _unfit(path, name, f"a {type(tensor).__name__}")
+    if type(tensor) not in (Tensor, torch.nn.Parameter):
+        raise _unfit(path, name, f"a tensor of the class {type(tensor).__name__}")
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        raise _unfit(path, name, f"a {tensor.layout} tensor on {tensor.device}")
+    if tensor.dtype not in DTYPES.values() or tensor.is_neg():
+        raise _unfit(path, name, f"numbers of type {tensor.dtype}")
+    held = tensor.untyped_storage().nbytes()
+    if tensor.numel() * tensor.element_size() > held:
+        raise _unfit(path, name, f"a tensor of shape {tuple(tensor.shape)} over {held} bytes")
+    plain = tensor.detach()
+
+    def load(wanted: torch.dtype) -> Tensor:
+        # a view of a larger storage would keep all of it
+        return plain.to(wanted) if wanted != plain.dtype else plain.contiguous()
+
+    return tuple(plain.shape), plain.dtype, load
+
+
+def _broken(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(f"{path} is broken: {why}; fetch it again")
+
+
+def _unfit(path: Path, name: str, got: str) -> CheckpointError:
+    return CheckpointError(
+        f"expected plain tensors of float16, bfloat16, float32 or float64 in {path}, "
+        f"but {shorten(name)} is {got}; save the model again"
+    )

@@ -1,0 +1,94 @@
+"""How much memory this program may still take, asked before anything large is made.
+
+A container is often allowed far less than the machine has, and a program that takes more is ended without a
+word. So the smallest of these counts: the limit a server names in MEM_LIMIT (bytes), the limits of the control
+groups the program runs in, and the memory that is free on the machine.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from bloomlab.errors import MemoryLimitError
+
+CGROUPS = Path("/sys/fs/cgroup")
+PROC = Path("/proc")
+
+
+def free_bytes() -> int | None:
+    """Bytes this program can still take; None where the system does not say."""
+    used = _own_bytes()
+    left = [limit - used for limit in _limits()]
+    available = _available_bytes()
+    return max(0, min([*left, *([] if available is None else [available])])) if left or available is not None else None
+
+
+def check_memory(needed: int, what: str, advice: str) -> None:
+    """Refuse in words what would not fit.
+
+    Raises:
+        MemoryLimitError: `needed` bytes are more than this program can still take.
+    """
+    free = free_bytes()
+    if free is not None and needed > free:
+        raise MemoryLimitError(f"{what} needs {gigabytes(needed)}, but {gigabytes(free)} are free here; {advice}")
+
+
+def gigabytes(count: int) -> str:
+    """Bytes in words.
+
+    >>> gigabytes(1_118_429_184), gigabytes(40_960), gigabytes(12)
+    ('1.1 GB', '41.0 kB', '12 bytes')
+    """
+    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def _limits() -> Iterator[int]:
+    """Every limit that somebody set for this program."""
+    named = os.environ.get("MEM_LIMIT", "")
+    if named.isdecimal() and int(named) > 0:
+        yield int(named)
+    for folder, name in _control_groups():
+        text = _read(folder / name)
+        if text.isdecimal() and int(text) < 1 << 60:  # "max", or a number too large to mean anything: no limit
+            yield int(text)
+
+
+def _control_groups() -> Iterator[tuple[Path, str]]:
+    """The folders of this program's control groups and of all groups around them, version 2 and version 1."""
+    for line in _read(PROC / "self" / "cgroup").splitlines():
+        _, kinds, path = line.split(":", 2) if line.count(":") >= 2 else ("", "-", "")
+        if kinds not in ("", "memory"):
+            continue
+        root, name = (CGROUPS / "memory", "memory.limit_in_bytes") if kinds else (CGROUPS, "memory.max")
+        group = Path(path.lstrip("/"))
+        for part in (group, *group.parents):
+            if ".." not in part.parts:
+                yield root / part, name
+
+
+def _available_bytes() -> int | None:
+    """Free memory of the machine, with what it would give up to make room."""
+    for line in _read(PROC / "meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _own_bytes() -> int:
+    """Memory this program holds; pages of files it mapped do not count."""
+    pages = _read(PROC / "self" / "statm").split()
+    return (int(pages[1]) - int(pages[2])) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 2 else 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, ValueError):
+        return ""
