@@ -5,7 +5,7 @@ and read by every component. Its names are the documented ones; `num_hidden_laye
 and `n_embed` are older spellings of `n_layer`, `n_head` and `hidden_size` and keep working.
 """
 
-import math
+import copy
 import os
 from pathlib import Path
 from typing import Any, Self
@@ -93,6 +93,7 @@ class BloomConfig:
 
     def __init__(
         self,
+        /,  # a file may hold any key, even "self"
         vocab_size: int = 250880,
         hidden_size: int = 64,
         n_layer: int = 2,
@@ -114,8 +115,7 @@ class BloomConfig:
         kwargs.pop("model_type", None)  # a BloomConfig is one
         labels = {name: kwargs.pop(name, None) for name in ("num_labels", "id2label", "label2id")}
         for name, value in {**DEFAULTS, **kwargs, **named, **legacy}.items():
-            if hasattr(type(self), name):  # it would hide a method
-                raise ConfigError(f"{name!r} is a name BloomConfig needs for itself; remove it from the config")
+            self._refuse_own_names(name)
             object.__setattr__(self, name, value)
         self._set_labels(**labels)
         self._validate()
@@ -139,7 +139,7 @@ class BloomConfig:
             self.num_labels = 2 if num_labels is None else num_labels
         else:
             if not isinstance(id2label, dict):
-                raise ConfigError(f"id2label must map ids to names, but got {type(id2label).__name__}")
+                raise ConfigError(f"id2label must map ids to names, but got {shorten(id2label)}")
             try:  # JSON turned the ids into strings
                 self.__dict__["id2label"] = {int(i): str(label) for i, label in id2label.items()}
             except (TypeError, ValueError):
@@ -148,6 +148,8 @@ class BloomConfig:
             if num_labels is not None and num_labels != len(self.id2label):
                 self.num_labels = num_labels
         if label2id is not None:
+            if not isinstance(label2id, dict):
+                raise ConfigError(f"label2id must map names to ids, but got {shorten(label2id)}")
             self.__dict__["label2id"] = dict(label2id)
 
     # -- attributes ----------------------------------------------------------------------------------
@@ -161,9 +163,13 @@ class BloomConfig:
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign, validate, and take the value back if it does not fit."""
         name = ALIASES.get(name, name)
+        if name == "id2label":
+            self._set_labels(None, value, None)
+            return
         if isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
             return
+        self._refuse_own_names(name)
         before = dict(self.__dict__)
         self.__dict__[name] = value
         try:
@@ -172,6 +178,10 @@ class BloomConfig:
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
+
+    def _refuse_own_names(self, name: str) -> None:
+        if hasattr(type(self), name):  # it would hide a method
+            raise ConfigError(f"{name!r} is a name BloomConfig needs for itself; remove it from the config")
 
     def _validate(self) -> None:
         for name, limit in (
@@ -194,8 +204,10 @@ class BloomConfig:
             if not (value is None and name == "classifier_dropout") and not _is_number(value, 0, 1):
                 raise ConfigError(f"{name} must be a number from 0 to 1, but got {shorten(value)}")
         for name in ("layer_norm_epsilon", "initializer_range"):
-            if not _is_number(getattr(self, name), 0, math.inf):
-                raise ConfigError(f"{name} must be a number of at least 0, but got {shorten(getattr(self, name))}")
+            if not _is_number(getattr(self, name), 0, MAX_WIDTH):
+                raise ConfigError(
+                    f"{name} must be a number from 0 to {MAX_WIDTH}, but got {shorten(getattr(self, name))}"
+                )
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
             ids = getattr(self, name)
             for token_id in ids if isinstance(ids, list) else [ids]:
@@ -240,7 +252,7 @@ class BloomConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """All values, ready for JSON; `BloomConfig.from_dict` takes them back."""
-        return {"model_type": self.model_type, **self.__dict__}
+        return {"model_type": self.model_type, **copy.deepcopy(self.__dict__)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], **overrides: Any) -> Self:
@@ -289,6 +301,4 @@ def _is_int(value: object) -> bool:
 
 
 def _is_number(value: object, low: float, high: float) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high and math.isfinite(value)
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high  # no NaN is
