@@ -76,3 +76,35 @@ class CausalLMOutputWithCrossAttentions(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: None = None
+
+
+@dataclass
+class SequenceClassifierOutputWithPast(ModelOutput):
+    """What BloomForSequenceClassification returns: logits (batch, label), one row a text."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Sequence[tuple[Tensor, Tensor]] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class TokenClassifierOutput(ModelOutput):
+    """What BloomForTokenClassification returns: logits (batch, pos, label)."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class QuestionAnsweringModelOutput(ModelOutput):
+    """What BloomForQuestionAnswering returns: start_logits and end_logits, each (batch, pos)."""
+
+    loss: Tensor | None = None
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

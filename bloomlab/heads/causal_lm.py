@@ -104,7 +104,7 @@ class BloomForCausalLM(BloomPreTrainedModel):
         return result if return_dict else result.to_tuple()
 
     def generate(self, input_ids: Tensor, attention_mask: Tensor | None = None, **settings: Any) -> Tensor:
-        """Continue each row: (batch, pos) ids -> (batch, longer) ids, prompt included. `Settings` lists what can be set.
+        """Continue each row: (batch, pos) ids -> (batch, longer) ids, prompt included. See `Settings`.
 
         Raises:
             GenerationError, InputError: as `stream` does.

@@ -25,19 +25,23 @@ def make_pair(
     """Our model and the reference with equal weights, of a size that makes every term count."""
     values = {"vocab_size": VOCAB, "hidden_size": head_dim * n_head, "n_layer": 3, "n_head": n_head, **config}
     ours = BloomForCausalLM(BloomConfig(**values)).eval()
-    scale = scale or 1.3 / ours.config.hidden_size**0.5
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in ours.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
-        for name, parameter in ours.named_parameters():
-            if "norm" in name or "ln_f" in name:  # layer norms scale by about one
-                parameter.add_(float(name.endswith("weight")))
+    randomise(ours, seed, scale)
     theirs = transformers.BloomForCausalLM._from_config(
         transformers.BloomConfig(**values), attn_implementation="eager"
     ).eval()
     theirs.load_state_dict(ours.state_dict())
     return ours.to(dtype), theirs.to(dtype)
+
+
+def randomise(model: torch.nn.Module, seed: int = 0, scale: float | None = None) -> None:
+    """Draw every parameter anew, of a size that makes every term count; layer norms scale by about one."""
+    generator = torch.Generator().manual_seed(seed)
+    scale = scale or 1.3 / model.config.hidden_size**0.5
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
+            if ("norm" in name or "ln_f" in name) and name.endswith("weight"):
+                parameter.add_(1)
 
 
 def make_batch(

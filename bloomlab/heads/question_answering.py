@@ -1,0 +1,90 @@
+"""An answer inside the text: two numbers for each token, how well an answer would start and end there.
+
+    start_logits, end_logits = qa_outputs(final)                         (batch, pos) each
+
+A causal model must read the question before the context: only then do the context's states know what is asked.
+"""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bloomlab.config import BloomConfig
+from bloomlab.hooks import Hooks
+from bloomlab.model.bloom import BloomModel
+from bloomlab.outputs import QuestionAnsweringModelOutput
+from bloomlab.pretrained import BloomPreTrainedModel
+
+
+class BloomForQuestionAnswering(BloomPreTrainedModel):
+    """BLOOM that points at the first and the last token of an answer.
+
+    >>> import torch
+    >>> config = BloomConfig(vocab_size=100, hidden_size=16, n_layer=2, n_head=4)
+    >>> BloomForQuestionAnswering(config)(torch.tensor([[5, 6, 7]])).start_logits.shape
+    torch.Size([1, 3])
+    """
+
+    def __init__(self, config: BloomConfig) -> None:
+        super().__init__(config)
+        self.transformer = BloomModel(config)
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.init_weights(self.qa_outputs)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        hooks: Hooks | None = None,
+        **deprecated: Any,
+    ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
+        """BloomModel's arguments (there is no cache: the text is read once), and:
+
+        Args:
+            start_positions, end_positions: (batch) the columns where the answer starts and ends. A column beyond the
+                text is left out of the loss, which is the mean of both cross entropies; one alone gives no loss.
+
+        Raises:
+            InputError, HookError: as BloomModel does.
+        """
+        hooks = self.checked(hooks)
+        output = self.transformer(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            use_cache=False,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            hooks=hooks,
+            **deprecated,
+        )
+        logits = hooks("logits", self.qa_outputs(output.last_hidden_state), "batch pos label")
+        start, end = logits.unbind(-1)
+
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = (span_loss(start, start_positions) + span_loss(end, end_positions)) / 2
+        result = QuestionAnsweringModelOutput(loss, start, end, output.hidden_states, output.attentions)
+        return_dict = self.config.return_dict if return_dict is None else return_dict
+        return result if return_dict else result.to_tuple()
+
+
+def span_loss(logits: Tensor, positions: Tensor) -> Tensor:
+    """How surprising the true column is, in nats: logits (batch, pos), positions (batch). Columns beyond are left out.
+
+    >>> import torch
+    >>> span_loss(torch.zeros(2, 4), torch.tensor([1, 9]))  # one row counts: log(4)
+    tensor(1.3863)
+    """
+    beyond = logits.shape[1]
+    return F.cross_entropy(logits, positions.flatten().to(logits.device).clamp(0, beyond), ignore_index=beyond)
