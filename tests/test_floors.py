@@ -148,7 +148,8 @@ def test_importing_bloomlab_takes_under_fifty_milliseconds() -> None:
 
 
 PUBLIC = """
-    AutoTokenizer BloomConfig BloomForCausalLM BloomModel BloomTokenizerFast BloomlabError Hooks Lab Trace
+    AutoTokenizer BloomConfig BloomForCausalLM BloomForQuestionAnswering BloomForSequenceClassification
+    BloomForTokenClassification BloomModel BloomTokenizerFast BloomlabError Hooks Lab Trace
     __version__ add load mean patch scale zero
 """.split()
 
