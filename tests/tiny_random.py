@@ -17,14 +17,14 @@ SIZES: dict[str, Any] = {"vocab_size": 300, "hidden_size": 24, "n_layer": 3, "n_
 BATCH, PAST, POS = 2, 7, 5
 
 
-def random_model(seed: int = 0, **changes: Any) -> BloomForCausalLM:
+def random_model(seed: int = 0, scale: float = 0.3, **changes: Any) -> BloomForCausalLM:
     """A model in eval mode; the same seed and config give the same weights."""
     model = BloomForCausalLM(BloomConfig(**{**SIZES, **changes})).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(1 + 0.2 * noise if "layernorm.weight" in name or "ln_f.weight" in name else 0.3 * noise)
+            parameter.copy_(1 + 0.2 * noise if "layernorm.weight" in name or "ln_f.weight" in name else scale * noise)
     return model
 
 
