@@ -61,6 +61,7 @@ function render({ model, el }) {
   let pointed = /** @type {{query: number | null, key: number | null}} */ ({ query: null, key: null });
   let pointedHead = /** @type {{layer: number, head: number} | null} */ (null);
   let asked = 0; // the number of the last text typed here
+  let typing = false; // what stands in the text box has not been sent yet
   let trouble = ""; // an error that the page itself found
   let drawn = 0;
 
@@ -243,7 +244,8 @@ function render({ model, el }) {
     readExact();
     if (!picture) return;
     pointed = { query: null, key: null };
-    if (document.activeElement !== text || text.value === "") text.value = picture.text;
+    const waiting = asked > model.get("answered");
+    if (!typing && !waiting && text.value !== picture.text) text.value = picture.text;
     grow();
     strip.show(picture, id);
     heads.show(picture, thumbs, id);
@@ -336,7 +338,7 @@ function render({ model, el }) {
     const waiting = model.get("live") && asked > model.get("answered");
     const state = trouble ? "error" : waiting ? "working" : model.get("state");
     const message = {
-      ready: `${names.length} ${names.length === 1 ? "token" : "tokens"}; the number under each is the id that the model is fed`,
+      ready: `${model.get("live") ? "" : "a saved page · "}${names.length} ${names.length === 1 ? "token" : "tokens"}; the number under each is the id that the model is fed`,
       working: `reading ${[...text.value].length} characters …`,
       empty: "nothing to read yet",
       error: `${trouble || model.get("message")}${picture ? " · the picture below is still the one before" : ""}`,
@@ -353,6 +355,7 @@ function render({ model, el }) {
 
   function ask() {
     askSoon.cancel();
+    typing = false;
     trouble = "";
     if (!text.value.isWellFormed()) {
       trouble = "the text has half of a character in it (a lone surrogate); delete it and type it again";
@@ -374,6 +377,7 @@ function render({ model, el }) {
   }
 
   text.addEventListener("input", () => {
+    typing = true;
     grow();
     askSoon();
   });
@@ -387,6 +391,8 @@ function render({ model, el }) {
     text.value = picture?.text ?? "";
     grow();
     ask();
+    asked = model.get("answered"); // nothing is waited for, whatever Python is doing
+    draw();
   });
   copy.addEventListener("click", async () => {
     const range = document.createRange();
@@ -434,10 +440,13 @@ function render({ model, el }) {
   };
   listen("change:scale", applyScale);
 
-  const resized = new ResizeObserver(() => matrix.fit());
+  const repaint = () => paintHead(true);
+  const resized = new ResizeObserver(() => {
+    matrix.fit();
+    repaint(); // the theme's colours are known only once the view stands in the page
+  });
   resized.observe(matrix.element);
   undo.push(() => resized.disconnect());
-  const repaint = () => paintHead(true);
   const themed = new MutationObserver(repaint);
   themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
   undo.push(() => themed.disconnect());

@@ -103,7 +103,7 @@ def stamp(provenance: dict[str, Any]) -> str:
         f"weights {weights}" if weights else "weights not hashed",
         str(provenance.get("dtype") or "").removeprefix("torch."),
         f"seed {seed}" if seed is not None else "no seed",
-        "edited: " + ", ".join(map(str, edits)) if edits else "no edits",
+        "edited: " + ", ".join(f"{spot} {edit}" for spot, edit in edits.items()) if edits else "no edits",
     ]
     return " · ".join(part for part in parts if part)
 
@@ -183,11 +183,11 @@ class Explorer(anywidget.AnyWidget):
     probs = traitlets.Bytes().tag(sync=True)
 
     def __init__(self, read: Callable[[str], "Trace"], text: str = "", setup: str = "", **traits: Any) -> None:
-        super().__init__(**traits)
         self._read = read
         self._setup = setup
         self._timer: asyncio.TimerHandle | None = None
         self.trace: Trace | None = None
+        super().__init__(**traits)  # its traits are observed from here on
         if text != "":
             self.show(text)
 

@@ -47,7 +47,7 @@ def small_trace(text: str, layers: int = 4, heads: int = 8, seed: int = 0) -> An
         tokens=tokens,
         ids=torch.tensor([[token.id for token in tokens]]),
         config=SimpleNamespace(n_layer=layers, n_head=heads),
-        provenance={"model": "random", "weights": "0123456789abcdef", "dtype": "float32", "seed": seed, "edits": []},
+        provenance={"model": "random", "weights": "0123456789abcdef", "dtype": "float32", "seed": seed, "edits": {}},
     )
 
 
@@ -60,6 +60,9 @@ class Values(SimpleNamespace):
 
     def __getitem__(self, name: str) -> Tensor:
         return self.values[name]
+
+    def stack(self, name: str) -> Tensor:
+        return torch.stack([self[f"h.{layer}.{name}"] for layer in range(self.config.n_layer)])
 
 
 def counting_reader(runs: list[str]) -> Callable[[str], Any]:

@@ -36,7 +36,8 @@ export function attentionMatrix({ pick, point }) {
   const frame = make("div", { class: "bl-frame" }, rows, cells, columns);
   const element = make("div", { class: "bl-matrix" }, frame);
   let tokens = 0;
-  let size = 1;
+  let size = 1; // of a cell, in pixels
+  let readable = 1; // the height a label needs
   /** @type {import("./causal.js").Cell} */
   let chosen = { query: 0, key: 0 };
   /** @type {{query: number | null, key: number | null}} */
@@ -76,7 +77,7 @@ export function attentionMatrix({ pick, point }) {
 
   /** Lay the labels out: all of them where there is room, otherwise every second, third, …, with its number. */
   const layLabels = () => {
-    const every = Math.max(1, Math.ceil(themeLength(cells, "--bl-readable") / size));
+    const every = Math.max(1, Math.ceil(readable / size));
     for (const [side, spot] of /** @type {[any, "query" | "key"][]} */ ([[rows, "query"], [columns, "key"]])) {
       const special = [chosen[spot], lit[spot]];
       [...side.children].forEach((/** @type {any} */ name, token) => {
@@ -123,6 +124,7 @@ export function attentionMatrix({ pick, point }) {
       frame.style.setProperty("--bl-names", `${label}px`);
       const room = Math.min(element.clientWidth - label, themeLength(element, "--bl-matrix-most"));
       if (tokens === 0 || room <= 0) return;
+      readable = themeLength(element, "--bl-readable");
       const least = themeLength(element, "--bl-cell-least");
       size = Math.max(least, Math.min(themeLength(element, "--bl-cell-most"), Math.floor(room / tokens)));
       frame.style.setProperty("--bl-cell", `${size}px`);
