@@ -1,0 +1,118 @@
+"""Measure the shipped model against its floors: what it must reach to be shipped at all.
+
+    python -m bloomlab.tiny.evaluate              prints two tables; exit code 1 if a floor is missed
+
+Training again gives another model, never the same bits; it is held to these floors, not to the old numbers.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bloomlab.errors import BloomlabError
+from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.model.alibi import slopes
+from bloomlab.tiny import folder
+from bloomlab.tiny.measure import (
+    golden_distance,
+    grammatical,
+    look_back,
+    loss,
+    loss_by_length,
+    previous_token_bound,
+    validation_rows,
+    write_on,
+)
+from bloomlab.tokenizer import BloomTokenizerFast
+
+
+@dataclass(frozen=True)
+class Floor:
+    """One number the model must reach."""
+
+    name: str
+    reached: float
+    sign: str  # "≥" or "≤"
+    limit: float
+
+    @property
+    def holds(self) -> bool:
+        return self.reached >= self.limit if self.sign == "≥" else self.reached <= self.limit
+
+    def __str__(self) -> str:
+        verdict = "pass" if self.holds else "FAIL"
+        return f"{self.name:<52} {self.sign} {self.limit:<8.4g} {self.reached:<10.4g} {verdict}"
+
+
+def evaluate(model_folder: Path | None = None) -> dict[str, Any]:
+    """Measure the model of a folder (the shipped one) in under a minute.
+
+    Returns "floors" (a list of Floor), "induction" and "previous" (layer, head), "slopes" and "bounds" (one a
+    head), "wrong" (the sentences that are not grammatical).
+
+    Raises:
+        CheckpointError, TokenizerError: the folder does not hold a whole model.
+    """
+    where = model_folder or folder()
+    model = BloomForCausalLM.from_pretrained(where).eval()
+    tokenizer = BloomTokenizerFast.from_pretrained(where)
+
+    induction, previous, repeats = look_back(model)
+    share, wrong = grammatical(write_on(model, tokenizer))
+    by_length = loss_by_length(model, validation_rows(tokenizer, length=512, rows=32), (128, 512))
+    floors = [
+        Floor("validation loss, nats a token", loss(model, validation_rows(tokenizer)), "≤", 1.32),
+        Floor("attention of the best induction head", float(induction.max()), "≥", 0.80),
+        Floor("random tokens said twice: right the second time", repeats, "≥", 0.90),
+        Floor("attention of the best previous-token head", float(previous.max()), "≥", 0.33),
+        Floor("grammatical sentences in ten languages", share, "≥", 0.97),
+        Floor("loss in rows of 512 (limit: in rows of 128)", by_length[512], "≤", by_length[128]),
+        Floor("distance from the golden logits", golden_distance(model, tokenizer, where / "golden.json"), "≤", 1e-3),
+    ]
+    by_head = slopes(model.config.n_head)
+    return {
+        "floors": floors,
+        "induction": induction,
+        "previous": previous,
+        "slopes": by_head,
+        "bounds": [previous_token_bound(slope) for slope in by_head],
+        "wrong": wrong,
+    }
+
+
+def heads_table(result: dict[str, Any]) -> str:
+    """One line a head: its slope, the bound, and its scores in every layer."""
+    layers = range(len(result["previous"]))
+    numbers = " ".join(f"{layer:>5}" for layer in layers)
+    lines = [f"head  slope    bound   token before, layer {numbers}   induction, layer {numbers}"]
+    for head, (slope, bound) in enumerate(zip(result["slopes"], result["bounds"], strict=True)):
+        before = " ".join(f"{result['previous'][layer, head]:5.2f}" for layer in layers)
+        after = " ".join(f"{result['induction'][layer, head]:5.2f}" for layer in layers)
+        lines.append(f"{head:<5} {f'1/{round(1 / slope)}':<8} {bound:<7.3f} {'':19} {before}   {'':16} {after}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="measure bloomlab's embedded model against its floors")
+    parser.add_argument("folder", type=Path, nargs="?", default=folder(), help="the model (default: the shipped one)")
+    where = parser.parse_args().folder
+    start = time.monotonic()
+    try:
+        result = evaluate(where)
+    except BloomlabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{'floor':<52} {'limit':<10} {'reached':<10}")
+    print(*result["floors"], sep="\n")
+    print(f"\n{heads_table(result)}")
+    if result["wrong"]:
+        print("\nnot grammatical:", *result["wrong"], sep="\n    ")
+    print(f"\n{time.monotonic() - start:.0f} seconds")
+    return 0 if all(floor.holds for floor in result["floors"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

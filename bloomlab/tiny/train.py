@@ -1,0 +1,227 @@
+"""Train the embedded model, from nothing to the files that ship: about a quarter of an hour on two cores.
+
+    python -m bloomlab.tiny.train                 Ctrl-C stops it after the step it is in
+    python -m bloomlab.tiny.train --resume        goes on where it stopped, to the same result
+
+What a step reads depends on the seed and the step's number only, so nothing of the random state needs saving.
+Two things in the recipe matter more than the rest. One row in eight is random tokens, said again and again:
+without them no head ever learns to look back for what came next last time. And the matrices between embedding
+and logits are trained with Muon, which makes each update orthogonal: every direction moves equally far.
+"""
+
+import argparse
+import math
+import random
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bloomlab.config import SIZES, BloomConfig
+from bloomlab.errors import BloomlabError, CheckpointError
+from bloomlab.files import replacing, write_json
+from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.tiny import folder
+from bloomlab.tiny.documents import documents
+from bloomlab.tiny.measure import FIRST_ID, golden, look_back, loss, pack, validation_rows
+from bloomlab.tiny.progress import Progress, stop_on_ctrl_c
+from bloomlab.tiny.train_tokenizer import save, train_tokenizer
+from bloomlab.tokenizer import BloomTokenizerFast
+
+STEPS, ROWS, LENGTH = 3000, 16, 128  # one step reads 16 rows of 128 tokens
+MUON_RATE, ADAM_RATE, WARMUP, LAST_RATE = 0.02, 4e-3, 60, 0.02
+REPEATS, SEGMENT = 0.12, range(6, 60)  # share of rows that repeat a random segment, and its length
+MEASURE_EVERY = 150
+
+
+# ------------------------------------------------------------------------------------------------ data
+
+
+def batch(step: int, seed: int, tokenizer: BloomTokenizerFast, vocab_size: int) -> tuple[Tensor, Tensor]:
+    """The ids a step reads and the labels it learns from: two times (ROWS, LENGTH). -100 is not learned."""
+    rng = random.Random(f"{seed} rows {step}")
+    ids = pack(documents(f"{seed} step {step}"), tokenizer, LENGTH, ROWS)
+    labels = ids.clone()
+    for row in range(ROWS):
+        if rng.random() < REPEATS:
+            size = rng.choice(SEGMENT)
+            segment = torch.tensor([rng.randrange(FIRST_ID, vocab_size) for _ in range(size)])
+            ids[row] = segment.repeat(LENGTH // size + 1)[:LENGTH]
+            labels[row] = ids[row]
+            labels[row, :size] = -100  # nobody can foresee random tokens the first time
+    return ids, labels
+
+
+# ----------------------------------------------------------------------------------------------- model
+
+
+def new_model(seed: int) -> BloomForCausalLM:
+    """BLOOM in miniature, before it has read anything."""
+    torch.manual_seed(seed)
+    sizes: dict[str, Any] = {**SIZES["tiny"], "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
+    model = BloomForCausalLM(BloomConfig(**sizes))
+    # 2 · n_layer additions go into the residual stream: shrink what is added, so that the sum keeps its size
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(("self_attention.dense.weight", "mlp.dense_4h_to_h.weight")):
+                weight.div_(math.sqrt(2 * model.config.n_layer))
+    return model
+
+
+def optimizers(model: BloomForCausalLM) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks, AdamW for embeddings, layer norms and biases."""
+    inside = [weight for weight in model.transformer.h.parameters() if weight.ndim == 2]
+    chosen = set(map(id, inside))
+    rest = [weight for weight in model.parameters() if id(weight) not in chosen]
+    return [
+        torch.optim.Muon(inside, lr=MUON_RATE, momentum=0.95, weight_decay=0.0),
+        torch.optim.AdamW(rest, lr=ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def rate(step: int, steps: int) -> float:
+    """The share of the full learning rate at a step: up in 60 steps, then half a cosine down to 2 %.
+
+    >>> [round(rate(step, 3000), 2) for step in (1, 60, 1500, 3000)]
+    [0.02, 1.0, 0.51, 0.02]
+    """
+    cosine = LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * step / steps)) / 2
+    return min(step / WARMUP, cosine)
+
+
+# ------------------------------------------------------------------------------------------------- run
+
+
+class Run(NamedTuple):
+    """A training run: everything a checkpoint holds."""
+
+    settings: dict[str, int]  # steps, seed
+    model: BloomForCausalLM
+    optimizers: list[torch.optim.Optimizer]
+    history: list[dict[str, float]]  # what was measured on the way
+
+    def keep(self, path: Path, done: int) -> None:
+        """Write a checkpoint, whole or not at all."""
+        state = {
+            "settings": self.settings,
+            "done": done,
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "history": self.history,
+        }
+        with replacing(path) as draft:
+            torch.save(state, draft)
+
+    def restore(self, path: Path) -> int:
+        """Go back to a checkpoint; returns how many steps were done."""
+        if not path.is_file():
+            raise CheckpointError(f"there is no run to resume at {path}; leave --resume out to start one")
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        if state["settings"] != self.settings:
+            raise CheckpointError(
+                f"the run at {path} has the settings {state['settings']}, but {self.settings} were asked for; "
+                "resume with the same ones"
+            )
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.history.extend(state["history"])
+        return int(state["done"])
+
+
+def train_step(run: Run, ids: Tensor, labels: Tensor, rate: float) -> float:
+    """How surprised is the model, and which way would it be less so? Go there; returns the surprise, in nats."""
+    surprise = run.model(ids, labels=labels, use_cache=False).loss
+    surprise.backward()
+    torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
+    for optimizer, full_rate in zip(run.optimizers, (MUON_RATE, ADAM_RATE), strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = full_rate * rate
+        optimizer.step()
+        optimizer.zero_grad()
+    return float(surprise.detach())
+
+
+def train(
+    out: Path, run_folder: Path, steps: int = STEPS, seed: int = 0, resume: bool = False, stop_after: int | None = None
+) -> bool:
+    """Train, and write the model's files to `out`. True when it is done, False when it was stopped before.
+
+    `run_folder` keeps what `resume` needs. `stop_after` stops after so many steps, as Ctrl-C would.
+
+    Raises:
+        CheckpointError: there is nothing to resume, or it was started with other settings.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    library = train_tokenizer(seed)
+    save(library, run_folder)
+    tokenizer = BloomTokenizerFast.from_pretrained(run_folder)
+    unseen = validation_rows(tokenizer)
+
+    model = new_model(seed).to(device)
+    run = Run({"steps": steps, "seed": seed}, model, optimizers(model), [])
+    checkpoint = run_folder / "checkpoint.pt"
+    first = run.restore(checkpoint) if resume else 0
+    progress = Progress(first, steps)
+    with stop_on_ctrl_c() as stop:
+        for done in range(first + 1, steps + 1):
+            ids, labels = batch(done, seed, tokenizer, model.config.vocab_size)
+            surprise = train_step(run, ids.to(device), labels.to(device), rate(done, steps))
+            progress.show(done, surprise)
+
+            if done % MEASURE_EVERY == 0 or done == steps:
+                run.history.append({"step": done, **measured(model, unseen)})
+                progress.note("  ".join(f"{name} {value:.4g}" for name, value in run.history[-1].items()))
+            halt = stop.asked or done == stop_after
+            if halt or done % MEASURE_EVERY == 0:
+                run.keep(checkpoint, done)
+            if halt and done < steps:
+                progress.note(f"stopped after {done} of {steps} steps; --resume goes on from here")
+                return False
+
+    write_model(model, out)
+    save(library, out)
+    write_json(out / "history.json", {**run.settings, "history": run.history})
+    write_json(out / "golden.json", {"golden": golden(BloomForCausalLM.from_pretrained(out).eval(), tokenizer)})
+    progress.note(f"wrote the model to {out}")
+    return True
+
+
+def measured(model: BloomForCausalLM, unseen: Tensor) -> dict[str, float]:
+    """What is followed during training; the best head's scores."""
+    induction, previous, repeats = look_back(model)
+    return {
+        "loss": round(loss(model, unseen), 4),
+        "induction": round(float(induction.max()), 4),
+        "previous": round(float(previous.max()), 4),
+        "repeats": round(repeats, 4),
+    }
+
+
+def write_model(model: BloomForCausalLM, out: Path) -> None:
+    """config.json and model.safetensors in half precision: two bytes a number are plenty to read from."""
+    out.mkdir(parents=True, exist_ok=True)
+    weights = {name: weight.half().contiguous() for name, weight in model.named_parameters()}  # tied ones once
+    with replacing(out / "model.safetensors") as draft:
+        save_file(weights, draft, metadata={"format": "pt"})
+    model.config.save_pretrained(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="train bloomlab's embedded model; Ctrl-C stops, --resume goes on")
+    parser.add_argument("--out", type=Path, default=folder(), help="folder for the model (default: the shipped one)")
+    parser.add_argument("--run", type=Path, default=Path(".tiny-run"), help="folder for what --resume needs")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="go on where the last run stopped")
+    arguments = parser.parse_args()
+    try:
+        train(arguments.out, arguments.run, arguments.steps, arguments.seed, arguments.resume)
+    except BloomlabError as error:
+        parser.exit(1, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main()
