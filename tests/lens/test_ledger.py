@@ -5,7 +5,10 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import InputError
+from bloomlab.hooks import Hooks
 from bloomlab.lens.ledger import ScoreLedger, score_ledger
+from bloomlab.model.alibi import slopes
+from tests.tiny_random import random_model
 
 SLOPE = 1 / 16
 
@@ -33,11 +36,32 @@ def test_every_cell_resums_to_the_probability_in_both_forms_of_alibi(seed: int, 
             assert abs(cell.probability - probs[query, key].item()) < 1e-6
 
 
+@pytest.mark.parametrize("n_head", [1, 6, 8])
+def test_the_parts_resum_to_the_probability_a_model_used(n_head: int) -> None:
+    """A random BLOOM, every parameter drawn wide enough that attention is not flat."""
+    model = random_model(scale=0.4, vocab_size=50, hidden_size=48, n_layer=2, n_head=n_head)
+    ids = torch.randint(50, (1, 40), generator=torch.Generator().manual_seed(n_head))
+    names = [f"h.{layer}.attn.{spot}" for layer in (0, 1) for spot in ("scores", "probs")]
+    hooks = Hooks(read=names)
+    with torch.no_grad():
+        model(ids, hooks=hooks)
+
+    furthest, largest = 0.0, 0.0
+    for layer in (0, 1):
+        for head, slope in enumerate(slopes(n_head)):
+            scores, probs = (hooks[f"h.{layer}.attn.{spot}"][0, head] for spot in ("scores", "probs"))
+            for query in range(0, 40, 3):
+                for key in range(query + 1):
+                    error = abs(score_ledger(scores, slope, query, key).probability - probs[query, key].item())
+                    furthest = max(furthest, error)
+                    largest = max(largest, probs[query, key].item() if query else 0)
+    assert furthest < 1e-6
+    assert largest > 0.5  # the model does look somewhere
+
+
 def test_a_row_of_ledgers_sums_to_one() -> None:
     scores = scores_of_nine_tokens()
-    assert sum(score_ledger(scores, SLOPE, 7, key).probability for key in range(8)) == pytest.approx(
-        1, abs=1e-12
-    )
+    assert sum(score_ledger(scores, SLOPE, 7, key).probability for key in range(8)) == pytest.approx(1, abs=1e-12)
 
 
 def test_the_parts_are_the_ones_named() -> None:
@@ -76,9 +100,7 @@ def test_low_precision_scores_and_a_slope_from_a_tensor_are_taken() -> None:
 
 
 def test_the_printed_ledger_shows_each_part() -> None:
-    lines = str(
-        ScoreLedger(query=8, key=1, slope=0.0625, content=3.21, position=-0.4375, normaliser=4.5)
-    ).split("\n")
+    lines = str(ScoreLedger(query=8, key=1, slope=0.0625, content=3.21, position=-0.4375, normaliser=4.5)).split("\n")
     assert [line.split()[0] for line in lines] == [
         "content",
         "position",

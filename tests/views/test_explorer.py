@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from bloomlab.errors import InputError
+from bloomlab.lab import Lab
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
 from bloomlab.views import explorer
 from bloomlab.views.explorer import Explorer, explorer_payload, stamp
+from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.small_trace import Values, counting_reader, small_trace
 
 TEXT = "Leo lives in Oslo. 😀"
@@ -296,6 +298,21 @@ def test_the_code_computes_the_selected_cell() -> None:
     trace = small_trace(TEXT)
     assert said[0] == str(trace["h.2.attn.probs"][0, 5, 6, 3])
     assert said[1] == str(score_ledger(trace["h.2.attn.scores"][0, 5], slopes(8)[5], 6, 3))
+
+
+def test_a_real_lab_is_explored_and_the_code_repeats_its_numbers() -> None:
+    lab = Lab(random_model(), byte_tokenizer(), name="random")
+    view = lab.explore("Leo 猫!")
+    assert [chip["tokens"] for chip in view.picture["chips"]] == [[0], [1], [2], [3], [4, 5, 6], [7]]
+    assert view.picture["stamp"].startswith("random · weights ")
+    view.layer, view.head, view.query, view.key = 2, 5, 6, 1
+    said: list[str] = []
+    code = view.code.replace("lab = bloomlab.load('random')", "lab = the_lab")
+    exec(code, {"the_lab": lab, "print": lambda value: said.append(str(value))})
+    start = 5 * 36 + 6 * 7 // 2 + 1
+    captured = np.frombuffer(view.probs, np.float32)[start]
+    assert said[0] == f"tensor({captured:.4f})"
+    assert said[1].endswith(f"{captured:.4f}")
 
 
 @pytest.mark.parametrize("text", ["{layer} TEXT SETUP", "quote ' and \" and \\", "a\nb", "x\u202ey"])
