@@ -146,6 +146,10 @@ class Hooks:
             raise HookError(f"{name!r} was not read{did_you_mean(name, self.read)}; name it in Hooks(read=[…])")
         return self._joined(name).tensor
 
+    def ending(self, *ends: str) -> tuple[Tensor, ...] | None:
+        """The readings at all spots whose names end so, in the order of the model; None if there are none."""
+        return tuple(self[name] for name in self.readings if name.endswith(ends)) or None
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.readings)
 
@@ -178,7 +182,7 @@ class Chain(Hooks):
     """Several Hooks, one after the other, as if they were one; each keeps its own readings."""
 
     def __init__(self, *links: Hooks) -> None:
-        self.links = tuple(link for link in links if link._names)
+        self.links = links
         self._names = frozenset().union(*(link._names for link in self.links))
 
     def __call__(self, name: str, tensor: Tensor, axes: str) -> Tensor:
@@ -201,6 +205,12 @@ class Chain(Hooks):
     def check(self, list_spots: Callable[[], Mapping[str, Spot]]) -> None:
         for link in self.links:
             link.check(list_spots)
+
+
+def chain(*links: Hooks) -> Hooks:
+    """Hooks that do what each of these does, in this order."""
+    busy = [link for link in links if link._names]
+    return Chain(*busy) if len(busy) > 1 else busy[0] if busy else NO_HOOKS
 
 
 NO_HOOKS = Hooks()

@@ -8,10 +8,11 @@ see only what is there. So `out[0]` is the loss when labels were given, and the 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
+from bloomlab.config import BloomConfig
 from bloomlab.errors import did_you_mean
 
 
@@ -26,6 +27,10 @@ class ModelOutput:
     def to_tuple(self) -> tuple[Any, ...]:
         """The values that are there, in order."""
         return tuple(getattr(self, name) for name in self.keys())
+
+    def returned(self, return_dict: bool | None, config: BloomConfig) -> Self | tuple[Any, ...]:
+        """Itself, or a plain tuple where the call (or else the config) says `return_dict=False`."""
+        return self if (config.return_dict if return_dict is None else return_dict) else self.to_tuple()
 
     def values(self) -> tuple[Any, ...]:
         return self.to_tuple()

@@ -15,7 +15,7 @@ from torch import Tensor
 from bloomlab.config import BloomConfig
 from bloomlab.errors import GenerationError, InputError, did_you_mean
 from bloomlab.generation.sampling import draw, keep_top_k, keep_top_p, penalise_repetition, scale_temperature
-from bloomlab.hooks import Chain, Hooks
+from bloomlab.hooks import Hooks, chain
 from bloomlab.model.cache import KVCache
 from bloomlab.pretrained import BloomPreTrainedModel
 
@@ -221,7 +221,7 @@ def _not_finite(
     spots = [name for name in model.hook_names() if "attn." not in name or name.endswith(("q", "k", "v", "out"))]
     look = Hooks(read=spots)
     with torch.no_grad():
-        model(new, past_key_values=past, attention_mask=mask, hooks=Chain(Hooks(edit=hooks.edit), look))
+        model(new, past_key_values=past, attention_mask=mask, hooks=chain(Hooks(edit=hooks.edit), look))
     first = next((name for name in spots if not look[name].isfinite().all()), "logits")
     return GenerationError(
         f"the logits are not finite after {ids.shape[1]} columns: {first!r} is the first spot with an infinite or "

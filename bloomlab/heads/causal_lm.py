@@ -100,8 +100,7 @@ class BloomForCausalLM(BloomPreTrainedModel):
 
         loss = None if labels is None else next_token_loss(logits, labels, num_items_in_batch)
         result = CausalLMOutputWithCrossAttentions(loss=loss, logits=logits, **dict(output.items()[1:]))
-        return_dict = self.config.return_dict if return_dict is None else return_dict
-        return result if return_dict else result.to_tuple()
+        return result.returned(return_dict, self.config)
 
     def generate(self, input_ids: Tensor, attention_mask: Tensor | None = None, **settings: Any) -> Tensor:
         """Continue each row: (batch, pos) ids -> (batch, longer) ids, prompt included. See `Settings`.

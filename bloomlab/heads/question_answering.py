@@ -75,8 +75,7 @@ class BloomForQuestionAnswering(BloomPreTrainedModel):
         if start_positions is not None and end_positions is not None:
             loss = (span_loss(start, start_positions) + span_loss(end, end_positions)) / 2
         result = QuestionAnsweringModelOutput(loss, start, end, output.hidden_states, output.attentions)
-        return_dict = self.config.return_dict if return_dict is None else return_dict
-        return result if return_dict else result.to_tuple()
+        return result.returned(return_dict, self.config)
 
 
 def span_loss(logits: Tensor, positions: Tensor) -> Tensor:

@@ -79,8 +79,7 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
 
         loss = None if labels is None else label_loss(logits, labels, self.config.problem_type)
         result = SequenceClassifierOutputWithPast(loss=loss, logits=logits, **dict(output.items()[1:]))
-        return_dict = self.config.return_dict if return_dict is None else return_dict
-        return result if return_dict else result.to_tuple()
+        return result.returned(return_dict, self.config)
 
 
 def last_token(input_ids: Tensor | None, pad_token_id: int | None, rows: Tensor) -> Tensor:

@@ -80,5 +80,4 @@ class BloomForTokenClassification(BloomPreTrainedModel):
                 raise InputError(f"labels must have shape {tuple(logits.shape[:2])}, but have {tuple(labels.shape)}")
             loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten().to(logits.device))
         result = TokenClassifierOutput(loss, logits, output.hidden_states, output.attentions)
-        return_dict = self.config.return_dict if return_dict is None else return_dict
-        return result if return_dict else result.to_tuple()
+        return result.returned(return_dict, self.config)

@@ -5,16 +5,14 @@ x = block(x)                   n_layer times
 final = layer_norm(x)          (batch, pos, hidden)
 """
 
-import warnings
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from bloomlab.config import BloomConfig
-from bloomlab.errors import InputError
-from bloomlab.hooks import Chain, Edit, Hooks
+from bloomlab.contract import caches, full_mask, past_pairs, refuse_unknown, switches
+from bloomlab.hooks import Hooks, chain
 from bloomlab.model.attention import make_bias
 from bloomlab.model.block import BloomBlock
 from bloomlab.model.cache import KVCache
@@ -26,6 +24,7 @@ from bloomlab.pretrained import BloomPreTrainedModel
 class BloomModel(BloomPreTrainedModel):
     """The base model: ids in, the final state of the residual stream out.
 
+    >>> import torch
     >>> model = BloomModel(BloomConfig(vocab_size=100, hidden_size=16, n_layer=2, n_head=4))
     >>> model(torch.tensor([[5, 6, 7]])).last_hidden_state.shape
     torch.Size([1, 3, 16])
@@ -75,25 +74,15 @@ class BloomModel(BloomPreTrainedModel):
         """
         config = self.config
         refuse_unknown(deprecated)
-        past = None
-        if past_key_values is not None:
-            past = KVCache.of(past_key_values, config.n_layer, config.n_head, config.head_dim)
-        column = past.length if past else 0
-        mask = _checked_mask(input_ids, inputs_embeds, attention_mask, cache_position, column, config.vocab_size)
+        past = past_pairs(past_key_values, config)
+        column = past[0][0].shape[2] if past else 0
+        mask = full_mask(input_ids, inputs_embeds, attention_mask, cache_position, past, config)
         recompute = self.gradient_checkpointing and self.training
-        use_cache = config.use_cache if use_cache is None else use_cache
-        if recompute and use_cache:
-            warnings.warn("gradient checkpointing keeps no cache: use_cache is off for this call", stacklevel=2)
-            use_cache = False
+        use_cache = caches(config.use_cache if use_cache is None else use_cache, recompute)
 
-        # the documented switches are readings and edits like any other
-        attentions = self._spots("attn.probs") if _either(output_attentions, config.output_attentions) else []
-        states = _either(output_hidden_states, config.output_hidden_states)
-        hidden_states = [*self._spots("resid_pre"), "final"] if states else []
-        asked = Hooks(read=[*attentions, *hidden_states], detach=False)
-        hooks = self.checked(hooks)
-        if head_mask is not None or asked.read:
-            hooks = Chain(Hooks(edit=self._head_mask_edits(head_mask)), hooks, asked)
+        # the documented switches are edits and readings like any other
+        masked, asked = switches(head_mask, output_attentions, output_hidden_states, config)
+        hooks = chain(masked, self.checked(hooks), asked)
         hooks.start(column)
 
         x = embed(input_ids, inputs_embeds, self.word_embeddings, self.word_embeddings_layernorm, hooks)
@@ -108,77 +97,7 @@ class BloomModel(BloomPreTrainedModel):
         output = BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=x,
             past_key_values=KVCache(pairs) if use_cache else None,
-            hidden_states=tuple(asked[name] for name in hidden_states) or None,
-            attentions=tuple(asked[name] for name in attentions) or None,
+            hidden_states=asked.ending("resid_pre", "final"),
+            attentions=asked.ending("probs"),
         )
-        return output if _either(return_dict, config.return_dict) else output.to_tuple()
-
-    def _spots(self, name: str) -> list[str]:
-        return [f"h.{i}.{name}" for i in range(self.config.n_layer)]
-
-    def _head_mask_edits(self, head_mask: Tensor | None) -> dict[str, Edit]:
-        """One edit a layer, which multiplies each head's probabilities by its entry of the mask."""
-        if head_mask is None:
-            return {}
-        shape = (self.config.n_layer, self.config.n_head)
-        if tuple(head_mask.shape) not in (shape, shape[1:]):
-            raise InputError(
-                f"head_mask must have shape {shape[1:]} (heads) or {shape} (layers, heads), "
-                f"but has {tuple(head_mask.shape)}"
-            )
-
-        def multiply(keep: Tensor) -> Edit:
-            return lambda probs, at: probs * keep.to(probs)[:, None, None]
-
-        return dict(zip(self._spots("attn.probs"), map(multiply, head_mask.expand(shape)), strict=True))
-
-
-def refuse_unknown(extra: dict[str, Any]) -> None:
-    """Accept the keyword that old code still passes, with a warning, and refuse all others by name."""
-    if extra.pop("position_ids", None) is not None:
-        warnings.warn("position_ids have no effect in BLOOM: ALiBi needs none", FutureWarning, stacklevel=4)
-    if extra:
-        raise InputError(f"forward got arguments it does not know: {', '.join(sorted(extra))}; remove them")
-
-
-def _either(value: bool | None, default: bool) -> bool:
-    return default if value is None else value
-
-
-def _checked_mask(
-    input_ids: Tensor | None,
-    inputs_embeds: Tensor | None,
-    attention_mask: Tensor | None,
-    cache_position: Tensor | None,
-    column: int,
-    vocab_size: int,
-) -> Tensor:
-    """The mask of all columns, past and new (all ones if none was given), once the inputs fit each other."""
-    inputs = input_ids if input_ids is not None else inputs_embeds
-    if inputs is None or (input_ids is not None and inputs_embeds is not None):
-        raise InputError("pass either input_ids or inputs_embeds: exactly one of the two")
-    if input_ids is None:
-        inputs = inputs[..., 0]
-    if inputs.dim() != 2 or inputs.shape[1] == 0:
-        raise InputError(
-            f"inputs must have shape (batch, pos) with at least one position, but have {tuple(inputs.shape)}"
-        )
-    if input_ids is not None and (inputs.is_floating_point() or inputs.dtype == torch.bool):
-        raise InputError(f"input_ids must be whole numbers, but are {inputs.dtype}")
-    batch, n_key = inputs.shape[0], column + inputs.shape[1]
-    # a look at the values: not while compiling, nor where there are none
-    look = not torch.compiler.is_compiling() and inputs.is_cpu
-    if look and input_ids is not None and inputs.numel():
-        low, high = int(inputs.min()), int(inputs.max())
-        if low < 0 or high >= vocab_size:
-            raise InputError(f"token ids must be from 0 to {vocab_size - 1}, but go from {low} to {high}")
-    if look and cache_position is not None and cache_position.tolist() != list(range(column, n_key)):
-        raise InputError(f"cache_position must be {column} to {n_key - 1}, but is {cache_position.tolist()}")
-    if attention_mask is None:
-        return torch.ones(batch, n_key, dtype=torch.long, device=inputs.device)
-    if tuple(attention_mask.shape) != (batch, n_key):
-        raise InputError(
-            f"attention_mask must have shape {(batch, n_key)}: every row, {column} past and {inputs.shape[1]} new "
-            f"columns; but it has {tuple(attention_mask.shape)}"
-        )
-    return attention_mask.to(inputs.device)
+        return output.returned(return_dict, config)
