@@ -46,6 +46,9 @@ def full_mask(
     inputs = input_ids if input_ids is not None else inputs_embeds
     if inputs is None or (input_ids is not None and inputs_embeds is not None):
         raise InputError("pass either input_ids or inputs_embeds: exactly one of the two")
+    for name, value in (("the input", inputs), ("attention_mask", attention_mask)):
+        if value is not None and not isinstance(value, Tensor):
+            raise InputError(f"{name} must be a tensor, but got {type(value).__name__}; wrap it in torch.tensor(…)")
     if input_ids is not None and (inputs.is_floating_point() or inputs.dtype == torch.bool):
         raise InputError(f"input_ids must be whole numbers, but are {inputs.dtype}")
     wanted = "(batch, pos)" if inputs is input_ids else f"(batch, pos, {config.hidden_size})"
@@ -60,7 +63,7 @@ def full_mask(
             f"past_key_values has {past[0][0].shape[0]} rows but the inputs have {batch}; use the same batch"
         )
     if inputs.is_cpu and not torch.compiler.is_compiling():  # elsewhere a look at the values waits for the device
-        _check_values(input_ids, cache_position, range(column, n_key), config.vocab_size)
+        _check_values(input_ids, attention_mask, cache_position, range(column, n_key), config.vocab_size)
     if attention_mask is None:
         return torch.ones(batch, n_key, dtype=torch.long, device=inputs.device)
     if tuple(attention_mask.shape) != (batch, n_key):
@@ -71,11 +74,20 @@ def full_mask(
     return attention_mask.to(inputs.device)
 
 
-def _check_values(input_ids: Tensor | None, cache_position: Tensor | None, columns: range, vocab_size: int) -> None:
+def _check_values(
+    input_ids: Tensor | None,
+    attention_mask: Tensor | None,
+    cache_position: Tensor | None,
+    columns: range,
+    vocab_size: int,
+) -> None:
     if input_ids is not None:
         low, high = int(input_ids.min()), int(input_ids.max())
         if low < 0 or high >= vocab_size:
             raise InputError(f"token ids must be from 0 to {vocab_size - 1}, but go from {low} to {high}")
+    if attention_mask is not None and not ((attention_mask == 0) | (attention_mask == 1)).all():
+        least, most = attention_mask.min().item(), attention_mask.max().item()
+        raise InputError(f"attention_mask must be 1 for a token and 0 for padding, but goes from {least} to {most}")
     if cache_position is not None and cache_position.tolist() != list(columns):
         raise InputError(f"cache_position must be {columns[0]} to {columns[-1]}, but is {cache_position.tolist()}")
 

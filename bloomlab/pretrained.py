@@ -236,6 +236,8 @@ class BloomPreTrainedModel(nn.Module):
         """The hooks of a call, once all their names are known to exist; none if there are none."""
         if hooks is None:
             return NO_HOOKS
+        if not isinstance(hooks, Hooks):
+            raise InputError(f"hooks must be Hooks(read=[…], edit={{…}}), but got {type(hooks).__name__}")
         hooks.check(self.hook_names)
         return hooks
 
