@@ -17,7 +17,7 @@ help:
 lab: .venv/.lab
 	$(PY) -m jupyterlab notebooks/00_welcome.ipynb $(ROOT) $(ARGS)
 
-test: .venv/.dev chromium
+test: .venv/.dev .venv-v4/.ready chromium
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
@@ -50,6 +50,15 @@ format: .venv/.dev
 
 .venv/.dev: .venv/.lab
 	$(PIP) -c constraints.txt -e . --group dev $(PIP_ARGS)
+	@touch $@
+
+# The last transformers 4, in an environment of its own that borrows all else, torch above all, from .venv.
+SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+
+.venv-v4/.ready: .venv/.dev tests/parity/v4/requirements.txt
+	$(PY) -m venv --clear --without-pip .venv-v4
+	$(PIP) --python .venv-v4/bin/python --no-deps -r tests/parity/v4/requirements.txt $(PIP_ARGS)
+	$(PY) $(SITE) > "$$(.venv-v4/bin/python $(SITE))/borrowed.pth"
 	@touch $@
 
 chromium: .venv/.dev
