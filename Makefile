@@ -57,7 +57,7 @@ SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
 .venv-v4/.ready: .venv/.dev tests/parity/v4/requirements.txt
 	$(PY) -m venv --clear --without-pip .venv-v4
-	$(PIP) --python .venv-v4/bin/python --no-deps -r tests/parity/v4/requirements.txt $(PIP_ARGS)
+	$(PY) -m pip --python .venv-v4/bin/python install --disable-pip-version-check --no-deps -r tests/parity/v4/requirements.txt $(PIP_ARGS)
 	$(PY) $(SITE) > "$$(.venv-v4/bin/python $(SITE))/borrowed.pth"
 	@touch $@
 
