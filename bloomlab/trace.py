@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -30,7 +31,7 @@ from bloomlab.chips import Token
 from bloomlab.config import BloomConfig
 from bloomlab.errors import HookError, InputError, did_you_mean
 from bloomlab.files import replacing
-from bloomlab.generation.decode import stream
+from bloomlab.generation.decode import generate, stream
 from bloomlab.hooks import Edit, Hooks, Reading
 from bloomlab.pretrained import BloomPreTrainedModel
 from bloomlab.tokenizer import BloomTokenizerFast
@@ -249,7 +250,11 @@ def record(
 
     past = None
     with torch.set_grad_enabled(torch.is_grad_enabled() and not detach):
-        if max_new_tokens:
+        if settings.get("num_beams", 1) > 1:  # beams trade places: one full pass over the chosen ones
+            alone = Hooks(edit=edits)
+            ids = generate(model, ids, mask, hooks=alone, max_new_tokens=max_new_tokens, **settings)
+            mask = F.pad(mask.repeat_interleave(len(ids) // len(mask), 0), (0, ids.shape[1] - mask.shape[1]), value=1)
+        elif max_new_tokens:
             for step in stream(model, ids, mask, hooks=hooks, max_new_tokens=max_new_tokens, **settings):
                 ids, mask, past = step.ids, step.attention_mask, step.past
         # the whole text; or, after a generation, its last token, which no step has read

@@ -18,7 +18,7 @@ FLOORS = [
     ["errors", "files", "arguments", "config", "hooks", "outputs", "contract"],
     ["hub", "memory", "checkpoint_files", "checkpoint", "pretrained"],
     [f"model.{name}" for name in "embedding alibi attention mlp block cache bloom".split()],
-    ["generation.sampling", "generation.decode"],
+    [f"generation.{name}" for name in "sampling settings predict beam decode".split()],
     ["heads.*", "chips", "encoding", "tokenizer_file", "tokenizer"],
     ["trace", "edits"],
     ["lens.*", "tiny.*"],

@@ -1,1 +1,1 @@
-"""From logits to text: sampling (pure functions on logits) and decode (functions that take a model)."""
+"""From logits to text. Read in this order: sampling, settings, predict, beam, decode."""

@@ -34,6 +34,11 @@ def test_greedy_ids_equal_the_reference_under_left_padding(n_head: int, use_cach
         {"do_sample": True, "top_p": 0.8},
         {"do_sample": True, "temperature": 1.3, "top_k": 40, "top_p": 0.9, "repetition_penalty": 1.2},
         {"do_sample": True, "num_return_sequences": 3},
+        {"num_beams": 4},
+        {"num_beams": 4, "num_return_sequences": 3, "min_new_tokens": 4},
+        {"num_beams": 3, "repetition_penalty": 1.3},
+        {"num_beams": 3, "length_penalty": 2.0},
+        {"num_beams": 3, "length_penalty": -1.0, "early_stopping": True},
     ],
 )
 def test_every_setting_chooses_as_the_reference_does(settings: dict[str, Any]) -> None:
@@ -46,3 +51,16 @@ def test_every_setting_chooses_as_the_reference_does(settings: dict[str, Any]) -
     reference = theirs.generate(ids, attention_mask=mask, **common, **settings)
     mine = ours.generate(ids, mask, generator=torch.Generator().manual_seed(11), **common, **settings)
     assert torch.equal(mine, reference)
+
+
+@pytest.mark.parametrize("n_head", N_HEADS)
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_beams_equal_the_reference_under_left_padding(n_head: int, use_cache: bool) -> None:
+    ours, theirs = make_pair(n_head, seed=n_head)
+    ids, mask = make_batch(seed=n_head)
+    first = ours.generate(ids, mask, max_new_tokens=6, eos_token_id=None)
+    stop = [int(first[0, -1]), int(first[1, -3])]  # some beams end early, some later, some never
+    beams = {"num_beams": 5, "num_return_sequences": 4, "eos_token_id": stop, "use_cache": use_cache, **COMMON}
+    mine = ours.generate(ids, mask, **beams)
+    assert torch.equal(mine, theirs.generate(ids, attention_mask=mask, do_sample=False, **beams))
+    assert len({tuple(row.tolist()) for row in mine}) == len(mine)
