@@ -22,7 +22,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -32,6 +31,7 @@ from bloomlab.config import BloomConfig
 from bloomlab.errors import HookError, InputError, did_you_mean
 from bloomlab.files import replacing
 from bloomlab.generation.decode import generate, stream
+from bloomlab.generation.settings import Settings
 from bloomlab.hooks import Edit, Hooks, Reading
 from bloomlab.pretrained import BloomPreTrainedModel
 from bloomlab.tokenizer import BloomTokenizerFast
@@ -251,9 +251,9 @@ def record(
     past = None
     with torch.set_grad_enabled(torch.is_grad_enabled() and not detach):
         if settings.get("num_beams", 1) > 1:  # beams trade places: one full pass over the chosen ones
-            alone = Hooks(edit=edits)
-            ids = generate(model, ids, mask, hooks=alone, max_new_tokens=max_new_tokens, **settings)
-            mask = F.pad(mask.repeat_interleave(len(ids) // len(mask), 0), (0, ids.shape[1] - mask.shape[1]), value=1)
+            chosen = Settings.of({"max_new_tokens": max_new_tokens, **settings})
+            ids = generate(model, ids, mask, hooks=Hooks(edit=edits), max_new_tokens=max_new_tokens, **settings)
+            mask = _longer_mask(mask, ids, chosen.stop_ids(model.config))
         elif max_new_tokens:
             for step in stream(model, ids, mask, hooks=hooks, max_new_tokens=max_new_tokens, **settings):
                 ids, mask, past = step.ids, step.attention_mask, step.past
@@ -320,6 +320,17 @@ def _inputs(tokenizer: BloomTokenizerFast, text: object, device: torch.device) -
             raise InputError("the text is empty; write at least one character")
     encoding = tokenizer(texts, padding=True, padding_side="left", return_tensors="pt")
     return encoding["input_ids"].to(device), encoding["attention_mask"].to(device)
+
+
+def _longer_mask(mask: Tensor, ids: Tensor, stop_ids: list[int]) -> Tensor:
+    """The mask of continued rows: the prompt's, then 1 up to the first stop token and 0 after it.
+
+    >>> _longer_mask(torch.tensor([[0, 1]]), torch.tensor([[3, 7, 8, 2, 3]]), [2])
+    tensor([[0, 1, 1, 1, 0]])
+    """
+    stops = torch.isin(ids[:, mask.shape[1] :], torch.tensor(stop_ids, device=ids.device)).to(mask)
+    kept = (stops.cumsum(1) - stops == 0).to(mask)
+    return torch.cat([mask.repeat_interleave(len(ids) // len(mask), 0), kept], 1)
 
 
 _hashes: "weakref.WeakKeyDictionary[BloomPreTrainedModel, tuple[Any, str]]" = weakref.WeakKeyDictionary()
