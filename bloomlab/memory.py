@@ -61,7 +61,7 @@ def _control_groups() -> Iterator[tuple[Path, str]]:
     """The folders of this program's control groups and of all groups around them, version 2 and version 1."""
     for line in _read(PROC / "self" / "cgroup").splitlines():
         _, kinds, path = line.split(":", 2) if line.count(":") >= 2 else ("", "-", "")
-        if kinds not in ("", "memory"):
+        if kinds and "memory" not in kinds.split(","):
             continue
         root, name = (CGROUPS / "memory", "memory.limit_in_bytes") if kinds else (CGROUPS, "memory.max")
         group = Path(path.lstrip("/"))

@@ -1,0 +1,99 @@
+"""How much memory may still be taken: the smallest limit counts."""
+
+from pathlib import Path
+
+import pytest
+
+from bloomlab import memory
+from bloomlab.errors import BloomlabError, MemoryLimitError
+
+GB = 10**9
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with 8 GB free, on which this program holds 1 GB and maps 3 GB of files."""
+    monkeypatch.setattr(memory, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr("os.sysconf", lambda name: 4000)
+    monkeypatch.delenv("MEM_LIMIT", raising=False)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text(f"MemTotal: 16000000 kB\nMemAvailable: {8 * GB // 1024} kB\n")
+    (tmp_path / "proc/self/statm").write_text("9000000 1000000 750000 1 0 1 0")
+    return tmp_path
+
+
+def group(machine: Path, line: str, file: str, limit: str) -> None:
+    (machine / "proc/self/cgroup").write_text(f"12:cpu:/other\n{line}\n")
+    path = machine / "cgroup" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(limit + "\n")
+
+
+def free(expected: int) -> bool:
+    value = memory.free_bytes()
+    return value is not None and abs(value - expected) < 2000
+
+
+def test_without_limits_what_the_machine_has_left_counts(machine: Path) -> None:
+    assert free(8 * GB)
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("0::/", "memory.max"),
+        ("0::/user/one", "user/one/memory.max"),
+        ("0::/user/one", "user/memory.max"),
+        ("0::/host/path/not/mounted/here", "memory.max"),
+        ("4:memory:/docker/abc", "memory/docker/abc/memory.limit_in_bytes"),
+        ("4:memory:/docker/abc", "memory/memory.limit_in_bytes"),
+        ("4:cpu,memory:/x", "memory/x/memory.limit_in_bytes"),
+    ],
+)
+def test_a_control_groups_limit_counts_less_what_is_held(machine: Path, line: str, file: str) -> None:
+    group(machine, line, file, str(3 * GB))
+    assert free(2 * GB)
+
+
+@pytest.mark.parametrize("limit", ["max", str(2**63 - 4096), "", "nonsense"])
+def test_a_control_group_without_a_limit_changes_nothing(machine: Path, limit: str) -> None:
+    group(machine, "0::/", "memory.max", limit)
+    assert free(8 * GB)
+
+
+def test_the_servers_own_limit_counts(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group(machine, "0::/", "memory.max", str(6 * GB))
+    monkeypatch.setenv("MEM_LIMIT", str(4 * GB))
+    assert free(3 * GB)
+    for nonsense in ("", "4G", "-1", "0"):
+        monkeypatch.setenv("MEM_LIMIT", nonsense)
+        assert free(5 * GB)
+
+
+def test_a_limit_already_reached_leaves_nothing(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEM_LIMIT", str(GB // 2))
+    assert memory.free_bytes() == 0
+
+
+def test_what_does_not_fit_is_refused_in_words(machine: Path) -> None:
+    memory.check_memory(7 * GB, "a model", "try 'tiny'")
+    with pytest.raises(MemoryLimitError, match=r"^a model needs 9\.0 GB, but 8\.0 GB are free here; try 'tiny'$") as e:
+        memory.check_memory(9 * GB, "a model", "try 'tiny'")
+    assert isinstance(e.value, MemoryError) and isinstance(e.value, BloomlabError)
+
+
+def test_a_system_that_says_nothing_refuses_nothing(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(name: str) -> int:
+        raise ValueError(name)
+
+    monkeypatch.setattr("os.sysconf", silent)
+    (machine / "proc/meminfo").unlink()
+    (machine / "proc/self/statm").unlink()
+    assert memory.free_bytes() is None
+    memory.check_memory(1 << 60, "a model", "")
+
+
+def test_this_machine_has_some_memory_free() -> None:
+    value = memory.free_bytes()
+    assert value is not None and value > 1 << 20
