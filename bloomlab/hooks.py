@@ -76,7 +76,15 @@ class Hooks:
     def __init__(self, read: Iterable[str] = (), edit: Mapping[str, Edit] | None = None, detach: bool = True) -> None:
         if isinstance(read, str):
             raise HookError(f"read must be a list of names, but got the single text {read!r}; write [{read!r}]")
-        self.read = frozenset(read)
+        if not isinstance(read, Iterable):
+            raise HookError(f"read must be a list of names, but got {read!r}")
+        if not isinstance(edit, Mapping | None):
+            raise HookError(f"edit must be a dictionary of names and functions, but got {type(edit).__name__}")
+        names = list(read)
+        for name in [*names, *(edit or {})]:
+            if not isinstance(name, str):
+                raise HookError(f"the name of a spot is a text, but got {name!r}")
+        self.read = frozenset(names)
         self.edit = dict(edit or {})
         self.detach = detach
         for name, function in self.edit.items():
@@ -94,6 +102,8 @@ class Hooks:
         name = self._prefix + name
         if name not in self._names:
             return tensor
+        if not self._steps:
+            raise HookError("a component on its own starts no step; call hooks.start(0) before it")
         step = self._steps[-1]
         if name in self.edit:
             tensor = _edited(tensor, self.edit[name], At(name, tuple(axes.split()), step.column))
@@ -242,9 +252,9 @@ def list_spots(run: Callable[[Hooks], object]) -> dict[str, Spot]:
 def _edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
     """What the edit makes of the tensor, if it is fit to take the tensor's place."""
     compiling = torch.compiler.is_compiling()  # compiled code cannot stop half-way to look at values
-    before = 0 if compiling else _fingerprint(tensor)
+    before = tensor if compiling else tensor.detach().clone()  # (torch's own count misses `.data` and `.numpy()`)
     edited = edit(tensor, at)
-    if not compiling and not torch.equal(torch.as_tensor(before), torch.as_tensor(_fingerprint(tensor))):
+    if not compiling and not torch.equal(before.nan_to_num(), tensor.nan_to_num()):
         raise HookError(f"the edit at {at.name!r} changed its input in place; return a new tensor instead")
     if not isinstance(edited, Tensor):
         raise HookError(f"the edit at {at.name!r} must return a tensor, but returned {type(edited).__name__}")
@@ -256,11 +266,6 @@ def _edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
     if not compiling and edited.isnan().any():
         raise HookError(f"the edit at {at.name!r} returned NaN (not a number) in {int(edited.isnan().sum())} places")
     return edited
-
-
-def _fingerprint(tensor: Tensor) -> Tensor | int:
-    """What changes when a tensor is changed in place: its version; its values, where torch counts no versions."""
-    return tensor.clone() if tensor.is_inference() else tensor._version
 
 
 def _join(name: str, steps: list[Reading]) -> Reading:
