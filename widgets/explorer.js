@@ -55,9 +55,9 @@ function render({ model, el }) {
 
   let picture = /** @type {import("./lib/causal.js").Picture | null} */ (null);
   let names = /** @type {string[]} */ ([]);
-  let thumbs = new Uint8Array();
+  let thumbs = /** @type {Uint8Array} */ (new Uint8Array());
   let exact = { first: 0, count: 0 };
-  let values = { scores: new Float32Array(), probs: new Float32Array() };
+  let values = /** @type {import("./lib/causal.js").HeadValues} */ ({ scores: floats(null), probs: floats(null) });
   let pointed = /** @type {{query: number | null, key: number | null}} */ ({ query: null, key: null });
   let pointedHead = /** @type {{layer: number, head: number} | null} */ (null);
   let asked = 0; // the number of the last text typed here
@@ -163,13 +163,25 @@ function render({ model, el }) {
         make("legend", { class: "bl-hidden" }, "what the colours show"),
         ...toggles.map(({ label }) => label),
       ),
-      make("p", { class: "bl-how" }, "rows look · query ↓    columns are looked at · key →"),
+      make("p", { class: "bl-how" }, "row: who is looking · query ↓    column: at whom · key →"),
       matrix.element,
       scale.element,
     ),
     ledger.element,
   );
   const body = make("div", { class: "bl-body" }, strip.element, live, panels);
+  const foot = make(
+    "div",
+    { class: "bl-foot" },
+    make(
+      "details",
+      { class: "bl-details" },
+      make("summary", { "data-lm-suppress-shortcuts": "true" }, "code ", make("span", { class: "bl-how" }, "the Python behind this cell")),
+      copy,
+      code,
+    ),
+    stamp,
+  );
   const root = make(
     "div",
     { class: "bloomlab", "data-view": "explorer" },
@@ -181,18 +193,7 @@ function render({ model, el }) {
       saysLine,
       hint,
       body,
-      make(
-        "div",
-        { class: "bl-foot" },
-        make(
-          "details",
-          { class: "bl-details" },
-          make("summary", { "data-lm-suppress-shortcuts": "true" }, "code ", make("span", { class: "bl-how" }, "the Python behind this cell")),
-          copy,
-          code,
-        ),
-        stamp,
-      ),
+      foot,
     ),
   );
   el.append(root);
@@ -217,21 +218,29 @@ function render({ model, el }) {
   /** @param {number | null} token */
   function pointAtToken(token) {
     pointed = { query: token, key: token };
-    draw();
+    drawSoon();
   }
 
   /** @param {import("./lib/causal.js").Cell | null} cell */
   function pointAtCell(cell) {
     pointed = cell ?? { query: null, key: null };
-    draw();
+    drawSoon();
   }
 
   /** @param {{layer: number, head: number} | null} place */
   function pointAtHead(place) {
     if (place?.layer === pointedHead?.layer && place?.head === pointedHead?.head) return;
     pointedHead = place;
-    draw();
+    drawSoon();
   }
+
+  let frame = 0;
+  /** The pointer moves more often than the screen is drawn. */
+  function drawSoon() {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(draw);
+  }
+  undo.push(() => cancelAnimationFrame(frame));
 
   // ---- drawing: the picture when a text was read, the head when another is chosen, marks all the time ----
 
@@ -326,9 +335,10 @@ function render({ model, el }) {
     const who = cell.query === cell.key ? ["itself"] : [`token ${cell.key} `, quoted(names[cell.key])];
     const p = share(cell.query, cell.key);
     live.replaceChildren(where, quoted(names[cell.query]), " looks at ", ...who, ` with probability ${found ? "" : "≈ "}${probability(p)}`);
-    code.textContent = picture.code
+    const python = picture.code
       .map((part, i) => (i % 2 ? String({ layer, head, query, key }[/** @type {"layer"} */ (part)]) : part))
       .join("");
+    if (code.textContent !== python) code.textContent = python;
     for (const { input } of toggles) input.checked = input.value === mode;
     set(root, { "data-layer": layer, "data-head": head, "data-query": query, "data-key": key, "data-mode": mode });
   }
@@ -349,6 +359,7 @@ function render({ model, el }) {
     cancel.hidden = state !== "working" || !picture;
     hint.hidden = state !== "empty";
     body.hidden = state === "empty" || !picture;
+    foot.hidden = body.hidden;
   }
 
   // ---- typing ----

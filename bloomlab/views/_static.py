@@ -36,9 +36,8 @@ def static_html(picture: dict[str, Any], thumbs: bytes, layer: int, head: int, q
     number = layer * picture["heads"] + head
     row = steps[number][query // picture["block"]].tolist()
     strongest = sorted(range(len(row)), key=lambda key: -row[key])[:SHOWN_KEYS]
-    place = (lambda key: f"{key} {shown[key]}") if picture["block"] == 1 else _block_place(picture["block"])
     rows = "".join(
-        f"<tr><td><bdi>{place(key)}</bdi></td><td>{(row[key] / 255) ** 2:.3f}</td></tr>"
+        f"<tr><td>{_place(key, picture['block'], shown)}</td><td>{(row[key] / 255) ** 2:.3f}</td></tr>"
         for key in strongest
         if row[key] > 0
     )
@@ -75,8 +74,11 @@ def tiles(picture: dict[str, Any], thumbs: bytes) -> NDArray[np.uint8]:
     return squares
 
 
-def _block_place(block: int):  # type: ignore[no-untyped-def]
-    return lambda key: f"tokens {key * block} to {key * block + block - 1}"
+def _place(cell: int, block: int, shown: list[str]) -> str:
+    """Which token, or tokens, a cell of a thumbnail is about."""
+    if block == 1:
+        return f"{cell} <bdi>{shown[cell]}</bdi>"
+    return f"{cell * block} to {min(cell * block + block, len(shown)) - 1}"
 
 
 def _grid(steps: NDArray[np.uint8], heads: int) -> NDArray[np.uint8]:

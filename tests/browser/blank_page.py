@@ -4,13 +4,14 @@ The page asks nobody: its address is on this machine, and what it loads is hande
 """
 
 import base64
-import threading
+from functools import partial
 from typing import Any
 
 from playwright.sync_api import Page
 
 from bloomlab.views._assets import folder, module_text, style_text
 from bloomlab.views.explorer import Explorer
+from tests.views.aside import aside
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 HOME = "http://127.0.0.1/"
@@ -112,9 +113,7 @@ class BlankPage:
         messages: list[dict[str, Any]] = self.page.evaluate("model.sent.splice(0)")
         for message in messages:
             self._known |= message
-            away = threading.Thread(target=self.view.set_state, args=(message,))  # where no event loop runs
-            away.start()
-            away.join()
+            aside(partial(self.view.set_state, message))
         self.push()
         return messages
 

@@ -89,8 +89,9 @@ def test_a_head_under_the_pointer_says_its_probability_of_the_cell(blank: BlankP
     blank.view.query, blank.view.key = 5, 1
     blank.push()
     blank.page.locator('[data-layer="2"][data-head="3"]').hover()
-    said = blank.page.locator('[data-part="live"]').inner_text()
-    assert "layer 2, head 3" in said
+    live = blank.page.locator('[data-part="live"]')
+    expect(live).to_contain_text("layer 2, head 3")
+    said = live.inner_text()
     assert float(said.split()[-1]) == pytest.approx(p, abs=2 / 255)
 
 

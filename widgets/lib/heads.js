@@ -22,6 +22,7 @@ export function headGrid({ pick, point }) {
   let layers = 0;
   let heads = 0;
   let chosen = { layer: 0, head: 0 };
+  let marked = /** @type {{selected?: any, under?: any}} */ ({});
 
   /** @param {Event} event */
   const placeUnder = (event) => {
@@ -62,6 +63,7 @@ export function headGrid({ pick, point }) {
         make("span", { class: "bl-axis", "aria-hidden": "true", title: `slope ${slopeName(picture.slopes[head])}` }, String(head)),
       );
       options = [];
+      marked = {};
       const rows = Array.from({ length: layers }, (_, layer) => {
         const row = Array.from({ length: heads }, (_, head) => {
           const canvas = make("canvas", { "aria-hidden": "true" });
@@ -76,6 +78,7 @@ export function headGrid({ pick, point }) {
               "data-layer": layer,
               "data-head": head,
               "aria-label": `layer ${layer}, head ${head}`,
+              "aria-selected": "false",
               title: `layer ${layer}, head ${head}, slope ${slopeName(picture.slopes[head])}`,
             },
             canvas,
@@ -101,19 +104,18 @@ export function headGrid({ pick, point }) {
      */
     mark(place, pointed, lines, tokens) {
       chosen = place;
-      for (const option of options) {
-        const layer = Number(option.getAttribute("data-layer"));
-        const head = Number(option.getAttribute("data-head"));
-        set(option, {
-          "aria-selected": String(layer === place.layer && head === place.head),
-          "data-pointed": layer === pointed?.layer && head === pointed?.head,
-        });
+      const selected = options[place.layer * heads + place.head];
+      const under = pointed ? options[pointed.layer * heads + pointed.head] : undefined;
+      for (const option of [marked.selected, marked.under]) {
+        if (option) set(option, { "aria-selected": "false", "data-pointed": false });
       }
+      if (selected) set(selected, { "aria-selected": "true" });
+      if (under) set(under, { "data-pointed": true });
+      marked = { selected, under };
       set(element, { "data-row": lines.query !== null, "data-column": lines.key !== null });
       element.style.setProperty("--bl-row", String(((lines.query ?? 0) + 0.5) / tokens));
       element.style.setProperty("--bl-column", String(((lines.key ?? 0) + 0.5) / tokens));
-      const option = options[place.layer * heads + place.head];
-      if (option) set(element, { "aria-activedescendant": option.id });
+      if (selected) set(element, { "aria-activedescendant": selected.id });
     },
   };
 }

@@ -42,6 +42,7 @@ export function attentionMatrix({ pick, point }) {
   let chosen = { query: 0, key: 0 };
   /** @type {{query: number | null, key: number | null}} */
   let lit = { query: null, key: null };
+  const marked = { query: /** @type {number[]} */ ([]), key: /** @type {number[]} */ ([]) }; // labels marked last
   let wasUnder = -1;
 
   /** @param {MouseEvent} event */
@@ -75,19 +76,29 @@ export function attentionMatrix({ pick, point }) {
     pick({ query, key });
   });
 
-  /** Lay the labels out: all of them where there is room, otherwise every second, third, …, with its number. */
-  const layLabels = () => {
+  /**
+   * Which labels show: all where there is room, otherwise every second, third, … with its number; and always those
+   * of the selected and the pointed token, which push their neighbours aside.
+   * @param {boolean} all look at every label, not only at those near a mark that came or went
+   */
+  const layLabels = (all = false) => {
     const every = Math.max(1, Math.ceil(readable / size));
     for (const [side, spot] of /** @type {[any, "query" | "key"][]} */ ([[rows, "query"], [columns, "key"]])) {
-      const special = [chosen[spot], lit[spot]];
-      [...side.children].forEach((/** @type {any} */ name, token) => {
-        const near = special.some((other) => other !== null && other !== token && Math.abs(other - token) < every);
+      const special = [chosen[spot], lit[spot]].filter((token) => token !== null);
+      const near = (/** @type {number} */ token) => special.some((other) => Math.abs(Number(other) - token) < every);
+      const changed = all ? Array.from(side.children, (_, token) => token) : [...marked[spot], ...special].flatMap((token) =>
+        Array.from({ length: 2 * every - 1 }, (_, i) => Number(token) + i - every + 1),
+      );
+      for (const token of changed) {
+        const name = side.children[token];
+        if (!name) continue;
         set(name, {
-          "data-hidden": !special.includes(token) && (token % every !== 0 || near),
+          "data-hidden": !special.includes(token) && (token % every !== 0 || near(token)),
           "data-picked": token === chosen[spot],
           "data-pointed": token === lit[spot],
         });
-      });
+      }
+      marked[spot] = /** @type {number[]} */ (special);
     }
     set(frame, { "data-crowded": every > 1 });
   };
@@ -129,7 +140,7 @@ export function attentionMatrix({ pick, point }) {
       size = Math.max(least, Math.min(themeLength(element, "--bl-cell-most"), Math.floor(room / tokens)));
       frame.style.setProperty("--bl-cell", `${size}px`);
       frame.style.setProperty("--bl-tokens", String(tokens));
-      layLabels();
+      layLabels(true);
     },
 
     /**

@@ -18,7 +18,9 @@ export function tokenStrip({ pick, point }) {
   });
   /** @type {any[]} one option for every token */
   let options = [];
+  let looks = /** @type {string[]} */ ([]); // how each was marked last
   let query = 0;
+  let shownFor = -1;
 
   /** @param {Event} event */
   const tokenUnder = (event) => {
@@ -48,6 +50,8 @@ export function tokenStrip({ pick, point }) {
     show(picture, id) {
       element.dir = direction(picture.text);
       options = new Array(picture.tokens.length);
+      looks = [];
+      shownFor = -1;
       const chips = picture.chips.map(({ shown, tokens }) => {
         const parts = tokens.map((token, part) => {
           const { id: number, bytes } = picture.tokens[token];
@@ -77,6 +81,7 @@ export function tokenStrip({ pick, point }) {
     },
 
     /**
+     * Only what has changed is touched: this runs with every move of the pointer.
      * @param {import("./causal.js").Cell} cell the selected one
      * @param {number | null} pointed
      * @param {(token: number) => number} share how much the query looks at a token, 0 to 1
@@ -84,15 +89,22 @@ export function tokenStrip({ pick, point }) {
     mark(cell, pointed, share) {
       query = cell.query;
       options.forEach((option, token) => {
-        set(option, {
-          "aria-selected": String(token === cell.query),
-          "data-role": token === cell.query ? "query" : token === cell.key ? "key" : token > cell.query ? "later" : "seen",
-          "data-pointed": token === pointed,
-        });
-        option.lastChild.style.setProperty("--bl-part", token > cell.query ? "0" : share(token).toFixed(4));
+        const role = token === cell.query ? "query" : token === cell.key ? "key" : token > cell.query ? "later" : "seen";
+        const part = token > cell.query ? "0" : share(token).toFixed(2);
+        const look = `${role} ${part} ${token === pointed}`;
+        if (looks[token] === look) return;
+        looks[token] = look;
+        set(option, { "aria-selected": String(role === "query"), "data-role": role, "data-pointed": token === pointed });
+        option.lastChild.style.setProperty("--bl-part", part);
       });
       const chosen = options[cell.query];
-      if (chosen) set(element, { "aria-activedescendant": chosen.id });
+      if (!chosen) return;
+      set(element, { "aria-activedescendant": chosen.id });
+      if (element.scrollHeight <= element.clientHeight || cell.query === shownFor) return;
+      shownFor = cell.query; // a long strip scrolls to who is looking; the page itself stays where it is
+      const [box, chip] = [element.getBoundingClientRect(), chosen.parentElement.parentElement.getBoundingClientRect()];
+      if (chip.top < box.top) element.scrollTop -= box.top - chip.top;
+      if (chip.bottom > box.bottom) element.scrollTop += chip.bottom - box.bottom;
     },
   };
 }
