@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Position, expect
 
 import bloomlab
 from bloomlab.chips import visible
@@ -20,7 +20,7 @@ from tests.browser.driving import Notebook
 from tests.browser.servers import Server
 
 WELCOME = Path(__file__).parents[2] / "notebooks" / "00_welcome.ipynb"
-TEXT = "Leo lives in Oslo. Leo likes"
+TEXT = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
 OTHER = "猫 \N{LION FACE} القطة, two  spaces"
 CIVIDIS = (matplotlib.colormaps["cividis"](np.arange(256))[:, :3] * 255).round().astype(int)
 HOSTILE = [
@@ -115,8 +115,18 @@ def check_thumbnails(root: Locator, probs: np.ndarray) -> None:
         assert len(np.unique(seen.reshape(-1, 3), axis=0)) > 2, "nothing of it is on the screen"
 
 
+def place(root: Locator, lab: bloomlab.Lab, query: int, key: int) -> Position:
+    """Where a cell of the large matrix is, from its upper left corner."""
+    box = root.locator("[data-part=canvas]").bounding_box()
+    assert box is not None
+    tokens = len(lab.tokens(TEXT))
+    return {"x": (key + 0.5) * box["width"] / tokens, "y": (query + 0.5) * box["height"] / tokens}
+
+
 def number(text: str) -> float:
-    return float(text.replace("−", "-").replace("+", ""))
+    """A number as the page writes it: −0.44, +3.21 or 1.4 × 10⁻⁴."""
+    raised = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹−", "-0123456789-")
+    return float(text.translate(raised).replace(" × 10", "e"))
 
 
 def test_the_welcome_notebook_runs(chromium: Browser, server: Server) -> None:
@@ -136,19 +146,29 @@ def test_thumbnails_and_matrix_show_the_traced_probabilities(
     probs = probabilities(lab, TEXT)
     check_thumbnails(explorer, probs)
     check_matrix(explorer, probs[0, 0])
-    explorer.locator("[data-part=heads] [data-layer='2'][data-head='5']").click()
-    expect(explorer).to_have_attribute("data-head", "5")
-    check_matrix(explorer, probs[2, 5])
-    notebook.visit.screenshot(f"explorer-{notebook.server.app}")
+    explorer.locator("[data-part=heads] [data-layer='1'][data-head='2']").click()
+    expect(explorer).to_have_attribute("data-head", "2")
+    check_matrix(explorer, probs[1, 2])
+
+
+def test_clicking_a_head_and_a_cell_selects_them_in_python_too(
+    explorer: Locator, notebook: Notebook, lab: bloomlab.Lab
+) -> None:
+    layer, head, query, key = 1, 2, len(lab.tokens(TEXT)) - 1, 3
+    explorer.locator(f"[data-part=heads] [data-layer='{layer}'][data-head='{head}']").click()
+    explorer.locator("[data-part=canvas]").click(position=place(explorer, lab, query, key))
+    expect(explorer).to_have_attribute("data-key", str(key))
+    explorer.page.wait_for_timeout(200)
+    chosen = notebook.python("print(view.layer, view.head, view.query, view.key)")
+    assert chosen == f"{layer} {head} {query} {key}\n"
+    explorer.page.mouse.move(0, 0)
+    explorer.screenshot(path=notebook.visit.screenshot(f"explorer-{notebook.server.app}"))
 
 
 def test_hovering_a_cell_shows_its_ledger(explorer: Locator, lab: bloomlab.Lab) -> None:
     tokens = len(lab.tokens(TEXT))
-    canvas = explorer.locator("[data-part=canvas]")
-    box = canvas.bounding_box()
-    assert box is not None
     query, key = tokens - 3, 1
-    canvas.hover(position={"x": (key + 0.5) * box["width"] / tokens, "y": (query + 0.5) * box["height"] / tokens})
+    explorer.locator("[data-part=canvas]").hover(position=place(explorer, lab, query, key))
     ledger = explorer.locator(f"[data-part=ledger][data-query='{query}'][data-key='{key}'][data-exact=true]")
     expect(ledger).to_be_visible()
 
