@@ -168,8 +168,8 @@ class BloomTokenizerFast:
                 known = {key: value for key, value in values.items() if key in SETTINGS}
                 settings.update((k, v) for k, v in known.items() if v is not None or k in SPECIAL)
         files = {key: path / name for key, name in cls.vocab_files_names.items()}
-        if files["tokenizer_file"].exists() or not files["vocab_file"].exists():
-            files = {"tokenizer_file": files["tokenizer_file"]}
+        older = files["vocab_file"].exists() and not files["tokenizer_file"].exists()
+        files = {key: file for key, file in files.items() if older == (key != "tokenizer_file")}
         try:
             return cls(**{**files, **settings, **overrides})
         except InputError as error:

@@ -1,0 +1,56 @@
+"""Small files that nobody vouches for, and writing whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bloomlab.errors import CheckpointError, ConfigError
+from bloomlab.files import read_json, replacing, shorten, write_json
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    values = {"é": [1, None, True], "nested": {"a": 0.5}}
+    write_json(tmp_path / "a.json", values)
+    assert read_json(tmp_path / "a.json", 1000, CheckpointError) == values
+    assert "é" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+def test_the_error_is_of_the_kind_asked_for(tmp_path: Path) -> None:
+    for kind in (CheckpointError, ConfigError):
+        with pytest.raises(kind, match="expected a file"):
+            read_json(tmp_path / "missing.json", 10, kind)
+        with pytest.raises(kind, match="expected a file"):
+            read_json(tmp_path, 10, kind)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    for error in (KeyboardInterrupt, OSError):
+        with pytest.raises(error), replacing(path) as draft:
+            draft.write_text("half")
+            raise error
+        assert path.read_text() == "old"
+    with replacing(path) as draft:
+        draft.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_permissions_are_those_of_the_old_file_or_of_any_new_one(tmp_path: Path) -> None:
+    """A temporary file is readable by its owner only; what is saved should be as readable as any file."""
+    (tmp_path / "plain").write_text("")
+    write_json(tmp_path / "new.json", {})
+    assert (tmp_path / "new.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    (tmp_path / "new.json").chmod(0o640)
+    write_json(tmp_path / "new.json", {"a": 1})
+    assert (tmp_path / "new.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_value_in_a_message_is_never_huge() -> None:
+    assert shorten("a b") == "'a b'"
+    assert len(shorten("x" * 10_000)) == 80
+    assert shorten(10**5000) == "a int too long to show"
