@@ -13,6 +13,7 @@ not in a pass is left out there. Columns count from 0; there are no negative one
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -56,6 +57,8 @@ def scale(factor: float, **where: Index) -> NamedEdit:
     tensor([[[1., 1.],
              [3., 3.]]])
     """
+    if not _is_number(factor):
+        raise HookError(f"the factor of scale must be a number, but got {factor!r}")
     return _edit("scale", where, lambda part: part * factor, factor)
 
 
@@ -66,6 +69,8 @@ def add(value: float | Tensor, **where: Index) -> NamedEdit:
     tensor([[[1., 2.],
              [0., 0.]]])
     """
+    if not _is_number(value) and not isinstance(value, Tensor):
+        raise HookError(f"the value of add must be a number or a tensor, but got {value!r}")
     return _edit("add", where, lambda part: part + (value.to(part) if isinstance(value, Tensor) else value), value)
 
 
@@ -92,6 +97,9 @@ def patch(source: Tensor, **where: Index) -> NamedEdit:
     tensor([[[0.],
              [6.]]])
     """
+
+    if not isinstance(source, Tensor):
+        raise HookError(f"the source of patch must be a tensor such as trace[…], but got {type(source).__name__}")
 
     def change(tensor: Tensor, at: At) -> Tensor:
         if source.dim() != tensor.dim():
@@ -154,8 +162,8 @@ def _indices(index: Index, end: int, axis: str, name: str) -> list[int]:
         parts = [n for n in (index.start, index.stop, index.step) if n is not None]
         wanted = list(range(end)[index])
     else:
-        parts = wanted = [index] if isinstance(index, int) else list(index)
-    if any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in parts):
+        parts = wanted = list(index) if isinstance(index, Sequence) else [index]
+    if not all(_is_index(n) for n in parts):
         raise HookError(f"{axis} at {name!r} counts from 0 in whole numbers, but got {index!r}")
     beyond = [n for n in wanted if n >= end]
     if beyond and axis not in ("pos", "query", "key"):
@@ -172,12 +180,29 @@ def _edit(name: str, where: dict[str, Index], new_part: Callable[[Tensor], Tenso
     def change(tensor: Tensor, at: At) -> Tensor:
         place = _place(tensor, at, where)
         part = tensor[place.here]
-        new = new_part(part)
-        if new.shape != part.shape:
-            raise HookError(f"{name} at {at.name!r} needs a value that fits {tuple(part.shape)} ({' '.join(at.axes)})")
-        return _replaced(tensor, place, new)
+        for value in args:
+            shape = value.shape if isinstance(value, Tensor) else ()
+            if not _fits(tuple(shape), tuple(part.shape)):
+                raise HookError(
+                    f"{name} at {at.name!r} needs a value that fits {tuple(part.shape)} ({' '.join(at.axes)}), "
+                    f"but got {tuple(shape)}"
+                )
+        return _replaced(tensor, place, new_part(part))
 
     return NamedEdit(_text(name, where, *args), change)
+
+
+def _is_index(value: Any) -> bool:
+    return type(value) is not bool and isinstance(value, Integral) and int(value) >= 0  # numpy's are Integral too
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real)
+
+
+def _fits(shape: tuple[int, ...], place: tuple[int, ...]) -> bool:
+    """Whether a tensor of this shape can stand for every part of the place: from the right, equal or 1."""
+    return len(shape) <= len(place) and all(n in (1, m) for n, m in zip(shape[::-1], place[::-1], strict=False))
 
 
 def _text(name: str, where: dict[str, Index], *args: Any) -> str:

@@ -1,0 +1,206 @@
+"""Edits address axes by name and columns from the left edge; what does not fit is refused in words."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bloomlab.edits import add, mean, patch, scale, zero
+from bloomlab.errors import HookError
+from bloomlab.hooks import At, Hooks
+from tests.tiny_random import BATCH, POS, random_ids, random_model
+
+MODEL = random_model()
+STREAM = At("h.0.resid_post", ("batch", "pos", "hidden"), 0)
+LATER = At("h.0.resid_post", ("batch", "pos", "hidden"), 3)  # a pass whose first column is 3
+PROBS = At("h.0.attn.probs", ("batch", "head", "query", "key"), 3)
+
+
+def numbers(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+# -- each edit ----
+
+
+def test_zero_scale_and_add_change_the_named_place_and_nothing_else() -> None:
+    x = numbers(2, 4, 3)
+    there = torch.zeros(2, 4, 3, dtype=torch.bool)
+    there[1, :, 2] = True
+    for edit, expected in (
+        (zero(batch=1, hidden=2), torch.zeros_like(x)),
+        (scale(-2.5, batch=1, hidden=2), x * -2.5),
+        (add(7.0, batch=1, hidden=2), x + 7),
+    ):
+        changed = edit(x, STREAM)
+        assert changed.equal(torch.where(there, expected, x))
+        assert changed is not x
+
+
+def test_an_axis_that_is_not_named_is_meant_whole() -> None:
+    assert zero()(numbers(2, 4, 3), STREAM).equal(torch.zeros(2, 4, 3))
+
+
+def test_add_takes_a_vector_a_position_or_a_tensor_for_the_whole_place() -> None:
+    x, direction, whole = numbers(2, 4, 3), torch.tensor([1.0, 2.0, 3.0]), torch.ones(2, 2, 3, dtype=torch.float64)
+    assert add(direction, pos=1)(x, STREAM)[:, 1].equal(x[:, 1] + direction)
+    changed = add(whole, pos=[0, 3])(x, STREAM)
+    assert changed.dtype == torch.float32
+    assert changed[:, [0, 3]].equal(x[:, [0, 3]] + 1) and changed[:, [1, 2]].equal(x[:, [1, 2]])
+
+
+def test_mean_is_over_the_rows_of_the_batch_only() -> None:
+    x = numbers(4, 3, 2)
+    assert mean()(x, STREAM).equal(x.mean(0, keepdim=True).expand_as(x))
+    one = mean(batch=2, pos=1)(x, STREAM)
+    assert one[2, 1].equal(x.mean(0)[1])
+    one[2, 1] = x[2, 1]
+    assert one.equal(x)
+
+
+def test_patch_puts_the_same_place_of_another_run() -> None:
+    x, source = numbers(2, 4, 3), numbers(2, 4, 3) + 10
+    assert patch(source)(x, STREAM).equal(source)
+    changed = patch(source, pos=[1, 3], hidden=slice(1, None))(x, STREAM)
+    expected = x.clone()
+    expected[:, [1, 3], 1:] = source[:, [1, 3], 1:]
+    assert changed.equal(expected)
+    one_row = patch(source[:1])(x, STREAM)
+    assert one_row.equal(source[:1].expand_as(x))
+    assert patch(source.double())(x, STREAM).dtype == torch.float32
+
+
+# -- columns ----
+
+
+def test_a_patch_cuts_this_passs_columns_out_of_the_whole_run() -> None:
+    whole = numbers(2, 9, 3)
+    assert patch(whole)(torch.zeros(2, 4, 3), LATER).equal(whole[:, 3:7])
+    assert patch(whole, pos=5)(torch.zeros(2, 4, 3), LATER)[:, 2].equal(whole[:, 5])
+    probs = numbers(2, 6, 9, 9)
+    assert patch(probs)(torch.zeros(2, 6, 4, 7), PROBS).equal(probs[:, :, 3:7, :7])
+
+
+def test_query_and_pos_count_from_the_left_edge_of_the_input_and_so_does_key() -> None:
+    changed = zero(query=4, key=[0, 6])(torch.ones(2, 6, 4, 7), PROBS)
+    expected = torch.ones(2, 6, 4, 7)
+    expected[:, :, 1, [0, 6]] = 0
+    assert changed.equal(expected)
+    assert zero(pos=slice(2, 5))(torch.ones(2, 4, 3), LATER)[0, :, 0].tolist() == [0, 0, 1, 1]
+    assert zero(pos=slice(None, None, 2))(torch.ones(2, 4, 3), LATER)[0, :, 0].tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("edit", [zero, mean, lambda **w: scale(2, **w), lambda **w: add(1, **w)])
+@pytest.mark.parametrize("pos", [0, 2, 7, 10**12, [0, 1, 99], [], slice(0, 3), slice(50, 60)])
+def test_a_column_outside_this_pass_does_nothing(edit: Any, pos: Any) -> None:
+    x = numbers(2, 4, 3)
+    assert edit(pos=pos)(x, LATER).equal(x)
+    assert patch(numbers(2, 7, 3) + 1, pos=pos)(x, LATER).equal(x)
+
+
+def test_an_edit_of_one_column_means_the_same_in_every_step_of_a_generation() -> None:
+    ids = random_ids(1, 4)
+    edit = {"h.0.attn.out": add(torch.ones(24), pos=5), "h.1.resid_mid": zero(pos=[1, 6])}
+    written = MODEL.generate(ids, max_new_tokens=5, eos_token_id=None, hooks=Hooks(edit=edit))
+    logits = MODEL(written[:, :-1], hooks=Hooks(edit=edit)).logits[0, 3:]
+    assert logits.argmax(-1).equal(written[0, 4:])
+    assert not MODEL.generate(ids, max_new_tokens=5, eos_token_id=None).equal(written)
+
+
+# -- what does not fit ----
+
+
+@pytest.mark.parametrize("index", [-1, [0, -2], slice(-3, None), slice(None, -1), slice(None, None, -1)], ids=str)
+def test_a_negative_index_is_an_error(index: Any) -> None:
+    for at, where in ((STREAM, {"pos": index}), (STREAM, {"hidden": index}), (LATER, {"pos": index})):
+        with pytest.raises(HookError, match="counts from 0 in whole numbers, but got"):
+            zero(**where)(numbers(2, 4, 3), at)
+
+
+def test_numpys_whole_numbers_are_whole_numbers() -> None:
+    x = numbers(2, 4, 3)
+    assert zero(pos=np.argmax([0, 1]))(x, STREAM).equal(zero(pos=1)(x, STREAM))
+    assert zero(pos=[np.int32(0), 2])(x, STREAM).equal(zero(pos=[0, 2])(x, STREAM))
+
+
+@pytest.mark.parametrize("index", [1.5, "abc", [0.5], True, [True], None, torch.tensor([1.5])], ids=str)
+def test_an_index_that_is_no_whole_number_is_an_error(index: Any) -> None:
+    with pytest.raises(HookError, match=r"'h.0.resid_post' counts from 0 in whole numbers"):
+        zero(pos=index)(numbers(2, 4, 3), STREAM)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (zero(head=1), "'h.0.resid_post' has no axis 'head'; it has batch, pos, hidden"),
+        (zero(poss=1), "has no axis 'poss'; did you mean 'pos'"),
+        (zero(hidden=3), "hidden at 'h.0.resid_post' goes from 0 to 2, but got 3"),
+        (mean(batch=2), "batch at 'h.0.resid_post' goes from 0 to 1, but got 2"),
+        (add(torch.ones(7)), r"add at 'h.0.resid_post' needs a value that fits \(2, 4, 3\).*\(7,\)"),
+        (add(torch.ones(5, 2, 4, 3)), r"needs a value that fits \(2, 4, 3\)"),
+        (patch(torch.ones(4, 3)), r"needs axes batch pos hidden, but its source is \(4, 3\)"),
+        (patch(torch.ones(2, 3, 3)), "asks for column 3 of pos, but its source has only 3 columns"),
+        (patch(torch.ones(2, 4, 5)), "needs 3 along hidden, but its source has 5"),
+        (patch(torch.ones(3, 4, 3)), "needs 2 along batch, but its source has 3"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_an_edit_that_does_not_fit_its_spot_is_named(edit: Any, words: str) -> None:
+    with pytest.raises(HookError, match=words):
+        edit(numbers(2, 4, 3), STREAM)
+
+
+@pytest.mark.parametrize("make", [lambda: scale("x"), lambda: add("x"), lambda: add(None), lambda: patch([[1.0]])])  # type: ignore[arg-type]
+def test_an_edit_made_of_something_else_is_refused_when_it_is_made(make: Any) -> None:
+    with pytest.raises(HookError, match=r"must be .*, but got"):
+        make()
+
+
+def test_a_factor_that_is_no_number_is_stopped_by_the_hooks() -> None:
+    with pytest.raises(HookError, match="NaN"):
+        MODEL(random_ids(), hooks=Hooks(edit={"embed": scale(float("nan"), pos=1)}))
+
+
+# -- in a model ----
+
+
+def test_switching_a_head_off_leaves_the_others() -> None:
+    hooks = Hooks(read=["h.1.attn.mixed"], edit={"h.1.attn.mixed": zero(head=3)})
+    plain = Hooks(read=["h.1.attn.mixed"])
+    out, before = MODEL(random_ids(), hooks=hooks).logits, MODEL(random_ids(), hooks=plain).logits
+    rest = [0, 1, 2, 4, 5]
+    assert not hooks["h.1.attn.mixed"][:, 3].any()
+    assert hooks["h.1.attn.mixed"][:, rest].equal(plain["h.1.attn.mixed"][:, rest])
+    assert (out - before).abs().max() > 1e-3
+
+
+def test_gradients_flow_around_and_into_an_edit() -> None:
+    direction = torch.zeros(24, requires_grad=True)
+    MODEL(random_ids(), hooks=Hooks(edit={"h.0.resid_post": add(direction, pos=2)})).logits[:, -1].sum().backward()
+    assert direction.grad is not None and direction.grad.abs().max() > 0
+    MODEL.zero_grad()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_edits_keep_the_models_dtype(dtype: torch.dtype) -> None:
+    model = random_model().to(dtype)
+    clean = Hooks(read=["h.0.resid_post"])
+    model(random_ids(), hooks=clean)
+    edit = {
+        "h.0.mlp.out": scale(0.5, pos=1),
+        "h.0.resid_post": patch(clean["h.0.resid_post"].float(), pos=2),
+        "h.1.resid_mid": add(torch.ones(24), pos=3),
+        "h.1.resid_post": mean(pos=4),
+        "h.2.attn.mixed": zero(head=0),
+    }
+    assert model(random_ids(), hooks=Hooks(edit=edit)).logits.dtype == dtype
+
+
+def test_an_edit_says_what_it_does() -> None:
+    assert repr(zero(head=3)) == "zero(head=3)"
+    assert repr(scale(0.5, pos=[0, 1])) == "scale(0.5, pos=[0, 1])"
+    assert repr(add(torch.ones(BATCH, POS), pos=4)) == "add(tensor(2, 5), pos=4)"
+    assert repr(patch(torch.ones(1, 2, 3))) == "patch(tensor(1, 2, 3))"
+    assert repr(mean()) == "mean()"
