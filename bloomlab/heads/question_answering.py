@@ -36,6 +36,7 @@ class BloomForQuestionAnswering(BloomPreTrainedModel):
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
         head_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         start_positions: Tensor | None = None,
@@ -49,6 +50,7 @@ class BloomForQuestionAnswering(BloomPreTrainedModel):
         """BloomModel's arguments (there is no cache: the text is read once), and:
 
         Args:
+            position_ids: accepted at its documented place and ignored, with a warning.
             start_positions, end_positions: (batch) the columns where the answer starts and ends. A column beyond the
                 text is left out of the loss, which is the mean of both cross entropies; one alone gives no loss.
 
@@ -62,6 +64,7 @@ class BloomForQuestionAnswering(BloomPreTrainedModel):
             head_mask=head_mask,
             inputs_embeds=inputs_embeds,
             use_cache=False,
+            position_ids=position_ids,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
