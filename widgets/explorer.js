@@ -21,6 +21,7 @@
 // Colours of probabilities: step round(255·√p) of cividis; of signed numbers: step round(127.5 + 127.5·x/limit).
 import { bytes, floats, largestPart, ledgerOf, shownValue, tokenNames, cellCount, cellNumber } from "./lib/causal.js";
 import { PROBABILITY_COLOURS, probabilityStep, signedColours, signedStep } from "./lib/colours.js";
+import { codeBlock } from "./lib/code.js";
 import { lastOf, make, quoted, set, themeColour } from "./lib/dom.js";
 import { headGrid } from "./lib/heads.js";
 import { scoreLedger } from "./lib/ledger.js";
@@ -28,9 +29,9 @@ import { legend } from "./lib/legend.js";
 import { attentionMatrix } from "./lib/matrix.js";
 import { fixed, probability, slopeName } from "./lib/numbers.js";
 import { tokenStrip } from "./lib/strip.js";
+import { textBox } from "./lib/textbox.js";
 
-const TYPING_PAUSE = 250; // milliseconds without a key before the text is read
-const SENDING_PAUSE = 60; // and without a step before a selection is sent
+const SENDING_PAUSE = 60; // milliseconds without a step before a selection is sent
 
 const MODES = [
   ["content", "content", "q·k/√d, how well a key fits what the query asks for"],
@@ -61,8 +62,7 @@ function render({ model, el }) {
   let pointed = /** @type {{query: number | null, key: number | null}} */ ({ query: null, key: null });
   let pointedHead = /** @type {{layer: number, head: number} | null} */ (null);
   let asked = 0; // the number of the last text typed here
-  let typing = false; // what stands in the text box has not been sent yet
-  let trouble = ""; // an error that the page itself found
+  let trouble = ""; // what the page itself found wrong
   let drawn = 0;
 
   const chosen = () => ({
@@ -94,20 +94,7 @@ function render({ model, el }) {
 
   // ---- the pieces ----
 
-  const text = make("textarea", {
-    class: "bl-text",
-    id: `${id}-text`,
-    rows: 1,
-    dir: "auto",
-    spellcheck: "false",
-    autocomplete: "off",
-    "data-lm-suppress-shortcuts": "true",
-    "data-part": "text",
-    "aria-describedby": `${id}-says`,
-  });
-  const says = make("span", { id: `${id}-says`, role: "status", "data-part": "says" });
-  const cancel = make("button", { class: "bl-button", type: "button", "data-part": "cancel" }, "cancel");
-  const saysLine = make("div", { class: "bl-says" }, says, cancel);
+  const box = textBox({ id, send: ask, cancel });
   const strip = tokenStrip({ pick: pickToken, point: pointAtToken });
   const heads = headGrid({ pick: (layer, head) => choose({ layer, head }), point: pointAtHead });
   const matrix = attentionMatrix({ pick: choose, point: pointAtCell });
@@ -126,15 +113,11 @@ function render({ model, el }) {
     input.addEventListener("change", () => choose({ mode }));
     return { input, label: make("label", { class: "bl-toggle", for: `${id}-${mode}`, title: plain }, input, word) };
   });
-  const code = make("pre", { class: "bl-code", dir: "ltr", tabindex: 0, "aria-label": "Python", "data-part": "code" });
-  const copy = make("button", { class: "bl-button", type: "button", "data-part": "copy" }, "copy");
+  const code = codeBlock();
   const stamp = make("p", { class: "bl-stamp", "data-part": "stamp" });
   const examples = EXAMPLES.map((example) => {
     const button = make("button", { class: "bl-button", type: "button", dir: "auto" }, example);
-    button.addEventListener("click", () => {
-      text.value = example;
-      ask();
-    });
+    button.addEventListener("click", () => box.write(example));
     return button;
   });
   const hint = make(
@@ -170,27 +153,14 @@ function render({ model, el }) {
     ledger.element,
   );
   const body = make("div", { class: "bl-body" }, strip.element, live, panels);
-  const foot = make(
-    "div",
-    { class: "bl-foot" },
-    make(
-      "details",
-      { class: "bl-details" },
-      make("summary", { "data-lm-suppress-shortcuts": "true" }, "code ", make("span", { class: "bl-how" }, "the Python behind this cell")),
-      copy,
-      code,
-    ),
-    stamp,
-  );
+  const foot = make("div", { class: "bl-foot" }, code.element, stamp);
   const root = make(
     "div",
     { class: "bloomlab", "data-view": "explorer" },
     make(
       "div",
       { class: "bl-view" },
-      make("label", { class: "bl-ask", for: `${id}-text` }, "text ", make("span", { class: "bl-how" }, "what BLOOM reads")),
-      text,
-      saysLine,
+      box.element,
       hint,
       body,
       foot,
@@ -201,7 +171,7 @@ function render({ model, el }) {
   // ---- choosing and pointing ----
 
   const send = lastOf(SENDING_PAUSE, () => model.save_changes());
-  undo.push(send.cancel);
+  undo.push(send.cancel, box.close);
 
   /** @param {Partial<{layer: number, head: number, query: number, key: number, mode: string}>} places */
   function choose(places) {
@@ -253,9 +223,7 @@ function render({ model, el }) {
     readExact();
     if (!picture) return;
     pointed = { query: null, key: null };
-    const waiting = asked > model.get("answered");
-    if (!typing && !waiting && text.value !== picture.text) text.value = picture.text;
-    grow();
+    if (!waiting()) box.show(picture.text);
     strip.show(picture, id);
     heads.show(picture, thumbs, id);
     matrix.show(names);
@@ -338,85 +306,51 @@ function render({ model, el }) {
     const python = picture.code
       .map((part, i) => (i % 2 ? String({ layer, head, query, key }[/** @type {"layer"} */ (part)]) : part))
       .join("");
-    if (code.textContent !== python) code.textContent = python;
+    code.show(python);
     for (const { input } of toggles) input.checked = input.value === mode;
     set(root, { "data-layer": layer, "data-head": head, "data-query": query, "data-key": key, "data-mode": mode });
   }
 
   /** The four states: a picture, working, nothing yet, an error. */
   function drawState() {
-    const waiting = model.get("live") && asked > model.get("answered");
-    const state = trouble ? "error" : waiting ? "working" : model.get("state");
+    const state = trouble ? "error" : waiting() ? "working" : model.get("state");
+    const saved = model.get("live") ? "" : "a saved page · ";
+    const tokens = `${names.length} ${names.length === 1 ? "token" : "tokens"}`;
     const message = {
-      ready: `${model.get("live") ? "" : "a saved page · "}${names.length} ${names.length === 1 ? "token" : "tokens"}; the number under each is the id that the model is fed`,
-      working: `reading ${[...text.value].length} characters …`,
+      ready: `${saved}${tokens}; the number under each is the id that the model is fed`,
+      working: `reading ${box.length()} characters …`,
       empty: "nothing to read yet",
       error: `${trouble || model.get("message")}${picture ? " · the picture below is still the one before" : ""}`,
     }[/** @type {"ready"} */ (state)];
-    if (says.textContent !== message) says.textContent = message ?? "";
+    box.say(message, state === "error", state === "working" && picture !== null);
     set(root, { "data-state": state });
-    set(says, { role: state === "error" ? "alert" : "status", dir: "auto" });
-    cancel.hidden = state !== "working" || !picture;
     hint.hidden = state !== "empty";
-    body.hidden = state === "empty" || !picture;
-    foot.hidden = body.hidden;
+    body.hidden = foot.hidden = state === "empty" || !picture;
   }
 
-  // ---- typing ----
+  // ---- reading another text ----
 
-  function ask() {
-    askSoon.cancel();
-    typing = false;
-    trouble = "";
-    if (!text.value.isWellFormed()) {
-      trouble = "the text has half of a character in it (a lone surrogate); delete it and type it again";
-      draw();
-      return;
+  /** Whether the last text typed here has no answer yet. */
+  function waiting() {
+    return model.get("live") && asked > model.get("answered");
+  }
+
+  /** @param {string} text @param {string} problem */
+  function ask(text, problem) {
+    trouble = problem;
+    if (!problem) {
+      asked = Math.max(asked, model.get("typed").number, model.get("answered")) + 1;
+      model.set("typed", { text, number: asked });
+      model.save_changes();
     }
-    asked = Math.max(asked, model.get("typed")?.number ?? 0, model.get("answered")) + 1;
-    model.set("typed", { text: text.value, number: asked });
-    model.save_changes();
     draw();
   }
-  const askSoon = lastOf(TYPING_PAUSE, ask);
-  undo.push(askSoon.cancel);
 
-  /** The text box is as tall as its text. */
-  function grow() {
-    const lines = Math.min(6, text.value.split("\n").length);
-    set(text, { rows: Math.max(lines, text.value.length > 100 ? 2 : 1) });
-  }
-
-  text.addEventListener("input", () => {
-    typing = true;
-    grow();
-    askSoon();
-  });
-  text.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    event.stopPropagation(); // the notebook's shortcuts are not meant
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    ask();
-  });
-  cancel.addEventListener("click", () => {
-    text.value = picture?.text ?? "";
-    grow();
-    ask();
+  function cancel() {
+    box.write(picture?.text ?? "");
     asked = model.get("answered"); // nothing is waited for, whatever Python is doing
     draw();
-  });
-  copy.addEventListener("click", async () => {
-    const range = document.createRange();
-    range.selectNodeContents(code);
-    getSelection()?.removeAllRanges();
-    getSelection()?.addRange(range);
-    try {
-      await navigator.clipboard.writeText(code.textContent ?? "");
-      copy.textContent = "copied";
-    } catch {
-      copy.textContent = document.execCommand("copy") ? "copied" : "selected: press Ctrl+C";
-    }
-  });
+  }
 
   // ---- listening ----
 
@@ -465,10 +399,7 @@ function render({ model, el }) {
   system.addEventListener("change", repaint);
   undo.push(() => system.removeEventListener("change", repaint));
 
-  if (!model.get("live")) {
-    set(text, { readonly: true });
-    set(text, { title: "a saved page: reading another text needs the model" });
-  }
+  if (!model.get("live")) box.freeze("a saved page: reading another text needs the model");
   safely(() => {
     readPicture();
     applyScale();

@@ -21,8 +21,10 @@ HTML = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>blank<
 FAKE_MODEL = """
 globalThis.fakeModel = () => {
   const state = {}, changed = {}, sent = [], listeners = [];
-  const tell = (names) => {
-    for (const [event, listener] of [...listeners]) if (names.includes(event.replace("change:", ""))) listener();
+  const tell = (names) => { // one after the other, when all values are there already
+    for (const name of names) {
+      for (const [event, listener] of [...listeners]) if (event === "change:" + name) listener();
+    }
   };
   return {
     sent,
@@ -100,6 +102,8 @@ class BlankPage:
             name: getattr(self.view, name) for name in names if name not in ("layout", "comm", "tabbable", "tooltip")
         }
         changes = {name: value for name, value in state.items() if self._known.get(name, self) != value}
+        if "picture" in changes:  # the worst order: what points into the picture is told first
+            changes["picture"] = changes.pop("picture")
         self._known |= changes
         ready = {
             name: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value

@@ -206,6 +206,28 @@ def test_typing_is_sent_once_after_the_last_key_and_changes_the_picture(blank: B
     assert page.locator('[data-part="canvas"]').evaluate("canvas => canvas.toDataURL()") != before
 
 
+@pytest.mark.parametrize("text", ["Leo", "Leo lives in Oslo, and Ana lives in Rome, and so on."])
+def test_a_shorter_and_a_longer_text_take_the_selection_along(blank: BlankPage, text: str) -> None:
+    assert blank.view is not None
+    blank.view.layer = 3
+    blank.push()
+    blank.view.show(text)
+    blank.push()
+    assert blank.root("tokens") == str(len(small_trace(text).tokens))
+    assert (blank.root("layer"), blank.root("query")) == ("3", str(len(small_trace(text).tokens) - 1))
+    expect(blank.page.locator('[data-part="ledger"]')).to_have_attribute("data-exact", "true")
+    assert blank.page.locator('[data-part="text"]').input_value() == text
+
+
+def test_somebody_who_is_typing_is_not_disturbed(blank: BlankPage) -> None:
+    blank.page.locator('[data-part="text"]').press_sequentially(" And")
+    assert blank.view is not None
+    blank.view.show("Another text.")
+    blank.push()
+    assert blank.page.locator('[data-part="text"]').input_value() == TEXT + " And"
+    assert blank.root("tokens") == str(len(small_trace("Another text.").tokens))
+
+
 def test_an_error_is_said_in_words_and_the_last_picture_stays(visit: Visit) -> None:
     def read(text: str) -> object:
         if "<" in text:

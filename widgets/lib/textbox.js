@@ -1,0 +1,90 @@
+// @ts-check
+// The text box on top, and the line under it that says what is going on: the four states of a view in words.
+import { lastOf, make, set } from "./dom.js";
+
+const TYPING_PAUSE = 250; // milliseconds without a key before the text is sent
+const MOST_LINES = 6;
+const LONG_LINE = 100; // characters; a longer text gets two lines
+
+/**
+ * @param {{id: string, send: (text: string, problem: string) => void, cancel: () => void}} listeners
+ *   `send` is called when typing pauses, with what is wrong with the text, if anything is
+ */
+export function textBox({ id, send, cancel }) {
+  const text = make("textarea", {
+    class: "bl-text",
+    id: `${id}-text`,
+    rows: 1,
+    dir: "auto",
+    spellcheck: "false",
+    autocomplete: "off",
+    "data-lm-suppress-shortcuts": "true",
+    "data-part": "text",
+    "aria-describedby": `${id}-says`,
+  });
+  const says = make("span", { id: `${id}-says`, role: "status", dir: "auto", "data-part": "says" });
+  const stop = make("button", { class: "bl-button", type: "button", "data-part": "cancel" }, "cancel");
+  const name = make("label", { class: "bl-ask", for: `${id}-text` }, "text ", make("span", { class: "bl-how" }, "what BLOOM reads"));
+  const element = make("div", { class: "bl-textbox" }, name, text, make("div", { class: "bl-says" }, says, stop));
+  let typing = false; // what stands here has not been sent yet
+
+  const sendNow = () => {
+    sendSoon.cancel();
+    typing = false;
+    const whole = text.value.isWellFormed(); // Python's side could not even write half a character down
+    send(text.value, whole ? "" : "the text has half of a character in it (a lone surrogate); delete it and type it again");
+  };
+  const sendSoon = lastOf(TYPING_PAUSE, sendNow);
+
+  /** The box is as tall as its text. */
+  const grow = () => {
+    const lines = text.value.split("\n").length;
+    set(text, { rows: Math.min(MOST_LINES, Math.max(lines, text.value.length > LONG_LINE ? 2 : 1)) });
+  };
+
+  text.addEventListener("input", () => {
+    typing = true;
+    grow();
+    sendSoon();
+  });
+  text.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    event.stopPropagation(); // the notebook's shortcuts are not meant
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    sendNow();
+  });
+  stop.addEventListener("click", cancel);
+
+  return {
+    element,
+    close: sendSoon.cancel,
+
+    /** How many characters a person would count. */
+    length: () => [...text.value].length,
+
+    /** @param {string} value the text that is shown now; it does not disturb somebody who is typing */
+    show(value) {
+      if (!typing && text.value !== value) text.value = value;
+      grow();
+    },
+
+    /** @param {string} value as if somebody had typed it */
+    write(value) {
+      text.value = value;
+      grow();
+      sendNow();
+    },
+
+    /** @param {string} message @param {boolean} error @param {boolean} cancellable */
+    say(message, error, cancellable) {
+      if (says.textContent !== message) says.textContent = message;
+      set(says, { role: error ? "alert" : "status" });
+      stop.hidden = !cancellable;
+    },
+
+    /** @param {string} why nothing can be typed */
+    freeze(why) {
+      set(text, { readonly: true, title: why });
+    },
+  };
+}
