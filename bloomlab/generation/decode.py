@@ -55,9 +55,11 @@ def stream(
         InputError: the ids or the mask do not fit.
     """
     chosen = Settings.of(settings)
-    chosen.stop_ids(model.config)  # refuses ids that the model does not have
+    chosen.check(model.config)
     if chosen.num_beams > 1:
         raise GenerationError("beams have no single next step to show; call generate, or pass num_beams=1")
+    if not isinstance(generator, torch.Generator | None):
+        raise GenerationError(f"generator must be a torch.Generator, but got {generator!r}; a number is a seed=…")
     if generator is not None and chosen.seed is not None:
         raise GenerationError("pass a seed or a generator, not both")
     if hooks is not None and not chosen.use_cache:
@@ -104,6 +106,7 @@ def generate(
 def _beam_search(
     model: BloomPreTrainedModel, input_ids: Tensor, mask: Tensor | None, hooks: Hooks | None, settings: Settings
 ) -> Tensor:
+    settings.check(model.config)
     if hooks is not None and hooks.read:
         raise GenerationError("beams trade places, so nothing can be read along the way; trace the result instead")
     search = BeamSearch(model, input_ids, checked_prompt(input_ids, mask), model.checked(hooks), settings)

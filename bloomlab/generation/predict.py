@@ -63,6 +63,8 @@ def checked_prompt(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         raise InputError(f"input_ids must be a tensor (batch, pos) with at least one position, but got {came}")
     if attention_mask is None:
         return torch.ones_like(input_ids)
+    if not isinstance(attention_mask, Tensor):
+        raise InputError(f"attention_mask must be a tensor, but got {type(attention_mask).__name__}")
     if attention_mask.shape != input_ids.shape:
         raise InputError(
             f"attention_mask has shape {tuple(attention_mask.shape)} but input_ids {tuple(input_ids.shape)}; "

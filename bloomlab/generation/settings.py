@@ -1,12 +1,15 @@
 """How to continue a text: every choice with its name, checked before anything runs."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from bloomlab.config import BloomConfig
 from bloomlab.errors import GenerationError, did_you_mean
+from bloomlab.files import shorten
+
+MAX_NEW_TOKENS = 1_000_000  # more is a slip: no memory holds them
+COLDEST = 1e-6  # below this temperature the likeliest token is always drawn, and the numbers overflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,7 @@ class Settings:
         return cls(**values)
 
     def __post_init__(self) -> None:
-        _whole("max_new_tokens", self.max_new_tokens, 0)
+        _whole("max_new_tokens", self.max_new_tokens, 0, MAX_NEW_TOKENS)
         _whole("min_new_tokens", self.min_new_tokens, 0)
         _whole("num_return_sequences", self.num_return_sequences, 1)
         _whole("num_beams", self.num_beams, 1)
@@ -91,7 +94,13 @@ class Settings:
 
     @property
     def greedy(self) -> bool:
-        return not self.do_sample or self.temperature == 0
+        return not self.do_sample or self.temperature < COLDEST
+
+    def check(self, config: BloomConfig) -> None:
+        """Refuse what this model does not have: ids beyond its vocabulary, or more likeliest tokens than it knows."""
+        _whole("pad_token_id", self.pad_id(config), 0, config.vocab_size - 1)
+        if self.top_k is not None:
+            _whole("top_k", self.top_k, 1, config.vocab_size)
 
     def stop_ids(self, config: BloomConfig) -> list[int]:
         """The ids that end a row."""
@@ -105,15 +114,17 @@ class Settings:
         """What follows the end of a row."""
         stop = self.stop_ids(config)
         choices = [self.pad_token_id, config.pad_token_id, stop[0] if stop else None, 0]
-        return int(next(token_id for token_id in choices if token_id is not None))
+        pad: int = next(token_id for token_id in choices if token_id is not None)
+        return pad
 
 
 def _whole(name: str, value: object, low: int, high: int | None = None) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < low or (high is not None and value > high):
         limits = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise GenerationError(f"{name} must be a whole number {limits}, but got {value!r}")
+        raise GenerationError(f"{name} must be a whole number {limits}, but got {shorten(value)}")
 
 
 def _number(name: str, value: object, limits: str, fits: Callable[[float], bool]) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not fits(value):
-        raise GenerationError(f"{name} must be a number {limits}, but got {value!r}")
+    # (an int of 400 digits is no infinity, but cannot become a float either)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e30 or not fits(value):
+        raise GenerationError(f"{name} must be a number {limits}, but got {shorten(value)}")
