@@ -22,7 +22,7 @@
 import { bytes, floats, largestPart, ledgerOf, shownValue, tokenNames, cellCount, cellNumber } from "./lib/causal.js";
 import { PROBABILITY_COLOURS, probabilityStep, signedColours, signedStep } from "./lib/colours.js";
 import { codeBlock } from "./lib/code.js";
-import { lastOf, make, quoted, set, themeColour } from "./lib/dom.js";
+import { lastOf, make, pushButton, quoted, set, themeColour } from "./lib/dom.js";
 import { headGrid } from "./lib/heads.js";
 import { scoreLedger } from "./lib/ledger.js";
 import { legend } from "./lib/legend.js";
@@ -115,11 +115,7 @@ function render({ model, el }) {
   });
   const code = codeBlock();
   const stamp = make("p", { class: "bl-stamp", "data-part": "stamp" });
-  const examples = EXAMPLES.map((example) => {
-    const button = make("button", { class: "bl-button", type: "button", dir: "auto" }, example);
-    button.addEventListener("click", () => box.write(example));
-    return button;
-  });
+  const examples = EXAMPLES.map((example) => pushButton(example, { dir: "auto" }, () => box.write(example)));
   const hint = make(
     "div",
     { class: "bl-empty", "data-part": "empty" },

@@ -5,6 +5,7 @@ import json
 from html import escape
 from typing import Any
 
+from bloomlab.chips import visible
 from bloomlab.views._assets import module_text, style_text
 
 # The page may run its own script and draw; it may not fetch, post, frame or load anything.
@@ -59,13 +60,14 @@ widget.render({ model, el: document.getElementById("view") });
 """
 
 
-def page(name: str, state: dict[str, Any], still: str, title: str) -> str:
+def page(name: str, state: dict[str, Any], still: str, text: str) -> str:
     """The HTML page of the view `name`: its traits in `state`, its still form for a browser without script."""
+    title = "".join(letter if letter.isprintable() else visible(letter) for letter in text[:60])
     state = {"live": False, "state": "ready", "message": "", "answered": 0, **state}
     values = {key: _bytes_as_text(value) for key, value in state.items()}
     return PAGE.format(
         rules=RULES,
-        title=escape(f"{title[:60]} · bloomlab"),
+        title=escape(f"{title} · bloomlab"),
         style=style_text(name),
         still=still,
         state=_json(values),

@@ -227,7 +227,7 @@ class Explorer(anywidget.AnyWidget):
             state = saved_state(self.trace, self.picture, self.thumbs, self.layer, self.head)
             state |= {name: getattr(self, name) for name in ("layer", "head", "query", "key", "mode", "scale")}
             still = static_html(self.picture, self.thumbs, self.layer, self.head, self.query)
-            path.write_text(page("explorer", state, still, title=self.text), encoding="utf-8")
+            path.write_text(page("explorer", state, still, self.text), encoding="utf-8")
         elif path.suffix in (".png", ".svg"):
             from bloomlab.views._figure import matrix_figure  # matplotlib, only when it is asked for
 

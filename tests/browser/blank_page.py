@@ -84,6 +84,10 @@ class BlankPage:
         self.page.evaluate(FAKE_MODEL)
         self.page.evaluate("globalThis.model = fakeModel()")
         self.push()
+        self.draw_again()
+
+    def draw_again(self) -> None:
+        """Show the same model once more, below."""
         self.page.evaluate(
             """async (text) => {
                 const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));

@@ -391,6 +391,11 @@ def test_the_picture_is_drawn_in_every_script_without_a_warning(tmp_path: Path) 
     assert svg.read_text().count("<path") > 20
 
 
+def test_the_title_of_a_saved_page_cannot_turn_a_tab_around(tmp_path: Path) -> None:
+    html = Explorer(small_trace, "a\u202eb </title>").save(tmp_path / "x.html").read_text(encoding="utf-8")
+    assert "<title>a⟨U+202E⟩b &lt;/title&gt; · bloomlab</title>" in html
+
+
 def test_a_view_is_saved_only_in_forms_it_has(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"saved as \.html, \.png or \.svg; got .*leo\.pdf"):
         Explorer(small_trace, TEXT).save(tmp_path / "leo.pdf")

@@ -30,6 +30,19 @@ export function set(element, attributes) {
 }
 
 /**
+ * A button. Like everything that takes keys, it keeps them from the notebook (Enter would edit the cell).
+ * @param {string} text
+ * @param {Record<string, string | number | boolean>} attributes
+ * @param {() => void} press
+ * @returns {HTMLButtonElement}
+ */
+export function pushButton(text, attributes, press) {
+  const button = make("button", { class: "bl-button", type: "button", "data-lm-suppress-shortcuts": "true", ...attributes }, text);
+  button.addEventListener("click", press);
+  return button;
+}
+
+/**
  * Someone else's text inside ours: <bdi> keeps its writing direction to itself.
  * @param {string} text
  * @returns {HTMLElement}

@@ -1,6 +1,6 @@
 // @ts-check
 // The text box on top, and the line under it that says what is going on: the four states of a view in words.
-import { lastOf, make, set } from "./dom.js";
+import { lastOf, make, pushButton, set } from "./dom.js";
 
 const TYPING_PAUSE = 250; // milliseconds without a key before the text is sent
 const MOST_LINES = 6;
@@ -23,7 +23,7 @@ export function textBox({ id, send, cancel }) {
     "aria-describedby": `${id}-says`,
   });
   const says = make("span", { id: `${id}-says`, role: "status", dir: "auto", "data-part": "says" });
-  const stop = make("button", { class: "bl-button", type: "button", "data-part": "cancel" }, "cancel");
+  const stop = pushButton("cancel", { "data-part": "cancel" }, cancel);
   const name = make("label", { class: "bl-ask", for: `${id}-text` }, "text ", make("span", { class: "bl-how" }, "what BLOOM reads"));
   const element = make("div", { class: "bl-textbox" }, name, text, make("div", { class: "bl-says" }, says, stop));
   let typing = false; // what stands here has not been sent yet
@@ -31,7 +31,7 @@ export function textBox({ id, send, cancel }) {
   const sendNow = () => {
     sendSoon.cancel();
     typing = false;
-    const whole = text.value.isWellFormed(); // Python's side could not even write half a character down
+    const whole = text.value.isWellFormed?.() ?? true; // Python's side could not even write half a character down
     send(text.value, whole ? "" : "the text has half of a character in it (a lone surrogate); delete it and type it again");
   };
   const sendSoon = lastOf(TYPING_PAUSE, sendNow);
@@ -53,7 +53,6 @@ export function textBox({ id, send, cancel }) {
     event.preventDefault();
     sendNow();
   });
-  stop.addEventListener("click", cancel);
 
   return {
     element,
