@@ -115,6 +115,14 @@ def check_thumbnails(root: Locator, probs: np.ndarray) -> None:
         assert len(np.unique(seen.reshape(-1, 3), axis=0)) > 2, "nothing of it is on the screen"
 
 
+def type_text(root: Locator, text: str) -> None:
+    """Type a text and wait for its picture."""
+    drawn = root.get_attribute("data-drawn") or ""
+    root.locator("[data-part=text]").fill(text)
+    expect(root).not_to_have_attribute("data-drawn", drawn)
+    expect(root).to_have_attribute("data-state", "ready")
+
+
 def place(root: Locator, lab: bloomlab.Lab, query: int, key: int) -> Position:
     """Where a cell of the large matrix is, from its upper left corner."""
     box = root.locator("[data-part=canvas]").bounding_box()
@@ -154,7 +162,7 @@ def test_thumbnails_and_matrix_show_the_traced_probabilities(
 def test_clicking_a_head_and_a_cell_selects_them_in_python_too(
     explorer: Locator, notebook: Notebook, lab: bloomlab.Lab
 ) -> None:
-    layer, head, query, key = 1, 2, len(lab.tokens(TEXT)) - 1, 3
+    layer, head, query, key = 1, 3, len(lab.tokens(TEXT)) - 1, 3
     explorer.locator(f"[data-part=heads] [data-layer='{layer}'][data-head='{head}']").click()
     explorer.locator("[data-part=canvas]").click(position=place(explorer, lab, query, key))
     expect(explorer).to_have_attribute("data-key", str(key))
@@ -198,9 +206,8 @@ def test_arrow_keys_step_heads_and_leave_the_notebook_alone(explorer: Locator, n
 
 def test_typing_a_new_text_changes_the_picture(explorer: Locator, notebook: Notebook, lab: bloomlab.Lab) -> None:
     before = painted(explorer.locator("[data-part=canvas]"))
-    explorer.locator("[data-part=text]").fill(OTHER)
+    type_text(explorer, OTHER)
     expect(explorer).to_have_attribute("data-tokens", str(len(lab.tokens(OTHER))))
-    expect(explorer).to_have_attribute("data-state", "ready")
     probs = probabilities(lab, OTHER)
     check_thumbnails(explorer, probs)
     check_matrix(explorer, probs[0, 0])
@@ -214,7 +221,7 @@ def test_typing_a_new_text_changes_the_picture(explorer: Locator, notebook: Note
 def test_hostile_tokens_are_shown_verbatim_and_fire_nothing(
     explorer: Locator, notebook: Notebook, lab: bloomlab.Lab, text: str
 ) -> None:
-    explorer.locator("[data-part=text]").fill(text)
+    type_text(explorer, text)
     expect(explorer).to_have_attribute("data-tokens", str(len(lab.tokens(text))))
     shown = "".join(explorer.locator("[data-part=strip] .bl-token").all_text_contents())
     assert shown == visible(text)
