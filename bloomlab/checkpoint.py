@@ -10,6 +10,7 @@ what the model needs, by name and shape, before a single number is read: a load 
 
 import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,9 +137,8 @@ def read_state(plan: Plan, dtype: torch.dtype) -> dict[str, Tensor]:
     count = sum(torch.Size(tensor.shape).numel() for tensor in tensors)
     advice = "try dtype='bfloat16', a smaller model, or 'tiny'"
     check_memory(count * dtype.itemsize, f"a model of {count:,} parameters in {str(dtype)[6:]}", advice)
-    # the largest first: what it needs on the way is free again before the others come
-    order = sorted(plan.source, key=lambda name: -torch.Size(plan.source[name].shape).numel())
-    return {name: plan.source[name].load(dtype) for name in order}
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
+        return dict(zip(plan.source, threads.map(lambda tensor: tensor.load(dtype), tensors), strict=True))
 
 
 def _some(names: list[str]) -> str:

@@ -10,6 +10,7 @@ import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from bloomlab.memory import check_memory
 
 DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 MAX_HEADER = 10 << 20  # bytes; 70 blocks need 0.1 MB
-CHUNK = 4 << 20  # numbers that are read at a time when they are cast
+CHUNK = 1 << 18  # numbers that are read at a time when they are cast
 
 
 @dataclass(frozen=True)
@@ -135,15 +136,15 @@ def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, wa
     """The tensor in another dtype, a chunk at a time, so that it is never in memory twice."""
     tensor = torch.empty(shape, dtype=wanted)
     flat = tensor.view(-1)
-    with path.open("rb") as file:
+    # memory of its own, given back at once: what malloc is given back between large tensors, it keeps
+    with path.open("rb", buffering=0) as file, mmap(-1, CHUNK * dtype.itemsize) as buffer:
         file.seek(start)
-        chunk = torch.empty(min(CHUNK, max(1, flat.numel())), dtype=dtype)
-        view = memoryview(chunk.view(torch.uint8).numpy())
         for first in range(0, flat.numel(), CHUNK):
             n = min(CHUNK, flat.numel() - first)
-            if file.readinto(view[: n * dtype.itemsize]) != n * dtype.itemsize:
-                raise OSError("the file became shorter")
-            flat[first : first + n] = chunk[:n]
+            with memoryview(buffer) as view, view[: n * dtype.itemsize] as part:
+                if file.readinto(part) != n * dtype.itemsize:
+                    raise OSError("the file became shorter")
+                flat[first : first + n] = torch.frombuffer(part, dtype=dtype)
     return tensor
 
 
