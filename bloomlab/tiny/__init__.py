@@ -1,7 +1,8 @@
 """The embedded model: a BLOOM small enough to ship, and everything that made it.
 
-Read in this order: world (facts, and how ten languages say them), documents (what the model reads),
-train_tokenizer, train, evaluate. The trained files are in `weights/`; README.md is the model card.
+Read in this order: world (people and facts), language (how ten languages say them), documents (what the
+model reads), train_tokenizer, train, measure, evaluate. The trained files are in `weights/`; README.md is the
+model card.
 """
 
 from pathlib import Path

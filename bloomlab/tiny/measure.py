@@ -3,6 +3,7 @@
 Every function takes a model, looks, and gives back numbers; none changes anything.
 """
 
+import dataclasses
 import itertools
 import math
 import random
@@ -68,26 +69,34 @@ def repeated_ids(rows: int = 32, half: int = 48, vocab_size: int = 3072, seed: i
 
 
 @torch.no_grad()
-def look_back(model: BloomForCausalLM) -> tuple[Tensor, Tensor, float]:
-    """How well each head looks back, on random tokens said twice.
+def look_back(model: BloomForCausalLM) -> tuple[Tensor, float]:
+    """How well each head finds what came next last time, on random tokens said twice.
 
-    Returns (layer, head) mean attention from a repeated token to the one *after* its first occurrence (an
-    induction head: what came next last time comes next again), (layer, head) mean attention to the token
-    before, and the share of repeated tokens whose next one is predicted right.
+    Returns (layer, head) mean attention from a repeated token to the one *after* its first occurrence, and the
+    share of repeated tokens whose next one is predicted right.
     """
-    ids = repeated_ids(vocab_size=model.config.vocab_size).to(model_device(model))
+    ids = repeated_ids(vocab_size=model.config.vocab_size)
     half = ids.shape[1] // 2
+    probs, logits = attention(model, ids)
+    query = torch.arange(half, 2 * half)
+    right = logits[:, half:-1].argmax(-1) == ids[:, half + 1 :]
+    return probs[..., query, query - half + 1].mean((1, 3)), float(right.float().mean())
+
+
+@torch.no_grad()
+def token_before(model: BloomForCausalLM, ids: Tensor) -> Tensor:
+    """(layer, head) mean attention to the token before."""
+    probs, _ = attention(model, ids)
+    query = torch.arange(8, ids.shape[1])  # the first few have hardly anything to choose from
+    return probs[..., query, query - 1].mean((1, 3))
+
+
+def attention(model: BloomForCausalLM, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """All probabilities (layer, batch, head, query, key) and the logits (batch, pos, vocab) of one pass."""
     names = [f"h.{layer}.attn.probs" for layer in range(model.config.n_layer)]
     hooks = Hooks(read=names)
-    logits = model(ids, hooks=hooks).logits
-    probs = torch.stack([hooks[name] for name in names])  # (layer, batch, head, query, key)
-
-    query = torch.arange(half, 2 * half)
-    induction = probs[..., query, query - half + 1].mean((1, 3))
-    query = torch.arange(8, 2 * half)  # the first few have hardly anything to choose from
-    previous = probs[..., query, query - 1].mean((1, 3))
-    right = logits[:, half:-1].argmax(-1) == ids[:, half + 1 :]
-    return induction.cpu(), previous.cpu(), float(right.float().mean())
+    logits = model(ids.to(model_device(model)), hooks=hooks).logits
+    return torch.stack([hooks[name] for name in names]).cpu(), logits.cpu()
 
 
 def previous_token_bound(slope: float) -> float:
@@ -114,24 +123,26 @@ def sentences(text: str) -> list[str]:
     return [part.strip() for part in re.findall(r"[^.?!。？؟।]+[.?!。？؟।]", text)]
 
 
-@torch.no_grad()
-def write_on(model: BloomForCausalLM, tokenizer: BloomTokenizerFast, count: int = 12) -> list[tuple[Language, str]]:
-    """What the model makes, greedily, of `count` half sentences in each language, to the end of the document."""
-    halves, languages = [], []
-    for language in LANGUAGES.values():
-        rng = random.Random(f"half sentences {language.code}")
-        for kind in itertools.islice(itertools.cycle(FACTS), count):
-            fact = draw_fact(kind, draw_person(rng), rng.choice(WORDS["animal"]), rng, held=True)
-            ids = tokenizer.encode(language.say(fact, rng))
-            halves.append(ids[: len(ids) // 2 + 1])
-            languages.append(language)
+def half_sentences(language: Language, count: int) -> list[str]:
+    """The first words of `count` sentences about held-out facts: "Leo lives in"."""
+    rng = random.Random(f"half sentences {language.code}")
+    spaced = dataclasses.replace(language, gap=" ")  # Chinese does not write its word boundaries
+    halves = []
+    for kind in itertools.islice(itertools.cycle(FACTS), count):
+        fact = draw_fact(kind, draw_person(rng), rng.choice(WORDS["animal"]), rng, held=True)
+        words = spaced.say(fact, rng).split(" ")
+        halves.append(language.gap.join(words[: len(words) // 2 + 1]))
+    return halves
 
-    width = max(map(len, halves))
-    ids = torch.tensor([[tokenizer.pad_token_id or 0] * (width - len(half)) + half for half in halves])
-    mask = torch.tensor([[0] * (width - len(half)) + [1] * len(half) for half in halves])
-    device = model_device(model)
-    written = model.generate(ids.to(device), mask.to(device), max_new_tokens=64, eos_token_id=tokenizer.eos_token_id)
-    texts = [tokenizer.decode(row, skip_special_tokens=True) for row in written.tolist()]
+
+@torch.no_grad()
+def write_on(model: BloomForCausalLM, tokenizer: BloomTokenizerFast, count: int = 18) -> list[tuple[Language, str]]:
+    """What the model makes, greedily, of `count` half sentences in each language, to the end of the document."""
+    languages = [language for language in LANGUAGES.values() for _ in range(count)]
+    prompts = [half for language in LANGUAGES.values() for half in half_sentences(language, count)]
+    batch = tokenizer(prompts, padding=True, return_tensors="pt").to(model_device(model))
+    written = model.generate(**batch, max_new_tokens=64, eos_token_id=tokenizer.eos_token_id, progress=False)
+    texts = [tokenizer.decode(row, skip_special_tokens=True) for row in written]
     return list(zip(languages, texts, strict=True))
 
 

@@ -38,8 +38,10 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
+        """Leave the bar as it is; what is noted from now on stands below it."""
         if self.drawn:
             print(file=sys.stderr)
+        self.drawn = ""
 
 
 def clock(seconds: float) -> str:

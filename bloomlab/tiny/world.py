@@ -80,9 +80,9 @@ def spell(person: str, code: str) -> str:
 
 
 def draw_person(rng: random.Random, but: str = "") -> str:
-    """A person other than `but`: half come from the list, half have an invented name of two or three syllables."""
+    """A person other than `but`: three in four come from the list, the others have an invented name."""
     while True:
-        if rng.random() < 0.5:
+        if rng.random() < 0.75:
             name = rng.choice(list(PEOPLE))
         else:
             name = "".join(rng.sample(list(SYLLABLES), rng.choice((2, 3)))).capitalize()

@@ -43,6 +43,7 @@ def test_a_terminal_gets_one_line_drawn_over(
     progress.show(5, loss=1.5)
     progress.note("measured")
     progress.close()
+    progress.note("done")
     written = capsys.readouterr().err
     assert written.count("\r") == 2 and "5/10  loss 1.500" in written
-    assert "measured\n" in written and written.endswith("\n")
+    assert "measured\n" in written and written.endswith("left\ndone\n")
