@@ -82,13 +82,10 @@ def score_ledger(scores: Tensor, slope: float, query: int, key: int) -> ScoreLed
     queries, keys = scores.shape
     if not (0 <= query < queries and 0 <= key < keys):
         raise InputError(
-            f"there is no cell with query {query} and key {key}; "
-            f"the scores have {queries} queries and {keys} keys"
+            f"there is no cell with query {query} and key {key}; the scores have {queries} queries and {keys} keys"
         )
     if key > query:
-        raise InputError(
-            f"query {query} cannot see key {key}, which comes later; choose a key from 0 to {query}"
-        )
+        raise InputError(f"query {query} cannot see key {key}, which comes later; choose a key from 0 to {query}")
     content = scores[query, : query + 1].detach().double().cpu()  # (key): those this query can see
     position = float(slope) * (torch.arange(query + 1) - query)
     normaliser = (content + position).logsumexp(dim=0)
