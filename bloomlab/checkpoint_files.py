@@ -134,7 +134,7 @@ def _mapped(path: Path, name: str) -> Tensor:
 
 def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, wanted: torch.dtype) -> Tensor:
     """The tensor in another dtype, a chunk at a time, so that it is never in memory twice."""
-    tensor = torch.empty(shape, dtype=wanted)
+    tensor = torch.empty(shape, dtype=wanted, device="cpu")
     flat = tensor.view(-1)
     # memory of its own, given back at once: what malloc is given back between large tensors, it keeps
     with path.open("rb", buffering=0) as file, mmap(-1, CHUNK * dtype.itemsize) as buffer:

@@ -1,4 +1,6 @@
-"""From rows of tokens to a batch: cut rows that are too long, fill rows that are too short, stack them.
+"""From what a call was given to a batch.
+
+Sort out the texts, cut rows of tokens that are too long, fill rows that are too short, and stack them.
 
 The `tokenizers` library can do this too, but it remembers how it was last asked, inside the tokenizer, so one
 call would change the next. Here a row is a value, and cutting or filling it makes another.
@@ -11,8 +13,9 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from bloomlab.arguments import choice, whole_number
+from bloomlab.arguments import choice, whole_number, whole_text
 from bloomlab.errors import InputError
+from bloomlab.files import shorten
 
 PADDING = {
     False: None,
@@ -70,6 +73,40 @@ class Row:
         n = max(0, length - len(self))
         padding = Row([pad_id] * n, [pad_token] * n, [(0, 0)] * n, [None] * n, [None] * n)
         return padding + self if side == "left" else self + padding
+
+
+def split_input(text: Any, text_pair: Any, words: bool) -> tuple[list[Any], list[Any] | None, bool]:
+    """What a call was given, as a list of texts, a list of their partners or None, and whether it was a list.
+
+    With `words`, a text is a list of words.
+
+    Raises:
+        InputError: something is no text, or the lists do not fit together.
+    """
+    is_batch = isinstance(text, list | tuple) and not (words and all(isinstance(word, str) for word in text))
+    if not is_batch:
+        text, text_pair = [text], None if text_pair is None else [text_pair]
+    elif text_pair is not None and (not isinstance(text_pair, list | tuple) or len(text_pair) != len(text)):
+        got = f"{len(text_pair)} texts" if isinstance(text_pair, list | tuple) else type(text_pair).__name__
+        raise InputError(f"expected a list of {len(text)} texts as text_pair, one per text, but got {got}")
+    elif not words and text_pair is None and any(isinstance(item, list | tuple) for item in text):
+        for place, item in enumerate(text):
+            if not isinstance(item, list | tuple) or len(item) != 2:
+                raise InputError(f"expected pairs of texts, but text {place} is {shorten(item)}; pass two texts")
+        text, text_pair = [item[0] for item in text], [item[1] for item in text]
+
+    kind: Any = (list, tuple) if words else str
+    place_of = " {}" if is_batch else ""
+    texts = [whole_text(item, f"text{place_of.format(place)}", kind) for place, item in enumerate(text)]
+    if text_pair is None:
+        return texts, None, is_batch
+    pairs = [whole_text(item, f"text_pair{place_of.format(place)}", kind) for place, item in enumerate(text_pair)]
+    return texts, pairs, is_batch
+
+
+def join(first: Row, second: Row | None) -> Row:
+    """A text and its partner, whole."""
+    return first if second is None else first + second
 
 
 def cut_pair(first: Row, second: Row | None, strategy: str, length: int, side: str) -> Row:

@@ -17,7 +17,18 @@ from tokenizers import AddedToken, Tokenizer
 
 from bloomlab.arguments import flag, id_list, one_of, whole_number, whole_text
 from bloomlab.chips import Chip, Token, chips, tokens_in, visible
-from bloomlab.encoding import NO_LIMIT, BatchEncoding, Row, as_tensor, common_width, cut_pair, how_to_cut, width_to_fill
+from bloomlab.encoding import (
+    NO_LIMIT,
+    BatchEncoding,
+    Row,
+    as_tensor,
+    common_width,
+    cut_pair,
+    how_to_cut,
+    join,
+    split_input,
+    width_to_fill,
+)
 from bloomlab.errors import InputError, TokenizerError, did_you_mean
 from bloomlab.files import read_json, replacing, shorten, write_json
 from bloomlab.hub import local_folder
@@ -31,6 +42,7 @@ from bloomlab.tokenizer_file import (
     read_tokenizer_json,
     read_vocab_and_merges,
     with_special_tokens,
+    write_vocab_and_merges,
 )
 
 __all__ = ["BatchEncoding", "BloomTokenizerFast", "Chip", "Token", "chips", "visible"]
@@ -194,12 +206,7 @@ class BloomTokenizerFast:
         path = _made_folder(save_directory)
         start = f"{filename_prefix}-" if filename_prefix else ""
         vocab_file, merges_file = path / f"{start}vocab.json", path / f"{start}merges.txt"
-        model = json.loads(self._library.to_str())["model"]
-        with replacing(vocab_file) as draft:
-            draft.write_text(json.dumps(model["vocab"], ensure_ascii=False), encoding="utf-8")
-        merges = "".join(f"{left} {right}\n" for left, right in model["merges"])
-        with replacing(merges_file) as draft:
-            draft.write_text(f"#version: 0.2\n{merges}", encoding="utf-8")
+        write_vocab_and_merges(self._library, vocab_file, merges_file)
         return str(vocab_file), str(merges_file)
 
     # -- what a token shows as ----
@@ -284,13 +291,14 @@ class BloomTokenizerFast:
         if return_tensors not in (None, "pt", "np"):
             raise InputError(f"return_tensors must be 'pt', 'np' or None, but got {return_tensors!r}")
 
-        rows, is_batch = self._rows(text, text_pair, is_split_into_words)
+        texts, pairs, is_batch = split_input(text, text_pair, is_split_into_words)
+        firsts = self._encode(texts, is_split_into_words, 0)
+        seconds = [None] * len(firsts) if pairs is None else self._encode(pairs, is_split_into_words, 1)
         strategy, length = how_to_cut(padding, truncation, max_length, self.model_max_length)
+        rows = zip(firsts, seconds, strict=True)
         cut = [
-            cut_pair(first, second, strategy, length, self.truncation_side)
-            if strategy
-            else (first if second is None else first + second)
-            for first, second in rows
+            join(*pair) if strategy is None else cut_pair(*pair, strategy, length, self.truncation_side)
+            for pair in rows
         ]
         width = width_to_fill(cut, padding, length, pad_to_multiple_of, strategy is not None)
         filled = [self._fill(row, width, padding_side) for row in cut] if width else cut
@@ -312,30 +320,6 @@ class BloomTokenizerFast:
         if return_length:
             values["length"] = [len(row) for row in filled]
         return BatchEncoding(values, filled)
-
-    def _rows(self, text: Any, text_pair: Any, words: bool) -> tuple[list[tuple[Row, Row | None]], bool]:
-        """Encode everything; one (first text, second text or None) per row, and whether it was a list."""
-        lone: type | tuple[type, ...] = (list, tuple) if words else str
-        is_batch = isinstance(text, list | tuple) and not (words and all(isinstance(word, str) for word in text))
-        if not is_batch:
-            text, text_pair = [text], None if text_pair is None else [text_pair]
-        elif text_pair is not None and (not isinstance(text_pair, list | tuple) or len(text_pair) != len(text)):
-            got = f"{len(text_pair)} texts" if isinstance(text_pair, list | tuple) else type(text_pair).__name__
-            raise InputError(f"expected a list of {len(text)} texts as text_pair, one per text, but got {got}")
-        elif not words and text_pair is None and any(isinstance(item, list | tuple) for item in text):
-            for place, item in enumerate(text):
-                if not isinstance(item, list | tuple) or len(item) != 2:
-                    raise InputError(f"expected pairs of texts, but text {place} is {shorten(item)}; pass two texts")
-            text, text_pair = [item[0] for item in text], [item[1] for item in text]
-
-        named = "text {}" if is_batch else "text"
-        firsts = [whole_text(item, named.format(place), lone) for place, item in enumerate(text)]
-        if text_pair is None:
-            return [(row, None) for row in self._encode(firsts, words, 0)], is_batch
-        named = "text_pair {}" if is_batch else "text_pair"
-        seconds = [whole_text(item, named.format(place), lone) for place, item in enumerate(text_pair)]
-        pairs = zip(self._encode(firsts, words, 0), self._encode(seconds, words, 1), strict=True)
-        return list(pairs), is_batch
 
     def _encode(self, texts: list[Any], words: bool, which: int) -> list[Row]:
         with library_errors("encoding"):

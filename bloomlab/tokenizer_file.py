@@ -8,6 +8,7 @@ vocabulary, the merges and the added tokens. The pipeline around them is always 
     text -> split by SPLIT -> UTF-8 bytes, one character each -> merges, in order -> ids
 """
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from bloomlab.errors import BloomlabError, TokenizerError
-from bloomlab.files import read_json, shorten
+from bloomlab.files import read_json, replacing, shorten
 
 SPLIT = r" ?[^(\s|[.,!?…。，、।۔،])]+"
 """A piece is a run of anything but ( ) | white space . , ! ? … 。 ， 、 । ۔ ، with one space before it; what
@@ -99,7 +100,7 @@ def build(parts: TokenizerParts) -> Tokenizer:
     return tokenizer
 
 
-# -- reading ----
+# -- reading and writing ----
 
 
 def read_tokenizer_json(path: str | os.PathLike[str]) -> TokenizerParts:
@@ -160,6 +161,17 @@ def check_tokenizer(values: dict[str, Any], source: str) -> TokenizerParts:
     _check_ids(vocab, tokens, source)
     trim = (values.get("post_processor") or {}).get("trim_offsets", False)
     return TokenizerParts(vocab, merges, tokens, prefix, _boolean(trim, source, "post_processor.trim_offsets"))
+
+
+def write_vocab_and_merges(tokenizer: Tokenizer, vocab_file: Path, merges_file: Path) -> None:
+    """Write the older pair of files: what was learned, without the tokens added later."""
+    with library_errors("saving"):
+        model = json.loads(tokenizer.to_str())["model"]
+    with replacing(vocab_file) as draft:
+        draft.write_text(json.dumps(model["vocab"], ensure_ascii=False), encoding="utf-8")
+    merges = "".join(f"{left} {right}\n" for left, right in model["merges"])
+    with replacing(merges_file) as draft:
+        draft.write_text(f"#version: 0.2\n{merges}", encoding="utf-8")
 
 
 def with_special_tokens(parts: TokenizerParts, names: list[str]) -> TokenizerParts:

@@ -17,6 +17,7 @@ from bloomlab.config import BloomConfig
 from bloomlab.errors import BloomlabError, CheckpointError, ConfigError, InputError, MemoryLimitError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.model.bloom import BloomModel
+from bloomlab.pretrained import shapes_only
 
 SIZES: dict[str, Any] = {"vocab_size": 40, "hidden_size": 16, "n_layer": 2, "n_head": 4}
 IDS = torch.tensor([[5, 6, 7, 8]])
@@ -104,6 +105,18 @@ def test_loading_leaves_the_random_state_the_dtype_and_grad_mode_alone(folder: P
     assert torch.rand(3).equal(expected)
     assert torch.get_default_dtype() == torch.float32
     assert torch.get_default_device().type == "cpu"
+
+
+def test_a_default_device_and_dtype_of_the_caller_do_not_leak_in(folder: Path, model: Any) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            again = BloomForCausalLM.from_pretrained(folder)
+            cast = BloomForCausalLM.from_pretrained(folder, dtype="bfloat16")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {weights.device.type for weights in [*again.parameters(), *cast.parameters()]} == {"cpu"}
+    assert again(IDS).logits.equal(model(IDS).logits)
 
 
 def test_a_missing_head_is_made_new_with_one_warning(folder: Path) -> None:
@@ -212,7 +225,7 @@ def test_a_model_too_large_for_the_machine_is_refused_before_it_is_made(
 ) -> None:
     with pytest.raises(MemoryLimitError, match=r"176,247,271,424 parameters needs 705\.0 GB"):
         BloomForCausalLM(BloomConfig.named("176b"))
-    with torch.device("meta"):
+    with shapes_only():
         assert BloomForCausalLM(BloomConfig.named("176b")).num_parameters() == 176_247_271_424
     monkeypatch.setenv("MEM_LIMIT", "1000")
     with pytest.raises(MemoryLimitError, match=r"parameters in float32 needs .* but 0 bytes are free"):
