@@ -9,6 +9,7 @@ lab.explore("Leo lives in Oslo.")          all of it, to look at and to touch
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -47,8 +48,14 @@ def load(
     folder = tiny.folder() if name_or_folder == "tiny" else name_or_folder
     tokenizer = BloomTokenizerFast.from_pretrained(folder)
     model = BloomForCausalLM.from_pretrained(folder, dtype=dtype, device=device)
-    name = name_or_folder if isinstance(name_or_folder, str) else os.fspath(name_or_folder)
-    return Lab(model, tokenizer, name=os.path.basename(name.rstrip(os.sep)) or name)
+    lab = Lab(model, tokenizer, name=Path(name_or_folder).name)
+    arguments = [
+        *([] if name_or_folder == "tiny" else [repr(os.fspath(name_or_folder))]),
+        *([] if dtype is torch.float32 else [f"dtype={str(dtype).removeprefix('torch.')!r}"]),
+        *([] if device is None else [f"device={str(device)!r}"]),
+    ]
+    lab.code = f"lab = bloomlab.load({', '.join(arguments)})"
+    return lab
 
 
 class Lab:
@@ -58,11 +65,13 @@ class Lab:
         model: BloomForCausalLM, in eval mode.
         tokenizer: BloomTokenizerFast.
         max_tokens: longest text taken, in tokens. ALiBi sets no limit of its own, so raise it if you wish.
+        code: the Python that opens it again.
     """
 
     def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, name: str = "unnamed") -> None:
         self.model, self.tokenizer, self.name = model.eval(), tokenizer, name
         self.max_tokens = 2048
+        self.code = "lab = bloomlab.Lab(model, tokenizer)"
 
     def tokens(self, text: str) -> "Tokens":
         """The tokens of a text, in order; shows as a strip of chips.
@@ -117,7 +126,7 @@ class Lab:
         """
         from bloomlab.views.explorer import Explorer
 
-        return Explorer(self._read_attention, self._text(text))
+        return Explorer(self._read_attention, self._text(text), setup=self.code)
 
     def _read_attention(self, text: str) -> Trace:
         return self.trace(text, read=["attn.scores", "attn.probs"])
