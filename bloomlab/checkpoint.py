@@ -74,7 +74,7 @@ def _open_shards(index: Path) -> dict[str, Stored]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"expected a weight_map of tensors and files in {index}, but got {shorten(weight_map)}")
     for name, file in weight_map.items():
-        plain = isinstance(file, str) and file == os.path.basename(file) and not set(file) & set("/\\\0:")
+        plain = isinstance(file, str) and not set(file) & set("/\\\0:")
         if not plain or not file.endswith((".safetensors", ".bin")):
             raise CheckpointError(f"expected the name of a file beside {index} for {name!r}, but got {shorten(file)}")
     stored: dict[str, Stored] = {}
