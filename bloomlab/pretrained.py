@@ -4,10 +4,11 @@ import functools
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ from bloomlab.errors import CheckpointError, InputError, did_you_mean
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
 from bloomlab.hub import local_folder
 from bloomlab.memory import check_memory
+
+Result = TypeVar("Result")
 
 DTYPES = {
     "float32": torch.float32,
@@ -81,8 +84,7 @@ class BloomPreTrainedModel(nn.Module):
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
         config = _overridden(config or BloomConfig.from_pretrained(path), config_overrides)
-        with shapes_only():
-            model = cls(config)
+        model: Self = apart(_without_numbers, cls, config)
 
         stored = open_folder(path)
         shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
@@ -128,7 +130,7 @@ class BloomPreTrainedModel(nn.Module):
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers go on as if nothing happened
             for name in names:
                 owner, _, leaf = name.rpartition(".")
-                new = torch.zeros(self.get_parameter(name).shape, dtype=dtype)
+                new = torch.zeros(self.get_parameter(name).shape, dtype=dtype, device="cpu")
                 if leaf == "weight":
                     new.normal_(0.0, self.config.initializer_range)
                 setattr(self.get_submodule(owner), leaf, nn.Parameter(new))
@@ -255,6 +257,10 @@ class BloomPreTrainedModel(nn.Module):
 
 @functools.lru_cache(maxsize=64)
 def _spots(model_class: Any, values: str) -> dict[str, Spot]:
+    return apart(_dry_run, model_class, values)
+
+
+def _dry_run(model_class: Any, values: str) -> dict[str, Spot]:
     """A dry run through a copy that is as deep, but as narrow as can be; the true widths come from the config.
 
     (Not through tensors without numbers: for those torch loads 800 modules, which takes more than a second.)
@@ -281,6 +287,21 @@ def _spots(model_class: Any, values: str) -> dict[str, Spot]:
         )
         for name, spot in list_spots(run).items()
     }
+
+
+def _without_numbers(model_class: Callable[[BloomConfig], Result], config: BloomConfig) -> Result:
+    with shapes_only():
+        return model_class(config)
+
+
+def apart(run: Callable[..., Result], *arguments: Any) -> Result:
+    """What `run(*arguments)` gives, in a thread of its own.
+
+    For work that switches torch's modes. Only the main thread hears an interrupt; one that fell between two lines of
+    such a switch would leave the mode on, and every later model would be wrong.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run, *arguments).result()
 
 
 class _Unfilled(TorchFunctionMode):

@@ -16,6 +16,7 @@ import platform
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -31,6 +32,7 @@ from bloomlab.config import BloomConfig
 from bloomlab.errors import HookError, InputError, did_you_mean
 from bloomlab.files import replacing
 from bloomlab.generation.decode import generate, stream
+from bloomlab.generation.predict import without_gradients
 from bloomlab.generation.settings import Settings
 from bloomlab.hooks import Edit, Hooks, Reading
 from bloomlab.pretrained import BloomPreTrainedModel
@@ -171,6 +173,8 @@ class Trace:
             "config": self.config.to_dict(),
             "provenance": self.provenance,
         }
+        if not path.parent.is_dir():
+            raise InputError(f"expected a folder {path.parent} for the trace, but there is none; make it first")
         with replacing(path) as draft:
             save_file(tensors, draft, {"bloomlab_trace": json.dumps(about)})
         return path
@@ -190,8 +194,14 @@ class Trace:
                 [Token(t["id"], bytes.fromhex(t["bytes"]), t["text"], tuple(t["span"])) for t in row]
                 for row in about["tokens"]
             ]
+            readings = {name: Reading(tensors[name], axes) for name, axes in about["axes"].items()}
+            for name, reading in readings.items():
+                if len(reading.axes.split()) != reading.tensor.dim():
+                    raise ValueError(f"{name!r} has {reading.tensor.dim()} axes but names for {reading.axes!r}")
+            if not isinstance(about["text"], str | list) or not isinstance(about["provenance"], dict):
+                raise ValueError("its text or its provenance is of another kind")
             return cls(
-                {name: Reading(tensors[name], axes) for name, axes in about["axes"].items()},
+                readings,
                 about["text"],
                 tokens,
                 tensors["ids"],
@@ -199,8 +209,8 @@ class Trace:
                 BloomConfig.from_dict(about["config"]),
                 about["provenance"],
             )
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path} is not a trace that trace.save() wrote: {error}") from None
+        except (OSError, SafetensorError, RecursionError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path} is not a trace that trace.save() wrote: {str(error)[:200]}") from None
 
     def __repr__(self) -> str:
         if self._readings is None:
@@ -249,17 +259,17 @@ def record(
     ids, mask = _inputs(tokenizer, text, next(model.parameters()).device)
 
     past = None
-    with torch.set_grad_enabled(torch.is_grad_enabled() and not detach):
-        if settings.get("num_beams", 1) > 1:  # beams trade places: one full pass over the chosen ones
-            chosen = Settings.of({"max_new_tokens": max_new_tokens, **settings})
-            ids = generate(model, ids, mask, hooks=Hooks(edit=edits), max_new_tokens=max_new_tokens, **settings)
-            mask = _longer_mask(mask, ids, chosen.stop_ids(model.config))
-        elif max_new_tokens:
-            for step in stream(model, ids, mask, hooks=hooks, max_new_tokens=max_new_tokens, **settings):
-                ids, mask, past = step.ids, step.attention_mask, step.past
-        # the whole text; or, after a generation, its last token, which no step has read
-        new = ids[:, past.length :] if past else ids
-        model(new, past_key_values=past, attention_mask=mask, use_cache=False, hooks=hooks)
+    if settings.get("num_beams", 1) > 1:  # beams trade places: one full pass over the chosen ones
+        chosen = Settings.of({"max_new_tokens": max_new_tokens, **settings})
+        ids = generate(model, ids, mask, hooks=Hooks(edit=edits), max_new_tokens=max_new_tokens, **settings)
+        mask = _longer_mask(mask, ids, chosen.stop_ids(model.config))
+    elif max_new_tokens:
+        for step in stream(model, ids, mask, hooks=hooks, max_new_tokens=max_new_tokens, **settings):
+            ids, mask, past = step.ids, step.attention_mask, step.past
+    # the whole text; or, after a generation, its last token, which no step has read
+    run = partial(without_gradients, model) if detach else model
+    new = ids[:, past.length :] if past else ids
+    run(input_ids=new, past_key_values=past, attention_mask=mask, use_cache=False, hooks=hooks)
 
     order = {name: i for i, name in enumerate(spots)}
     readings = dict(sorted(hooks.readings.items(), key=lambda item: order[item[0]]))
@@ -300,7 +310,7 @@ def resolve(pattern: str, spots: Sequence[str]) -> list[str]:
 
 
 def _patterns(read: Iterable[str]) -> Iterable[str]:
-    patterns = [read] if isinstance(read, str) else list(read)
+    patterns = [read] if isinstance(read, str) or not isinstance(read, Iterable) else list(read)
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise HookError(f"read must be names of spots, but got {pattern!r}")
@@ -342,7 +352,8 @@ def weights_hash(model: BloomPreTrainedModel) -> str:
     Remembered for each model until a parameter is replaced or changed in place.
     """
     parameters = dict(model.named_parameters())
-    state = [(name, p.data_ptr(), p._version) for name, p in parameters.items()]
+    # (under inference_mode torch counts no versions, and lets nobody change the tensors later)
+    state = [(name, p.data_ptr(), 0 if p.is_inference() else p._version) for name, p in parameters.items()]
     if model not in _hashes or _hashes[model][0] != state:
         digest = hashlib.sha256()
         for name, parameter in sorted(parameters.items()):

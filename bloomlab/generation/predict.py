@@ -1,6 +1,8 @@
 """One prediction: from the columns so far to the scores of the next token, checked to be numbers."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,14 +24,26 @@ def predict(
         GenerationError: the logits are not finite.
     """
     new = ids[:, past.length :] if past else ids
-    with torch.no_grad():
-        output = model(
-            new, past_key_values=past, attention_mask=mask, use_cache=use_cache, logits_to_keep=1, hooks=hooks
-        )
-        logits = output.logits[:, -1]
-        if not logits.amax(-1).isfinite().all():  # -inf for some tokens is a choice; NaN, or nothing else, is not
-            raise _not_finite(model, new, past, mask, hooks, ids)
+    inputs = {"input_ids": new, "past_key_values": past, "attention_mask": mask}
+    output = without_gradients(model, **inputs, use_cache=use_cache, logits_to_keep=1, hooks=hooks)
+    logits = output.logits[:, -1]
+    if not logits.amax(-1).isfinite().all():  # -inf for some tokens is a choice; NaN, or nothing else, is not
+        raise _not_finite(model, inputs, hooks, ids)
     return logits, output.past_key_values
+
+
+def without_gradients(run: Callable[..., Any], **arguments: Any) -> Any:
+    """What `run(**arguments)` gives when nothing is kept for gradients.
+
+    `with torch.no_grad()` is itself a few lines of Python: an interrupt that falls between them leaves gradients off
+    for good. Here every line that changes the mode stands under the `finally` that puts it back.
+    """
+    before = torch.is_grad_enabled()
+    try:
+        torch._C._set_grad_enabled(False)
+        return run(**arguments)
+    finally:
+        torch._C._set_grad_enabled(before)
 
 
 def adjust(scores: Tensor, ids: Tensor, mask: Tensor, n_new: int, stop_ids: Tensor, settings: Settings) -> Tensor:
@@ -40,14 +54,11 @@ def adjust(scores: Tensor, ids: Tensor, mask: Tensor, n_new: int, stop_ids: Tens
     return scores.index_fill(1, stop_ids, -math.inf) if n_new < settings.min_new_tokens else scores
 
 
-def _not_finite(
-    model: BloomPreTrainedModel, new: Tensor, past: KVCache | None, mask: Tensor, hooks: Hooks, ids: Tensor
-) -> GenerationError:
+def _not_finite(model: BloomPreTrainedModel, inputs: dict[str, Any], hooks: Hooks, ids: Tensor) -> GenerationError:
     """The error that says where the numbers stopped being finite: the pass once more, looking everywhere."""
     spots = [name for name in model.hook_names() if "attn." not in name or name.endswith(("q", "k", "v", "out"))]
     look = Hooks(read=spots)
-    with torch.no_grad():
-        model(new, past_key_values=past, attention_mask=mask, hooks=chain(Hooks(edit=hooks.edit), look))
+    without_gradients(model, **inputs, hooks=chain(Hooks(edit=hooks.edit), look))
     first = next((name for name in spots if not look[name].isfinite().all()), "logits")
     return GenerationError(
         f"the logits are not finite after {ids.shape[1]} columns: {first!r} is the first spot with an infinite or "

@@ -9,6 +9,7 @@ points along its own embedding.
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -24,7 +25,6 @@ from bloomlab.pretrained import BloomPreTrainedModel
 class BloomForCausalLM(BloomPreTrainedModel):
     """BLOOM as a language model.
 
-    >>> import torch
     >>> model = BloomForCausalLM(BloomConfig(vocab_size=100, hidden_size=16, n_layer=2, n_head=4))
     >>> ids = torch.tensor([[5, 6, 7]])
     >>> out = model(ids, labels=ids)
@@ -77,6 +77,10 @@ class BloomForCausalLM(BloomPreTrainedModel):
             InputError, HookError: as BloomModel does; or the labels do not have the inputs' shape.
         """
         hooks = self.checked(hooks)
+        if not isinstance(logits_to_keep, Tensor) and (type(logits_to_keep) is not int or logits_to_keep < 0):
+            raise InputError(f"logits_to_keep must be a whole number of at least 0, but got {logits_to_keep!r}")
+        if labels is not None and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
+            raise InputError("labels need the logits of every position; leave logits_to_keep out")
         output = self.transformer(
             input_ids=input_ids,
             past_key_values=past_key_values,
@@ -125,7 +129,6 @@ def next_token_loss(logits: Tensor, labels: Tensor, num_items_in_batch: int | Te
 
     logits (batch, pos, vocab), labels (batch, pos) -> a number, in float32.
 
-    >>> import torch
     >>> next_token_loss(torch.zeros(1, 3, 4), torch.tensor([[0, 1, 2]]))  # no idea among 4: log(4)
     tensor(1.3863)
     """
@@ -133,6 +136,10 @@ def next_token_loss(logits: Tensor, labels: Tensor, num_items_in_batch: int | Te
         raise InputError(
             f"labels must have shape {tuple(logits.shape[:2])} like the inputs, but have {tuple(labels.shape)}"
         )
+    if labels.is_cpu and not torch.compiler.is_compiling():  # elsewhere a look at the values waits for the device
+        odd = (labels != -100) & ((labels < 0) | (labels >= logits.shape[2]))
+        if odd.any():
+            raise InputError(f"labels must be ids from 0 to {logits.shape[2] - 1}, or -100, but have {labels[odd][0]}")
     guesses, truth = logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten().to(logits.device)
     if num_items_in_batch is None:
         return F.cross_entropy(guesses, truth)
