@@ -127,7 +127,7 @@ def _loader(
 
 def _mapped(path: Path, name: str) -> Tensor:
     """The tensor where it lies: pages are read when they are used, and a change to it is not written back."""
-    with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]  # the library has no types
+    with safe_open(path, "pt") as file:
         tensor: Tensor = file.get_tensor(name)
         return tensor
 
