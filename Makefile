@@ -15,7 +15,7 @@ help:
 	@sed -n '1,5s/^# //p' Makefile
 
 lab: .venv/.lab
-	$(PY) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" notebooks/00_welcome.ipynb $(ROOT) $(ARGS)
+	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(ROOT) $(ARGS)
 
 test: .venv/.dev .venv-v4/.ready chromium
 	$(PY) -m ruff check .
