@@ -100,7 +100,9 @@ class Lab:
         """
         if isinstance(text, str | bytes) or not isinstance(text, Sequence | Tensor):
             self._text(text)
-        elif not isinstance(text, Tensor):
+        elif isinstance(text, Tensor):
+            self._fits(text.shape[-1] if text.dim() else 1)
+        else:
             for one in text:
                 self._text(one)
         trace = record(self.model, self.tokenizer, text, read, edit, detach, max_new_tokens, **settings)
@@ -136,13 +138,15 @@ class Lab:
         whole_text(text, "text")
         if not text:
             raise InputError("the text is empty; write at least one character")
-        n = len(self.tokenizer.encode(text))
+        self._fits(len(self.tokenizer.encode(text)))
+        return str(text)
+
+    def _fits(self, n: int) -> None:
         if n > self.max_tokens:
             raise InputError(
                 f"the text has {n} tokens, but this lab takes at most {self.max_tokens}; shorten it, "
                 "or raise lab.max_tokens if the memory allows"
             )
-        return str(text)
 
     def __repr__(self) -> str:
         config, parameters = self.model.config, self.model.num_parameters()

@@ -1,0 +1,176 @@
+"""The lab: one object with a model, its tokenizer and the verbs; bad input is one clear error, and nothing changes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import bloomlab
+from bloomlab.chips import Token
+from bloomlab.edits import zero
+from bloomlab.errors import BloomlabError, CheckpointError, GenerationError, HookError, InputError
+from bloomlab.lab import Lab, load
+from bloomlab.trace import Trace, weights_hash
+from tests.tiny_random import byte_tokenizer, random_model
+
+TEXT = "Leo lives in Oslo."
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("models") / "small"
+    random_model().save_pretrained(place)
+    byte_tokenizer().save_pretrained(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def lab(folder: Path) -> Lab:
+    return load(folder)
+
+
+def test_a_folder_opens_with_its_name_model_and_tokenizer(folder: Path, lab: Lab) -> None:
+    assert bloomlab.load is load
+    assert not lab.model.training and lab.model.dtype == torch.float32
+    assert repr(lab) == (
+        "Lab with 'small': BLOOM of 3 layers, 6 heads, width 24, 300 tokens; "
+        f"{lab.model.num_parameters():,} parameters in torch.float32"
+    )
+    assert weights_hash(lab.model) == weights_hash(random_model())
+    assert weights_hash(load(str(folder) + "/").model) == weights_hash(lab.model)
+    assert (
+        load(folder, dtype=torch.bfloat16).model.dtype == load(folder, dtype="bfloat16").model.dtype == torch.bfloat16
+    )
+
+
+def test_opening_leaves_the_world_as_it_was(folder: Path) -> None:
+    state = torch.get_rng_state()
+    load(folder)
+    assert torch.get_rng_state().equal(state)
+    assert torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32
+    assert torch.zeros(1).device.type == "cpu"
+
+
+def test_tokens_are_a_sequence_of_tokens(lab: Lab) -> None:
+    tokens = lab.tokens("a 中")
+    assert len(tokens) == 5 and isinstance(tokens[0], Token) and tokens[0].text == "a"
+    assert b"".join(token.bytes for token in tokens).decode() == "a 中"
+
+
+def test_a_trace_reads_the_probabilities_unless_asked_for_more(lab: Lab) -> None:
+    trace = lab.trace(TEXT)
+    assert isinstance(trace, Trace) and trace.stack("attn.probs").shape == (3, 1, 6, 18, 18)
+    assert trace.provenance["model"] == "small" and trace.text == TEXT
+    assert not lab.trace(TEXT, ["h.1.attn.mixed"], {"h.1.attn.mixed": zero(head=2)})["h.1.attn.mixed"][:, 2].any()
+    assert lab.trace([TEXT, "a"]).ids.shape == (2, 18)
+
+
+def test_a_trace_of_a_generation_has_what_generate_writes(lab: Lab) -> None:
+    trace = lab.trace(TEXT, ["embed"], max_new_tokens=4, eos_token_id=None)
+    assert trace.ids.shape == (1, 22) and trace["embed"].shape[1] == 22
+    assert trace.text == lab.generate(TEXT, max_new_tokens=4, eos_token_id=None)
+
+
+def test_a_continuation_begins_with_its_text(lab: Lab) -> None:
+    written = lab.generate(TEXT, max_new_tokens=6)
+    assert isinstance(written, str) and written.startswith(TEXT)
+    drawn = {lab.generate(TEXT, max_new_tokens=6, do_sample=True, temperature=2.0, seed=seed) for seed in (1, 1, 2)}
+    assert len(drawn) == 2
+
+
+def test_the_explorer_reads_what_it_shows_from_the_model(lab: Lab) -> None:
+    trace = lab._read_attention(TEXT)
+    assert trace.names == [f"h.{i}.attn.{name}" for i in range(3) for name in ("scores", "probs")]
+    assert type(lab.explore(TEXT)).__name__ == "Explorer"
+
+
+# -- bad input ----
+
+BAD_TEXTS: list[tuple[Any, str]] = [
+    ("", "the text is empty; write at least one character"),
+    ("a\ud800b", "character 1 is half a surrogate pair"),
+    (None, r"expected a text \(str\) as text, but got None"),
+    (b"Leo", r"expected a text \(str\).*decode it first"),
+    (5, r"expected a text \(str\) as text, but got 5"),
+    ({"text": "Leo"}, r"expected a text \(str\)"),
+    ("x" * 2049, "the text has 2049 tokens, but this lab takes at most 2048; shorten it, or raise lab.max_tokens"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), BAD_TEXTS, ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize("verb", ["tokens", "trace", "generate", "explore"])
+def test_a_text_that_cannot_be_read_is_one_clear_error(lab: Lab, verb: str, text: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        getattr(lab, verb)(text)
+
+
+@pytest.mark.parametrize("text", [[], ["a", ""], ["a", None], ["x" * 2049]], ids=lambda value: repr(value)[:20])
+def test_every_text_of_several_is_checked(lab: Lab, text: Any) -> None:
+    with pytest.raises(InputError, match="text"):
+        lab.trace(text)
+
+
+def test_ids_are_held_to_the_longest_text_too(lab: Lab) -> None:
+    with pytest.raises(InputError, match="2049 tokens, but this lab takes at most 2048"):
+        lab.trace(torch.full((1, 2049), 5))
+
+
+def test_the_longest_text_can_be_raised(folder: Path) -> None:
+    lab = load(folder)
+    lab.max_tokens = 3
+    with pytest.raises(InputError, match="4 tokens, but this lab takes at most 3"):
+        lab.tokens("abcd")
+    lab.max_tokens = 4
+    assert len(lab.tokens("abcd")) == 4
+
+
+@pytest.mark.parametrize("name", ["attn.prob", "h.7.attn.probs", "nonsense"])
+def test_an_unknown_hook_name_is_named(lab: Lab, name: str) -> None:
+    with pytest.raises(HookError, match=rf"'{name}'.*model.hook_names\(\) lists all"):
+        lab.trace(TEXT, ["embed", "attn.probs", name, "logits"])
+
+
+def test_a_temperature_below_zero_is_refused(lab: Lab) -> None:
+    with pytest.raises(GenerationError, match=r"temperature must be a number at least 0 \(0 is greedy\), but got -1"):
+        lab.generate(TEXT, temperature=-1)
+
+
+def test_bad_input_changes_nothing(folder: Path) -> None:
+    lab = load(folder)
+    before, state = lab.generate(TEXT), torch.get_rng_state()
+    for spoil in (
+        lambda: lab.trace(""),
+        lambda: lab.trace(TEXT, ["nonsense"]),
+        lambda: lab.trace(TEXT, edit={"embed": lambda x, at: x.zero_()}),
+        lambda: lab.generate(TEXT, temperature=-1),
+        lambda: lab.generate("x" * 3000),
+        lambda: lab.tokens("\ud800"),
+    ):
+        with pytest.raises(BloomlabError):
+            spoil()
+    assert lab.generate(TEXT) == before and torch.get_rng_state().equal(state)
+    assert weights_hash(lab.model) == weights_hash(random_model())
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BloomlabError, match="nowhere"):
+        load(tmp_path / "nowhere")
+
+
+def test_a_truncated_weights_file_is_named(tmp_path: Path) -> None:
+    random_model().save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        load(tmp_path)
+
+
+def test_the_embedded_model_opens_by_default_and_reads_a_sentence() -> None:
+    lab = load()
+    assert repr(lab).startswith("Lab with 'tiny': BLOOM of 4 layers, 8 heads, width 128, 3072 tokens")
+    assert lab.model.config.n_layer == 4 and lab.tokens(TEXT)[0].text == "Leo"
+    probs = lab.trace(TEXT).stack("attn.probs")
+    torch.testing.assert_close(probs.sum(-1), torch.ones(probs.shape[:-1]))
+    assert lab.generate("Leo lives in", max_new_tokens=5).startswith("Leo lives in")
