@@ -218,3 +218,14 @@ def test_the_lab_is_loaded_at_the_first_use_and_kept(shell: InteractiveShell, mo
     run(shell, "%bloom tokens Leo")
     run(shell, "%bloom tokens Oslo")
     assert len(labs) == 1
+
+
+@pytest.mark.slow
+def test_every_example_runs_on_the_embedded_model(shell: InteractiveShell) -> None:
+    shell.magics_manager.registry["BloomMagics"].lab = None
+    results = {name: run(shell, f"%bloom {name} {command.example}") for name, command in magics.COMMANDS.items()}
+    assert results["explore"].text == results["attention"].text == "Leo lives in Oslo."
+    assert "".join(token.text for token in results["tokens"]) == "Léa habite à Paris."
+    assert results["generate"].startswith("Leo lives in ")
+    drawn = [run(shell, f"%bloom generate --temperature 0.9 --seed {seed} Leo lives in") for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
