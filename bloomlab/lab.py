@@ -20,8 +20,9 @@ from bloomlab.arguments import whole_text
 from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
+from bloomlab.record import record
 from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.trace import Trace, record
+from bloomlab.trace import Trace
 
 if TYPE_CHECKING:
     from bloomlab.views.explorer import Explorer
@@ -92,7 +93,7 @@ class Lab:
         max_new_tokens: int = 0,
         **settings: Any,
     ) -> Trace:
-        """Run the model over a text and keep what is named; see `bloomlab.trace.record`.
+        """Run the model over a text and keep what is named; see `bloomlab.record.record`.
 
         Raises:
             InputError: the text is empty, no text, or longer than `max_tokens`.

@@ -1,6 +1,6 @@
 """A Trace: everything one run was asked to show, with the names of its parts and where they came from.
 
-    trace = record(model, tokenizer, "Leo lives in Oslo.", read=["attn.probs", "resid_post"])
+    trace = lab.trace("Leo lives in Oslo.", read=["attn.probs", "resid_post"])
     trace["h.3.attn.probs"]                        (batch, head, query, key)
     trace.stack("attn.probs")                      (layer, batch, head, query, key)
 
@@ -8,16 +8,10 @@ A trace may cover a whole generation: the columns of its steps stand side by sid
 pass. Where an earlier query never met a later key, `probs` is 0 and `scores`, `alibi`, `biased` are NaN.
 """
 
-import fnmatch
-import hashlib
 import json
 import os
-import platform
-import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,12 +25,8 @@ from bloomlab.chips import Token
 from bloomlab.config import BloomConfig
 from bloomlab.errors import HookError, InputError, did_you_mean
 from bloomlab.files import replacing
-from bloomlab.generation.decode import generate, stream
-from bloomlab.generation.predict import without_gradients
-from bloomlab.generation.settings import Settings
-from bloomlab.hooks import Edit, Hooks, Reading
-from bloomlab.pretrained import BloomPreTrainedModel
-from bloomlab.tokenizer import BloomTokenizerFast
+from bloomlab.hooks import Reading
+from bloomlab.memory import gigabytes
 
 
 class Trace:
@@ -222,150 +212,5 @@ class Trace:
         read = [name if n == 1 else f"{name} in {n} layers" for name, n in spots.items()]
         text = self.text if len(str(self.text)) <= 60 else f"{str(self.text)[:57]}..."
         edits = self.provenance.get("edits") or {}
-        return (
-            f"Trace of {text!r}: {self.ids.shape[1]} columns; read {', '.join(read) or 'nothing'}; {_size(self.nbytes)}"
-            + (f"; edited {', '.join(edits)}" if edits else "")
-        )
-
-
-def record(
-    model: BloomPreTrainedModel,
-    tokenizer: BloomTokenizerFast,
-    text: str | Sequence[str] | Tensor,
-    read: Iterable[str] = (),
-    edit: Mapping[str, Edit] | None = None,
-    detach: bool = True,
-    max_new_tokens: int = 0,
-    **settings: Any,
-) -> Trace:
-    """Run the model over a text, or several, and keep what is named.
-
-    Args:
-        text: a text, several texts (padded on the left), or ids (batch, pos).
-        read: spots to keep: exact names ("h.3.attn.probs"), ends of names ("attn.probs": in every layer), or
-            patterns ("h.[01].*").
-        edit: for a spot, named in the same ways, the edit to make there.
-        detach: False keeps the readings in the graph of gradients.
-        max_new_tokens: continue the text by so many tokens (see `Settings` for more) and trace those too.
-
-    Raises:
-        HookError: a name fits no spot; nothing has run then.
-        InputError: the text is empty or is no text.
-    """
-    spots = list(model.hook_names())
-    names = dict.fromkeys(name for pattern in _patterns(read) for name in resolve(pattern, spots))
-    edits = {name: function for pattern, function in (edit or {}).items() for name in resolve(pattern, spots)}
-    hooks = Hooks(read=names, edit=edits, detach=detach)
-    ids, mask = _inputs(tokenizer, text, next(model.parameters()).device)
-
-    past = None
-    if settings.get("num_beams", 1) > 1:  # beams trade places: one full pass over the chosen ones
-        chosen = Settings.of({"max_new_tokens": max_new_tokens, **settings})
-        ids = generate(model, ids, mask, hooks=Hooks(edit=edits), max_new_tokens=max_new_tokens, **settings)
-        mask = _longer_mask(mask, ids, chosen.stop_ids(model.config))
-    elif max_new_tokens:
-        for step in stream(model, ids, mask, hooks=hooks, max_new_tokens=max_new_tokens, **settings):
-            ids, mask, past = step.ids, step.attention_mask, step.past
-    # the whole text; or, after a generation, its last token, which no step has read
-    run = partial(without_gradients, model) if detach else model
-    new = ids[:, past.length :] if past else ids
-    run(input_ids=new, past_key_values=past, attention_mask=mask, use_cache=False, hooks=hooks)
-
-    order = {name: i for i, name in enumerate(spots)}
-    readings = dict(sorted(hooks.readings.items(), key=lambda item: order[item[0]]))
-    rows = [row[kept.bool()] for row, kept in zip(ids, mask, strict=True)]
-    if isinstance(text, Tensor) or max_new_tokens:
-        shown = tokenizer.batch_decode([row.tolist() for row in rows])
-        text = shown[0] if len(shown) == 1 else shown
-    provenance = {
-        "model": str(getattr(model.config, "_name_or_path", "") or "unnamed"),
-        "weights": weights_hash(model),
-        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
-        "seed": settings.get("seed"),
-        "edits": {name: repr(function) for name, function in edits.items()},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("bloomlab", "torch")}},
-    }
-    tokens = [tokenizer.tokens_of_ids(row) for row in rows]
-    text = text if isinstance(text, str) else list(text)
-    return Trace(readings, text, tokens, ids, mask, model.config, provenance)
-
-
-def resolve(pattern: str, spots: Sequence[str]) -> list[str]:
-    """The spots that a name means: itself, all that end in it, or all that fit a pattern.
-
-    >>> resolve("attn.probs", ["embed", "h.0.attn.probs", "h.1.attn.probs"])
-    ['h.0.attn.probs', 'h.1.attn.probs']
-    >>> resolve("h.1.*", ["embed", "h.0.attn.probs", "h.1.attn.probs"])
-    ['h.1.attn.probs']
-    """
-    if pattern in spots:
-        return [pattern]
-    found = [name for name in spots if name.endswith(f".{pattern}") or fnmatch.fnmatchcase(name, pattern)]
-    if not found:
-        ends = {name.split(".", 2)[2] for name in spots if name.startswith("h.")}
-        raise HookError(
-            f"no spot is or ends in {pattern!r}{did_you_mean(pattern, [*spots, *ends])}; model.hook_names() lists all"
-        )
-    return found
-
-
-def _patterns(read: Iterable[str]) -> Iterable[str]:
-    patterns = [read] if isinstance(read, str) or not isinstance(read, Iterable) else list(read)
-    for pattern in patterns:
-        if not isinstance(pattern, str):
-            raise HookError(f"read must be names of spots, but got {pattern!r}")
-    return patterns
-
-
-def _inputs(tokenizer: BloomTokenizerFast, text: object, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and mask, both (batch, pos), padded on the left."""
-    if isinstance(text, Tensor):
-        ids = text if text.dim() == 2 else text[None]
-        return ids.to(device), torch.ones_like(ids).to(device)
-    if not isinstance(text, str) and not (isinstance(text, Sequence) and text and not isinstance(text, bytes)):
-        raise InputError(f"expected a text, but got {type(text).__name__}; write it in quotes")
-    texts = [text] if isinstance(text, str) else list(text)
-    for one in texts:
-        if one == "":
-            raise InputError("the text is empty; write at least one character")
-    encoding = tokenizer(texts, padding=True, padding_side="left", return_tensors="pt")
-    return encoding["input_ids"].to(device), encoding["attention_mask"].to(device)
-
-
-def _longer_mask(mask: Tensor, ids: Tensor, stop_ids: list[int]) -> Tensor:
-    """The mask of continued rows: the prompt's, then 1 up to the first stop token and 0 after it.
-
-    >>> _longer_mask(torch.tensor([[0, 1]]), torch.tensor([[3, 7, 8, 2, 3]]), [2])
-    tensor([[0, 1, 1, 1, 0]])
-    """
-    stops = torch.isin(ids[:, mask.shape[1] :], torch.tensor(stop_ids, device=ids.device)).to(mask)
-    kept = (stops.cumsum(1) - stops == 0).to(mask)
-    return torch.cat([mask.repeat_interleave(len(ids) // len(mask), 0), kept], 1)
-
-
-_hashes: "weakref.WeakKeyDictionary[BloomPreTrainedModel, tuple[Any, str]]" = weakref.WeakKeyDictionary()
-
-
-def weights_hash(model: BloomPreTrainedModel) -> str:
-    """Twelve hex digits that tell these weights from any others: SHA-256 over names, dtypes, shapes and bytes.
-
-    Remembered for each model until a parameter is replaced or changed in place.
-    """
-    parameters = dict(model.named_parameters())
-    # (under inference_mode torch counts no versions, and lets nobody change the tensors later)
-    state = [(name, p.data_ptr(), 0 if p.is_inference() else p._version) for name, p in parameters.items()]
-    if model not in _hashes or _hashes[model][0] != state:
-        digest = hashlib.sha256()
-        for name, parameter in sorted(parameters.items()):
-            digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}".encode())
-            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-        _hashes[model] = (state, digest.hexdigest()[:12])
-    return _hashes[model][1]
-
-
-def _size(nbytes: int) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if nbytes < 1000:
-            return f"{nbytes:.3g} {unit}"
-        nbytes /= 1000  # type: ignore[assignment]  # becomes a fraction of the next unit
-    return f"{nbytes:.3g} GB"
+        size = f"{self.ids.shape[1]} columns; read {', '.join(read) or 'nothing'}; {gigabytes(self.nbytes)}"
+        return f"Trace of {text!r}: {size}" + (f"; edited {', '.join(edits)}" if edits else "")

@@ -17,7 +17,7 @@ from torch import Tensor
 from bloomlab.edits import scale
 from bloomlab.hooks import At, Hooks
 from bloomlab.pretrained import _spots
-from bloomlab.trace import record
+from bloomlab.record import record
 from tests.tiny_random import byte_tokenizer, padded_mask, random_ids, random_model
 
 MODEL = random_model()

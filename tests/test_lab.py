@@ -11,7 +11,8 @@ from bloomlab.chips import Token
 from bloomlab.edits import zero
 from bloomlab.errors import BloomlabError, CheckpointError, GenerationError, HookError, InputError
 from bloomlab.lab import Lab, load
-from bloomlab.trace import Trace, weights_hash
+from bloomlab.record import weights_hash
+from bloomlab.trace import Trace
 from tests.tiny_random import byte_tokenizer, random_model
 
 TEXT = "Leo lives in Oslo."

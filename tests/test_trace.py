@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bloomlab.edits import scale, zero
-from bloomlab.errors import GenerationError, HookError, InputError
+from bloomlab.errors import GenerationError, HookError, InputError, MemoryLimitError
 from bloomlab.hooks import Hooks
-from bloomlab.trace import Trace, record, resolve, weights_hash
+from bloomlab.record import record, resolve, weights_hash
+from bloomlab.trace import Trace
 from tests.tiny_random import byte_tokenizer, random_model
 
 MODEL, TOKENIZER = random_model(), byte_tokenizer()
@@ -243,7 +244,7 @@ def test_readings_that_share_memory_count_once() -> None:
 
 def test_the_repr_says_what_was_read_from_which_text_and_how_large() -> None:
     assert repr(trace_of(read=["attn.probs", "embed"])) == (
-        "Trace of 'Leo lives.': 10 columns; read embed, attn.probs in 3 layers; 8.16 kB"
+        "Trace of 'Leo lives.': 10 columns; read embed, attn.probs in 3 layers; 8.2 kB"
     )
     assert repr(trace_of(read=[])) == "Trace of 'Leo lives.': 10 columns; read nothing; 0 bytes"
     assert len(repr(trace_of("x" * 500))) < 200
@@ -424,3 +425,10 @@ def test_what_is_no_file_is_no_trace(tmp_path: Path, path: Any) -> None:
 def test_padding_never_reaches_a_token() -> None:
     probs = trace_of(["a", "Leo lives."]).stack("attn.probs")
     assert not probs[:, 0, :, 9, :9].any() and (probs[:, 0, :, 9, 9] == 1).all()
+
+
+def test_readings_that_the_memory_cannot_hold_are_refused_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bloomlab.memory.free_bytes", lambda: 5_000)
+    with pytest.raises(MemoryLimitError, match=r"reading 3 spots of 10 columns needs 7.2 kB, but 5.0 kB are free here"):
+        trace_of(read=["attn.probs"])
+    assert trace_of(read=["embed"]).names == ["embed"]
