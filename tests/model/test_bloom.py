@@ -210,7 +210,9 @@ def run_and_differentiate(recompute: bool) -> tuple[Tensor, list[Tensor], Hooks,
 
     hooks = Hooks(read=["h.1.attn.probs", "h.1.mlp.pre"], edit={"h.1.resid_mid": steer}, detach=False)
     loss = model(ids, labels=ids, use_cache=False, hooks=hooks).loss + hooks["h.1.mlp.pre"].square().mean()
+    first = hooks["h.1.attn.probs"]
     loss.backward()
+    assert hooks["h.1.attn.probs"] is first  # a block that is computed again is not read again
     return loss.detach(), [parameter.grad for parameter in model.parameters()], hooks, edits
 
 
