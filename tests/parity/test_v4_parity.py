@@ -34,6 +34,7 @@ DEPARTURES = {  # and what needs more than the same question
     "position_ids",
     "signatures",
     "slow_but_exact",
+    "surprises",
     "what_was_saved",
 }
 
@@ -161,3 +162,9 @@ def test_the_older_pair_of_files_opens_here_and_not_there(folder: Path, referenc
     files = {"vocab_file": folder / "vocab.json", "merges_file": folder / "merges.txt"}
     tokenizer = BloomTokenizerFast(**files)
     assert [tokenizer.encode(text) for text in TEXTS] == reference["tokens_of_hard_texts"]["from a folder"]
+
+
+def test_what_surprises_there_does_not_surprise_here(folder: Path, reference: Any) -> None:
+    theirs, ours = reference["surprises"], scenarios.surprises(bloomlab, folder)
+    assert theirs == dict.fromkeys(theirs, True)
+    assert ours == dict.fromkeys(theirs, False)

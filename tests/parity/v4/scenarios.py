@@ -461,6 +461,42 @@ def an_older_pair_of_files(library: Any, folder: Path) -> Answers:
     return {"opens": not refused(functools.partial(library.BloomTokenizerFast, **files))}
 
 
+@scenario
+def surprises(library: Any, folder: Path) -> Answers:
+    """Where the reference does not do what its pages, or common sense, say."""
+    answers: Answers = {}
+    model = opened(library, folder, "BloomForCausalLM")
+    model.eval()
+    row = ids(batch=1, pos=4)
+    states = []
+    for width in (2, 5):  # the same text after more and more padding: what does the last padding column hold?
+        padding = torch.full((1, width), 3)
+        mask = torch.cat([torch.zeros_like(padding), torch.ones_like(row)], 1)
+        with torch.no_grad():
+            wide = model.transformer(torch.cat([padding, row], 1), attention_mask=mask)
+        states.append(wide.last_hidden_state[0, width - 1])
+    answers["padding knows how wide the batch is"] = not torch.allclose(*states, atol=1e-4)
+
+    with torch.no_grad():
+        past = tuple(tuple(pair) for pair in pairs(model(row, use_cache=True).past_key_values))
+    answers["refuses a cache of tuples"] = bool(refused(lambda: model(row, past_key_values=past)))
+
+    sorter = opened(library, folder, "BloomForSequenceClassification")
+    sorter(ids(), labels=torch.tensor([2, 0, 1]))
+    answers["writes problem_type into the config"] = sorter.config.problem_type is not None
+
+    file = {"tokenizer_file": str(folder / "tokenizer" / "tokenizer.json")}
+    tokenizer = library.BloomTokenizerFast(**file)
+    answers["pads on the right"] = tokenizer.padding_side == "right"
+    half = tokenizer("\u0d85")["input_ids"][:1]  # the first byte of three
+    strict = library.BloomTokenizerFast(**file, errors="strict")
+    answers["ignores errors"] = not refused(lambda: strict.decode(half))
+    trimmed = library.BloomTokenizerFast(**file, trim_offsets=True)
+    offsets = [t(" hello world", return_offsets_mapping=True)["offset_mapping"] for t in (tokenizer, trimmed)]
+    answers["ignores trim_offsets"] = offsets[0] == offsets[1]
+    return answers
+
+
 # -- the other side ----
 
 
