@@ -34,6 +34,7 @@ format: .venv/.dev
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 	$(PY) -m nbstripout notebooks/*.ipynb
+	$(PY) docs/make_api.py
 
 # Set-up. Each step leaves a stamp when it is complete, so that an interrupted one is done again.
 
