@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from bloomlab import tiny
 from bloomlab.config import BloomConfig
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.tokenizer import BloomTokenizerFast
@@ -52,6 +53,23 @@ def test_the_converted_model_chooses_the_same_tokens(tmp_path: Path, n_head: int
         assert result.sequences_ids[0] == mine, prompt
         written += mine
     assert len(set(written)) > variety  # not one token over and over
+
+
+def test_the_embedded_model_writes_the_same_sentences(tmp_path: Path) -> None:
+    """The trained one, in its own half precision, in ten languages."""
+    other = generator_of(tiny.folder(), tmp_path / "converted")
+    tokenizer = BloomTokenizerFast.from_pretrained(tiny.folder())
+    model = BloomForCausalLM.from_pretrained(tiny.folder())
+    for prompt in ["Leo lives in", "Leo vive en", "Leo habite à", "Leo mora em", "Leo tinggal di", "Leo sống ở",
+                   "Leo anaishi", "Leo 住在", "يعيش", "Leo रहता", "def f(x):\n", "3 + 4 ="]:  # fmt: skip
+        encoding = tokenizer(prompt, return_tensors="pt")
+        mine = model.generate(encoding["input_ids"], max_new_tokens=24, eos_token_id=None)
+        (result,) = other.generate_batch(
+            [encoding.tokens()], max_length=24, end_token=[], sampling_topk=1, include_prompt_in_result=False
+        )
+        new = mine[0, encoding["input_ids"].shape[1] :].tolist()
+        assert tokenizer.decode(result.sequences_ids[0]) == tokenizer.decode(new)
+        assert result.sequences_ids[0] == new
 
 
 def test_the_converted_model_gives_the_same_probabilities(tmp_path: Path) -> None:
