@@ -13,7 +13,6 @@ from typing import Any, Self
 from torch import Tensor
 
 from bloomlab.config import BloomConfig
-from bloomlab.errors import did_you_mean
 
 
 class ModelOutput:
@@ -42,7 +41,7 @@ class ModelOutput:
         if not isinstance(key, str):
             return self.to_tuple()[key]
         if key not in self.keys():
-            raise KeyError(f"{key}{did_you_mean(key, self.keys())}")
+            raise KeyError(key)
         return getattr(self, key)
 
     def __contains__(self, key: object) -> bool:

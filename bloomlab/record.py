@@ -51,7 +51,12 @@ def record(
     """
     spots = model.hook_names()
     names = dict.fromkeys(name for pattern in _patterns(read) for name in resolve(pattern, list(spots)))
-    edits = {name: function for pattern, function in (edit or {}).items() for name in resolve(pattern, list(spots))}
+    edits: dict[str, Edit] = {}
+    for pattern, function in (edit or {}).items():
+        for name in resolve(pattern, list(spots)):
+            if name in edits:
+                raise HookError(f"two edits meet at {name!r}, and {pattern!r} is the second; make them one function")
+            edits[name] = function
     ids, mask = _inputs(tokenizer, text, model.device)
     _check_size([spots[name] for name in names], ids.shape[0], ids.shape[1] + max_new_tokens, model.dtype)
 

@@ -175,3 +175,14 @@ def test_the_embedded_model_opens_by_default_and_reads_a_sentence() -> None:
     probs = lab.trace(TEXT).stack("attn.probs")
     torch.testing.assert_close(probs.sum(-1), torch.ones(probs.shape[:-1]))
     assert lab.generate("Leo lives in", max_new_tokens=5).startswith("Leo lives in")
+
+
+def test_several_continuations_come_as_a_list(lab: Lab) -> None:
+    texts = lab.generate("Leo", max_new_tokens=4, num_beams=3, num_return_sequences=2)
+    assert isinstance(texts, list) and len(set(texts)) == 2 and all(text.startswith("Leo") for text in texts)
+    assert lab.generate("Leo", max_new_tokens=4, num_beams=3) == texts[0]
+
+
+def test_the_lab_says_how_it_was_opened(folder: Path) -> None:
+    assert load(folder, dtype="bfloat16").code == f"lab = bloomlab.load({str(folder)!r}, dtype='bfloat16')"
+    assert bloomlab.load().code == "lab = bloomlab.load()"

@@ -432,3 +432,8 @@ def test_readings_that_the_memory_cannot_hold_are_refused_before_the_run(monkeyp
     with pytest.raises(MemoryLimitError, match=r"reading 3 spots of 10 columns needs 7.2 kB, but 5.0 kB are free here"):
         trace_of(read=["attn.probs"])
     assert trace_of(read=["embed"]).names == ["embed"]
+
+
+def test_two_edits_that_meet_at_one_spot_are_refused() -> None:
+    with pytest.raises(HookError, match=r"two edits meet at 'h.1.attn.mixed', and 'h.1.attn.mixed' is the second"):
+        trace_of(edit={"attn.mixed": zero(head=0), "h.1.attn.mixed": zero(head=1)})
