@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +34,7 @@ from bloomlab.errors import InputError, TokenizerError, did_you_mean
 from bloomlab.files import read_json, replacing, shorten, write_json
 from bloomlab.hub import local_folder
 from bloomlab.tokenizer_file import (
+    BYTE_OF,
     MAX_TOKEN,
     TokenizerParts,
     build,
@@ -164,15 +166,23 @@ class BloomTokenizerFast:
         self.name_or_path = str(kwargs.get("name_or_path", ""))
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str], **overrides: Any) -> Self:
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        **overrides: Any,
+    ) -> Self:
         """The tokenizer in a folder: tokenizer.json, or vocab.json and merges.txt, and the small files beside.
 
-        Keyword arguments are the constructor's and win over the files.
+        `folder` may be a name on the hub, e.g. "560m" or "owner/name"; then `revision` and `cache_dir` say which
+        branch, tag or commit, and where to keep it. Keyword arguments are the constructor's and win over the files.
 
         Raises:
             TokenizerError: the folder or a file in it is missing, broken, or not of a BLOOM.
+            DownloadError: a file cannot be fetched.
         """
-        path = local_folder(folder, TokenizerError)
+        path = local_folder(folder, TokenizerError, "tokenizer", revision=revision, cache_dir=cache_dir)
         settings: dict[str, Any] = {"name_or_path": str(folder)}
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
             if (path / name).exists():
@@ -403,6 +413,17 @@ class BloomTokenizerFast:
     def vocab_size(self) -> int:
         """How many tokens were learned; `len(tokenizer)` counts those added later, too."""
         return int(self._library.get_vocab_size(with_added_tokens=False))
+
+    @cached_property
+    def merge_ranks(self) -> dict[tuple[bytes, bytes], int]:
+        """The neighbours that are joined, each pair with its place in the order of learning, 0 the first."""
+        with library_errors("listing the merges"):
+            merges = json.loads(self._library.to_str())["model"]["merges"]
+        return {
+            (bytes_of(left), bytes_of(right)): rank
+            for rank, (left, right) in enumerate(merges)
+            if BYTE_OF.keys() >= {*left, *right}  # other characters come from added tokens, and join nothing
+        }
 
     def __len__(self) -> int:
         return int(self._library.get_vocab_size(with_added_tokens=True))
