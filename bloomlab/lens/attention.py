@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import InputError
-from bloomlab.lens.reads import causal, layers
+from bloomlab.lens.reads import causal, check, layers
 from bloomlab.model.alibi import slopes
 from bloomlab.trace import Trace
 
@@ -116,6 +116,16 @@ def position_share(probs: Trace | Tensor) -> Tensor:
     probs = layers(probs, "attn.probs")
     alone = position_only(slopes(probs.shape[1]), probs.shape[-1])
     return torch.stack([overlap(layer, alone) for layer in probs])
+
+
+def content_share(trace: Trace) -> Tensor:
+    """How much of each head's pattern content alone explains: (layer, head), 0 to 1. See `position_share`.
+
+    The two need not sum to 1: of a flat head both explain nearly all. The trace must have read READ.
+    """
+    check(trace, READ)
+    probs, alone = layers(trace, "attn.probs"), content_only(trace)
+    return torch.stack([overlap(*pair) for pair in zip(probs, alone, strict=True)])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bloomlab.edits import scale
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.attention import (
@@ -13,6 +14,7 @@ from bloomlab.lens.attention import (
     Arc,
     arcs,
     content_only,
+    content_share,
     head_average,
     overlap,
     position_only,
@@ -137,6 +139,17 @@ def test_position_share_is_near_zero_for_a_steep_head_that_looks_far_back() -> N
     first = torch.zeros(1, 1, 400, 400)
     first[..., 0] = 1
     assert position_share(first).item() < 0.02
+
+
+def test_content_share_is_one_where_alibi_was_taken_out(random_lab: Callable[..., Lab]) -> None:
+    text, every = "abcdefghijkl", random_lab()
+    edits = {"attn.alibi": scale(0.0)}
+    without = content_share(every.trace(text, read=READ, edit=edits))
+    assert torch.allclose(without, torch.ones(3, 6), atol=1e-5)
+    share = content_share(every.trace(text, read=READ))
+    assert share.min() < 0.95 and share.min() >= 0 and share.max() <= 1 + 1e-6
+    # slopes(6): head 3 is the flattest, head 4 the steepest, so ALiBi changes 4 more
+    assert (share[:, 3] > share[:, 4]).all()
 
 
 def test_the_only_token_of_a_text_is_explained_by_its_position(lab: Lab) -> None:
