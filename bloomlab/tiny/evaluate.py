@@ -23,6 +23,7 @@ from bloomlab.tiny.measure import (
     loss,
     loss_by_length,
     previous_token_bound,
+    repeated_ids,
     token_before,
     validation_rows,
     write_on,
@@ -63,7 +64,7 @@ def evaluate(model_folder: Path | None = None) -> dict[str, Any]:
 
     unseen = validation_rows(tokenizer)
     induction, repeats = look_back(model)
-    previous = token_before(model, unseen)
+    previous = token_before(model, repeated_ids(vocab_size=model.config.vocab_size))
     share, wrong = grammatical(write_on(model, tokenizer))
     by_length = loss_by_length(model, validation_rows(tokenizer, length=512, rows=32), (128, 512))
     floors = [

@@ -49,7 +49,7 @@ def validation_rows(tokenizer: BloomTokenizerFast, length: int = 128, rows: int 
 @torch.no_grad()
 def loss(model: BloomForCausalLM, ids: Tensor) -> float:
     """Mean surprise at the next token, in nats: exp of it is how many tokens the model hesitates between."""
-    losses = [float(model(batch, labels=batch).loss) for batch in ids.to(model_device(model)).split(16)]
+    losses = [float(model(batch, labels=batch).loss) for batch in ids.to(model.device).split(16)]
     return sum(losses) / len(losses)
 
 
@@ -85,7 +85,7 @@ def look_back(model: BloomForCausalLM) -> tuple[Tensor, float]:
 
 @torch.no_grad()
 def token_before(model: BloomForCausalLM, ids: Tensor) -> Tensor:
-    """(layer, head) mean attention to the token before."""
+    """(layer, head) mean attention to the token before; on random tokens there is nothing else to go by."""
     probs, _ = attention(model, ids)
     query = torch.arange(8, ids.shape[1])  # the first few have hardly anything to choose from
     return probs[..., query, query - 1].mean((1, 3))
@@ -95,7 +95,7 @@ def attention(model: BloomForCausalLM, ids: Tensor) -> tuple[Tensor, Tensor]:
     """All probabilities (layer, batch, head, query, key) and the logits (batch, pos, vocab) of one pass."""
     names = [f"h.{layer}.attn.probs" for layer in range(model.config.n_layer)]
     hooks = Hooks(read=names)
-    logits = model(ids.to(model_device(model)), hooks=hooks).logits
+    logits = model(ids.to(model.device), hooks=hooks).logits
     return torch.stack([hooks[name] for name in names]).cpu(), logits.cpu()
 
 
@@ -140,7 +140,7 @@ def write_on(model: BloomForCausalLM, tokenizer: BloomTokenizerFast, count: int 
     """What the model makes, greedily, of `count` half sentences in each language, to the end of the document."""
     languages = [language for language in LANGUAGES.values() for _ in range(count)]
     prompts = [half for language in LANGUAGES.values() for half in half_sentences(language, count)]
-    batch = tokenizer(prompts, padding=True, return_tensors="pt").to(model_device(model))
+    batch = tokenizer(prompts, padding=True, return_tensors="pt").to(model.device)
     written = model.generate(**batch, max_new_tokens=64, eos_token_id=tokenizer.eos_token_id, progress=False)
     texts = [tokenizer.decode(row, skip_special_tokens=True) for row in written]
     return list(zip(languages, texts, strict=True))
@@ -151,10 +151,6 @@ def grammatical(written: list[tuple[Language, str]]) -> tuple[float, list[str]]:
     every = [(language, sentence) for language, text in written for sentence in sentences(text)]
     wrong = [sentence for language, sentence in every if sentence != language.again and not language.parse(sentence)]
     return 1 - len(wrong) / len(every), wrong
-
-
-def model_device(model: BloomForCausalLM) -> torch.device:
-    return next(model.parameters()).device
 
 
 # ---------------------------------------------------------------------------------------------- golden
@@ -184,7 +180,7 @@ def golden(model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> list[dict[
     entries = []
     for text in GOLDEN_TEXTS:
         ids = tokenizer.encode(text)
-        logits = model(torch.tensor([ids]).to(model_device(model))).logits[0, -1, ::EVERY]
+        logits = model(torch.tensor([ids]).to(model.device)).logits[0, -1, ::EVERY]
         entries.append({"text": text, "ids": ids, "logits": [round(x, 5) for x in logits.tolist()]})
     return entries
 
