@@ -1,1 +1,12 @@
-"""Lenses turn traces into numbers: tensors and dataclasses in and out."""
+"""Lenses turn traces into numbers: tensors and dataclasses in and out.
+
+tokens       how a token was built, and what a text costs in tokens and in bits
+attention    patterns, arcs, rollout, and what position or content alone makes of them
+ledger       one cell of an attention matrix, taken apart
+alibi        how far each head can look, and does
+lengths      the loss of ever longer texts
+hidden       the residual stream: norms, cosines, shares, a map
+logit_lens   every state of the stream, read as a prediction
+
+A lens names the spots it needs in READ: `lab.trace(text, read=attention.READ)`.
+"""

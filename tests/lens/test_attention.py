@@ -154,13 +154,12 @@ def test_content_share_is_one_where_alibi_was_taken_out(random_lab: Callable[...
 
 def test_the_only_token_of_a_text_is_explained_by_its_position(lab: Lab) -> None:
     trace = lab.trace("a", read=READ)
-    assert torch.equal(position_share(trace), torch.ones(4, 8))
+    assert torch.equal(position_share(trace), torch.ones(lab.model.config.n_layer, lab.model.config.n_head))
 
 
 @pytest.mark.parametrize("language", SENTENCES)
 def test_the_embedded_model_has_heads_of_position_and_heads_of_content(language: str, lab: Lab) -> None:
     share = position_share(lab.trace(SENTENCES[language], read=READ))
-    assert share.shape == (4, 8)
     assert share.max() > 0.7 and share.min() < 0.45
 
 

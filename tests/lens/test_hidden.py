@@ -67,7 +67,7 @@ def test_the_parts_of_the_embedded_model_sum_to_its_last_state(language: str, la
     found = shares(trace)
     assert found.error < 1e-4
     assert torch.allclose(found.norms[3], trace["h.1.attn.out"][0].norm(dim=-1))
-    last, part = trace["h.3.resid_post"][0], trace["h.1.attn.out"][0]
+    last, part = trace[f"h.{lab.model.config.n_layer - 1}.resid_post"][0], trace["h.1.attn.out"][0]
     by_angle = F.cosine_similarity(part, last, dim=-1) * part.norm(dim=-1) / last.norm(dim=-1)
     assert torch.allclose(found.shares[3], by_angle, atol=1e-6)
 
