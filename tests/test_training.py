@@ -75,17 +75,18 @@ def test_hidden_dropout_zeroes_its_share_and_scales_the_rest_up() -> None:
 
 
 @pytest.mark.parametrize("path", ["fused", "eager"])
-def test_attention_dropout_changes_no_average(path: str) -> None:
-    """In the first layer the mix is linear in the probabilities, so its mean over many draws is what it is without."""
-    model = made("BloomForCausalLM", attention_dropout=0.4, attn_implementation=path)
-    ids, spot = random_ids(1, 4), "h.0.attn.mixed"
-    many, exact = Hooks(read=[spot]), Hooks(read=[spot])
-    model(ids.expand(8000, -1), hooks=many)
+def test_attention_dropout_drops_its_share_of_the_probabilities_and_changes_no_average(path: str) -> None:
+    """In the first layer the mix is a sum over keys, so mean and variance over many draws follow from p."""
+    p, draws = 0.4, 8000
+    model = made("BloomForCausalLM", attention_dropout=p, attn_implementation=path)
+    ids = random_ids(1, 4)
+    many, exact = Hooks(read=["h.0.attn.mixed"]), Hooks(read=["h.0.attn.probs", "h.0.attn.v"])
+    model(ids.expand(draws, -1), hooks=many)
     model.eval()(ids, hooks=exact)
-    draws, expected = many[spot], exact[spot][0]
-    error = draws.std(0) / 8000**0.5
-    assert (draws.std(0) > 0).any()
-    assert ((draws.mean(0) - expected).abs() <= 5 * error + 1e-6).all()
+    probs, v, mixed = exact["h.0.attn.probs"][0], exact["h.0.attn.v"][0], many["h.0.attn.mixed"]
+    variance = p / (1 - p) * probs.square() @ v.square()
+    torch.testing.assert_close(mixed.var(0), variance, rtol=0.15, atol=1e-6)
+    assert ((mixed.mean(0) - probs @ v).abs() <= 5 * (variance / draws).sqrt() + 1e-6).all()
 
 
 # Gradients
