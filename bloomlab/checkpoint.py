@@ -1,8 +1,4 @@
-"""A folder of weights, in every layout BLOOM has been published in.
-
-    model.safetensors                                  one file, or
-    model.safetensors.index.json + its shards          several; the index says which tensor is in which
-    pytorch_model.bin, pytorch_model.bin.index.json    the same in the older format
+"""A folder of weights, in every layout BLOOM has been published in (layout.py lists them).
 
 Names stand with or without `transformer.` in front (the hub's files have none). Everything is compared with
 what the model needs, by name and shape, before a single number is read: a load that fails has changed nothing.
@@ -20,15 +16,10 @@ from torch import Tensor
 
 from bloomlab.checkpoint_files import Stored, open_file
 from bloomlab.errors import CheckpointError, InputError, did_you_mean
-from bloomlab.files import read_json, replacing, shorten, write_json
+from bloomlab.files import replacing, shorten, write_json
+from bloomlab.layout import LAYOUTS, read_index
 from bloomlab.memory import check_memory
 
-LAYOUTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 PREFIX = "transformer."
 HEADS = (
     "lm_head.weight",
@@ -40,7 +31,6 @@ HEADS = (
 )
 """Tensors that a file may hold for a head that the model does not have; they are left alone."""
 
-MAX_INDEX_BYTES = 10 << 20
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
 
@@ -70,13 +60,7 @@ def open_folder(folder: Path) -> dict[str, Stored]:
 
 def _open_shards(index: Path) -> dict[str, Stored]:
     """Follow the index: each tensor in the file it names, and files in this folder only."""
-    weight_map = read_json(index, MAX_INDEX_BYTES, CheckpointError).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"expected a weight_map of tensors and files in {index}, but got {shorten(weight_map)}")
-    for name, file in weight_map.items():
-        plain = isinstance(file, str) and not set(file) & set("/\\\0:")
-        if not plain or not file.endswith((".safetensors", ".bin")):
-            raise CheckpointError(f"expected the name of a file beside {index} for {name!r}, but got {shorten(file)}")
+    weight_map = read_index(index)
     stored: dict[str, Stored] = {}
     for file in dict.fromkeys(weight_map.values()):
         inside = open_file(index.parent / file)
@@ -135,10 +119,19 @@ def read_state(plan: Plan, dtype: torch.dtype) -> dict[str, Tensor]:
     """
     tensors = plan.source.values()
     count = sum(torch.Size(tensor.shape).numel() for tensor in tensors)
-    advice = "try dtype='bfloat16', a smaller model, or 'tiny'"
-    check_memory(count * dtype.itemsize, f"a model of {count:,} parameters in {str(dtype)[6:]}", advice)
+    check_fits(count, dtype)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
         return dict(zip(plan.source, threads.map(lambda tensor: tensor.load(dtype), tensors), strict=True))
+
+
+def check_fits(count: int, dtype: torch.dtype) -> None:
+    """Refuse more parameters than this machine's memory can hold.
+
+    Raises:
+        MemoryLimitError: they do not fit.
+    """
+    advice = "try dtype='bfloat16', a smaller model, or 'tiny'"
+    check_memory(count * dtype.itemsize, f"a model of {count:,} parameters in {str(dtype)[6:]}", advice)
 
 
 def _some(names: list[str]) -> str:

@@ -278,13 +278,27 @@ class BloomConfig:
         write_json(Path(folder) / "config.json", self.to_dict())
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str], **overrides: Any) -> Self:
-        """Read `folder/config.json`; keyword arguments win over the file.
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        **overrides: Any,
+    ) -> Self:
+        """Read the config.json of a folder, or of a model on the hub; keyword arguments win over the file.
+
+        Args:
+            folder: a folder, or a name such as "560m" or "owner/name".
+            revision, cache_dir: of a name: which branch, tag or commit, and where to keep what is downloaded.
 
         Raises:
             ConfigError: the file is missing, is not JSON, or does not describe a BLOOM.
+            DownloadError: it cannot be fetched.
         """
-        return cls.from_dict(read_json(Path(folder) / "config.json", MAX_CONFIG_BYTES, ConfigError), **overrides)
+        from bloomlab.hub import local_folder
+
+        path = local_folder(folder, ConfigError, "config", revision=revision, cache_dir=cache_dir)
+        return cls.from_dict(read_json(path / "config.json", MAX_CONFIG_BYTES, ConfigError), **overrides)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BloomConfig) and self.to_dict() == other.to_dict()

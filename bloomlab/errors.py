@@ -4,6 +4,7 @@ BloomlabError                what every error of this package is
 ├── InputError               a text, ids, a mask or an argument does not fit (also a ValueError)
 ├── ConfigError              a config.json or a BloomConfig does not describe a BLOOM (also a ValueError)
 ├── CheckpointError          files of weights are missing, broken or of another model (also an OSError)
+├── DownloadError            offline, no such model, not allowed, a broken file or no space (also an OSError)
 ├── TokenizerError           files of a tokenizer are missing, broken or not BLOOM's (also a ValueError)
 ├── HookError                a spot does not exist, or an edit does not fit its tensor (also a ValueError)
 ├── GenerationError          a generation setting makes no sense, or the logits are not finite (also a ValueError)
@@ -31,6 +32,10 @@ class ConfigError(BloomlabError, ValueError):
 
 class CheckpointError(BloomlabError, OSError):
     """Files of weights are missing, broken or of another model."""
+
+
+class DownloadError(BloomlabError, OSError):
+    """A model could not be fetched from the hub: offline, no such model, not allowed, a broken file, or no space."""
 
 
 class TokenizerError(BloomlabError, ValueError):

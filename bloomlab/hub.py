@@ -1,26 +1,392 @@
-"""From the name of a model to the folder that holds its files."""
+"""From the name of a model to the folder that holds its files, downloaded first if need be.
 
+    "560m", "bloomz-7b1", "bigscience/bloom-560m"    a model on the hub, by its short name or as owner/name
+    "models/mine", Path("mine")                      a folder of this machine; it wins over a name
+
+huggingface_hub does the downloading, into the cache that other programs share. What it leaves out is done here: a
+word on the screen before the network is asked, only the files that BLOOM needs, one commit for all of them, a check
+of every file against its own hash, and errors in words. No error ever shows a token; a token comes from HF_TOKEN.
+"""
+
+import hashlib
 import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-from bloomlab.errors import BloomlabError, InputError
+from bloomlab.errors import BloomlabError, DownloadError, InputError, did_you_mean
+from bloomlab.files import replacing, shorten
+from bloomlab.hub_errors import AGAIN, WITHOUT_NETWORK, download_error, status_of
+from bloomlab.layout import LAYOUTS, read_index
+from bloomlab.memory import gigabytes
+
+SIZES = ("560m", "1b1", "1b7", "3b", "7b1")
+NAMES = {
+    **{size: f"bigscience/bloom-{size}" for size in SIZES},
+    **{f"{family}-{size}": f"bigscience/{family}-{size}" for family in ("bloom", "bloomz") for size in SIZES},
+    **dict.fromkeys(("176b", "bloom", "bloom-176b"), "bigscience/bloom"),
+    **dict.fromkeys(("bloomz", "bloomz-176b"), "bigscience/bloomz"),
+}
+"""Short name -> owner/name on the hub."""
+
+HUB = "https://huggingface.co"
+OWNER_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+REVISION = re.compile(r"[\w][\w./-]{0,199}", re.ASCII)
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+WAIT = 10  # seconds for the hub's first answer
 
 
-def local_folder(name_or_folder: str | os.PathLike[str], error: type[BloomlabError]) -> Path:
-    """The folder of this name on this machine.
+def local_folder(
+    name_or_folder: str | os.PathLike[str],
+    error: type[BloomlabError],
+    *parts: str,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> Path:
+    """The folder with these parts of a model: "config", "tokenizer", "weights"; see `find`."""
+    return find(name_or_folder, error, revision, cache_dir).fetch(*parts)
+
+
+def find(
+    name_or_folder: str | os.PathLike[str],
+    error: type[BloomlabError],
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> "Source":
+    """Where a model's files are; nothing is downloaded yet, but the hub is asked what it has.
+
+    Args:
+        revision: branch, tag or commit on the hub; its main branch if not said.
+        cache_dir: where downloaded files are kept; huggingface_hub's own place if not said.
 
     Raises:
-        InputError: the name is not a text or a path.
-        error: there is no such folder.
+        InputError: the name is not a text or a path, or the revision not one.
+        error: there is no such folder, and no model can have this name.
+        DownloadError: the hub cannot be asked, or does not have the model.
     """
+    if isinstance(name_or_folder, Source):
+        return name_or_folder
     if not isinstance(name_or_folder, str | os.PathLike) or not os.fspath(name_or_folder):
-        raise InputError(f"expected the name of a folder, but got {name_or_folder!r}; pass a path")
+        raise InputError(f"expected the name of a model or a folder, but got {name_or_folder!r}; pass a path or a name")
+    if revision is not None and (not isinstance(revision, str) or not REVISION.fullmatch(revision) or ".." in revision):
+        raise InputError(f"expected a branch, a tag or a commit as revision, but got {shorten(revision)}")
     try:
         folder = Path(name_or_folder).expanduser()
-        if folder.is_dir():
-            return folder
-        kind = "a file" if folder.exists() else "nothing"
+        kind = "a folder" if folder.is_dir() else "a file" if folder.exists() else "nothing"
     except (OSError, ValueError, RuntimeError):  # a name too long, or with a NUL, or of an unknown user
         kind = "no possible name of a folder"
-    hint = "name its folder" if kind == "a file" else "check the path; downloading a model by its name is not offered"
-    raise error(f"expected a folder with the files of a model, but {str(name_or_folder)[:200]!r} is {kind}; {hint}")
+    if kind == "a folder":
+        if revision is not None:
+            raise InputError(f"{folder} is a folder here, which has no revision; leave revision out")
+        return Source(str(folder), folder)
+    repo = NAMES.get(name_or_folder, name_or_folder) if isinstance(name_or_folder, str) else ""
+    if kind == "nothing" and OWNER_NAME.fullmatch(repo) and not re.search(r"--|\.\.|\.git$", repo):
+        return _ask(repo, revision or "main", cache_dir)
+    hint = "name its folder" if kind == "a file" else f"the names are {', '.join(SIZES)}, 176b, bloomz-…, or owner/name"
+    near = did_you_mean(str(name_or_folder), NAMES)
+    raise error(
+        f"expected a folder with the files of a model, or a model's name, but {str(name_or_folder)[:200]!r} is {kind}; "
+        f"{hint}{near}"
+    )
+
+
+@dataclass(frozen=True)
+class File:
+    """A file on the hub. `digest` is its SHA-256, or for a small file that of git (SHA-1), or "" if nobody says."""
+
+    size: int = 0
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model's files: a folder of this machine, or one commit on the hub and where it is kept.
+
+    Attributes:
+        name: as a person knows it.
+        folder: where the files are, or will be.
+        commit: on the hub; "" for a folder.
+        files: what the hub has (or, offline, what is kept here), by name.
+        kept: the hub's cache for this model.
+        endpoint: the hub's address; "" when it cannot be asked.
+        revision: what `commit` was asked for as.
+    """
+
+    name: str
+    folder: Path
+    commit: str = ""
+    files: Mapping[str, File] | None = None
+    kept: Path = Path()
+    endpoint: str = ""
+    revision: str = "main"
+
+    def __fspath__(self) -> str:
+        """A source can be passed where a folder can: `find` gives it back and asks nobody again."""
+        return str(self.folder)
+
+    def fetch(self, *parts: str) -> Path:
+        """The folder, with these parts of the model in it, each file whole and checked.
+
+        Raises:
+            DownloadError: a file cannot be fetched; the finished ones are kept.
+        """
+        if not self.commit:
+            return self.folder
+        if "config" in parts:
+            self._get(["config.json"])
+        if "tokenizer" in parts:
+            self._get(self._tokenizer_files())
+        if "weights" in parts:
+            self._get(self._weight_files())
+        if self.endpoint:
+            with suppress(OSError):  # a cache that cannot be written to is no reason to fail now
+                _remember(self.kept / "refs" / self.revision, self.commit)
+        return self.folder
+
+    # -- which files ----
+
+    def _tokenizer_files(self) -> list[str]:
+        files = self.files or {}
+        known = ["tokenizer.json"] if "tokenizer.json" in files else ["vocab.json", "merges.txt"]
+        return [*known, *(name for name in ("tokenizer_config.json", "special_tokens_map.json") if name in files)]
+
+    def _weight_files(self) -> list[str]:
+        name = next((name for name in LAYOUTS if name in (self.files or {})), LAYOUTS[0])
+        if not name.endswith(".json"):
+            return [name]
+        self._get([name])
+        return list(dict.fromkeys(read_index(self.folder / name).values()))
+
+    # -- getting them ----
+
+    def _get(self, names: list[str]) -> None:
+        """Have these files in the folder, each checked."""
+        files = self.files or {}
+        for name in names:
+            if name not in files:
+                where = f"the hub's {self.name}" if self.endpoint else f"the copy of {self.name} kept here"
+                if self.endpoint:
+                    raise DownloadError(f"{where} has no {shorten(name)}: it is no BLOOM that can be opened here")
+                raise DownloadError(f"{where} has no {shorten(name)}, and the hub cannot be asked; {WITHOUT_NETWORK}")
+        missing = [name for name in names if not self._is_checked(name)]
+        if not missing:
+            return
+        try:
+            with self._one_program_at_a_time():
+                missing = [name for name in missing if not self._is_checked(name)]
+                self._check_room(missing)
+                with _progress(sum(files[name].size for name in missing), len(missing)) as bar:
+                    for name in missing:
+                        if self.endpoint:
+                            self._download(name, bar)
+                        self._check(name)
+        except (BloomlabError, KeyboardInterrupt, SystemExit):
+            raise
+        except Exception as error:  # whatever the libraries raise
+            raise _in_words(error, self.name, self.endpoint, self.kept, self.revision) from None
+
+    def _download(self, name: str, bar: Any) -> None:
+        from huggingface_hub import hf_hub_download
+
+        hf_hub_download(
+            self.name,
+            name,
+            revision=self.commit,
+            cache_dir=self.kept.parent,
+            endpoint=self.endpoint,
+            token=_token(),
+            etag_timeout=WAIT,
+            tqdm_class=bar,
+        )
+
+    def _check_room(self, names: list[str]) -> None:
+        """Refuse what the disk cannot hold before it is fetched."""
+        needed = sum((self.files or {})[name].size for name in names if not (self.folder / name).exists())
+        place = next(path for path in (self.kept, *self.kept.parents) if path.exists())
+        free = shutil.disk_usage(place).free
+        if needed > free:
+            raise DownloadError(
+                f"{self.name} needs {gigabytes(needed)} on the disk, but {self.kept.parent} has {gigabytes(free)} "
+                "free; make room, or name another place with cache_dir=…"
+            )
+
+    @contextmanager
+    def _one_program_at_a_time(self) -> Iterator[None]:
+        """Several programs that want one model fetch it once."""
+        if not self.endpoint:
+            yield
+            return
+        from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]  # it is public
+
+        notes = self._notes()
+        notes.mkdir(parents=True, exist_ok=True)
+        with WeakFileLock(notes / "bloomlab.lock"):
+            yield
+
+    # -- checking them ----
+
+    def _notes(self) -> Path:
+        """Where huggingface_hub keeps its locks: notes there may be lost without harm."""
+        return self.kept.parent / ".locks" / self.kept.name
+
+    def _note(self, name: str) -> tuple[Path, str]:
+        """The note that says this very file was checked, and what it must say."""
+        path = self.folder / name
+        about = path.stat()
+        return self._notes() / f"{path.resolve().name}.checked", f"{name} {about.st_size} {about.st_mtime_ns}"
+
+    def _is_checked(self, name: str) -> bool:
+        try:
+            note, says = self._note(name)
+            return note.read_text(encoding="utf-8") == says
+        except OSError:
+            return False
+
+    def _check(self, name: str) -> None:
+        """Compare a file with its hash; one that fails is removed, so that it is fetched again."""
+        path = self.folder / name
+        wanted = (self.files or {})[name].digest or path.resolve().name  # the cache names a file by its hash
+        got = digest(path, len(wanted))
+        if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", wanted) and got != wanted:
+            if self.endpoint:
+                path.resolve().unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+            done = f"it was removed, so {AGAIN}" if self.endpoint else "fetch it again when there is a network"
+            raise DownloadError(
+                f"{name} of {self.name} is broken: its hash is {got[:12]}… where the hub says {wanted[:12]}…; {done}"
+            )
+        note, says = self._note(name)
+        with suppress(OSError):
+            _remember(note, says)
+
+
+def digest(path: Path, length: int = 64) -> str:
+    """A file's SHA-256 in 64 letters, or in 40 the SHA-1 that git gives it."""
+    if length == 40:
+        sha = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    else:
+        sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            sha.update(part)
+    return sha.hexdigest()
+
+
+# -- asking the hub ----
+
+
+def _ask(repo: str, revision: str, cache_dir: str | os.PathLike[str] | None) -> Source:
+    """What the hub has under this name, or what is kept here of it when the hub cannot be asked."""
+    endpoint = _endpoint()
+    _say(f"{repo}: asking {urlsplit(endpoint).hostname} …")  # before anything that may take long
+    from huggingface_hub import HfApi, constants
+
+    kept = Path(cache_dir or constants.HF_HUB_CACHE).expanduser() / f"models--{repo.replace('/', '--')}"
+    try:
+        if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+            raise ConnectionError("HF_HUB_OFFLINE is set")
+        found = HfApi(endpoint=endpoint, token=_token()).model_info(
+            repo, revision=revision, timeout=WAIT, files_metadata=True
+        )
+        commit = found.sha or ""
+        if not COMMIT.fullmatch(commit):
+            raise ValueError(commit)
+        files = {
+            each.rfilename: File(each.size or 0, each.lfs.sha256 if each.lfs else each.blob_id or "")
+            for each in found.siblings or []
+        }
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except Exception as error:  # whatever the libraries raise
+        copy = None if status_of(error) in (401, 403, 404) else _kept(repo, revision, kept)
+        if copy is None:
+            raise _in_words(error, repo, endpoint, kept, revision) from None
+        _say(f"{repo}: the hub does not answer; using the copy kept here, commit {copy.commit}")
+        return copy
+    _say(f"{repo}: commit {commit}")
+    return Source(repo, kept / "snapshots" / commit, commit, files, kept, endpoint, revision)
+
+
+def _kept(repo: str, revision: str, kept: Path) -> Source | None:
+    """The copy in the cache, if there is one."""
+    commit = revision
+    with suppress(OSError, ValueError):
+        commit = (kept / "refs" / revision).read_text(encoding="utf-8").strip()
+    folder = kept / "snapshots" / commit
+    if not COMMIT.fullmatch(commit) or not folder.is_dir():
+        return None
+    files = {path.name: File() for path in folder.iterdir() if path.is_file()}
+    return Source(repo, folder, commit, files, kept, revision=revision)
+
+
+def _endpoint() -> str:
+    """The hub's address: HF_ENDPOINT, if it is safe to ask."""
+    address = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
+    with suppress(ValueError):
+        url = urlsplit(address)
+        if url.hostname and (
+            url.scheme == "https" or (url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1", "::1"))
+        ):
+            return address
+    raise DownloadError(
+        "HF_ENDPOINT must be an https:// address (http:// only for localhost), since others on the network could "
+        "change the files and read the token; set another one, or none"
+    )
+
+
+def _token() -> str | bool:
+    """HF_TOKEN; False for none, so that no token stored elsewhere is sent."""
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if not token.isascii() or not (token or "x").isprintable() or " " in token:
+        raise DownloadError("HF_TOKEN holds characters that no token has; copy it again from the hub's settings page")
+    return token or False
+
+
+def _in_words(error: Exception, repo: str, endpoint: str, kept: Path, revision: str) -> DownloadError:
+    host, near = urlsplit(endpoint).hostname or "the hub", did_you_mean(repo, NAMES.values())
+    return download_error(error, repo, host, kept.parent, revision, bool(_token()), near)
+
+
+# -- words on the screen ----
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _remember(path: Path, text: str) -> None:
+    """Write a small file whole, if it does not say so already."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as draft:
+            draft.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _progress(size: int, count: int) -> Iterator[Any]:
+    """A bar over all files, if there are several; gives the kind of bar that huggingface_hub shows for each."""
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
+
+    with tqdm(total=size, unit="B", unit_scale=True, desc="in total", disable=count < 2, position=0) as total:
+
+        class FileBar(tqdm):  # type: ignore[misc]  # as above
+            """One file; what it gains, the total gains."""
+
+            def __init__(self, *args: Any, **options: Any) -> None:
+                options.pop("name", None)
+                super().__init__(*args, **{**options, "leave": count < 2, "position": int(count > 1)})
+                self.before = total.n
+
+            def update(self, n: float | None = 1) -> Any:
+                shown = super().update(n)
+                total.update(self.before + self.n - total.n if self.before + self.n > total.n else 0)
+                return shown
+
+        yield FileBar

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from bloomlab import tiny
 from bloomlab.arguments import whole_text
-from bloomlab.errors import InputError
+from bloomlab.errors import CheckpointError, InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
+from bloomlab.hub import find
 from bloomlab.record import record
 from bloomlab.tokenizer import BloomTokenizerFast
 from bloomlab.trace import Trace
@@ -35,23 +36,34 @@ def load(
     name_or_folder: str | os.PathLike[str] = "tiny",
     dtype: torch.dtype | str = torch.float32,
     device: torch.device | str | None = None,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> "Lab":
-    """Open a model: the embedded one ("tiny"), or the folder of any BLOOM checkpoint.
+    """Open a model: the embedded one ("tiny"), the folder of any BLOOM checkpoint, or one on the hub by its name.
 
     Args:
+        name_or_folder: "tiny", "560m", "1b1", "1b7", "3b", "7b1", "176b", "bloomz-560m", …, "owner/name" or a folder.
         dtype: what to compute in; "auto" is what the files hold.
         device: where to compute; the CPU if not said.
+        revision: of a name: branch, tag or commit on the hub; its main branch if not said.
+        cache_dir: of a name: where to keep what is downloaded; huggingface_hub's own place if not said.
 
     Raises:
         CheckpointError, ConfigError, TokenizerError: the folder is missing, or not all in it is in order.
-        MemoryLimitError: the weights would not fit into this machine's memory.
+        DownloadError: a file cannot be fetched.
+        MemoryLimitError: the weights would not fit into this machine's memory; nothing large was downloaded then.
     """
     folder = tiny.folder() if name_or_folder == "tiny" else name_or_folder
-    tokenizer = BloomTokenizerFast.from_pretrained(folder)
-    model = BloomForCausalLM.from_pretrained(folder, dtype=dtype, device=device)
+    source = find(folder, CheckpointError, revision, cache_dir)
+    if source.commit:  # what is small first: it shows whether the large files are worth their download
+        source.fetch("config", "tokenizer")
+    tokenizer = BloomTokenizerFast.from_pretrained(source.fetch("tokenizer"))
+    model = BloomForCausalLM.from_pretrained(source, dtype=dtype, device=device)
     lab = Lab(model, tokenizer, name=Path(name_or_folder).name)
     arguments = [
         *([] if name_or_folder == "tiny" else [repr(os.fspath(name_or_folder))]),
+        *([f"revision={source.commit!r}"] if source.commit else []),
+        *([] if cache_dir is None else [f"cache_dir={os.fspath(cache_dir)!r}"]),
         *([] if dtype is torch.float32 else [f"dtype={str(dtype).removeprefix('torch.')!r}"]),
         *([] if device is None else [f"device={str(device)!r}"]),
     ]
@@ -110,8 +122,10 @@ class Lab:
         trace.provenance["model"] = self.name
         return trace
 
-    def generate(self, text: str, max_new_tokens: int = 20, **settings: Any) -> str:
-        """The text with its continuation. `bloomlab.generation.decode.Settings` lists what can be set.
+    def generate(self, text: str, max_new_tokens: int = 20, **settings: Any) -> str | list[str]:
+        """The text with its continuation; a list of them if `num_return_sequences` asks for several.
+
+        `bloomlab.generation.settings.Settings` lists what can be set.
 
         Raises:
             GenerationError: a setting makes no sense.
@@ -119,7 +133,8 @@ class Lab:
         """
         ids = torch.tensor([self.tokenizer.encode(self._text(text))], device=self.model.device)
         written = self.model.generate(ids, max_new_tokens=max_new_tokens, **settings)
-        return str(self.tokenizer.decode(written[0], skip_special_tokens=True))
+        texts = self.tokenizer.batch_decode(written, skip_special_tokens=True)
+        return texts[0] if len(texts) == 1 else texts
 
     def explore(self, text: str = FIRST_TEXT) -> "Explorer":
         """Look inside: the tokens of a text, and every head's attention down to the sum behind one number.

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from bloomlab.checkpoint import match, open_folder, read_state, shard_bytes, write_state
+from bloomlab.checkpoint import check_fits, match, open_folder, read_state, shard_bytes, write_state
 from bloomlab.config import ALIASES, BloomConfig
 from bloomlab.errors import CheckpointError, InputError, did_you_mean
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
-from bloomlab.hub import local_folder
+from bloomlab.hub import find
 from bloomlab.memory import check_memory
 
 Result = TypeVar("Result")
@@ -56,19 +56,23 @@ class BloomPreTrainedModel(nn.Module):
         torch_dtype: torch.dtype | str | None = None,
         device: torch.device | str | None = None,
         config: BloomConfig | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
         **config_overrides: Any,
     ) -> Self:
-        """The model in a folder, ready to use (in eval mode).
+        """The model in a folder or on the hub, ready to use (in eval mode).
 
         The weights stay in their file and are read when they are used, if the file has the asked dtype; else
         they are cast as they are read. Nothing outside the new model changes: neither the global random state
         nor the default dtype, and if the load fails, nothing at all.
 
         Args:
-            folder: holds config.json and the weights, in any layout that BLOOM was published in.
+            folder: holds config.json and the weights, in any layout that BLOOM was published in; or the name of a
+                model on the hub, such as "560m" or "owner/name".
             dtype: float32 unless said otherwise; "auto" for the dtype in the files. `torch_dtype` is the same.
             device: where to put it; the CPU unless said otherwise.
             config: in place of the folder's config.json.
+            revision, cache_dir: of a name: which branch, tag or commit, and where to keep what is downloaded.
             **config_overrides: win over config.json, e.g. num_labels=3.
 
         A head that the files do not have is made new, with one warning that says so.
@@ -77,15 +81,19 @@ class BloomPreTrainedModel(nn.Module):
             CheckpointError: the files are missing, broken, or of another model.
             ConfigError: config.json is broken, or not a BLOOM's.
             MemoryLimitError: the model does not fit into this machine's memory.
+            DownloadError: a file cannot be fetched.
             InputError: an argument does not fit.
         """
         wanted = _dtype(dtype, torch_dtype)
-        path = local_folder(folder, CheckpointError)
+        source = find(folder, CheckpointError, revision, cache_dir)
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
-        config = _overridden(config or BloomConfig.from_pretrained(path), config_overrides)
+        config = _overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
+        if source.commit:  # say what will not fit before it is downloaded
+            check_fits(config.parameter_count(), wanted or torch.bfloat16)
         model: Self = apart(_without_numbers, cls, config)
 
+        path = source.fetch("weights")
         stored = open_folder(path)
         shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
         plan = match(stored, shapes, head=model._head_names())

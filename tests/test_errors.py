@@ -11,6 +11,7 @@ ALSO = {
     "InputError": ValueError,
     "ConfigError": ValueError,
     "CheckpointError": OSError,
+    "DownloadError": OSError,
     "TokenizerError": ValueError,
     "HookError": ValueError,
     "GenerationError": ValueError,

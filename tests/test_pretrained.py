@@ -202,11 +202,11 @@ def test_a_load_that_fails_says_why_and_changes_nothing(folder: Path, model: Any
 
 def test_a_missing_folder_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for name in (tmp_path / "missing", "bigscience/bloom-560m", "a\0b", tmp_path / "file"):
+    for name in (tmp_path / "missing", "bigscience bloom-560m", "a\0b", tmp_path / "file"):
         with pytest.raises(CheckpointError, match="expected a folder with the files of a model"):
             BloomForCausalLM.from_pretrained(name)
     for name in (None, 7, ""):
-        with pytest.raises(InputError, match="expected the name of a folder"):
+        with pytest.raises(InputError, match="expected the name of a model or a folder"):
             BloomForCausalLM.from_pretrained(name)
 
 

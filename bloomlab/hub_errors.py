@@ -1,0 +1,95 @@
+"""What can go wrong on the way from the hub, in five messages, each with its next step.
+
+    offline        the hub cannot be reached, does not answer, or something else answers in its place
+    not found      no model, no revision or no file of this name
+    not allowed    the hub wants a login, or terms to be accepted
+    broken file    what arrived is not what the hub says it sent
+    no space       the cache cannot hold it, or cannot be written to
+
+Only our own words: what the libraries say may hold addresses and tokens.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from bloomlab.errors import DownloadError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+NO_WRITING = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT)  # of a file: a connection can be forbidden too
+WITHOUT_NETWORK = "check the network and run this again, or use bloomlab.load('tiny'), which needs none"
+AGAIN = "run this again (finished files are kept), and if it stays broken use another network"
+
+
+def download_error(
+    error: Exception, repo: str, host: str, cache: Path, revision: str, has_token: bool, near: str
+) -> DownloadError:
+    """What a library raised while `repo` was asked for or fetched, in our words; `near` is a name like it."""
+    from huggingface_hub.errors import GatedRepoError, RevisionNotFoundError
+
+    status = status_of(error)
+    chain = list(_chain(error))
+    gated = any(isinstance(each, GatedRepoError) for each in chain)
+    said = next((each.errno for each in chain if isinstance(each, OSError) and _is_about_the_disk(each)), None)
+    if said:
+        words = (
+            f"cannot store {repo} in {cache}: {os.strerror(said).lower()}; "
+            "make room there, or name another place with cache_dir=…"
+        )
+    elif status == 403 or gated or (status == 401 and has_token):
+        words = (
+            f"{host} does not allow {repo}; log in there, accept the model's terms on its page, "
+            "and set HF_TOKEN to a token of that account"
+        )
+    elif any(isinstance(each, RevisionNotFoundError) for each in chain):
+        words = f"{host} has {repo}, but no revision {revision!r} of it; leave revision out for the newest"
+    elif status in (401, 404):
+        words = (
+            f"{host} has no model {repo!r}, or it is private, and no folder here has that name; "
+            f"check the spelling, or set HF_TOKEN for a private one{near}"
+        )
+    elif status is not None:
+        busy = "is asked too often" if status == 429 else "has a problem of its own"
+        words = f"{host} {busy} (it answered {status}) while {repo} was fetched; wait a minute and run this again"
+    elif any("onsistency check failed" in str(each) for each in chain):
+        words = (
+            f"a file of {repo} arrived broken: it has another size than {host} says; nothing of it was kept, so {AGAIN}"
+        )
+    elif any(isinstance(each, ValueError | KeyError | TypeError | AttributeError) for each in chain):
+        words = (
+            f"something else answered in place of {host}, perhaps the login page of this network; open a browser, "
+            f"log in to the network, and run this again to fetch {repo}"
+        )
+    else:
+        words = f"cannot reach {host} to fetch {repo} ({_kind(chain)}); {WITHOUT_NETWORK}"
+    return DownloadError(words)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def status_of(error: Exception) -> int | None:
+    """The number the server answered, if it is about one."""
+    for each in _chain(error):
+        status = getattr(getattr(each, "response", None), "status_code", None)
+        if isinstance(status, int) and status >= 400:
+            return status
+    return None
+
+
+def _kind(chain: list[BaseException]) -> str:
+    if any("HF_HUB_OFFLINE" in str(each) or type(each).__name__ == "OfflineModeIsEnabled" for each in chain):
+        return "HF_HUB_OFFLINE forbids it"
+    timeout = any("Timeout" in type(each).__name__ for each in chain)
+    return "no answer in time" if timeout else "no connection"
+
+
+def _is_about_the_disk(error: OSError) -> bool:
+    return error.errno in NO_ROOM or (error.errno in NO_WRITING and error.filename is not None)
