@@ -32,6 +32,7 @@ _HOME = {  # public name -> the module it lives in
     "add": "bloomlab.edits",
     "patch": "bloomlab.edits",
     "mean": "bloomlab.edits",
+    "fit": "bloomlab.finetune",
     "BloomlabError": "bloomlab.errors",
 }
 _REAL_NAME = {"AutoTokenizer": "BloomTokenizerFast"}  # BLOOM's pages import its tokenizer under this name
