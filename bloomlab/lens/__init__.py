@@ -1,6 +1,7 @@
 """Lenses turn traces into numbers: tensors and dataclasses in and out.
 
-tokens       how a token was built, and what a text costs in tokens and in bits
+tokens       how a token was built, merge by merge
+costs        what a text costs in tokens and in bits, to compare languages
 attention    patterns, arcs, rollout, and what position or content alone makes of them
 ledger       one cell of an attention matrix, taken apart
 alibi        how far each head can look, and does

@@ -30,6 +30,10 @@ class Stream(NamedTuple):
 def stream(trace: Trace) -> Stream:
     """All states that a trace has read, in the order of the model; it must have read READ.
 
+    >>> import bloomlab
+    >>> stream(bloomlab.load().trace("Leo lives", read=READ)).labels[:4]
+    ('embed', '0 mid', '0 post', '1 mid')
+
     Raises:
         HookError, InputError: the trace lacks a spot, or is of several texts.
     """
@@ -81,6 +85,11 @@ def shares(trace: Trace) -> Shares:
     """What the embedding, each attention and each MLP are of the last state; the trace must have read READ_PARTS.
 
         last = embed + Σ attn.out + Σ mlp.out            share = part·last / last·last
+
+    >>> import bloomlab
+    >>> found = shares(bloomlab.load().trace("Leo lives", read=READ_PARTS))
+    >>> found.error < 1e-4, found.shares.sum(0).round(decimals=3)
+    (True, tensor([1., 1.]))
 
     Raises:
         HookError: the trace lacks a spot.

@@ -1,7 +1,7 @@
 """Is a longer text harder? The loss at each position, for texts from short to far beyond the trained length.
 
 ALiBi's promise ("train short, test long") is that it is not. The same long rows of tokens are read whole and cut into
-shorter pieces, so that every length is measured on the same text:
+shorter pieces, so that every length is measured on the same text (a piece that was cut out begins amid a document):
 
     for step in length_lab(lab.model, ids, [32, 128, 1024]):
         print(step.done, "of", step.total)              # stop when you like: what is finished stays
@@ -105,7 +105,14 @@ def _measure(model: BloomForCausalLM, ids: Tensor, lengths: Sequence[int], batch
 
 
 def token_losses(model: BloomForCausalLM, ids: Tensor) -> Tensor:
-    """The loss of every token but the first, in nats: ids (batch, pos) -> (batch, pos - 1), in float32 on the CPU."""
+    """The loss of every token but the first, in nats: ids (batch, pos) -> (batch, pos - 1), in float32 on the CPU.
+
+    >>> from bloomlab.config import BloomConfig
+    >>> model = BloomForCausalLM(BloomConfig(vocab_size=4, hidden_size=2, n_layer=1, n_head=1))
+    >>> _ = model.transformer.word_embeddings.weight.data.zero_()  # no idea among 4: log(4)
+    >>> token_losses(model, torch.tensor([[0, 1, 2]]))
+    tensor([[1.3863, 1.3863]])
+    """
 
     def run() -> Tensor:
         states = model.transformer(ids.to(model.device), use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)

@@ -48,6 +48,12 @@ class LensRow:
 def logit_lens(model: BloomForCausalLM, trace: Trace, top: int = 5) -> list[LensRow]:
     """All rows, in the order of the model; the trace must have read READ.
 
+    >>> import bloomlab
+    >>> lab = bloomlab.load()
+    >>> rows = logit_lens(lab.model, lab.trace("Leo lives", read=READ))
+    >>> [row.label for row in rows][:3], rows[0].probs.shape
+    (['embed', '0 mid', '0 post'], torch.Size([2, 5]))
+
     Raises:
         HookError: the trace lacks a spot.
         InputError: it is of several texts, of a model of another size, or `top` is no number of tokens.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from bloomlab.edits import zero
 from bloomlab.errors import InputError
 from bloomlab.hooks import Hooks
 from bloomlab.lab import Lab
@@ -68,6 +69,12 @@ def test_a_head_that_looks_at_itself_looks_no_distance_and_one_at_the_start_all_
     first[..., 0] = 1
     assert mean_distance(torch.eye(5)[None, None]).item() == 0
     assert mean_distance(first).item() == 2  # 0, 1, 2, 3, 4 tokens back
+
+
+def test_a_head_that_was_switched_off_looks_no_distance(random_lab: Callable[..., Lab]) -> None:
+    trace = random_lab().trace("abcdef", read=READ, edit={"h.1.attn.probs": zero(head=2)})
+    assert mean_distance(trace)[1, 2] == 0
+    assert (mean_distance(trace) > 0.1).sum() == 17
 
 
 @pytest.mark.parametrize("language", SENTENCES)

@@ -152,6 +152,16 @@ def test_content_share_is_one_where_alibi_was_taken_out(random_lab: Callable[...
     assert (share[:, 3] > share[:, 4]).all()
 
 
+def test_the_trace_of_a_generation_has_the_numbers_of_one_pass(lab: Lab) -> None:
+    """There the scores of keys that a query never met are NaN."""
+    written = lab.trace("Ana lives", read=READ, max_new_tokens=5)
+    assert written.stack("attn.scores").isnan().any()
+    whole = lab.trace(written.ids, read=READ)
+    for share in (position_share, content_share):
+        assert torch.allclose(share(written), share(whole), atol=1e-5)
+    assert torch.allclose(rollout(written), rollout(whole), atol=1e-5)
+
+
 def test_the_only_token_of_a_text_is_explained_by_its_position(lab: Lab) -> None:
     trace = lab.trace("a", read=READ)
     assert torch.equal(position_share(trace), torch.ones(lab.model.config.n_layer, lab.model.config.n_head))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bloomlab.errors import HookError, InputError
-from bloomlab.lens import attention, hidden, logit_lens, reads, tokens
+from bloomlab.lens import attention, costs, hidden, logit_lens, reads
 from tests.tiny_random import random_model
 
 
@@ -20,7 +20,7 @@ def test_a_long_list_of_missing_readings_is_cut(random_lab) -> None:
         hidden.stream(random_lab().trace("abc", read=["attn.probs"]))
 
 
-@pytest.mark.parametrize("lens", [attention, hidden, logit_lens, tokens])
+@pytest.mark.parametrize("lens", [attention, hidden, logit_lens, costs])
 def test_the_reads_of_every_lens_are_spots_of_the_model(lens) -> None:
     spots = random_model().hook_names()
     for spot in {*lens.READ, *getattr(lens, "READ_PARTS", [])}:

@@ -1,0 +1,120 @@
+"""What does a text cost? Tokens a word, a character, a byte; and the model's surprise, in bits a byte.
+
+    surprise        -log p(token | all before it)                nats; its mean is the model's loss
+    bits per byte   Σ surprise / log 2 / bytes of those tokens
+
+A loss per token cannot compare languages or tokenizers, because their tokens differ; bits per byte can: every text
+has bytes.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bloomlab.errors import InputError
+from bloomlab.lens.reads import check, positions_at_once
+from bloomlab.lens.tokens import script
+from bloomlab.trace import Trace
+
+READ = ["logits"]
+NO_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+"""Scripts that set no spaces between words, as Unicode begins the names of their letters."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a text costs: counts, and the model's mean surprise at its tokens (all but the first), in bits a byte.
+
+    `words` is None for a script that does not set its words apart; `bits_per_byte` where nothing was predicted.
+
+    >>> Cost(tokens=6, words=3, characters=12, bytes=24).tokens_per_word
+    2.0
+    """
+
+    tokens: int
+    words: int | None
+    characters: int
+    bytes: int
+    bits_per_byte: float | None = None
+
+    @property
+    def tokens_per_word(self) -> float | None:
+        """Also called fertility; None where words cannot be counted."""
+        return self.tokens / self.words if self.words else None
+
+    @property
+    def tokens_per_character(self) -> float:
+        return self.tokens / self.characters
+
+    @property
+    def tokens_per_byte(self) -> float:
+        return self.tokens / self.bytes
+
+
+def count_words(text: str) -> int | None:
+    """Words: what stands between white space and has a letter or a digit. None if a script sets no spaces.
+
+    >>> count_words("Leo's cat - it sleeps !"), count_words("小梅有一只猫。"), count_words("...")
+    (4, None, 0)
+    """
+    if any(script(character) in NO_SPACES for character in set(text)):
+        return None
+    return sum(any(character.isalnum() for character in word) for word in text.split())
+
+
+def surprise(trace: Trace) -> Tensor:
+    """How unexpected each token was, in nats: (pos), -log of its probability; the first has none, NaN.
+
+    Its mean is the loss: `model(ids, labels=ids).loss`.
+
+    Raises:
+        HookError, InputError: the trace has not read READ, or is of several texts.
+    """
+    check(trace, READ)
+    return token_surprise(trace["logits"][0].detach(), trace.ids[0])
+
+
+def token_surprise(logits: Tensor, ids: Tensor) -> Tensor:
+    """The same from logits (pos, vocab), each row about the next token, and ids (pos) -> (pos).
+
+    >>> token_surprise(torch.zeros(3, 4), torch.tensor([0, 1, 2]))  # no idea among 4: log(4)
+    tensor([   nan, 1.3863, 1.3863])
+    """
+    step = positions_at_once(logits.shape[-1])
+    pairs = zip(logits[:-1].split(step), ids[1:, None].split(step), strict=True)
+    parts = [x.float().logsumexp(-1) - x.float().gather(-1, y)[:, 0] for x, y in pairs]
+    return torch.cat([torch.tensor([torch.nan]), *(part.cpu() for part in parts)])
+
+
+def bits_per_byte(nats: float, n_bytes: int) -> float:
+    """What a surprise of so many nats over so many bytes is in bits a byte: nats / log 2 / bytes.
+
+    >>> bits_per_byte(3 * math.log(2), 6)  # three coins in six bytes
+    0.5
+    """
+    return nats / math.log(2) / n_bytes
+
+
+def cost(trace: Trace) -> Cost:
+    """What the text of a trace costs; the trace must have read READ.
+
+    Raises:
+        HookError, InputError: the trace has not read READ, or is of several texts.
+    """
+    nats = surprise(trace)[1:].double().sum().item()
+    parts = [token.bytes for token in trace.tokens]
+    data = b"".join(parts)
+    if not data:
+        raise InputError("these tokens stand for no text, so it has no cost; trace a text instead")
+    text = data.decode("utf-8", "replace")
+    predicted = len(data) - len(parts[0])
+    bits = bits_per_byte(nats, predicted) if predicted else None
+    return Cost(len(parts), count_words(text), len(text), len(data), bits)
+
+
+def compare(traces: Mapping[str, Trace]) -> dict[str, Cost]:
+    """The costs of several texts, by name: `compare({"en": lab.trace(…, read=costs.READ), "zh": …})`."""
+    return {name: cost(trace) for name, trace in traces.items()}
