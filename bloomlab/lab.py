@@ -4,6 +4,7 @@ lab = bloomlab.load()                      the embedded model; needs no network
 lab.tokens("Leo lives in Oslo.")           how the model reads a text
 lab.trace("Leo lives in Oslo.", read=["attn.probs"])
 lab.generate("Leo lives in", max_new_tokens=10)
+lab.fits("7b1")                            whether another model would fit into this machine's memory
 lab.explore("Leo lives in Oslo.")          all of it, to look at and to touch
 """
 
@@ -22,6 +23,7 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
 from bloomlab.hub import find
 from bloomlab.record import record
+from bloomlab.room import Fit, fits
 from bloomlab.tokenizer import BloomTokenizerFast
 from bloomlab.trace import Trace
 
@@ -85,6 +87,11 @@ class Lab:
         self.model, self.tokenizer, self.name = model.eval(), tokenizer, name
         self.max_tokens = 2048
         self.code = "lab = bloomlab.Lab(model, tokenizer)"
+
+    @staticmethod
+    def fits(name_or_folder: str | os.PathLike[str]) -> Fit:
+        """Whether another model would fit here, and in which dtype; see `bloomlab.fits`."""
+        return fits(name_or_folder)
 
     def tokens(self, text: str) -> "Tokens":
         """The tokens of a text, in order; shows as a strip of chips.

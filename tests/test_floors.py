@@ -16,7 +16,7 @@ PACKAGE = Path(bloomlab.__file__).parent
 # Lowest floor first; on a floor, and in a folder, in reading order. "lens.*": any order, but no circles.
 FLOORS = [
     ["errors", "files", "arguments", "config", "hooks", "outputs", "contract"],
-    ["layout", "memory", "hub_errors", "hub", "checkpoint_files", "checkpoint", "pretrained"],
+    ["layout", "memory", "hub_errors", "hub", "room", "checkpoint_files", "checkpoint", "pretrained"],
     [f"model.{name}" for name in "embedding alibi attention mlp block cache bloom".split()],
     [f"generation.{name}" for name in "sampling settings predict beam decode".split()],
     ["heads.*", "chips", "encoding", "tokenizer_file", "tokenizer"],
@@ -150,7 +150,7 @@ def test_importing_bloomlab_takes_under_fifty_milliseconds() -> None:
 PUBLIC = """
     AutoTokenizer BloomConfig BloomForCausalLM BloomForQuestionAnswering BloomForSequenceClassification
     BloomForTokenClassification BloomModel BloomTokenizerFast BloomlabError Hooks Lab Trace
-    __version__ add fit load mean patch scale zero
+    __version__ add fit fits load mean patch scale zero
 """.split()
 
 
