@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "api.md"
 
 CONTENTS = {  # section -> module, and the names in it
-    "To begin with": {"lab": ["load", "Lab"]},
+    "To begin with": {"lab": ["load", "Lab"], "room": ["fits"]},
     "The model": {
         "config": ["BloomConfig"],
         "pretrained": ["BloomPreTrainedModel"],
@@ -36,6 +36,7 @@ CONTENTS = {  # section -> module, and the names in it
     },
     "The tokenizer": {"tokenizer": ["BloomTokenizerFast"], "chips": ["Token"], "encoding": ["BatchEncoding"]},
     "Generation": {"generation.settings": ["Settings"], "generation.decode": ["generate", "stream", "Step"]},
+    "Fine-tuning": {"finetune": ["fit"], "tiny.labelled": ["batch"]},
     "Looking inside": {
         "hooks": ["Hooks", "At", "Spot"],
         "trace": ["Trace"],
@@ -52,6 +53,7 @@ CONTENTS = {  # section -> module, and the names in it
             "HookError",
             "GenerationError",
             "MemoryLimitError",
+            "DownloadError",
         ]
     },
 }
