@@ -62,15 +62,20 @@ def _open_shards(index: Path) -> dict[str, Stored]:
     """Follow the index: each tensor in the file it names, and files in this folder only."""
     weight_map = read_index(index)
     stored: dict[str, Stored] = {}
+    advice = "fetch the model's files again"
     for file in dict.fromkeys(weight_map.values()):
         inside = open_file(index.parent / file)
         for name in inside:
             if weight_map.get(name) != file:
-                raise CheckpointError(f"{index.parent / file} holds {shorten(name)}, which {index.name} does not say")
+                raise CheckpointError(
+                    f"{index.parent / file} holds {shorten(name)}, which {index.name} does not say; {advice}"
+                )
         stored.update(inside)
     lost = [name for name in weight_map if name not in stored]
     if lost:
-        raise CheckpointError(f"{index} says that {weight_map[lost[0]]} holds {shorten(lost[0])}, but it does not")
+        raise CheckpointError(
+            f"{index} says that {weight_map[lost[0]]} holds {shorten(lost[0])}, but it does not; {advice}"
+        )
     return stored
 
 

@@ -23,7 +23,7 @@ from bloomlab.files import shorten, what_it_is
 from bloomlab.memory import check_memory
 
 DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
-MAX_HEADER = 10 << 20  # bytes; 70 blocks need 0.1 MB
+MAX_HEADER = 1 << 20  # bytes; 70 blocks need 0.1 MB
 CHUNK = 1 << 18  # numbers that are read at a time when they are cast
 
 

@@ -59,7 +59,7 @@ SIZES: dict[str, dict[str, Any]] = {
 """The sizes by name: the published family, and the model that ships in this package."""
 
 MAX_CONFIG_BYTES = 1 << 20  # a real config.json is about 1 kB
-MAX_LAYERS, MAX_WIDTH, MAX_VOCAB = 1_000, 1_000_000, 100_000_000
+MAX_LAYERS, MAX_WIDTH, MAX_VOCAB, MAX_LABELS = 1_000, 1_000_000, 100_000_000, 100_000
 
 
 class BloomConfig:
@@ -129,8 +129,8 @@ class BloomConfig:
 
     @num_labels.setter
     def num_labels(self, n: int) -> None:
-        if not _is_int(n) or not 0 <= n <= MAX_WIDTH:
-            raise ConfigError(f"num_labels must be a whole number from 0 to {MAX_WIDTH}, but got {n!r}")
+        if not _is_int(n) or not 0 <= n <= MAX_LABELS:
+            raise ConfigError(f"num_labels must be a whole number from 0 to {MAX_LABELS}, but got {shorten(n)}")
         self.__dict__["id2label"] = {i: f"LABEL_{i}" for i in range(n)}
         self.__dict__["label2id"] = {label: i for i, label in self.id2label.items()}
 

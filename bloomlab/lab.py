@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bloomlab import tiny
 from bloomlab.arguments import whole_text
-from bloomlab.errors import CheckpointError, InputError
+from bloomlab.errors import CheckpointError, InputError, TokenizerError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
 from bloomlab.hub import find
@@ -84,6 +84,11 @@ class Lab:
     """
 
     def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, name: str = "unnamed") -> None:
+        if len(tokenizer) > model.config.vocab_size:
+            raise TokenizerError(
+                f"the tokenizer has {len(tokenizer)} tokens, but the model knows {model.config.vocab_size}; "
+                "use the tokenizer that belongs to the model"
+            )
         self.model, self.tokenizer, self.name = model.eval(), tokenizer, name
         self.max_tokens = 2048
         self.code = "lab = bloomlab.Lab(model, tokenizer)"

@@ -18,7 +18,7 @@ LAYOUTS = (
 )
 """What is looked for, in this order."""
 
-MAX_INDEX_BYTES = 10 << 20  # BLOOM's largest index has 0.1 MB
+MAX_INDEX_BYTES = 1 << 20  # BLOOM's largest index has 0.1 MB
 
 
 def read_index(index: Path) -> dict[str, str]:

@@ -1,0 +1,69 @@
+"""Opens folders in a process of its own, so that one that kills or blocks the process is noticed, and reports on each.
+
+Run with the folders as lines of standard input; answers one line of JSON for each.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import bloomlab
+from bloomlab.errors import BloomlabError
+
+TEXT = "hello aaaaaaaaaaaaaaaaaaaa"
+
+
+def peak() -> int:
+    """The most memory held since `forget_peak`, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def try_to_use(folder: Path) -> dict[str, Any]:
+    """Open what is in a folder and use it once; say what came of it."""
+    result: dict[str, Any] = {"error": "", "kind": "", "text": ""}
+    try:
+        lab = bloomlab.load(folder, dtype="auto")
+        ids = lab.tokenizer.encode(TEXT)
+        result["text"] = lab.tokenizer.decode(ids)
+        with torch.no_grad():
+            lab.model(torch.tensor([ids[:50]]))
+    except BloomlabError as error:
+        result |= {"error": str(error), "kind": type(error).__name__}
+    except BaseException as error:  # whatever else comes is what this looks for
+        result |= {"error": repr(error)[:500], "kind": "not ours"}
+    return result
+
+
+def main() -> None:
+    honest = bloomlab.load(Path(sys.argv[1]), dtype="auto")
+    ids = torch.tensor([honest.tokenizer.encode(TEXT)])
+    with torch.no_grad():
+        expected = honest.model(ids).logits
+    try_to_use(Path(sys.argv[1]))  # what only the first use loads
+    with torch.no_grad():
+        for line in sys.stdin:
+            folder = Path(line.rstrip("\n"))
+            os.chdir(folder)  # a file in the current folder must not be imported either
+            state, dtype, threads = torch.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads()
+            forget_peak()
+            before, started = peak(), time.process_time()  # of this process only: the machine may be busy
+            result = try_to_use(folder)
+            result |= {"seconds": time.process_time() - started, "bytes": peak() - before}
+            unchanged = torch.get_rng_state().equal(state) and torch.get_default_dtype() == dtype
+            unchanged = unchanged and torch.get_num_threads() == threads and torch.is_grad_enabled() is False
+            result["unchanged"] = unchanged and honest.model(ids).logits.equal(expected)
+            print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()
