@@ -79,8 +79,14 @@ def step_of(colour: np.ndarray) -> int:
 
 
 def painted(canvas: Locator) -> np.ndarray:
-    """What is on the screen where an element is: (height, width, colour)."""
-    return np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB"))
+    """What is on the screen where an element is, once it has come to rest: (height, width, colour)."""
+    now = canvas.screenshot()
+    for _ in range(20):
+        before, now = now, canvas.screenshot()
+        if now == before:
+            break
+        canvas.page.wait_for_timeout(100)
+    return np.asarray(Image.open(io.BytesIO(now)).convert("RGB"))
 
 
 def some_cells(tokens: int, seed: int = 0) -> list[tuple[int, int]]:
