@@ -28,8 +28,9 @@ def module_text(name: str) -> str:
 
 @cache
 def style_text(name: str) -> str:
-    """The style sheet of the view `name`: the theme, then `widgets/NAME.css`."""
-    return "\n".join((folder() / path).read_text(encoding="utf-8") for path in ("lib/theme.css", f"{name}.css"))
+    """The style sheet of the view `name`: the theme, what all views share, then `widgets/NAME.css`."""
+    parts = ("lib/theme.css", "lib/view.css", f"{name}.css")
+    return "\n".join((folder() / path).read_text(encoding="utf-8") for path in parts)
 
 
 def _in_order(path: Path, seen: set[Path] | None = None) -> list[str]:

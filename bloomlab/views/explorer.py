@@ -4,23 +4,20 @@
 page and listens: it computes nothing itself, `read` does.
 """
 
-import asyncio
 import math
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import torch
 import traitlets
 from torch import Tensor
 
 from bloomlab.chips import chips
-from bloomlab.errors import BloomlabError, InputError
+from bloomlab.errors import InputError
 from bloomlab.model.alibi import slopes
 from bloomlab.views._assets import module_text, style_text
 from bloomlab.views._page import page
+from bloomlab.views._reading import ReadingView, code_parts, stamp
 from bloomlab.views._static import names, static_html, static_text
 
 if TYPE_CHECKING:
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 TILE = 64  # a thumbnail has at most this many cells a side; of a longer text it shows the largest of each block
 EXACT_BYTES = 1_000_000  # exact values of the whole layer cross to the page if they fit here, else of one head
 SAVED_BYTES = 24_000_000  # and into a saved page those of all heads, if they fit here
-PAUSE = 0.06  # seconds without a new text from the page before the model runs
 
 CODE = """\
 import bloomlab
@@ -94,33 +90,6 @@ def exact_values(trace: "Trace", first: int, count: int) -> dict[str, Any]:
     return values
 
 
-def stamp(provenance: dict[str, Any]) -> str:
-    """Where the numbers come from, in one line: model, weights, dtype, seed, edits."""
-    weights = str(provenance.get("weights") or "")[:12]
-    seed, edits = provenance.get("seed"), provenance.get("edits") or {}
-    parts = [
-        str(provenance.get("model") or "unnamed model"),
-        f"weights {weights}" if weights else "weights not hashed",
-        str(provenance.get("dtype") or "").removeprefix("torch."),
-        f"seed {seed}" if seed is not None else "no seed",
-        "edited: " + ", ".join(f"{spot} {edit}" for spot, edit in edits.items()) if edits else "no edits",
-    ]
-    return " · ".join(part for part in parts if part)
-
-
-def code_parts(trace: "Trace", setup: str = "") -> list[str]:
-    """The Python behind the picture, cut at the four numbers that a selection changes.
-
-    Every second part is a name, "layer", "head", "query" or "key", to be replaced by its number. (A template
-    with marks would be wrong for a text that contains such a mark.)
-    """
-    setup = setup or f"lab = bloomlab.load({str(trace.provenance.get('model') or 'tiny')!r})"
-    words = {"SETUP": setup, "TEXT": repr(trace.text), "HEADS": str(trace.config.n_head)}
-    parts = re.split(r"\{(\w+)\}", CODE)
-    parts[::2] = [re.sub("SETUP|TEXT|HEADS", lambda mark: words[mark[0]], part) for part in parts[::2]]
-    return parts
-
-
 def saved_state(trace: "Trace", picture: dict[str, Any], thumbs: bytes, layer: int, head: int) -> dict[str, Any]:
     """The picture for a page that has no kernel to ask: exact values of as many heads as a file should hold."""
     heads, tokens = trace.config.n_head, len(trace.tokens)
@@ -146,7 +115,7 @@ def _largest(probs: Tensor, block: int) -> Tensor:
 # ---- the view: traits only ----
 
 
-class Explorer(anywidget.AnyWidget):
+class Explorer(ReadingView):
     """A sentence, every attention head, one head's matrix, and the sum behind each of its cells.
 
     `read(text)` gives the Trace to show, with "attn.scores" and "attn.probs" of every layer; it is called again
@@ -163,7 +132,6 @@ class Explorer(anywidget.AnyWidget):
     _css = style_text("explorer")
 
     # what the page sets
-    typed: Any = traitlets.Dict({"text": "", "number": 0}).tag(sync=True)  # the number tells one wish from the next
     layer = traitlets.Int(0).tag(sync=True)
     head = traitlets.Int(0).tag(sync=True)
     query = traitlets.Int(0).tag(sync=True)
@@ -171,46 +139,22 @@ class Explorer(anywidget.AnyWidget):
     mode = traitlets.Enum(("probability", "content", "position", "both"), "probability").tag(sync=True)
 
     # what the page draws
-    live = traitlets.Bool(True).tag(sync=True)  # False in a saved page
-    scale = traitlets.Float(1.0, min=0.5, max=3.0).tag(sync=True)  # larger for a projector
-    state = traitlets.Enum(("ready", "working", "empty", "error"), "empty").tag(sync=True)
-    message = traitlets.Unicode().tag(sync=True)
-    answered = traitlets.Int(0).tag(sync=True)  # the number of the typed text that `state` is about
-    picture = traitlets.Dict().tag(sync=True)
     thumbs = traitlets.Bytes().tag(sync=True)
     exact = traitlets.Dict({"first": 0, "count": 0}).tag(sync=True)
     scores = traitlets.Bytes().tag(sync=True)
     probs = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, read: Callable[[str], "Trace"], text: str = "", setup: str = "", **traits: Any) -> None:
-        self._read = read
-        self._setup = setup
-        self._timer: asyncio.TimerHandle | None = None
-        self.trace: Trace | None = None
-        super().__init__(**traits)  # its traits are observed from here on
-        if text != "":
-            self.show(text)
-
-    def show(self, text: str) -> None:
-        """Read a text and show it. If `read` raises, its error is raised and the old picture stays."""
-        trace = self._read(text)
+    def _take(self, trace: "Trace") -> None:
         layer = min(self.layer, trace.config.n_layer - 1)
         head = min(self.head, trace.config.n_head - 1)
         payload = explorer_payload(trace, layer, head)
         last = len(trace.tokens) - 1
         strongest = int(trace[f"h.{layer}.attn.probs"][0, head, last].argmax())
-        with self.hold_sync():  # one message: the page never sees half a picture
-            self.trace = trace
-            payload["picture"]["code"] = code_parts(trace, self._setup)
-            for name, value in payload.items():
-                setattr(self, name, value)
-            self.layer, self.head, self.query, self.key = layer, head, last, strongest
-            self.state, self.message = "ready", ""
-
-    @property
-    def text(self) -> str:
-        """The text that is shown."""
-        return str(self.picture.get("text", ""))
+        payload["picture"]["code"] = code_parts(CODE, trace, self._setup)
+        self.trace = trace  # the traits below are observed, and what is sent along is cut from it
+        for name, value in payload.items():
+            setattr(self, name, value)
+        self.layer, self.head, self.query, self.key = layer, head, last, strongest
 
     @property
     def code(self) -> str:
@@ -273,36 +217,3 @@ class Explorer(anywidget.AnyWidget):
         with self.hold_sync():
             for name, value in exact_values(self.trace, first, count).items():
                 setattr(self, name, value)
-
-    @traitlets.observe("typed")
-    def _wait_for_the_last_text(self, _: dict[str, Any]) -> None:
-        """Typing comes in bursts: only the last text of one is read."""
-        if self._timer is not None:
-            self._timer.cancel()
-        try:
-            self._timer = asyncio.get_running_loop().call_later(PAUSE, self._read_typed)
-        except RuntimeError:  # no event loop, so nothing more can come while we are here
-            self._read_typed()
-
-    def _read_typed(self) -> None:
-        self._timer = None
-        text, number = str(self.typed["text"]), int(self.typed["number"])
-        if not text.strip():
-            self._say("empty", "", number)
-        elif text == self.text:
-            self._say("ready", "", number)
-        else:
-            self._say("working", "", self.answered)
-            try:
-                self.show(text)
-                self._say("ready", "", number)
-            except BloomlabError as error:
-                self._say("error", str(error), number)
-            except KeyboardInterrupt:
-                self._say("error", "the reading was interrupted; type again to read the text", number)
-            except Exception as error:  # nobody is there to catch it: it is shown where the text was typed
-                self._say("error", f"{type(error).__name__}: {error}", number)
-
-    def _say(self, state: str, message: str, answered: int) -> None:
-        with self.hold_sync():
-            self.state, self.message, self.answered = state, message, answered

@@ -1,4 +1,4 @@
-"""A blank page with a widget in it: the real ES module, a fake model, and a real Explorer to answer it.
+"""A blank page with a widget in it: the real ES module, a fake model, and a real view to answer it.
 
 The page asks nobody: its address is on this machine, and what it loads is handed to it from `widgets/`.
 """
@@ -7,10 +7,10 @@ import base64
 from functools import partial
 from typing import Any
 
+from anywidget import AnyWidget
 from playwright.sync_api import Page
 
-from bloomlab.views._assets import folder, module_text, style_text
-from bloomlab.views.explorer import Explorer
+from bloomlab.views._assets import folder
 from tests.views.aside import aside
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
@@ -55,11 +55,11 @@ globalThis.fakeModel = () => {
 
 
 class BlankPage:
-    """One page with one explorer in it."""
+    """One page with one view in it."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.view: Explorer | None = None
+        self.view: Any = None  # AnyWidget; Any, so that its own traits can be used
         self._known: dict[str, Any] = {}
         page.route(HOME + "**", self._serve)
         page.goto(HOME)
@@ -77,10 +77,10 @@ class BlankPage:
         code = f"async (value) => {{ const {names} = await import('{HOME}widgets/{path}'); return {expression}; }}"
         return self.page.evaluate(code, value)
 
-    def draw(self, view: Explorer) -> None:
-        """Show a real Explorer, as Jupyter would: its module as one text, its traits in a model."""
+    def draw(self, view: AnyWidget) -> None:
+        """Show a real view, as Jupyter would: its module as one text, its traits in a model."""
         self.view = view
-        self.page.add_style_tag(content=style_text("explorer"))
+        self.page.add_style_tag(content=str(view._css))
         self.page.evaluate(FAKE_MODEL)
         self.page.evaluate("globalThis.model = fakeModel()")
         self.push()
@@ -95,11 +95,11 @@ class BlankPage:
                 const el = document.body.appendChild(document.createElement("main"));
                 globalThis.cleanUp = widget.render({ model, el });
             }""",
-            module_text("explorer"),
+            str(self.view._esm),
         )
 
     def push(self) -> None:
-        """Send what has changed in the Explorer to the page, in one message."""
+        """Send what has changed in the view to the page, in one message."""
         assert self.view is not None
         names = [name for name, trait in self.view.traits(sync=True).items() if not name.startswith("_")]
         state = {

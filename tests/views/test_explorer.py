@@ -12,8 +12,9 @@ from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
-from bloomlab.views import explorer
-from bloomlab.views.explorer import Explorer, explorer_payload, stamp
+from bloomlab.views import _reading, explorer
+from bloomlab.views._reading import stamp
+from bloomlab.views.explorer import Explorer, explorer_payload
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside
 from tests.views.small_trace import Values, counting_reader, small_trace
@@ -281,7 +282,7 @@ def test_a_burst_while_the_model_is_busy_costs_one_more_run() -> None:
 
     async def burst() -> None:
         type_text(view, "first", 1)
-        await asyncio.sleep(3 * explorer.PAUSE)  # it runs
+        await asyncio.sleep(3 * _reading.PAUSE)  # it runs
         for number in range(2, 101):
             type_text(view, f"Text number {number}.", number)
         while view.answered < 100:
