@@ -314,7 +314,7 @@ def test_a_real_lab_is_explored_and_the_code_repeats_its_numbers() -> None:
     assert view.picture["stamp"].startswith("random · weights ")
     view.layer, view.head, view.query, view.key = 2, 5, 6, 1
     said: list[str] = []
-    code = view.code.replace("lab = bloomlab.load('random')", "lab = the_lab")
+    code = view.code.replace(lab.code, "lab = the_lab")
     exec(code, {"the_lab": lab, "print": lambda value: said.append(str(value))})
     start = 5 * 36 + 6 * 7 // 2 + 1
     captured = np.frombuffer(view.probs, np.float32)[start]
