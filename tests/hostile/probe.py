@@ -5,16 +5,23 @@ Run with the folders as lines of standard input; answers one line of JSON for ea
 
 import json
 import os
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 import bloomlab
 from bloomlab.errors import BloomlabError
 
+ROOT = Path(__file__).parents[2]
+SECONDS, BYTES = 2.0, 50 << 20
+"""What a bad file may cost at most."""
+
+PATIENCE = 60  # seconds, on a busy machine; then the process is taken to be blocked
 TEXT = "hello aaaaaaaaaaaaaaaaaaaa"
 
 
@@ -42,6 +49,43 @@ def try_to_use(folder: Path) -> dict[str, Any]:
     except BaseException as error:  # whatever else comes is what this looks for
         result |= {"error": repr(error)[:500], "kind": "not ours"}
     return result
+
+
+class Probe:
+    """A Python that opens folders; after one that ends it, the next is opened in a new one."""
+
+    def __init__(self, honest: Path) -> None:
+        self.honest = honest
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> tuple[IO[str], IO[str]]:
+        if self.process is None:
+            command = [sys.executable, "-m", "tests.hostile.probe", str(self.honest)]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+            pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+            self.process = subprocess.Popen(command, text=True, env=environment, **pipes)
+        assert self.process.stdin is not None and self.process.stdout is not None
+        return self.process.stdin, self.process.stdout
+
+    def open(self, folder: Path) -> dict[str, Any]:
+        """What came of opening this folder; {} if it ended or blocked the process."""
+        to, out = self.start()
+        to.write(f"{folder}\n")
+        to.flush()
+        assert self.process is not None
+        guard = threading.Timer(PATIENCE, self.process.kill)
+        guard.start()
+        line = out.readline()
+        guard.cancel()
+        if not line:
+            self.close()
+        return json.loads(line) if line else {}
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
 
 
 def main() -> None:
