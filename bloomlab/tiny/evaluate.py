@@ -14,6 +14,7 @@ from typing import Any
 
 from bloomlab.errors import BloomlabError
 from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.lens.alibi import previous_token_bound
 from bloomlab.model.alibi import slopes
 from bloomlab.tiny import folder
 from bloomlab.tiny.measure import (
@@ -22,7 +23,6 @@ from bloomlab.tiny.measure import (
     look_back,
     loss,
     loss_by_length,
-    previous_token_bound,
     repeated_ids,
     token_before,
     validation_rows,

@@ -99,18 +99,6 @@ def attention(model: BloomForCausalLM, ids: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([hooks[name] for name in names]).cpu(), logits.cpu()
 
 
-def previous_token_bound(slope: float) -> float:
-    """The most that a head with this ALiBi slope can give the token before: 1 - exp(-slope).
-
-    On a long row of tokens it has no preference among, a token d back gets (1 - exp(-slope)) · exp(-slope · d).
-    A head that has learned to leave out the token itself (d = 0) moves them all one up.
-
-    >>> round(previous_token_bound(0.5), 2)
-    0.39
-    """
-    return 1 - math.exp(-slope)
-
-
 # --------------------------------------------------------------------------------------------- grammar
 
 

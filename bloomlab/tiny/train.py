@@ -12,13 +12,14 @@ and logits are trained with Muon, which makes each update orthogonal: every dire
 import argparse
 import math
 import random
-from contextlib import closing
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab.config import SIZES, BloomConfig
 from bloomlab.errors import BloomlabError, CheckpointError
@@ -26,8 +27,8 @@ from bloomlab.files import replacing, write_json
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.tiny import folder
 from bloomlab.tiny.documents import documents
+from bloomlab.tiny.interrupt import stop_on_ctrl_c
 from bloomlab.tiny.measure import FIRST_ID, golden, look_back, loss, pack, validation_rows
-from bloomlab.tiny.progress import Progress, stop_on_ctrl_c
 from bloomlab.tiny.train_tokenizer import save, train_tokenizer
 from bloomlab.tokenizer import BloomTokenizerFast
 
@@ -164,28 +165,34 @@ def train(
     run = Run({"steps": steps, "seed": seed}, model, optimizers(model), [])
     checkpoint = run_folder / "checkpoint.pt"
     first = run.restore(checkpoint) if resume else 0
-    with stop_on_ctrl_c() as stop, closing(Progress(first, steps)) as progress:
+    with stop_on_ctrl_c() as stop, tqdm(initial=first, total=steps, unit="step") as bar:
         for done in range(first + 1, steps + 1):
             ids, labels = batch(done, seed, tokenizer, model.config.vocab_size)
             surprise = train_step(run, ids.to(device), labels.to(device), rate(done, steps))
-            progress.show(done, surprise)
+            bar.set_postfix(loss=f"{surprise:.3f}", refresh=False)
+            bar.update()
 
             if done % MEASURE_EVERY == 0 or done == steps:
                 run.history.append({"step": done, **measured(model, unseen)})
-                progress.note("  ".join(f"{name} {value:.4g}" for name, value in run.history[-1].items()))
+                note("  ".join(f"{name} {value:.4g}" for name, value in run.history[-1].items()))
             halt = stop.asked or done == stop_after
             if halt or done % MEASURE_EVERY == 0:
                 run.keep(checkpoint, done)
             if halt and done < steps:
-                progress.note(f"stopped after {done} of {steps} steps; --resume goes on from here")
+                note(f"stopped after {done} of {steps} steps; --resume goes on from here")
                 return False
 
     write_model(model, out)
     save(library, out)
     write_json(out / "history.json", {**run.settings, "history": run.history})
     write_json(out / "golden.json", {"golden": golden(BloomForCausalLM.from_pretrained(out).eval(), tokenizer)})
-    progress.note(f"wrote the model to {out}")
+    note(f"wrote the model to {out}")
     return True
+
+
+def note(text: str) -> None:
+    """A line that stays, above the bar."""
+    tqdm.write(text, file=sys.stderr)
 
 
 def measured(model: BloomForCausalLM, unseen: Tensor) -> dict[str, float]:

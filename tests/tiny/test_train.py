@@ -1,5 +1,6 @@
 """Training reads what it should, moves what it should, and can be stopped."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -73,12 +74,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
-def test_a_run_that_was_stopped_and_resumed_ends_like_one_that_was_not(tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_and_resumed_ends_like_one_that_was_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert train.train(whole / "out", whole, steps=6)
+    shown = capsys.readouterr().err
+    assert "6/6 [" in shown and re.search(r"<00:00, .*step.*, loss=\d", shown)  # time left, loss
+    assert "step 4  loss" in shown and "wrote the model" in shown
     assert not train.train(parts / "out", parts, steps=6, stop_after=3)
+    shown = capsys.readouterr().err
+    assert "3/6 [" in shown and "stopped after 3 of 6 steps; --resume goes on" in shown
     assert not (parts / "out").exists()
     assert train.train(parts / "out", parts, steps=6, resume=True)
+    assert "3/6 [" in capsys.readouterr().err  # it goes on where it stopped
     a, b = load_file(whole / "out" / "model.safetensors"), load_file(parts / "out" / "model.safetensors")
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
     for file in ("history.json", "golden.json", "config.json", "tokenizer.json"):
