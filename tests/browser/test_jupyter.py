@@ -55,10 +55,13 @@ def notebook(chromium: Browser, server: Server) -> Iterator[Notebook]:
 def explorer(notebook: Notebook) -> Iterator[Locator]:
     """The explorer on the page, showing head 0 of layer 0 of TEXT. Afterwards: no request, no error of a widget."""
     notebook.page.evaluate("document.activeElement.blur()")
-    notebook.python(f"view.show('.'); view.show({TEXT!r}); view.layer = view.head = 0; view.mode = 'probability'")
     root = notebook.page.locator("[data-view=explorer]")
-    expect(root).to_have_attribute("data-state", "ready")
-    expect(root).to_have_attribute("data-layer", "0")
+    notebook.python("view.show('.'); view.layer = view.head = 0; view.mode = 'probability'")
+    expect(root).to_have_attribute("data-tokens", "1")  # so that the next picture is known to be a new one
+    notebook.python(f"view.show({TEXT!r})")
+    expect(root).not_to_have_attribute("data-tokens", "1")
+    for name, value in {"state": "ready", "layer": "0", "head": "0", "mode": "probability"}.items():
+        expect(root).to_have_attribute(f"data-{name}", value)
     expect(root.locator("[data-part=text]")).to_have_value(TEXT)
     root.scroll_into_view_if_needed()
     yield root
