@@ -10,6 +10,7 @@ import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from mmap import mmap
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,9 @@ def open_safetensors(path: Path) -> dict[str, Stored]:
         place = stop
     if 8 + length + place != size:
         raise _broken(path, f"its tensors end at byte {8 + length + place}, but the file at {size}")
+    opened = cache(partial(safe_open, path, "pt"))  # once for all tensors, when the first is wanted
     return {
-        name: Stored(name, path, shape, dtype, _loader(path, name, shape, dtype, 8 + length + start))
+        name: Stored(name, path, shape, dtype, _loader(opened, path, name, shape, dtype, 8 + length + start))
         for name, shape, dtype, start, _ in entries
     }
 
@@ -114,22 +116,21 @@ def _entry(path: Path, name: str, about: Any) -> tuple[str, tuple[int, ...], tor
 
 
 def _loader(
-    path: Path, name: str, shape: tuple[int, ...], dtype: torch.dtype, start: int
+    opened: Callable[[], Any], path: Path, name: str, shape: tuple[int, ...], dtype: torch.dtype, start: int
 ) -> Callable[[torch.dtype], Tensor]:
     def load(wanted: torch.dtype) -> Tensor:
         try:
-            return _mapped(path, name) if wanted == dtype else _cast(path, shape, dtype, start, wanted)
+            return _mapped(opened(), name) if wanted == dtype else _cast(path, shape, dtype, start, wanted)
         except (OSError, SafetensorError) as error:  # it was whole a moment ago
             raise CheckpointError(f"cannot read {name!r} from {path}: {str(error)[:120]}; load again") from None
 
     return load
 
 
-def _mapped(path: Path, name: str) -> Tensor:
+def _mapped(file: Any, name: str) -> Tensor:
     """The tensor where it lies: pages are read when they are used, and a change to it is not written back."""
-    with safe_open(path, "pt") as file:
-        tensor: Tensor = file.get_tensor(name)
-        return tensor
+    tensor: Tensor = file.get_tensor(name)
+    return tensor
 
 
 def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, wanted: torch.dtype) -> Tensor:

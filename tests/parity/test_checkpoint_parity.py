@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from bloomlab.config import BloomConfig
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.model.bloom import BloomModel
 
-transformers = pytest.importorskip("transformers")
 transformers.utils.logging.disable_progress_bar()
 
 SIZES: list[dict[str, Any]] = [

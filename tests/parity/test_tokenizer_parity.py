@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bloomlab.errors import InputError
 from bloomlab.tokenizer import BloomTokenizerFast
 from tests.small_tokenizer import TEXTS, hub_folder
-
-transformers = pytest.importorskip("transformers")
 
 
 @pytest.fixture(scope="module")
