@@ -53,6 +53,7 @@ class Answer(BaseHTTPRequestHandler):
     """One request, and what is said to it."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for nothing
 
     def __init__(self, hub: FakeHub, *args: Any) -> None:
         self.hub = hub
