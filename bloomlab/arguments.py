@@ -13,7 +13,7 @@ def whole_text(value: Any, name: str, kind: Any = str) -> Any:
         return [whole_text(word, f"word {place} of {name}") for place, word in enumerate(value)]
     if not isinstance(value, str) or kind is not str:
         wanted = "a text (str)" if kind is str else "a list of words (str)"
-        hint = "decode it first: value.decode('utf-8')" if isinstance(value, bytes) else "pass text"
+        hint = "decode it first: value.decode('utf-8')" if isinstance(value, bytes) else "write it in quotes"
         raise InputError(f"expected {wanted} as {name}, but got {shorten(value)}; {hint}")
     try:
         value.encode()

@@ -21,9 +21,10 @@ Axes, the same words everywhere:
 Columns count from the left edge of the input, padding included.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -90,6 +91,8 @@ class Hooks:
         for name, function in self.edit.items():
             if not callable(function):
                 raise HookError(f"the edit at {name!r} must be a function, but got {type(function).__name__}")
+            if not torch.compiler.is_compiling() and not _takes_two(function):
+                raise HookError(f"the edit at {name!r} must take (tensor, at), as in `lambda x, at: 2 * x`")
         self._names: frozenset[str] = self.read | self.edit.keys()
         self._prefix = ""
         self._steps: list[_Step] = []  # shared by all views that `at` makes
@@ -247,6 +250,17 @@ def list_spots(run: Callable[[Hooks], object]) -> dict[str, Spot]:
         )
         for name, (tensor, axes) in hooks._steps[0].readings.items()
     }
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a function can be called with two arguments, as far as Python can say before it is."""
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # some that are not written in Python do not say
+        return True
+    return True
 
 
 def _edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:

@@ -84,7 +84,7 @@ class BloomPreTrainedModel(nn.Module):
             DownloadError: a file cannot be fetched.
             InputError: an argument does not fit.
         """
-        wanted = _dtype(dtype, torch_dtype)
+        wanted, place = _dtype(dtype, torch_dtype), _device(device)
         source = find(folder, CheckpointError, revision, cache_dir)
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
@@ -102,7 +102,7 @@ class BloomPreTrainedModel(nn.Module):
         model.load_state_dict(read_state(plan, wanted), strict=False, assign=True)
         model._make_new(plan.new, wanted)
         model._tie()
-        return model.eval() if device is None else model.to(device).eval()
+        return model.eval() if place is None else model.to(place).eval()
 
     def save_pretrained(self, folder: str | os.PathLike[str], max_shard_size: int | str = "50GB") -> None:
         """Write config.json and model.safetensors (or shards of at most max_shard_size, e.g. "5GB").
@@ -356,6 +356,15 @@ def _dtype(dtype: Any, torch_dtype: Any) -> torch.dtype | None:
         hint = did_you_mean(name, [*DTYPES, "auto"])
         raise InputError(f"dtype must be 'auto' or one of {', '.join(DTYPES)}, but got {asked!r}{hint}")
     return DTYPES[name]
+
+
+def _device(asked: Any) -> torch.device | None:
+    """The device that is asked for, if this machine has it."""
+    try:
+        return None if asked is None else torch.empty(0, device=asked).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        why = str(error).partition("\n")[0][:80]
+        raise InputError(f"device must be one that works here, such as 'cpu', but got {asked!r} ({why})") from None
 
 
 def _overridden(config: BloomConfig, overrides: dict[str, Any]) -> BloomConfig:

@@ -154,6 +154,13 @@ def test_a_device_can_be_named(folder: Path) -> None:
     assert BloomForCausalLM.from_pretrained(folder, device="meta").device.type == "meta"
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "", {}, "cpu:x"])
+def test_a_device_that_is_not_here_is_refused_before_anything_is_read(folder: Path, device: Any) -> None:
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="device must be one that works here, such as 'cpu', but got"):
+        BloomForCausalLM.from_pretrained(folder, device=device)
+
+
 # -- loads that fail ----
 
 

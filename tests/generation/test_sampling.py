@@ -42,6 +42,10 @@ def test_top_p_keeps_the_fewest_that_reach_p(p: float, expected: list[int]) -> N
     assert out[out.isfinite()].equal(probs.log()[out.isfinite()])
 
 
+def test_top_p_keeps_no_more_once_p_is_reached_exactly() -> None:
+    assert kept(keep_top_p(torch.tensor([[2.0, 1.0, 1.0]]).log(), 0.5)) == [[0]]
+
+
 def test_each_row_has_its_own_choice() -> None:
     both = keep_top_p(LOGITS, 0.7)
     for row in range(2):

@@ -64,3 +64,13 @@ def test_beams_equal_the_reference_under_left_padding(n_head: int, use_cache: bo
     mine = ours.generate(ids, mask, **beams)
     assert torch.equal(mine, theirs.generate(ids, attention_mask=mask, do_sample=False, **beams))
     assert len({tuple(row.tolist()) for row in mine}) == len(mine)
+
+
+@pytest.mark.parametrize("n_stop", [3, 90])
+def test_beams_equal_the_reference_when_many_tokens_end_a_text(n_stop: int) -> None:
+    """So many of the likeliest extensions may end that more of them must be looked at."""
+    ours, theirs = make_pair()
+    ids, mask = make_batch()
+    beams = {"num_beams": 4, "num_return_sequences": 4, "eos_token_id": list(range(4, 4 + n_stop)), **COMMON}
+    mine = ours.generate(ids, mask, **beams)
+    assert torch.equal(mine, theirs.generate(ids, attention_mask=mask, do_sample=False, **beams))
