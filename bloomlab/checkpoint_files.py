@@ -200,7 +200,7 @@ def _plain(path: Path, name: str, tensor: Any) -> tuple[tuple[int, ...], torch.d
         raise _unfit(path, name, f"a {type(tensor).__name__}")
     if type(tensor) not in (Tensor, torch.nn.Parameter):
         raise _unfit(path, name, f"a tensor of the class {type(tensor).__name__}")
-    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
         raise _unfit(path, name, f"a {tensor.layout} tensor on {tensor.device}")
     if tensor.dtype not in DTYPES.values() or tensor.is_neg():
         raise _unfit(path, name, f"numbers of type {tensor.dtype}")

@@ -18,7 +18,9 @@ from bloomlab.errors import DownloadError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 NO_WRITING = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT)  # of a file: a connection can be forbidden too
-WITHOUT_NETWORK = "check the network and run this again, or use bloomlab.load('tiny'), which needs none"
+WITHOUT_NETWORK = (
+    "check the network and run this again (finished files are kept), or use bloomlab.load('tiny'), which needs none"
+)
 AGAIN = "run this again (finished files are kept), and if it stays broken use another network"
 
 
@@ -26,7 +28,7 @@ def download_error(
     error: Exception, repo: str, host: str, cache: Path, revision: str, has_token: bool, near: str
 ) -> DownloadError:
     """What a library raised while `repo` was asked for or fetched, in our words; `near` is a name like it."""
-    from huggingface_hub.errors import GatedRepoError, RevisionNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RevisionNotFoundError
 
     status = status_of(error)
     chain = list(_chain(error))
@@ -44,6 +46,8 @@ def download_error(
         )
     elif any(isinstance(each, RevisionNotFoundError) for each in chain):
         words = f"{host} has {repo}, but no revision {revision!r} of it; leave revision out for the newest"
+    elif status == 404 and any(isinstance(each, EntryNotFoundError) for each in chain):
+        words = f"{host} lists a file of {repo} that it does not have; run this again later, or name another revision"
     elif status in (401, 404):
         words = (
             f"{host} has no model {repo!r}, or it is private, and no folder here has that name; "

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -232,7 +233,10 @@ def test_an_index_that_leads_astray_fetches_nothing(hub: FakeHub, tmp_path: Path
 OFFLINE = (
     r"^(cannot reach localhost|localhost (is asked too often|has a problem)|something else answered).*(run this|bloo)"
 )
-NOT_FOUND = r"^localhost has (no model|.* but no revision)|^the hub's .* has no .*no BLOOM that can be opened here"
+NOT_FOUND = (
+    r"^localhost has (no model|.* but no revision)|^localhost lists a file .* that it does not have; run this again"
+    r"|^the hub's .* has no .*no BLOOM that can be opened here"
+)
 NOT_ALLOWED = r"^localhost does not allow owner/small-bloom; log in there, accept .* HF_TOKEN"
 BROKEN = r"(is broken: its hash is|arrived broken).* run this again \(finished files are kept\)"
 NO_SPACE = r"(needs .* on the disk|cannot store).* cache_dir=…$"
@@ -240,6 +244,7 @@ NO_SPACE = r"(needs .* on the disk|cannot store).* cache_dir=…$"
 FAULTS: dict[str, tuple[Any, str]] = {
     "401": (status(401, X_Error_Message="Invalid credentials in Authorization header"), NOT_ALLOWED),
     "401 as for a name that is not there": (status(401), NOT_ALLOWED),
+    "404 for a revision": (status(404, X_Error_Code="RevisionNotFound"), NOT_FOUND),
     "401 gated": (status(401, X_Error_Code="GatedRepo"), NOT_ALLOWED),
     "403": (status(403), NOT_ALLOWED),
     "403 for one file": (status(403, SHARD), NOT_ALLOWED),
@@ -494,6 +499,17 @@ def test_four_programs_that_want_one_model_fetch_it_once_and_whole(hub: FakeHub,
     assert len(set(outputs)) == 1 and outputs[0].endswith(COMMIT)
     assert {hub.asked[name] for name in hub.asked if name.startswith("GET model-")} == {1}
     assert all_whole(tmp_path / "shared") and BloomForCausalLM.from_pretrained(outputs[0])
+
+
+def test_one_program_waits_while_another_fetches_and_checks(hub: FakeHub) -> None:
+    source = find(REPO, CheckpointError)
+    other = threading.Thread(target=source.fetch, args=("config",))
+    with source._one_program_at_a_time():
+        other.start()
+        other.join(0.4)
+        assert other.is_alive() and "GET config.json" not in hub.asked
+    other.join()
+    assert hub.asked["GET config.json"] == 1
 
 
 # -- tokens and addresses ----

@@ -316,7 +316,17 @@ def many(n: int) -> dict[str, Any]:
     return {f"h.{i}.x": {"dtype": "F16", "shape": [0], "data_offsets": [0, 0]} for i in range(n)}
 
 
+def twice(folder: Path) -> None:
+    """One tensor named twice, each time in the same words."""
+    content = (folder / WEIGHTS).read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    table = json.loads(content[8 : 8 + length])
+    text = json.dumps({FIRST: table[FIRST]})[:-1].encode() + b"," + json.dumps(table).encode()[1:]
+    (folder / WEIGHTS).write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
+
+
 CASES |= {
+    "header: one tensor twice": (twice, "names something twice"),
     "header: 2**63 bytes": (length(1 << 63), "its header would have"),
     "header: over 100 MB": (length(101 << 20), "its header would have"),
     "header: longer than the file": (length(1 << 20), "its header would have"),
