@@ -260,6 +260,27 @@ def test_an_edit_that_fails_in_a_later_step_names_itself() -> None:
         write(random_ids(), hooks=Hooks(edit=edit), **NEVER)
 
 
+@pytest.mark.parametrize(
+    "settings", [{}, {"do_sample": True, "seed": 3}, {"use_cache": False}, {"num_beams": 3}], ids=str
+)
+def test_an_interrupt_gives_back_what_there_is_and_says_so(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorter = write(random_ids(), **{**settings, "max_new_tokens": 3}, **NEVER)
+    passes = iter(range(3))
+    forward = type(MODEL).forward
+
+    def interrupted(*arguments: Any, **keywords: Any) -> Any:
+        if next(passes, None) is None:
+            raise KeyboardInterrupt
+        return forward(*arguments, **keywords)
+
+    monkeypatch.setattr(type(MODEL), "forward", interrupted)
+    with pytest.warns(UserWarning, match="interrupted after 3 new tokens; here is what was written so far"):
+        written = write(random_ids(), **settings, **NEVER)
+    assert written.equal(shorter)
+
+
 # -- a step at a time ----
 
 
