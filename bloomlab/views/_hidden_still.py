@@ -1,0 +1,106 @@
+"""The hidden states without script: for a page whose kernel is gone, for GitHub, for a terminal."""
+
+import math
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bloomlab.views._static import _cividis, names
+
+SHOWN_TOKENS = 16  # columns of the table
+
+
+def arrays(values: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """The view's bytes as arrays, (state, pos, …); those that were not sent are left out."""
+    count, states = values["window"]["count"], len(values["picture"]["states"])
+    kinds = {"ids": np.int32, "rank": np.int32}
+    found = {}
+    for name in ("ids", "probs", "entropy", "rank", "surprise", "norms", "shares", "added"):
+        if values[name]:
+            rows = states + (name in ("shares", "added"))
+            shape = (rows, count, -1) if name in ("ids", "probs") else (rows, count)
+            found[name] = np.frombuffer(values[name], kinds.get(name, np.float32)).reshape(shape)
+    return found
+
+
+def step_name(label: str) -> str:
+    """The state "3 mid" in words.
+
+    >>> step_name("embed"), step_name("3 mid"), step_name("3 post")
+    ('embedding', 'layer 3, after attention', 'layer 3, after MLP')
+    """
+    layer, _, part = label.partition(" ")
+    return f"layer {layer}, after {'attention' if part == 'mid' else 'MLP'}" if part else "embedding"
+
+
+def still_text(values: dict[str, Any]) -> str:
+    """One line for a terminal."""
+    picture = values["picture"]
+    if not picture:
+        return "HiddenStates(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
+    text, found = picture["text"], arrays(values)
+    row, at = values["row"], values["token"] - values["window"]["first"]
+    said, where = values["words"][str(found["ids"][row, at, 0])][0], step_name(picture["states"][row])
+    return (
+        f"HiddenStates({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens, "
+        f"{len(picture['states'])} states; {where}, at token {values['token']} it would say {said!r}, "
+        f"probability {found['probs'][row, at, 0]:.3f}; {picture['stamp']})"
+    )
+
+
+def still_html(values: dict[str, Any]) -> str:
+    """The text's chips, the likeliest next token at each state, and the numbers of one token."""
+    picture = values["picture"]
+    if not picture:
+        return "<p>bloomlab hidden states: nothing read yet.</p>"
+    found, first, count = arrays(values), values["window"]["first"], values["window"]["count"]
+    shown = [f"<bdi>{escape(name)}</bdi>" for name in names(picture)]
+    at = values["token"] - first
+    start = max(0, min(at - SHOWN_TOKENS // 2, count - SHOWN_TOKENS))
+    columns = range(start, min(count, start + SHOWN_TOKENS))
+    chips = " ".join(f"<code><bdi>{escape(chip['shown'])}</bdi></code>" for chip in picture["chips"])
+    head = "".join(f"<th>{first + column} {shown[first + column]}</th>" for column in columns)
+    rows = "".join(
+        f"<tr><th>{step_name(label)}</th>"
+        + "".join(_cell(values["words"], found, row, column) for column in columns)
+        + f"<td>{found['norms'][row, at]:.1f}</td>"
+        + (f"<td>{found['shares'][row, at]:+.3f}</td>" if "shares" in found else "")
+        + "</tr>"
+        for row, label in enumerate(picture["states"])
+    )
+    who = f"token {values['token']}"
+    more = f"<th>length at {who}</th>" + (f"<th>share of the last state added, {who}</th>" if "shares" in found else "")
+    refusal = f"<p>{escape(picture['refusal'])}</p>" if picture["refusal"] else ""
+    return (
+        f"<div><p>{chips}</p><p>What BLOOM would say next if it stopped here (logit lens), and how sure it would be: "
+        f"dark is 0, yellow is 1; entropy at {who}, last row: {found['entropy'][-1, at]:.2f} nats of "
+        f"{math.log(picture['vocab']):.2f}.</p>"
+        f'<div style="overflow-x:auto"><table><thead><tr><th>state</th>{head}{more}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>{refusal}"
+        f"<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"
+    )
+
+
+def _cell(words: dict[str, Any], found: dict[str, NDArray[Any]], row: int, column: int) -> str:
+    p = float(found["probs"][row, column, 0])
+    paper, ink = cell_colours(p)
+    style = f"background:{_css(paper)};color:{_css(ink)}"
+    word = escape(words[str(found["ids"][row, column, 0])][0])
+    return f'<td style="{style}"><bdi>{word}</bdi> {p:.2f}</td>'
+
+
+def cell_colours(p: float) -> tuple[list[int], list[int]]:
+    """The colour of a probability, and black or white, whichever is easier to read on it."""
+    paper = _cividis()[round(255 * math.sqrt(p))][:3].tolist()
+    light = sum(part * weight for part, weight in zip(map(_linear, paper), (0.2126, 0.7152, 0.0722), strict=True))
+    return paper, [0, 0, 0] if light > 0.179 else [255, 255, 255]  # where contrast with both is the same (WCAG 2)
+
+
+def _linear(part: int) -> float:
+    return part / 255 / 12.92 if part <= 10 else float(((part / 255 + 0.055) / 1.055) ** 2.4)
+
+
+def _css(colour: list[int]) -> str:
+    return f"rgb({', '.join(map(str, colour))})"

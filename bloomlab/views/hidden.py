@@ -1,0 +1,260 @@
+"""The residual stream: what BLOOM would say at every step of every layer, how long its vectors are, and who added what.
+
+`hidden_payload(trace, model, tokenizer)` is everything the picture needs, as numbers and bytes. `HiddenStates`
+carries it to the page and listens.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import traitlets
+from torch import Tensor
+
+from bloomlab.chips import chips
+from bloomlab.errors import InputError
+from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.lens.hidden import cosines, norms, pca, shares, stream
+from bloomlab.lens.logit_lens import read_out, summary
+from bloomlab.lens.reads import check
+from bloomlab.lens.tokens import script
+from bloomlab.tokenizer import BloomTokenizerFast
+from bloomlab.views._assets import module_text, style_text
+from bloomlab.views._hidden_still import still_html, still_text
+from bloomlab.views._page import page
+from bloomlab.views._reading import ReadingView, code_parts, stamp
+
+if TYPE_CHECKING:
+    from bloomlab.trace import Trace
+
+READ = ["embed", "attn.out", "resid_mid", "mlp.out", "resid_post"]
+TOP = 5  # next tokens named in a cell
+WINDOW = 64  # tokens whose numbers cross to the page at a time; the map has them all
+
+CODE = """\
+import bloomlab
+from bloomlab.lens.hidden import norms, shares, stream
+from bloomlab.lens.logit_lens import logit_lens
+
+SETUP
+trace = lab.trace(TEXT, read=["embed", "attn.out", "resid_mid", "mlp.out", "resid_post"])
+said = logit_lens(lab.model, trace)[{row}]  # the stream after so many steps, read as a prediction
+print(said.label, said.probs[{token}], [lab.tokenizer.decode([i]) for i in said.ids[{token}]])
+print(norms(stream(trace).states)[{row}, {token}])  # how long the vector is
+print(shares(trace).shares[:, {token}])  # who added what to the last state of this token
+"""
+
+
+# ---- what the picture needs: pure functions of a trace ----
+
+
+def hidden_payload(
+    trace: "Trace", model: BloomForCausalLM, tokenizer: BloomTokenizerFast, token: int = 0
+) -> dict[str, Any]:
+    """All that the page draws from: the names of the states and a map of the tokens at each, and `window_values`.
+
+    `points` (state, pos, axis) are the places on the maps, float32.
+    """
+    check(trace, READ)
+    labels, states = stream(trace)
+    if states.shape[-1] != model.config.hidden_size:
+        raise InputError(
+            f"the trace is of a model {states.shape[-1]} wide, but this one is {model.config.hidden_size} wide; "
+            "show a trace of this model"
+        )
+    tokens = list(trace.tokens)
+    maps = [pca(state) for state in states]
+    picture = {
+        "text": trace.text,
+        "states": list(labels),
+        "vocab": model.config.vocab_size,
+        "tied": bool(model.config.tie_word_embeddings),
+        "refusal": _refusal(trace),
+        "explained": [[round(share, 4) for share in found.explained.tolist()] for found in maps],
+        "tokens": [{"id": token.id, "bytes": token.bytes.hex(" ")} for token in tokens],
+        "chips": [{"shown": chip.shown, "tokens": list(chip.tokens)} for chip in chips(tokens)],
+        "stamp": stamp(trace.provenance),
+    }
+    points = _bytes(torch.stack([found.points for found in maps]))
+    return {"picture": picture, "points": points, **window_values(trace, model, tokenizer, token)}
+
+
+def window_values(trace: "Trace", model: BloomForCausalLM, tokenizer: BloomTokenizerFast, token: int) -> dict[str, Any]:
+    """The numbers of the WINDOW of tokens that `token` is in, each (state, pos) in float32 if nothing else is said.
+
+    ids (int32) and probs have TOP entries a cell; rank is int32, 0 where nothing follows. shares and added have a last
+    row for the rest that no part explains, and are empty where the stream is no sum. Of the cosines (pos, state, state)
+    only the half with the second state not after the first is sent, row by row.
+    """
+    _, states = stream(trace)
+    ids = trace.ids[0].cpu()
+    following = torch.cat([ids[1:], ids.new_tensor([-1])])
+    first = token // WINDOW * WINDOW
+    here = slice(first, first + WINDOW)
+    read = [summary(read_out(model, state[here]).float().cpu(), following[here], TOP) for state in states]
+    best, probs, entropy, rank, surprise = (torch.stack(column) for column in zip(*read, strict=True))
+    rows, columns = torch.tril_indices(len(states), len(states))
+    parts = None if _refusal(trace) else shares(trace)
+    return {
+        "window": {"first": first, "count": best.shape[1]},
+        "words": {str(word): _word(tokenizer, word) for word in sorted(set(best.flatten().tolist()))},
+        "ids": _bytes(best.int()),
+        "probs": _bytes(probs),
+        "entropy": _bytes(entropy),
+        "rank": _bytes(rank.int()),
+        "surprise": _bytes(surprise),
+        "norms": _bytes(norms(states[:, here])),
+        "cosines": _bytes(cosines(states[:, here])[rows, columns].T),
+        "shares": _bytes(parts.shares[:, here]) if parts else b"",
+        "added": _bytes(parts.norms[:, here]) if parts else b"",
+    }
+
+
+def _refusal(trace: "Trace") -> str:
+    """Why this model's stream has no shares, in words; "" if it has."""
+    if trace.config.apply_residual_connection_post_layernorm:
+        return (
+            "no shares here: apply_residual_connection_post_layernorm=True puts a layer norm in the stream's place "
+            "before each addition, so this model's stream is no sum; the other numbers hold"
+        )
+    return ""
+
+
+def _word(tokenizer: BloomTokenizerFast, word: int) -> list[str]:
+    """How a token of the vocabulary shows, and the script it is written in."""
+    tokens = tokenizer.tokens_of_ids([word])
+    return ["".join(chip.shown for chip in chips(tokens)), script(tokens[0].text)]
+
+
+def _bytes(values: Tensor) -> bytes:
+    return values.contiguous().numpy().tobytes()
+
+
+# ---- the view: traits only ----
+
+
+class HiddenStates(ReadingView):
+    """What BLOOM would say at every step of every layer, how long its vectors are, and who added what.
+
+    `read(text)` gives the Trace to show, with READ; `model` and `tokenizer` read its states as predictions.
+    `setup` is the Python that made `lab`, for `.code`.
+
+        view = lab.hidden_states("Leo lives in Oslo.")
+        view.row, view.token = 4, 2                # a cell: the state after so many steps, and a token
+        view.mode = "entropy"                      # or "prediction", "rank", "norm", "added"
+        view.show("Another text.")
+        view.save("leo.html")                      # works offline; also .png and .svg
+    """
+
+    _esm = module_text("hidden")
+    _css = style_text("hidden")
+
+    # what the page sets
+    row = traitlets.Int(0).tag(sync=True)
+    token = traitlets.Int(0).tag(sync=True)
+    mode = traitlets.Enum(("prediction", "entropy", "rank", "norm", "added"), "prediction").tag(sync=True)
+
+    # what the page draws
+    points = traitlets.Bytes().tag(sync=True)
+    window = traitlets.Dict({"first": 0, "count": 0}).tag(sync=True)
+    words = traitlets.Dict().tag(sync=True)
+    ids = traitlets.Bytes().tag(sync=True)
+    probs = traitlets.Bytes().tag(sync=True)
+    entropy = traitlets.Bytes().tag(sync=True)
+    rank = traitlets.Bytes().tag(sync=True)
+    surprise = traitlets.Bytes().tag(sync=True)
+    norms = traitlets.Bytes().tag(sync=True)
+    cosines = traitlets.Bytes().tag(sync=True)
+    shares = traitlets.Bytes().tag(sync=True)
+    added = traitlets.Bytes().tag(sync=True)
+
+    def __init__(
+        self,
+        read: Callable[[str], "Trace"],
+        model: BloomForCausalLM,
+        tokenizer: BloomTokenizerFast,
+        text: "str | Trace" = "",
+        setup: str = "",
+        **traits: Any,
+    ) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._shown: Trace | None = None
+        super().__init__(read, text, setup, **traits)
+
+    def _take(self, trace: "Trace") -> None:
+        last = len(trace.tokens) - 1
+        payload = hidden_payload(trace, self._model, self._tokenizer, last)
+        payload["picture"]["code"] = code_parts(CODE, trace, self._setup)
+        if trace.provenance.get("edits"):
+            payload["picture"]["code"][0] = (
+                "# the trace shown was edited; add its edit=… below\n" + (payload["picture"]["code"][0])
+            )
+        row = self.row if self.picture else len(payload["picture"]["states"]) - 1
+        for name, value in payload.items():
+            setattr(self, name, value)
+        self._shown = trace
+        self.row, self.token = row, last
+
+    @property
+    def code(self) -> str:
+        """The Python that computes the numbers of the selected cell."""
+        parts = self.picture.get("code", [])
+        return "".join(str(getattr(self, part)) if i % 2 else part for i, part in enumerate(parts))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the view to a file: .html (interactive, needs no network), .png or .svg (the grid of predictions).
+
+        Of a text of more than WINDOW tokens, a saved page has the WINDOW that is shown.
+        """
+        path = Path(path)
+        if self.trace is None:
+            raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
+        if path.suffix == ".html":
+            path.write_text(page("hidden", self._values(), self._still(), self.text), encoding="utf-8")
+        elif path.suffix in (".png", ".svg"):
+            from bloomlab.views._hidden_figure import save_lens  # matplotlib, only when it is asked for
+
+            save_lens(self._values(), path)
+        else:
+            raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
+        return path
+
+    def _values(self) -> dict[str, Any]:
+        """All traits of this view that a page without a kernel needs."""
+        names = ["picture", "row", "token", "mode", "scale", "points", "window", "words", "ids", "probs", "entropy"]
+        names += ["rank", "surprise", "norms", "cosines", "shares", "added"]
+        return {name: getattr(self, name) for name in names}
+
+    def _still(self) -> str:
+        return still_html(self._values())
+
+    def __repr__(self) -> str:
+        return still_text(self._values())
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The widget; and for a page without a kernel, or a terminal, the same in still form."""
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        data["text/html"] = self._still()
+        return data, metadata
+
+    # ---- listening to the page ----
+
+    @traitlets.validate("row", "token")
+    def _inside_the_picture(self, proposal: dict[str, Any]) -> int:
+        """A place that a shorter text no longer has becomes the last one it has."""
+        value = max(0, int(proposal["value"]))
+        if not self.picture:
+            return value
+        ends = {"row": len(self.picture["states"]), "token": len(self.picture["tokens"])}
+        return min(value, ends[proposal["trait"].name] - 1)
+
+    @traitlets.observe("token")
+    def _send_another_window(self, _: dict[str, Any]) -> None:
+        first, count = self.window["first"], self.window["count"]
+        if self._shown is None or first <= self.token < first + count:
+            return
+        values = window_values(self._shown, self._model, self._tokenizer, self.token)
+        with self.hold_sync():
+            for name, value in values.items():
+                setattr(self, name, value)

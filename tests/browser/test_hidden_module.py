@@ -1,0 +1,284 @@
+"""The hidden states' ES module in a blank page: what is painted, what pointer and keys do, and who may look."""
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from matplotlib import colormaps
+from playwright.sync_api import Browser, Locator, Page, expect
+
+import bloomlab
+from bloomlab.chips import visible
+from bloomlab.errors import InputError
+from bloomlab.lab import Lab
+from bloomlab.trace import Trace
+from bloomlab.views._assets import module_text
+from bloomlab.views._hidden_still import arrays
+from bloomlab.views.hidden import READ, HiddenStates
+from tests.browser.blank_page import BlankPage
+from tests.browser.conftest import SCREENSHOTS, Visit
+from tests.browser.test_explorer_module_pages import HOSTILE, TEXTS
+from tests.tiny_random import byte_tokenizer, random_model
+
+TEXT = "Leo 😀."
+LAB = Lab(random_model(), byte_tokenizer(), name="random")
+
+
+def read(text: str) -> Trace:
+    if text == "bad":
+        raise InputError(HOSTILE[0] + HOSTILE[1])
+    return LAB.trace(text, read=READ)
+
+
+def view_of(text: str = TEXT, lab: Lab = LAB) -> HiddenStates:
+    return HiddenStates(
+        lambda typed: read(typed) if lab is LAB else lab.trace(typed, read=READ), lab.model, lab.tokenizer, text
+    )
+
+
+@pytest.fixture
+def blank(visit: Visit) -> Iterator[BlankPage]:
+    """A page with the hidden states of a short text; afterwards, nothing may have gone wrong in it."""
+    page = BlankPage(visit.page)
+    page.draw(view_of())
+    yield page
+    assert visit.errors == []
+    assert visit.refused == []
+
+
+def test_the_files_of_the_module_share_no_name() -> None:
+    declared = re.findall(r"^(?:async )?(?:function|const|let|class) (\w+)", module_text("hidden"), re.MULTILINE)
+    assert len(declared) > 40 and len(set(declared)) == len(declared)
+
+
+def cell(page: Page, row: int, token: int) -> Locator:
+    return page.locator(f'[data-cell][data-row="{row}"][data-column="{token}"]')
+
+
+def fact(page: Page, name: str) -> str:
+    return page.locator(f'[data-fact="{name}"]').inner_text()
+
+
+def test_the_cells_name_the_likeliest_token_in_the_colour_of_its_probability(blank: BlankPage) -> None:
+    found = arrays(blank.view._values())
+    for row, token in [(0, 0), (1, 3), (4, 2), (6, 8)]:
+        p = float(found["probs"][row, token, 0])
+        here = cell(blank.page, row, token)
+        word, script = blank.view.words[str(found["ids"][row, token, 0])]
+        assert here.locator(".bl-token").inner_text() == word
+        assert script[:2].title() in here.locator(".bl-mark").inner_text()
+        seen = here.evaluate("(cell) => getComputedStyle(cell).backgroundColor.match(/\\d+/g).map(Number)")
+        expected = [round(255 * part) for part in colormaps["cividis"](round(255 * math.sqrt(p)))[:3]]
+        assert max(abs(a - b) for a, b in zip(seen, expected, strict=True)) <= 1
+
+
+def test_a_cell_under_the_pointer_is_explained_and_leaving_returns_to_the_selection(blank: BlankPage) -> None:
+    page = blank.page
+    found = arrays(blank.view._values())
+    panel = page.locator('[data-part="cell"]')
+    cell(page, 3, 2).hover()
+    expect(panel).to_have_attribute("data-row", "3")
+    rows = panel.locator("tbody tr")
+    assert rows.count() == 5
+    for i in range(5):
+        said = rows.nth(i).locator("td").all_inner_texts()
+        assert said[1] == str(found["ids"][3, 2, i])
+        assert float(said[3]) == pytest.approx(found["probs"][3, 2, i], abs=6e-4)
+    assert fact(page, "entropy").startswith(f"{found['entropy'][3, 2]:.2f} nats of at most 5.70")
+    assert f"rank {found['rank'][3, 2]}," in fact(page, "rank")
+    assert fact(page, "length") == f"{found['norms'][3, 2]:.1f}"
+    share = fact(page, "share").replace("−", "-")
+    assert float(share.split(",")[0]) == pytest.approx(found["shares"][3, 2], abs=6e-4)
+    page.mouse.move(2, 2)
+    expect(panel).to_have_attribute("data-token", "8")
+    assert fact(page, "rank") == "nothing follows the last token"
+
+
+def test_the_shares_of_a_token_are_listed_and_sum_to_one(blank: BlankPage) -> None:
+    shown = blank.page.locator('[data-part="parts"] tr[data-share] .bl-value').all_inner_texts()
+    values = [float(text.replace("−", "-")) for text in shown]
+    found = arrays(blank.view._values())
+    assert values == pytest.approx(found["shares"][:-1, 8].tolist(), abs=6e-4)
+    assert blank.page.locator('[data-share="sum"]').inner_text() == "+1.000"
+
+
+def test_arrow_keys_step_state_and_token_and_stop_at_the_edges(blank: BlankPage) -> None:
+    grid = blank.page.locator('[data-part="grid"]')
+    for press, row, token in [
+        ("ArrowDown", "6", "8"),
+        ("ArrowUp", "5", "8"),
+        ("ArrowLeft", "5", "7"),
+        ("Home", "5", "0"),
+        ("ArrowLeft", "5", "0"),
+        ("End", "5", "8"),
+    ]:
+        grid.press(press)
+        assert (blank.root("row"), blank.root("token")) == (row, token)
+    assert "cell-5-8" in (grid.get_attribute("aria-activedescendant") or "")
+    assert "layer 2, after attention, token 8" in blank.page.locator('[data-part="live"]').inner_text()
+    blank.page.wait_for_function("model.sent.at(-1)?.token === 8")
+    blank.answer()
+    assert (blank.view.row, blank.view.token) == (5, 8)
+
+
+def test_strip_slider_map_and_cosines_share_the_selection(blank: BlankPage) -> None:
+    page = blank.page
+    page.locator('[data-part="strip"]').press("Home")
+    assert blank.root("token") == "0"
+    page.locator('[data-part="slider"]').press("ArrowLeft")
+    assert blank.root("row") == "5"
+    assert page.locator('[data-part="map"]').get_attribute("data-row") == "5"
+    page.locator('[data-part="map"] [data-dot="6"] .bl-spot').click(force=True)
+    picked = page.locator("[data-dot][data-picked]").get_attribute("data-dot")
+    assert picked == blank.root("token") != "0"
+    turns = page.locator('[data-part="turns"]')
+    turns.press("ArrowUp")
+    turns.press("ArrowRight")
+    assert (blank.root("row"), turns.get_attribute("data-other")) == ("4", "1")
+    half = memoryview(blank.view.cosines).cast("f")
+    value = half[int(picked or 0) * 28 + 4 * 5 // 2 + 1]
+    said = page.locator('[data-part="turn"]').inner_text().replace("−", "-")
+    assert float(said.split()[-1]) == pytest.approx(value, abs=6e-4)
+
+
+def test_the_toggles_show_other_numbers_in_the_same_cells(blank: BlankPage) -> None:
+    page = blank.page
+    found = arrays(blank.view._values())
+    expected = {"entropy": f"{found['entropy'][2, 1]:.2f}", "rank": str(found["rank"][2, 1])}
+    expected |= {"norm": f"{found['norms'][2, 1]:.1f}", "added": f"{found['shares'][2, 1]:+.2f}".replace("-", "−")}
+    for mode, text in expected.items():
+        page.locator(f'input[value="{mode}"]').check()
+        assert cell(page, 2, 1).locator(".bl-token").inner_text() == text
+    assert page.locator('[data-part="grid"]').get_attribute("data-colours") == "signed"
+    for row in range(7):  # blue below zero, orange above
+        share = found["shares"][row, 1]
+        colour = cell(page, row, 1).evaluate("(cell) => getComputedStyle(cell).backgroundColor.match(/\\d+/g)")
+        if abs(share) > abs(found["shares"]).max() / 8:
+            assert (int(colour[0]) > int(colour[2])) == (share > 0)
+
+
+def test_typing_reads_and_an_error_keeps_the_last_picture(blank: BlankPage) -> None:
+    page = blank.page
+    page.locator('[data-part="text"]').fill("bad")
+    page.wait_for_function("model.sent.length > 0")
+    expect(page.locator(".bloomlab")).to_have_attribute("data-state", "working")
+    blank.answer()
+    expect(page.locator(".bloomlab")).to_have_attribute("data-state", "error")
+    says = page.locator('[data-part="says"]').inner_text()
+    assert HOSTILE[0] + HOSTILE[1] in says and "still the one before" in says
+    assert blank.root("tokens") == "9" and page.locator('[data-part="grid"]').is_visible()
+    page.locator('[data-part="text"]').fill("A cat.")
+    page.locator('[data-part="text"]').press("Enter")
+    blank.answer()
+    expect(page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
+    assert (blank.root("tokens"), page.locator("[data-cell]").count()) == ("6", 6 * 7)
+    assert page.evaluate("window.canary") is None
+
+
+def test_an_empty_view_says_what_to_do_and_an_example_starts_it(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    blank.draw(view_of(""))
+    page = visit.page
+    assert "Type a sentence" in page.locator('[data-part="empty"]').inner_text()
+    page.locator('[data-part="empty"] button').nth(2).click()
+    blank.answer()
+    expect(page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
+    assert page.locator('[data-part="grid"]').is_visible()
+    assert visit.errors == []
+
+
+def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
+    blank.page.locator("summary").click()
+    assert blank.page.locator('[data-part="code"]').inner_text() == blank.view.code
+    blank.page.locator('[data-part="grid"]').press("ArrowUp")
+    assert "logit_lens(lab.model, trace)[5]" in blank.page.locator('[data-part="code"]').inner_text()
+
+
+def test_a_step_out_of_the_window_brings_the_next(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    blank.draw(view_of("ab " * 30))
+    grid = visit.page.locator('[data-part="grid"]')
+    grid.press("Home")
+    visit.page.wait_for_function("model.sent.length > 0")
+    assert "tokens 64 to 89 are here" in visit.page.locator('[data-part="cell"]').inner_text()
+    blank.answer()
+    expect(cell(visit.page, 6, 0)).to_have_attribute("aria-selected", "true")
+    assert visit.page.locator("[data-cell]").count() == 64 * 7
+    assert visit.errors == []
+
+
+def test_a_stream_that_is_no_sum_says_so_and_shows_the_rest(visit: Visit) -> None:
+    lab = Lab(random_model(apply_residual_connection_post_layernorm=True), byte_tokenizer())
+    blank = BlankPage(visit.page)
+    blank.draw(view_of(TEXT, lab))
+    page = visit.page
+    assert "this model's stream is no sum" in page.locator('[data-part="parts"]').inner_text()
+    assert page.locator('[data-part="parts"] table').is_hidden() and page.locator('[data-fact="share"]').count() == 0
+    page.locator('input[value="added"]').check()
+    assert cell(page, 1, 1).locator(".bl-token").inner_text() == "–"
+    assert visit.errors == []
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_shown_as_it_is_and_does_nothing(visit: Visit, tmp_path: Path, text: str) -> None:
+    """In a saved page, from a file, with no network."""
+    page = visit.page
+    page.goto(view_of(text).save(tmp_path / "page.html").as_uri())
+    expect(page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
+    page.locator("summary").click()
+    page.locator("[data-cell]").last.hover()
+    chips = page.locator('[data-part="strip"] .bl-chip > .bl-token').all_text_contents()
+    assert "".join(chips) == visible(text)
+    assert repr(text) in page.locator('[data-part="code"]').inner_text()
+    page.locator('[data-part="grid"]').press("ArrowUp")
+    assert page.locator(".bloomlab").get_attribute("data-row") == "5"
+    assert page.locator('[data-part="text"]').get_attribute("readonly") is not None
+    assert page.evaluate("window.canary") is None
+    assert page.locator(".bloomlab img, .bloomlab script, .bloomlab svg, .bloomlab style").count() == 0
+    assert visit.errors == [] and visit.refused == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_screen_reader_and_a_weak_eye_are_served(visit: Visit, theme: str) -> None:
+    """axe finds nothing serious, in each of the states and of what the cells show."""
+    page = visit.page
+    blank = BlankPage(page)
+    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
+    blank.draw(view_of("Leo lives."))
+    page.evaluate(
+        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
+    )
+    for step in ("prediction", "added", "bad", " "):
+        if step in ("prediction", "added"):
+            page.locator(f'input[value="{step}"]').check()
+        else:
+            page.locator('[data-part="text"]').fill(step)
+            page.locator('[data-part="text"]').press("Enter")
+            blank.answer()
+        found = Axe().run(page).response["violations"]
+        grave = [
+            (rule["id"], node["html"][:200], node["any"])
+            for rule in found
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+        ]
+        assert grave == []
+    assert visit.errors == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", TEXTS)
+def test_pictures_to_look_at(chromium: Browser, tmp_path: Path, language: str, theme: str) -> None:
+    """Nothing overflows in any language and theme at 600 pixels; the pictures are kept for a person to judge."""
+    path = view_of(TEXTS[language], bloomlab.load()).save(tmp_path / "page.html")
+    context = chromium.new_context(viewport={"width": 600, "height": 900}, color_scheme=theme)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto(path.as_uri())
+    expect(page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 600
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"hidden-{language}-600-{theme}.png", full_page=True)
+    context.close()

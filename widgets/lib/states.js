@@ -1,0 +1,111 @@
+// @ts-check
+// The numbers of the residual stream: for each state (embedding, after attention, after MLP, …) and token.
+import { floats } from "./causal.js";
+
+/**
+ * @typedef {{row: number, token: number}} Place a state and a token
+ * @typedef {{text: string, states: string[], vocab: number, tied: boolean, refusal: string, explained: number[][],
+ *   tokens: {id: number, bytes: string}[], chips: {shown: string, tokens: number[]}[], stamp: string,
+ *   code: string[]}} HiddenPicture
+ * @typedef {{id: number, shown: string, script: string, p: number}} Word
+ */
+
+export const WORDS_IN_A_CELL = 5;
+
+/**
+ * Bytes that crossed from Python, as int32.
+ * @param {DataView | null | undefined} view
+ */
+export function wholes(view) {
+  return new Int32Array(floats(view).buffer);
+}
+
+/**
+ * A state's name in words: "3 mid" is "layer 3, after attention".
+ * @param {string} label
+ */
+export function stateName(label) {
+  const [layer, part] = label.split(" ");
+  return part ? `layer ${layer}, after ${part === "mid" ? "attention" : "MLP"}` : "embedding";
+}
+
+/**
+ * What was added to come to a state: "3 mid" is "attention 3".
+ * @param {string} label
+ */
+export function partName(label) {
+  const [layer, part] = label.split(" ");
+  return part ? `${part === "mid" ? "attention" : "MLP"} ${layer}` : "embedding";
+}
+
+/**
+ * All numbers of a window of tokens, by name, as they are asked for.
+ * @param {(name: string) => any} get a trait
+ * @param {HiddenPicture} picture
+ */
+export function stateNumbers(get, picture) {
+  const { first, count } = get("window");
+  const words = get("words");
+  const states = picture.states.length;
+  const [ids, rank] = [wholes(get("ids")), wholes(get("rank"))];
+  const [probs, entropy, surprise] = [floats(get("probs")), floats(get("entropy")), floats(get("surprise"))];
+  const [lengths, cosines] = [floats(get("norms")), floats(get("cosines"))];
+  const [shares, added] = [floats(get("shares")), floats(get("added"))];
+  const half = (states * (states + 1)) / 2;
+  const at = (/** @type {Place} */ { row, token }) => row * count + token - first;
+  return {
+    first,
+    count,
+    states,
+    summed: shares.length > 0,
+    has: (/** @type {number} */ token) => token >= first && token < first + count,
+    /** @param {Place} place @returns {Word[]} the likeliest first */
+    said(place) {
+      return Array.from({ length: WORDS_IN_A_CELL }, (_, i) => {
+        const id = ids[at(place) * WORDS_IN_A_CELL + i];
+        const [shown, script] = words[id] ?? ["", ""];
+        return { id, shown, script, p: probs[at(place) * WORDS_IN_A_CELL + i] };
+      });
+    },
+    entropy: (/** @type {Place} */ place) => entropy[at(place)],
+    rank: (/** @type {Place} */ place) => rank[at(place)],
+    chance: (/** @type {Place} */ place) => Math.exp(-surprise[at(place)]),
+    length: (/** @type {Place} */ place) => lengths[at(place)],
+    longest: lengths.reduce((most, length) => Math.max(most, length), 0),
+    /** The share of the last state that was added on the way to this one; row `states` is the rest. */
+    share: (/** @type {Place} */ place) => shares[at(place)],
+    added: (/** @type {Place} */ place) => added[at(place)],
+    largestShare: shares.reduce((most, share) => Math.max(most, Math.abs(share)), 0),
+    /** @param {number} token @param {number} one @param {number} other */
+    cosine(token, one, other) {
+      const [low, high] = one < other ? [one, other] : [other, one];
+      return cosines[(token - first) * half + (high * (high + 1)) / 2 + low];
+    },
+  };
+}
+
+/**
+ * Two letters for a script, so that it can be told without a colour.
+ * @param {string} script
+ */
+export function scriptMark(script) {
+  return script && script[0] + script[1].toLowerCase();
+}
+
+/**
+ * Whether black or white words are easier to read on a colour (WCAG 2 contrast).
+ * @param {number[]} colour red, green, blue, each 0 to 255
+ * @returns {"bright" | "dark"}
+ */
+export function brightness(colour) {
+  const [red, green, blue] = colour.map((part) => (part <= 10 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "bright" : "dark";
+}
+
+/**
+ * A colour as style sheets write it.
+ * @param {number[]} colour red, green, blue, each 0 to 255
+ */
+export function hexColour(colour) {
+  return `#${colour.map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+}
