@@ -6,10 +6,12 @@ lab.trace("Leo lives in Oslo.", read=["attn.probs"])
 lab.generate("Leo lives in", max_new_tokens=10)
 lab.fits("7b1")                            whether another model would fit into this machine's memory
 lab.explore("Leo lives in Oslo.")          all of it, to look at and to touch
+lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
 """
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +24,14 @@ from bloomlab.errors import CheckpointError, InputError, TokenizerError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
 from bloomlab.hub import find
+from bloomlab.lens.reads import check
 from bloomlab.record import record
 from bloomlab.room import Fit, fits
 from bloomlab.tokenizer import BloomTokenizerFast
 from bloomlab.trace import Trace
 
 if TYPE_CHECKING:
+    from bloomlab.views.alibi import AlibiView, LengthTexts
     from bloomlab.views.explorer import Explorer
     from bloomlab.views.tokens import Tokens
 
@@ -62,6 +66,7 @@ def load(
     tokenizer = BloomTokenizerFast.from_pretrained(source.fetch("tokenizer"))
     model = BloomForCausalLM.from_pretrained(source, dtype=dtype, device=device)
     lab = Lab(model, tokenizer, name=Path(name_or_folder).name)
+    lab.embedded = name_or_folder == "tiny"
     arguments = [
         *([] if name_or_folder == "tiny" else [repr(os.fspath(name_or_folder))]),
         *([f"revision={source.commit!r}"] if source.commit else []),
@@ -81,6 +86,7 @@ class Lab:
         tokenizer: BloomTokenizerFast.
         max_tokens: longest text taken, in tokens. ALiBi sets no limit of its own, so raise it if you wish.
         code: the Python that opens it again.
+        embedded: whether it is the embedded model, whose own documents are at hand to measure it with.
     """
 
     def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, name: str = "unnamed") -> None:
@@ -92,6 +98,7 @@ class Lab:
         self.model, self.tokenizer, self.name = model.eval(), tokenizer, name
         self.max_tokens = 2048
         self.code = "lab = bloomlab.Lab(model, tokenizer)"
+        self.embedded = False
 
     @staticmethod
     def fits(name_or_folder: str | os.PathLike[str]) -> Fit:
@@ -157,6 +164,31 @@ class Lab:
         from bloomlab.views.explorer import Explorer
 
         return Explorer(self._read_attention, self._text(text), setup=self.code)
+
+    def alibi(self, x: str | Trace = FIRST_TEXT, texts: Sequence[str] | None = None) -> "AlibiView":
+        """How far each head can look: its slope, its reach, and what it makes of them in a text, or in a trace of one.
+
+        `texts` are what the view's length lab reads, to see whether longer ones are harder. If there are none, the
+        embedded model reads documents it was never trained on; any other model, the text shown, if it is long enough.
+
+        Raises:
+            InputError: the text is empty, no text, or longer than `max_tokens`.
+            HookError: the trace has not read "attn.scores" and "attn.probs".
+        """
+        from bloomlab.views.alibi import READ, AlibiView
+
+        if isinstance(x, Trace):
+            check(x, READ)
+        rows = partial(self._length_texts, None if texts is None else [self._text(text) for text in texts])
+        return AlibiView(self._read_attention, x if isinstance(x, Trace) else self._text(x), self.code, rows)
+
+    def _length_texts(self, texts: list[str] | None, shown: str) -> "LengthTexts":
+        """What the length lab reads: these texts, the embedded model's own documents, or the text that is shown."""
+        from bloomlab.views.alibi import document_rows, text_rows
+
+        if texts is None and self.embedded:
+            return document_rows(self.model, self.tokenizer)
+        return text_rows(self.model, [self.tokenizer.encode(text) for text in texts or [shown]])
 
     def _read_attention(self, text: str) -> Trace:
         return self.trace(text, read=["attn.scores", "attn.probs"])

@@ -1,0 +1,616 @@
+// @ts-check
+// ALiBi, BLOOM's only sense of position: every head's slope, the line it draws through the text, how far that lets it
+// look, and what the trained heads make of it. All linked: a head, a layer and a distance (from one token to another).
+//
+// What tests and other views can rely on:
+//   .bloomlab[data-view="alibi"]     the root; data-state, data-layer, data-head, data-query, data-key, data-far;
+//                                    data-distance: the one that is read now; data-tokens; data-drawn
+//   [data-part="text" | "says" | "cancel" | "strip" | "live" | "code" | "copy" | "stamp"]   as in the explorer;
+//                                    in the strip a bar is the share that position alone gives a token
+//   [data-part="slopes"] [data-head] a head's slope; takes the arrow keys: heads, and layers up and down
+//   [data-part="bias"]               the lines; takes the arrow keys: distance, and heads up and down
+//   [data-part="reach"] [data-head]  a head's row; in it [data-mark="reach" | "alone" | "layer"], data-at in tokens
+//   [data-part="position" | "content"]   shares of every head of every layer, one pixel each in its …-canvas
+//   [data-fact="slope | reach | bias | left | distance | previous | position | content | tie"]   numbers, as read
+//   [data-part="forms"]              slope × key beside slope × distance; data-apart: how far the shares differ
+//   [data-part="lab"]                data-state = idle | running | done | stopped | error; data-curves
+//   [data-part="lab-run" | "lab-stop" | "lab-progress" | "lab-table"]
+import { biasAt, bothForms, REACH_NATS, tokensBack } from "./lib/alibi.js";
+import { floats, tokenNames } from "./lib/causal.js";
+import { headCells } from "./lib/cells.js";
+import { PROBABILITY_COLOURS } from "./lib/colours.js";
+import { lastOf, make, pushButton, quoted, set } from "./lib/dom.js";
+import { viewFrame } from "./lib/frame.js";
+import { legend } from "./lib/legend.js";
+import { fixed, scientific, signed, slopeName } from "./lib/numbers.js";
+import { plot, roundStep } from "./lib/plot.js";
+import { tokenStrip } from "./lib/strip.js";
+
+const SENDING_PAUSE = 60; // milliseconds without a step before a selection is sent
+const DEEPEST = 6; // nats: the lines are drawn to here, twice the reach
+const NEAREST = 0.25; // tokens: where the axis of reaches begins; what is nearer stands at its edge
+const FARS = [
+  [0, "this text"],
+  [256, "256"],
+  [2048, "2,048 tokens"],
+];
+const FACTS = [
+  ["slope", "slope", "nats for each token farther back"],
+  ["reach", "reach", "where 3 nats are gone, and a twentieth of the weight is left"],
+  ["bias", "adds there", ""],
+  ["left", "weight left", "e to the power of that"],
+  ["distance", "really looks back", ""],
+  ["previous", "gives the previous token", ""],
+  ["position", "position alone explains", "attention that lies where position alone would put it"],
+  ["content", "content alone explains", "attention that lies where it would lie without ALiBi"],
+  ["tie", "blind in bfloat16 from", ""],
+];
+const BARS = ["left", "previous", "position", "content"];
+
+/**
+ * @param {{model: any, el: HTMLElement}} view
+ * @returns {() => void} cleans up
+ */
+function render({ model, el }) {
+  let picture = /** @type {any} */ (null);
+  let names = /** @type {string[]} */ ([]);
+  let measured = new Float32Array();
+  let pointedHead = /** @type {{layer?: number, head: number} | null} */ (null);
+  let pointedDistance = /** @type {number | null} */ (null);
+  let pointedToken = /** @type {number | null} */ (null);
+
+  const frame = viewFrame({ model, el, name: "alibi", show, draw, fit });
+  const { id, root } = frame;
+
+  const chosen = () => ({
+    layer: model.get("layer"),
+    head: model.get("head"),
+    query: model.get("query"),
+    key: Math.min(model.get("key"), model.get("query")),
+    far: model.get("far"),
+  });
+  const farthest = () => model.get("far") || Math.max(8, names.length - 1);
+
+  /** One of the measured numbers: 0 mean distance, 1 previous token, 2 position's share, 3 content's. */
+  const number = (/** @type {number} */ what, /** @type {number} */ layer, /** @type {number} */ head) =>
+    measured[(what * picture.layers + layer) * picture.heads + head];
+
+  // ---- choosing ----
+
+  const send = lastOf(SENDING_PAUSE, () => model.save_changes());
+  frame.undo.push(send.cancel);
+
+  /** @param {Record<string, number>} places */
+  function choose(places) {
+    for (const [name, value] of Object.entries(places)) model.set(name, value);
+    send();
+  }
+
+  /** @param {number} layers @param {number} heads */
+  function stepHead(layers, heads) {
+    const { layer, head } = chosen();
+    const [l, h] = [layer + layers, head + heads];
+    if (l >= 0 && l < picture.layers && h >= 0 && h < picture.heads) choose({ layer: l, head: h });
+  }
+
+  const pointAtHead = (/** @type {{layer?: number, head: number} | null} */ place) => {
+    if (place?.head === pointedHead?.head && place?.layer === pointedHead?.layer) return;
+    pointedHead = place;
+    frame.drawSoon();
+  };
+  const pickHead = (/** @type {number} */ layer, /** @type {number} */ head) => choose({ layer, head });
+
+  /** Elements with data-head, and data-layer where they have one. @param {Event} event */
+  const headUnder = (event) => {
+    const at = /** @type {Element} */ (event.target).closest("[data-head]");
+    if (!at || at === root) return null;
+    const layer = /** @type {Element} */ (event.target).getAttribute("data-layer");
+    return { head: Number(at.getAttribute("data-head")), ...(layer === null ? {} : { layer: Number(layer) }) };
+  };
+  const followHeads = (/** @type {HTMLElement} */ element) => {
+    element.addEventListener("pointerover", (event) => pointAtHead(headUnder(event)));
+    element.addEventListener("pointerleave", () => pointAtHead(null));
+    element.addEventListener("click", (event) => {
+      const place = headUnder(event);
+      if (place) choose(/** @type {Record<string, number>} */ (place));
+    });
+  };
+
+  // ---- the pieces ----
+
+  const strip = tokenStrip({
+    pick(token, asKey) {
+      const { query, key } = chosen();
+      choose(asKey ? { query: Math.max(query, token), key: token } : { query: token, key: Math.min(key, token) });
+    },
+    point(token) {
+      pointedToken = token;
+      pointedDistance = token !== null && token <= chosen().query ? chosen().query - token : null;
+      frame.drawSoon();
+    },
+  });
+
+  const slopePlot = plot({
+    part: "slopes",
+    says: "slopes of the heads; left and right choose the head, up and down the layer",
+    role: "listbox",
+    key({ key }) {
+      const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[key];
+      if (step) stepHead(step[0], step[1]);
+      return step !== undefined;
+    },
+  });
+  followHeads(slopePlot.area);
+  /** @type {any[]} */
+  let slopeDots = [];
+
+  const biasPlot = plot({
+    part: "bias",
+    says: "what each head adds to a score, by distance; left and right choose the distance, up and down the head",
+    role: "application",
+    point(place) {
+      pointedDistance = place ? Math.round(place.x * farthest()) : null;
+      frame.drawSoon();
+    },
+    pick(place) {
+      const distance = Math.round(place.x * farthest());
+      if (distance <= chosen().query) choose({ key: chosen().query - distance });
+    },
+    key({ key: pressed }) {
+      const { query, key } = chosen();
+      if (pressed === "ArrowUp" || pressed === "ArrowDown") stepHead(0, pressed === "ArrowUp" ? -1 : 1);
+      else if (pressed === "ArrowLeft" || pressed === "ArrowRight") {
+        const to = pressed === "ArrowLeft" ? key + 1 : key - 1; // farther back is to the right
+        if (to >= 0 && to <= query) choose({ key: to });
+      } else return false;
+      return true;
+    },
+  });
+  const fars = FARS.map(([far, word]) => {
+    const input = make("input", { type: "radio", name: `${id}-far`, value: far, id: `${id}-far-${far}`, "data-lm-suppress-shortcuts": "true" });
+    input.addEventListener("change", () => choose({ far: Number(far) }));
+    return { input, label: make("label", { class: "bl-toggle", for: `${id}-far-${far}` }, input, String(word)) };
+  });
+
+  const reachRows = make("div", { class: "bl-reach", "data-part": "reach", dir: "ltr" });
+  followHeads(reachRows);
+  /** @type {any[]} */
+  let rows = [];
+  const textEnd = make("p", { class: "bl-how" });
+
+  const shares = Object.fromEntries(
+    [
+      ["position", "position alone explains"],
+      ["content", "content alone explains"],
+    ].map(([part, says]) => [part, headCells({ part, says: `share of each head's pattern that ${says}`, pick: pickHead, point: pointAtHead })]),
+  );
+  const shareScale = legend();
+
+  const factTitle = make("h3", { class: "bl-title" });
+  const facts = Object.fromEntries(
+    FACTS.map(([name]) => [
+      name,
+      {
+        how: make("span", { class: "bl-how" }),
+        bar: make("span", { class: "bl-fact-bar", "aria-hidden": "true" }),
+        number: make("td", { class: "bl-value", "data-fact": name }),
+      },
+    ]),
+  );
+  const factTable = make(
+    "table",
+    { class: "bl-facts" },
+    make(
+      "tbody",
+      {},
+      ...FACTS.map(([name, word, plain]) =>
+        make(
+          "tr",
+          { title: plain },
+          make("th", { scope: "row" }, word, facts[name].how, ...(BARS.includes(name) ? [facts[name].bar] : [])),
+          facts[name].number,
+        ),
+      ),
+    ),
+  );
+
+  const formsPlot = plot({ part: "forms", says: "slope times key and slope times distance, for every key of one query" });
+  const formsSays = make("p", { class: "bl-note" });
+
+  const labPlot = plot({ part: "lab-plot", says: "loss by position, one line for each length of text" });
+  const labRun = pushButton("measure", { "data-part": "lab-run" }, () => {
+    model.set("wanted", model.get("wanted") + 1);
+    model.save_changes();
+  });
+  const labStop = pushButton("cancel", { "data-part": "lab-stop" }, () => {
+    model.set("stopped", model.get("stopped") + 1);
+    model.save_changes();
+  });
+  const labProgress = make("progress", { class: "bl-progress", max: 1, value: 0, "aria-label": "tokens read", "data-part": "lab-progress" });
+  const labSays = make("p", { class: "bl-note", role: "status", "aria-live": "polite" });
+  const labTable = make("table", { class: "bl-facts bl-lab-table", "data-part": "lab-table" });
+  const labFigure = make("div", { class: "bl-lab-figure" }, labPlot.element, labTable);
+  const lab = make(
+    "section",
+    { class: "bl-panel bl-wide", "aria-label": "length lab", "data-part": "lab" },
+    heading("is a longer text harder? ", "length lab · loss in nats a token ↑ by position →"),
+    make("p", { class: "bl-row" }, labRun, labStop, labProgress),
+    labSays,
+    labFigure,
+  );
+
+  /** @param {string} plain @param {string} term */
+  function heading(plain, term) {
+    return make("h3", { class: "bl-title" }, plain, make("span", { class: "bl-how" }, term));
+  }
+  const panel = (/** @type {string} */ name, /** @type {(Node | string)[]} */ ...children) =>
+    make("section", { class: "bl-panel", "aria-label": name }, ...children);
+
+  frame.body.append(
+    make("p", { class: "bl-how" }, "the bar under a token: what position alone would give it, seen from the chosen token"),
+    strip.element,
+    frame.live,
+    make(
+      "div",
+      { class: "bl-cards" },
+      panel("slopes", heading("how steep each head's line is ", "slope, log axis · reach in tokens on the right"), slopePlot.element),
+      panel(
+        "bias by distance",
+        heading("what distance costs ", "ALiBi bias, −slope × distance · nats ↑ tokens back →"),
+        make("fieldset", { class: "bl-toggles" }, make("legend", { class: "bl-hidden" }, "how far back"), ...fars.map(({ label }) => label)),
+        biasPlot.element,
+      ),
+      make(
+        "section",
+        { class: "bl-panel bl-tall", "aria-label": "one head, and the two forms of its bias" },
+        factTitle,
+        factTable,
+        heading("as trained and as in the paper ", "slope × key, slope × distance: one softmax"),
+        formsPlot.element,
+        formsSays,
+      ),
+      panel(
+        "reach and measured distance",
+        heading("how far a head may look, and does ", "reach · mean attention distance"),
+        make(
+          "p",
+          { class: "bl-key" },
+          ...[["reach", "reach"], ["alone", "position alone, this text"], ["chosen", "the chosen layer"], ["layer", "other layers"]].map(([mark, word]) =>
+            make("span", {}, make("span", { class: "bl-mark", "data-mark": mark === "chosen" ? "layer" : mark, "data-chosen": mark === "chosen" }), ` ${word}`),
+          ),
+        ),
+        reachRows,
+        textEnd,
+      ),
+      panel(
+        "shares",
+        heading("what makes the pattern ", "share explained, layer ↓ · head →"),
+        make(
+          "div",
+          { class: "bl-pair" },
+          make("div", {}, make("p", { class: "bl-how" }, "by position alone"), shares.position.element),
+          make("div", {}, make("p", { class: "bl-how" }, "by content alone"), shares.content.element),
+        ),
+        shareScale.element,
+        make("p", { class: "bl-note" }, "Both can be large: a flat pattern resembles either. They need not sum to 1."),
+      ),
+      lab,
+    ),
+  );
+
+  // ---- another text ----
+
+  /** @param {any} found */
+  function show(found) {
+    picture = found;
+    names = tokenNames(picture);
+    measured = floats(model.get("measured"));
+    pointedHead = pointedDistance = pointedToken = null;
+    strip.show(picture, id);
+    showSlopes();
+    showReach();
+    for (const [what, part] of [[2, "position"], [3, "content"]]) {
+      const size = picture.layers * picture.heads;
+      shares[part].show(measured.subarray(Number(what) * size, (Number(what) + 1) * size), picture.layers, picture.heads);
+    }
+    shareScale.show(PROBABILITY_COLOURS, "share", [[0, "0"], [0.25, "0.25"], [0.5, "0.5"], [0.75, "0.75"], [1, "1"]]);
+  }
+
+  const slopeHeight = (/** @type {number} */ slope) => (0.5 - Math.log2(slope)) / 9; // from 2^0.5 down to 2^-8.5
+
+  function showSlopes() {
+    const powers = [1, 2, 3, 4, 5, 6, 7, 8];
+    slopePlot.axes({
+      left: powers.map((power) => ({ at: slopeHeight(2 ** -power), text: slopeName(2 ** -power) })),
+      right: powers.map((power) => ({ at: slopeHeight(2 ** -power), text: String(REACH_NATS * 2 ** power) })),
+      below: every(picture.heads).map((head) => ({ at: (head + 0.5) / picture.heads, text: String(head) })),
+    });
+    for (const dot of slopeDots) dot.remove();
+    slopeDots = picture.slopes.map((/** @type {number} */ slope, /** @type {number} */ head) => {
+      const dot = make("span", {
+        class: "bl-slope",
+        role: "option",
+        id: `${id}-slope-${head}`,
+        "aria-label": `head ${head}, slope ${slopeName(slope)}, reach ${tokensBack(Math.round(REACH_NATS / slope))}`,
+        "aria-selected": "false",
+        "data-head": head,
+        title: `head ${head}: slope ${slopeName(slope)} = ${slope}, reach ${fixed(REACH_NATS / slope, 1)} tokens`,
+      });
+      dot.style.setProperty("--bl-x", String((head + 0.5) / picture.heads));
+      dot.style.setProperty("--bl-y", String(slopeHeight(slope)));
+      dot.style.setProperty("--bl-heads", String(picture.heads));
+      return dot;
+    });
+    slopePlot.area.append(...slopeDots);
+  }
+
+  /** Which of so many have a number: all, or every second, fourth, … @param {number} count */
+  function every(count) {
+    const step = 2 ** Math.max(0, Math.ceil(Math.log2(count / 16)));
+    return Array.from({ length: Math.ceil(count / step) }, (_, i) => i * step);
+  }
+
+  const reachPlace = (/** @type {number} */ tokens) => {
+    const most = 1.15 * Math.max(...picture.of_heads.reach, names.length);
+    return Math.min(1, Math.log(Math.max(tokens, NEAREST) / NEAREST) / Math.log(most / NEAREST));
+  };
+
+  function showReach() {
+    const last = names.length - 1;
+    rows = picture.slopes.map((/** @type {number} */ slope, /** @type {number} */ head) => {
+      const mark = (/** @type {string} */ kind, /** @type {number} */ at, /** @type {string} */ says, /** @type {Record<string, any>} */ more = {}) => {
+        const span = make("span", { class: "bl-mark", "data-mark": kind, "data-at": at, title: says, ...more });
+        span.style.setProperty("--bl-x", String(reachPlace(at)));
+        return span;
+      };
+      const line = make("span", { class: "bl-reach-line" });
+      line.style.setProperty("--bl-x", String(reachPlace(picture.of_heads.reach[head])));
+      const track = make(
+        "span",
+        { class: "bl-reach-track" },
+        line,
+        mark("reach", picture.of_heads.reach[head], `head ${head}: reach ${fixed(picture.of_heads.reach[head], 1)} tokens`),
+        mark("alone", picture.of_heads.alone[head], `position alone, in this text: ${fixed(picture.of_heads.alone[head], 2)} tokens`),
+        ...Array.from({ length: picture.layers }, (_, layer) =>
+          mark("layer", number(0, layer, head), `layer ${layer}, head ${head}: ${fixed(number(0, layer, head), 2)} tokens back on average`, { "data-layer": layer }),
+        ),
+      );
+      return make("div", { class: "bl-reach-row", "data-head": head }, make("span", { class: "bl-axis" }, String(head)), track);
+    });
+    const ticks = [1, 4, 16, 64, 256, 1024].filter((tokens) => reachPlace(tokens) < 1);
+    const axis = make("span", { class: "bl-reach-track bl-reach-axis", "aria-hidden": "true" }, ...ticks.map((tokens) => tickAt(reachPlace(tokens), String(tokens))));
+    const end = make("span", { class: "bl-reach-end", "aria-hidden": "true" });
+    end.style.setProperty("--bl-x", String(reachPlace(last)));
+    const lines = make("div", { class: "bl-reach-row bl-reach-back", "aria-hidden": "true" }, make("span", { class: "bl-axis" }), make("span", { class: "bl-reach-track" }, end));
+    reachRows.replaceChildren(lines, ...rows, make("div", { class: "bl-reach-row" }, make("span", { class: "bl-axis" }), axis));
+    textEnd.textContent = `tokens back, log axis; dashed: as far as this text goes, ${last}`;
+  }
+
+  /** @param {number} at @param {string} text */
+  function tickAt(at, text) {
+    const tick = make("span", { class: "bl-tick" }, text);
+    tick.style.setProperty("--bl-at", String(at));
+    return tick;
+  }
+
+  // ---- drawing ----
+
+  let painted = "";
+  function fit() {
+    painted = "";
+    slopePlot.paint();
+    drawLab();
+    draw();
+  }
+
+  function draw() {
+    const { layer, head, query, key, far } = chosen();
+    const at = { layer: pointedHead?.layer ?? layer, head: pointedHead?.head ?? head };
+    const distance = pointedDistance ?? query - key;
+    const slope = picture.slopes[at.head];
+
+    const looks = [at.head, query, far, farthest(), picture.slopes.length].join();
+    if (looks !== painted) {
+      painted = looks;
+      paintBias(at.head);
+      paintForms(slope, query);
+    }
+    biasPlot.mark(distance / farthest(), -biasAt(slope, distance) / DEEPEST);
+    const alone = sharesFrom(slope, query);
+    const lit = distance <= query ? query - distance : null;
+    strip.mark({ query, key: lit ?? key }, pointedToken ?? (pointedDistance === null ? null : lit), (token) => alone[token]);
+    slopeDots.forEach((dot, i) => set(dot, { "aria-selected": String(i === head), "data-pointed": i === pointedHead?.head }));
+    set(slopePlot.area, { "aria-activedescendant": slopeDots[head].id });
+    rows.forEach((row, i) => {
+      set(row, { "data-chosen": i === head, "data-pointed": i === pointedHead?.head });
+      for (const mark of row.querySelectorAll("[data-layer]")) set(mark, { "data-chosen": Number(mark.getAttribute("data-layer")) === at.layer });
+    });
+    shares.position.mark({ layer, head });
+    shares.content.mark({ layer, head });
+    showFacts(at.layer, at.head, slope, distance);
+    for (const { input } of fars) input.checked = Number(input.value) === far;
+    frame.live.textContent = `layer ${at.layer}, head ${at.head}, slope ${slopeName(slope)}: ${tokensBack(distance)} back it adds ${fixed(biasAt(slope, distance), 3)} nats and leaves ${percent(Math.exp(biasAt(slope, distance)))} of the weight`;
+    frame.code.show(picture.code.map((/** @type {string} */ part, /** @type {number} */ i) => (i % 2 ? String({ layer, head, distance: query - key }[/** @type {"layer"} */ (part)]) : part)).join(""));
+    set(root, { "data-layer": layer, "data-head": head, "data-query": query, "data-key": key, "data-far": far, "data-distance": distance });
+  }
+
+  const sharesFrom = (/** @type {number} */ slope, /** @type {number} */ query) => bothForms(slope, query).shares;
+  const percent = (/** @type {number} */ part) => (part > 0 && part < 0.001 ? `${scientific(100 * part)}\u00a0%` : `${fixed(100 * part, 1)}\u00a0%`);
+
+  /** @param {number} head the one that stands out */
+  function paintBias(head) {
+    const most = farthest();
+    const step = Math.max(1, roundStep(most, 6));
+    biasPlot.axes({
+      left: [0, 1, 2, 3, 4, 5, 6].map((nats) => ({ at: nats / DEEPEST, text: fixed(-nats, 0) })),
+      below: Array.from({ length: Math.floor(most / step) + 1 }, (_, i) => ({ at: (i * step) / most, text: String(i * step) })),
+    });
+    const end = (/** @type {number} */ slope) => Math.min(most, DEEPEST / slope); // where the line leaves the room
+    const lineOf = (/** @type {number} */ i) => ({
+      points: /** @type {[number, number][]} */ ([[0, 0], [end(picture.slopes[i]) / most, (end(picture.slopes[i]) * picture.slopes[i]) / DEEPEST]]),
+      colour: i === head ? "--bl-accent" : "--bl-quiet",
+      width: i === head ? 3 : 1,
+    });
+    const others = picture.slopes.map((/** @type {number} */ _, /** @type {number} */ i) => i).filter((/** @type {number} */ i) => i !== head);
+    const reach = REACH_NATS / DEEPEST;
+    biasPlot.show(
+      [{ points: [[0, reach], [1, reach]], colour: "--bl-ink", width: 1, dash: [4, 4] }, ...others.map(lineOf), lineOf(head)],
+      [
+        { x: 1, y: reach, text: "reach: a twentieth is left", before: true },
+        ...(names.length - 1 < most && model.get("far") ? [{ x: (names.length - 1) / most, y: 1, text: "│ this text ends", strong: false }] : []),
+      ],
+    );
+  }
+
+  /** @param {number} slope @param {number} query */
+  function paintForms(slope, query) {
+    const { trained, paper, shares: share, apart } = bothForms(slope, query);
+    const most = Math.max(slope * query, 1e-9);
+    const [across, most2] = [Math.max(1, query), 2 * most];
+    const line = (/** @type {number[]} */ values, /** @type {string} */ colour, /** @type {number} */ width) => ({
+      points: values.map((value, key) => /** @type {[number, number]} */ ([key / across, (most - value) / most2])),
+      colour,
+      width,
+    });
+    const highest = Math.max(...share);
+    formsPlot.axes({
+      left: [most, 0, -most].map((value) => ({ at: (most - value) / most2, text: value ? signed(value, 2) : "0" })),
+      below: [0, ...(query > 1 ? [Math.round(query / 2)] : []), ...(query ? [query] : [])].map((key) => ({ at: key / across, text: `key ${key}` })),
+    });
+    formsPlot.show(
+      [
+        { points: share.map((part, key) => [key / across, 1 - (0.9 * part) / highest]), colour: "--bl-line", width: 4 },
+        line(trained, "--bl-positive", 2),
+        line(paper, "--bl-negative", 2),
+      ],
+      [
+        { x: 0.55, y: 0.12, text: "slope × key", before: true },
+        { x: 0.6, y: 0.8, text: "−slope × distance" },
+      ],
+    );
+    set(formsPlot.element, { "data-apart": apart });
+    formsSays.replaceChildren(
+      `From token ${query} `,
+      quoted(names[query]),
+      `: the lines are ${fixed(slope * query, 3)} nats apart at every key. Softmax does not notice a constant: the shares (grey) differ by ${apart ? `at most ${scientific(apart)}` : "exactly 0"}.`,
+    );
+  }
+
+  /** @param {number} layer @param {number} head @param {number} slope @param {number} distance */
+  function showFacts(layer, head, slope, distance) {
+    const of = picture.of_heads;
+    const tie = of.tie[head];
+    factTitle.textContent = `layer ${layer}, head ${head}`;
+    const say = (/** @type {string} */ name, /** @type {string} */ value, /** @type {string} */ how, /** @type {number | null} */ part = null) => {
+      facts[name].number.textContent = value;
+      facts[name].how.textContent = how;
+      if (part !== null) facts[name].bar.style.setProperty("--bl-part", String(part));
+    };
+    const bias = biasAt(slope, distance);
+    const previous = number(1, layer, head);
+    say("slope", slopeName(slope), "nats a token");
+    say("reach", tokensBack(Number(fixed(of.reach[head], of.reach[head] < 10 ? 1 : 0))), "3 ÷ slope");
+    say("bias", fixed(bias, 3), `nats, ${tokensBack(distance)} back`);
+    say("left", percent(Math.exp(bias)), "e^bias", Math.exp(bias));
+    say("distance", `${fixed(number(0, layer, head), 2)} tokens`, `on average; position alone: ${fixed(of.alone[head], 2)}`);
+    say("previous", percent(previous), `bound here ${percent(of.bound_here[head])}; in a long text 1 − e^(−slope) = ${percent(of.bound[head])}`, previous);
+    facts.previous.bar.style.setProperty("--bl-bound", String(of.bound_here[head]));
+    say("position", percent(number(2, layer, head)), "of the pattern", number(2, layer, head));
+    say("content", percent(number(3, layer, head)), "of the pattern", number(3, layer, head));
+    say(
+      "tie",
+      tie === null ? "nowhere" : `position ${tie}`,
+      tie === null ? "up to 4,096 tokens all neighbours differ" : `there slope × ${tie} and slope × ${tie + 1} are stored as the same number`,
+    );
+  }
+
+  // ---- the length lab ----
+
+  function drawLab() {
+    const state = model.get("lengths");
+    const curves = state.curves;
+    const running = state.state === "running";
+    set(lab, { "data-state": state.state, "data-curves": curves.length });
+    labRun.disabled = running || !model.get("live");
+    labRun.textContent = curves.length ? "measure again" : "measure";
+    labStop.hidden = labProgress.hidden = !running;
+    labProgress.value = state.total ? state.done / state.total : 0;
+    labFigure.hidden = curves.length === 0;
+    const idle = model.get("live")
+      ? "ALiBi promises that a model trained on short texts reads longer ones. Press to see: it takes a few seconds."
+      : "a saved page: measuring needs the model";
+    const means = new Map(curves.map((/** @type {any} */ c) => [c.length, c.mean]));
+    const longest = curves.at(-1);
+    const finding =
+      longest && means.has(state.trained) && longest.length > state.trained
+        ? ` ${longest.length} tokens, ${fixed(longest.length / state.trained, 0)}× the trained length: ${fixed(longest.mean, 2)} nats a token, against ${fixed(Number(means.get(state.trained)), 2)} at ${state.trained}.`
+        : "";
+    labSays.textContent = {
+      idle,
+      running: `reading ${state.message}: ${state.done} of ${state.total || "…"} tokens`,
+      done: `${state.message}.${finding}`,
+      stopped: `stopped; what was finished stays. ${state.message}.${finding}`,
+      error: state.message,
+    }[/** @type {"idle"} */ (state.state)];
+    if (!longest) return;
+    const losses = curves.flatMap((/** @type {any} */ c) => c.points.map((/** @type {number[]} */ p) => p[2]));
+    const step = roundStep(Math.max(...losses) - Math.min(0, ...losses), 5);
+    const top = step * Math.ceil((1.1 * Math.max(...losses)) / step);
+    const across = (/** @type {number} */ pos) => Math.log2(pos) / Math.log2(longest.length);
+    const middle = (/** @type {number[]} */ point) => across(Math.sqrt(point[0] * point[1]));
+    const places = [1, 4, 16, 64, 256, 1024, 4096].filter((pos) => pos <= longest.length);
+    labPlot.axes({
+      left: Array.from({ length: Math.round(top / step) + 1 }, (_, i) => ({ at: 1 - (i * step) / top, text: fixed(i * step, step < 1 ? 1 : 0) })),
+      below: places.map((pos) => ({ at: across(pos), text: String(pos) })),
+    });
+    labPlot.show(
+      [
+        ...(state.trained && state.trained <= longest.length
+          ? [{ points: /** @type {[number, number][]} */ ([[across(state.trained), 0], [across(state.trained), 1]]), colour: "--bl-ink", width: 1, dash: [4, 4] }]
+          : []),
+        ...curves.map((/** @type {any} */ c, /** @type {number} */ i) => ({
+          points: c.points.map((/** @type {number[]} */ p) => [middle(p), 1 - p[2] / top]),
+          colour: i === curves.length - 1 ? "--bl-accent" : "--bl-quiet",
+          width: 1 + (2 * (i + 1)) / curves.length,
+        })),
+      ],
+      [
+        ...(state.trained && state.trained <= longest.length ? [{ x: across(state.trained), y: 0.1, text: "trained length" }] : []),
+        ...curves
+          .filter((/** @type {any} */ c) => c.points.length)
+          .map((/** @type {any} */ c, /** @type {number} */ i) => ({
+            x: middle(c.points.at(-1)),
+            y: 1 - c.points.at(-1)[2] / top,
+            text: String(c.length),
+            strong: i === curves.length - 1,
+            before: i === curves.length - 1,
+          })),
+      ],
+    );
+    labTable.replaceChildren(
+      make("thead", {}, make("tr", {}, ...["length", "nats a token", "texts"].map((word) => make("th", { scope: "col" }, word)))),
+      make(
+        "tbody",
+        {},
+        ...curves.map((/** @type {any} */ c) =>
+          make("tr", {}, make("th", { scope: "row" }, c.length === state.trained ? `${c.length} · trained` : String(c.length)), make("td", { class: "bl-value" }, fixed(c.mean, 3)), make("td", { class: "bl-value" }, String(c.rows))),
+        ),
+      ),
+    );
+  }
+
+  // ---- listening ----
+
+  frame.listen("change:layer change:head change:query change:key change:far", frame.drawNow);
+  frame.listen("change:measured", () => {
+    if (picture && model.get("picture") === picture && model.get("measured").byteLength === 16 * picture.layers * picture.heads) {
+      show(picture);
+      frame.drawNow();
+    }
+  });
+  frame.listen("change:lengths", drawLab);
+  drawLab();
+  return frame.start();
+}
+
+export default { render };

@@ -1,0 +1,55 @@
+// @ts-check
+// A number for every head of every layer, as a rectangle of colours: layers downwards, heads across.
+import { PROBABILITY_COLOURS, probabilityStep } from "./colours.js";
+import { make } from "./dom.js";
+
+/**
+ * @param {{part: string, says: string, pick: (layer: number, head: number) => void,
+ *   point: (place: {layer: number, head: number} | null) => void}} options
+ */
+export function headCells({ part, says, pick, point }) {
+  const canvas = make("canvas", { class: "bl-cells-canvas", "aria-hidden": "true", "data-part": `${part}-canvas` });
+  const picked = make("span", { class: "bl-cells-picked", "aria-hidden": "true" });
+  const element = make("div", { class: "bl-head-cells", role: "img", "aria-label": says, "data-part": part }, canvas, picked);
+  let layers = 1;
+  let heads = 1;
+
+  const placeOf = (/** @type {MouseEvent} */ event) => {
+    const box = element.getBoundingClientRect();
+    const layer = Math.floor(((event.clientY - box.top) / box.height) * layers);
+    const head = Math.floor(((event.clientX - box.left) / box.width) * heads);
+    return layer >= 0 && layer < layers && head >= 0 && head < heads ? { layer, head } : null;
+  };
+  element.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => point(placeOf(event)));
+  element.addEventListener("pointerleave", () => point(null));
+  element.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const place = placeOf(event);
+    if (place) pick(place.layer, place.head);
+  });
+
+  return {
+    element,
+
+    /** @param {Float32Array} values (layer, head), 0 to 1 @param {number} nLayers @param {number} nHeads */
+    show(values, nLayers, nHeads) {
+      [layers, heads] = [nLayers, nHeads];
+      canvas.width = heads;
+      canvas.height = layers;
+      element.style.setProperty("--bl-heads", String(heads));
+      element.style.setProperty("--bl-layers", String(layers));
+      const brush = canvas.getContext("2d");
+      const image = brush.createImageData(heads, layers);
+      values.forEach((value, i) => {
+        const step = 3 * probabilityStep(value * value); // the scale takes a root; shares are shown evenly
+        image.data.set([...PROBABILITY_COLOURS.subarray(step, step + 3), 255], 4 * i);
+      });
+      brush.putImageData(image, 0, 0);
+    },
+
+    /** @param {{layer: number, head: number}} place */
+    mark({ layer, head }) {
+      picked.style.setProperty("--bl-x", String(head));
+      picked.style.setProperty("--bl-y", String(layer));
+    },
+  };
+}
