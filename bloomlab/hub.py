@@ -145,7 +145,7 @@ class Source:
             self._get(self._tokenizer_files())
         if "weights" in parts:
             self._get(self._weight_files())
-        if self.endpoint:
+        if self.endpoint and self.revision != self.commit:
             with suppress(OSError):  # a cache that cannot be written to is no reason to fail now
                 _remember(self.kept / "refs" / self.revision, self.commit)
         return self.folder
