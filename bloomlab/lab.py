@@ -6,6 +6,7 @@ lab.trace("Leo lives in Oslo.", read=["attn.probs"])
 lab.generate("Leo lives in", max_new_tokens=10)
 lab.fits("7b1")                            whether another model would fit into this machine's memory
 lab.explore("Leo lives in Oslo.")          all of it, to look at and to touch
+lab.hidden_states("Leo lives in Oslo.")    what the model would say at every step, and who added what
 lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
 """
 
@@ -33,6 +34,7 @@ from bloomlab.trace import Trace
 if TYPE_CHECKING:
     from bloomlab.views.alibi import AlibiView, LengthTexts
     from bloomlab.views.explorer import Explorer
+    from bloomlab.views.hidden import HiddenStates
     from bloomlab.views.tokens import Tokens
 
 FIRST_TEXT = "Leo lives in Oslo. Leo has a cat."
@@ -165,6 +167,18 @@ class Lab:
 
         return Explorer(self._read_attention, self._text(text), setup=self.code)
 
+    def hidden_states(self, x: str | Trace = FIRST_TEXT) -> "HiddenStates":
+        """What BLOOM would say at every step of every layer, and who added what: of a text, or of a trace of one.
+
+        Raises:
+            InputError: the text is empty, no text, or longer than `max_tokens`; or the trace is of another model.
+            HookError: the trace has not read all of `bloomlab.views.hidden.READ`.
+        """
+        from bloomlab.views.hidden import HiddenStates
+
+        shown = x if isinstance(x, Trace) else self._text(x)
+        return HiddenStates(self._read_states, self.model, self.tokenizer, shown, setup=self.code)
+
     def alibi(self, x: str | Trace = FIRST_TEXT, texts: Sequence[str] | None = None) -> "AlibiView":
         """How far each head can look: its slope, its reach, and what it makes of them in a text, or in a trace of one.
 
@@ -179,7 +193,8 @@ class Lab:
 
         if isinstance(x, Trace):
             check(x, READ)
-        rows = partial(self._length_texts, None if texts is None else [self._text(text) for text in texts])
+        given = [texts] if isinstance(texts, str) else texts
+        rows = partial(self._length_texts, None if given is None else [self._text(text) for text in given])
         return AlibiView(self._read_attention, x if isinstance(x, Trace) else self._text(x), self.code, rows)
 
     def _length_texts(self, texts: list[str] | None, shown: str) -> "LengthTexts":
@@ -192,6 +207,11 @@ class Lab:
 
     def _read_attention(self, text: str) -> Trace:
         return self.trace(text, read=["attn.scores", "attn.probs"])
+
+    def _read_states(self, text: str) -> Trace:
+        from bloomlab.views.hidden import READ
+
+        return self.trace(text, read=READ)
 
     def _text(self, text: Any) -> str:
         """The text, if the model can read it."""

@@ -306,3 +306,18 @@ def test_the_picture_is_drawn_in_every_script_without_a_warning(lab: Lab, tmp_pa
 def test_entropies_are_between_sure_and_no_idea(lab: Lab) -> None:
     found = arrays(view_of(lab)._values())
     assert (found["entropy"] >= 0).all() and (found["entropy"] <= math.log(300) + 1e-5).all()
+
+
+# ---- lab.hidden_states ----
+
+
+def test_the_lab_shows_a_text_or_a_trace(lab: Lab) -> None:
+    view = lab.hidden_states(TEXT)
+    assert (view.text, view.picture["stamp"].split(" · ")[0]) == (TEXT, "random")
+    type_at_once(view, SHORT, 1)
+    assert (view.state, view.text) == ("ready", SHORT)
+    assert lab.hidden_states(traced(lab, edit={"h.0.mlp.out": zero()})).picture["stamp"].endswith("h.0.mlp.out zero()")
+    with pytest.raises(InputError, match="the text is empty"):
+        lab.hidden_states("")
+    with pytest.raises(HookError, match="make one with"):
+        lab.hidden_states(lab.trace(TEXT))
