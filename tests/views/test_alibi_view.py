@@ -282,6 +282,7 @@ def test_other_models_read_the_given_texts_cut_to_the_shortest(random_lab: Lab) 
     ids = torch.tensor([random_lab.tokenizer.encode(text)[:128] for text in texts])
     assert results[-1].mean == pytest.approx(random_lab.model(ids, labels=ids).loss.item(), abs=1e-5)
     assert view.lengths["trained"] == 0
+    assert len(random_lab.alibi("hello", texts="d" * 70).run_length_lab()) == 2  # one text, not 70
 
 
 def test_a_point_stands_only_where_enough_tokens_were_read() -> None:
