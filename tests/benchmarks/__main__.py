@@ -108,7 +108,7 @@ def rows_560m(shape: dict[str, Any]) -> Iterator[Row]:
     yield (
         "560m, greedy generate 32 after 32 / transformers",
         1.00,
-        lambda: ours.generate(short, **greedy),
+        lambda: ours.generate(short, progress=False, **greedy),
         lambda: theirs.generate(short, attention_mask=mask, **greedy),
     )
 
