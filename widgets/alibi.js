@@ -575,12 +575,12 @@ function render({ model, el }) {
         })),
       ],
       [
-        ...(state.trained && state.trained <= longest.length ? [{ x: across(state.trained), y: 0.1, text: "trained length" }] : []),
+        ...(state.trained && state.trained <= longest.length ? [{ x: across(state.trained), y: 0.1, text: "trained" }] : []),
         ...curves
           .filter((/** @type {any} */ c) => c.points.length)
           .map((/** @type {any} */ c, /** @type {number} */ i) => ({
             x: middle(c.points.at(-1)),
-            y: 1 - c.points.at(-1)[2] / top,
+            y: 1 - c.points.at(-1)[2] / top + (i === curves.length - 1 ? 0.1 : 0), // the last one below its line
             text: String(c.length),
             strong: i === curves.length - 1,
             before: i === curves.length - 1,
