@@ -179,7 +179,6 @@ class HiddenStates(ReadingView):
         **traits: Any,
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
-        self._shown: Trace | None = None
         super().__init__(read, text, setup, **traits)
 
     def _take(self, trace: "Trace") -> None:
@@ -193,7 +192,6 @@ class HiddenStates(ReadingView):
         row = self.row if self.picture else len(payload["picture"]["states"]) - 1
         for name, value in payload.items():
             setattr(self, name, value)
-        self._shown = trace
         self.row, self.token = row, last
 
     @property
@@ -252,9 +250,9 @@ class HiddenStates(ReadingView):
     @traitlets.observe("token")
     def _send_another_window(self, _: dict[str, Any]) -> None:
         first, count = self.window["first"], self.window["count"]
-        if self._shown is None or first <= self.token < first + count:
+        if self.trace is None or first <= self.token < first + count:
             return
-        values = window_values(self._shown, self._model, self._tokenizer, self.token)
+        values = window_values(self.trace, self._model, self._tokenizer, self.token)
         with self.hold_sync():
             for name, value in values.items():
                 setattr(self, name, value)
