@@ -79,7 +79,7 @@ def find(
         raise InputError(f"expected a branch, a tag or a commit as revision, but got {shorten(revision)}")
     try:
         folder = Path(name_or_folder).expanduser()
-        kind = "a folder" if folder.is_dir() else "a file" if folder.exists() else "nothing"
+        kind = "a folder" if folder.is_dir() else "a file" if folder.exists() else "neither"
     except (OSError, ValueError, RuntimeError):  # a name too long, or with a NUL, or of an unknown user
         kind = "no possible name of a folder"
     if kind == "a folder":
@@ -87,7 +87,7 @@ def find(
             raise InputError(f"{folder} is a folder here, which has no revision; leave revision out")
         return Source(str(folder), folder)
     repo = NAMES.get(name_or_folder, name_or_folder) if isinstance(name_or_folder, str) else ""
-    if kind == "nothing" and OWNER_NAME.fullmatch(repo) and not re.search(r"--|\.\.|\.git$", repo):
+    if kind == "neither" and OWNER_NAME.fullmatch(repo) and not re.search(r"--|\.\.|\.git$", repo):
         return _ask(repo, revision or "main", cache_dir)
     hint = "name its folder" if kind == "a file" else f"the names are {', '.join(SIZES)}, 176b, bloomz-…, or owner/name"
     near = did_you_mean(str(name_or_folder), NAMES)

@@ -40,6 +40,7 @@ from tests.fake_hub import (
     status,
 )
 from tests.small_tokenizer import hub_folder
+from tests.test_pretrained import PEAK
 from tests.tiny_random import random_model
 
 SHARD = "model-00002-of-00004.safetensors"
@@ -622,3 +623,26 @@ def test_a_source_can_be_passed_where_a_folder_can(hub: FakeHub) -> None:
     assert hub.asked["GET info"] == 1
     assert json.loads((source.folder / "config.json").read_text())["n_layer"] == 3
     assert re.fullmatch("[0-9a-f]{40}", source.commit)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is read from Linux' /proc")
+def test_a_model_as_large_as_bloom_560m_is_fetched_in_shards_and_opened_in_little_more_than_its_weights(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = BloomForCausalLM(BloomConfig.named("560m")).half()
+    model.save_pretrained(tmp_path / "large", max_shard_size="300MB")
+    del model
+    hub_folder(tmp_path / "large")
+    with fake_hub(tmp_path / "large") as large:
+        monkeypatch.setenv("HF_ENDPOINT", large.address)
+        monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 60)  # it hashes a gigabyte before it answers
+        monkeypatch.setattr("bloomlab.hub.WAIT", 60)
+        folder = find(REPO, CheckpointError, cache_dir=tmp_path / "cache").fetch("config", "tokenizer", "weights")
+        assert len([name for name in large.asked if name.startswith("GET model-0")]) >= 4
+        assert all(count == 1 for name, count in large.asked.items() if name.startswith("GET model-0"))
+    assert all_whole(tmp_path / "cache")
+    run = subprocess.run(
+        [sys.executable, "-c", PEAK, str(folder), "float16"], capture_output=True, text=True, check=True
+    )
+    assert 0.8 < float(run.stdout) < 1.15

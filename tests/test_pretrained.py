@@ -336,7 +336,7 @@ def test_gradient_checkpointing_is_switched_on_and_off_without_changing_gradient
     assert not model.transformer.gradient_checkpointing
 
 
-MEASURE = """
+PEAK = """
 import sys, torch
 from bloomlab.heads.causal_lm import BloomForCausalLM
 def resident(key):
@@ -361,7 +361,7 @@ def test_opening_takes_no_more_than_the_weights_and_fifteen_percent(tmp_path: Pa
     model.save_pretrained(tmp_path)
     del model
     gc.collect()
-    command = [sys.executable, "-c", MEASURE, str(tmp_path), dtype]
+    command = [sys.executable, "-c", PEAK, str(tmp_path), dtype]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 0.8 < float(run.stdout) < 1.15
 
