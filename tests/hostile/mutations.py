@@ -3,6 +3,7 @@
 import json
 import random
 import struct
+from copy import deepcopy
 from typing import Any
 
 INTERESTING: list[Any] = [
@@ -53,7 +54,7 @@ def changed_bytes(content: bytes, chance: random.Random) -> bytes:
 
 def changed_value(value: Any, chance: random.Random) -> Any:
     """A few places in a JSON value changed, left out or renamed."""
-    value = json.loads(json.dumps(value))
+    value = deepcopy(value)
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         inside = value
         while isinstance(inside, dict | list) and inside:
@@ -68,11 +69,11 @@ def changed_value(value: Any, chance: random.Random) -> Any:
                 case 1 if isinstance(inside, dict):
                     inside[chance.choice(("", "a", "\ud800", str(key)[:-1], str(key) + "x"))] = inside.pop(key)
                 case 2:
-                    inside[key] = chance.choice(list(inside.values()) if isinstance(inside, dict) else inside)
+                    inside[key] = deepcopy(chance.choice(list(inside.values()) if isinstance(inside, dict) else inside))
                 case 3 if isinstance(below, int):
                     inside[key] = below + chance.choice((-1, 1, 1 << 20))
                 case _:
-                    inside[key] = chance.choice(INTERESTING)
+                    inside[key] = deepcopy(chance.choice(INTERESTING))  # else the next change is to the list itself
             break
     return value
 
