@@ -7,11 +7,11 @@ of what comes out only plain tensors are accepted.
 
 import json
 import math
+import mmap
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from bloomlab.memory import check_memory
 
 DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 MAX_HEADER = 1 << 20  # bytes; 70 blocks need 0.1 MB
-CHUNK = 1 << 18  # numbers that are read at a time when they are cast
+LARGE = 1 << 24  # numbers in a tensor whose file pages are given back while it is read
+CHUNK = 1 << 20  # numbers that are read at a time when they are cast
 
 
 @dataclass(frozen=True)
@@ -136,16 +137,21 @@ def _mapped(file: Any, name: str) -> Tensor:
 def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, wanted: torch.dtype) -> Tensor:
     """The tensor in another dtype, a chunk at a time, so that it is never in memory twice."""
     tensor = torch.empty(shape, dtype=wanted, device="cpu")
-    flat = tensor.view(-1)
-    # memory of its own, given back at once: what malloc is given back between large tensors, it keeps
-    with path.open("rb", buffering=0) as file, mmap(-1, CHUNK * dtype.itemsize) as buffer:
-        file.seek(start)
+    flat, size = tensor.view(-1), dtype.itemsize
+    before = start % mmap.ALLOCATIONGRANULARITY  # a mapping begins at a page
+    length = before + flat.numel() * size
+    if path.stat().st_size < start - before + length:
+        raise OSError("the file became shorter")
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), length, access=mmap.ACCESS_COPY, offset=start - before) as pages,
+    ):
         for first in range(0, flat.numel(), CHUNK):
-            n = min(CHUNK, flat.numel() - first)
-            with memoryview(buffer) as view, view[: n * dtype.itemsize] as part:
-                if file.readinto(part) != n * dtype.itemsize:
-                    raise OSError("the file became shorter")
-                flat[first : first + n] = torch.frombuffer(part, dtype=dtype)
+            n, place = min(CHUNK, flat.numel() - first), before + first * size
+            flat[first : first + n] = torch.frombuffer(pages, dtype=dtype, count=n, offset=place)
+            if flat.numel() > LARGE and hasattr(mmap, "MADV_DONTNEED"):  # give back what was read, not only at the end
+                page = place - place % mmap.PAGESIZE
+                pages.madvise(mmap.MADV_DONTNEED, page, place + n * size - page)
     return tensor
 
 
