@@ -10,6 +10,8 @@ import pytest
 from tests.hostile.folders import CANARY, CASES, honest_folder
 from tests.hostile.probe import BYTES, SECONDS, Probe
 
+pytestmark = pytest.mark.slow  # more than a hundred processes and files
+
 
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> Any:

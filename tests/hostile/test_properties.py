@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from bloomlab.layout import read_index
 from bloomlab.tokenizer import BloomTokenizerFast
 from bloomlab.tokenizer_file import check_tokenizer
 from tests.small_tokenizer import trained_json
+
+pytestmark = pytest.mark.slow  # hundreds of files, made and read
 
 PER_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # one folder for all examples is meant
 
