@@ -99,10 +99,10 @@ class BloomPreTrainedModel(nn.Module):
         plan = match(stored, shapes, head=model._head_names())
         if wanted is None:
             wanted = next(tensor.dtype for tensor in plan.source.values())
-        model.load_state_dict(read_state(plan, wanted), strict=False, assign=True)
+        without_gradients(model.load_state_dict, state_dict=read_state(plan, wanted), strict=False, assign=True)
         model._make_new(plan.new, wanted)
         model._tie()
-        return model.eval() if place is None else model.to(place).eval()
+        return model.eval() if place is None else without_gradients(model.to, device=place).eval()
 
     def save_pretrained(self, folder: str | os.PathLike[str], max_shard_size: int | str = "50GB") -> None:
         """Write config.json and model.safetensors (or shards of at most max_shard_size, e.g. "5GB").
@@ -310,6 +310,21 @@ def apart(run: Callable[..., Result], *arguments: Any) -> Result:
     """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(run, *arguments).result()
+
+
+def without_gradients(run: Callable[..., Any], **arguments: Any) -> Any:
+    """What `run(**arguments)` gives when nothing is kept for gradients.
+
+    `with torch.no_grad()` is itself a few lines of Python: an interrupt that falls between them leaves gradients off
+    for good. Here every line that changes the mode stands under the `finally` that puts it back, also what `run` itself
+    may change: torch's own way of filling a module uses that `with`.
+    """
+    before = torch.is_grad_enabled()
+    try:
+        torch._C._set_grad_enabled(False)
+        return run(**arguments)
+    finally:
+        torch._C._set_grad_enabled(before)
 
 
 class _Unfilled(TorchFunctionMode):

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from bloomlab.errors import HookError, InputError, did_you_mean
 from bloomlab.generation.decode import generate, stream
-from bloomlab.generation.predict import without_gradients
 from bloomlab.generation.settings import Settings
 from bloomlab.hooks import Edit, Hooks, Reading, Spot
 from bloomlab.memory import check_memory
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.pretrained import BloomPreTrainedModel, without_gradients
 from bloomlab.tokenizer import BloomTokenizerFast
 from bloomlab.trace import Trace
 

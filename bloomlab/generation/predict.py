@@ -1,7 +1,6 @@
 """One prediction: from the columns so far to the scores of the next token, checked to be numbers."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from bloomlab.generation.sampling import penalise_repetition
 from bloomlab.generation.settings import Settings
 from bloomlab.hooks import Hooks, chain
 from bloomlab.model.cache import KVCache
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.pretrained import BloomPreTrainedModel, without_gradients
 
 
 def predict(
@@ -30,20 +29,6 @@ def predict(
     if not logits.amax(-1).isfinite().all():  # -inf for some tokens is a choice; NaN, or nothing else, is not
         raise _not_finite(model, inputs, hooks, ids)
     return logits, output.past_key_values
-
-
-def without_gradients(run: Callable[..., Any], **arguments: Any) -> Any:
-    """What `run(**arguments)` gives when nothing is kept for gradients.
-
-    `with torch.no_grad()` is itself a few lines of Python: an interrupt that falls between them leaves gradients off
-    for good. Here every line that changes the mode stands under the `finally` that puts it back.
-    """
-    before = torch.is_grad_enabled()
-    try:
-        torch._C._set_grad_enabled(False)
-        return run(**arguments)
-    finally:
-        torch._C._set_grad_enabled(before)
 
 
 def adjust(scores: Tensor, ids: Tensor, mask: Tensor, n_new: int, stop_ids: Tensor, settings: Settings) -> Tensor:

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bloomlab.errors import InputError
-from bloomlab.generation.predict import without_gradients
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.reads import positions_at_once
+from bloomlab.pretrained import without_gradients
 
 
 class Octave(NamedTuple):

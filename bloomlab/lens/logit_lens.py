@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import InputError
-from bloomlab.generation.predict import without_gradients
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.hidden import READ as READ
 from bloomlab.lens.hidden import stream
 from bloomlab.lens.reads import positions_at_once
+from bloomlab.pretrained import without_gradients
 from bloomlab.trace import Trace
 
 
