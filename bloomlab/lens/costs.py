@@ -8,12 +8,13 @@ has bytes.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from bloomlab.chips import Token
 from bloomlab.errors import InputError
 from bloomlab.lens.reads import check, positions_at_once
 from bloomlab.lens.tokens import script
@@ -98,21 +99,33 @@ def bits_per_byte(nats: float, n_bytes: int) -> float:
     return nats / math.log(2) / n_bytes
 
 
+def count(tokens: Sequence[Token]) -> Cost:
+    """What a text costs before any model has run: the counts, without the surprise.
+
+    >>> from bloomlab.chips import Token
+    >>> count([Token(44, b"Leo", "Leo", (0, 3)), Token(17, b"!", "!", (3, 4))])
+    Cost(tokens=2, words=1, characters=4, bytes=4, bits_per_byte=None)
+
+    Raises:
+        InputError: the tokens stand for no text.
+    """
+    data = b"".join(token.bytes for token in tokens)
+    if not data:
+        raise InputError("these tokens stand for no text, so it has no cost; trace a text instead")
+    text = data.decode("utf-8", "replace")
+    return Cost(len(tokens), count_words(text), len(text), len(data))
+
+
 def cost(trace: Trace) -> Cost:
     """What the text of a trace costs; the trace must have read READ.
 
     Raises:
-        HookError, InputError: the trace has not read READ, or is of several texts.
+        HookError, InputError: the trace has not read READ, is of several texts, or its tokens stand for no text.
     """
     nats = surprise(trace)[1:].double().sum().item()
-    parts = [token.bytes for token in trace.tokens]
-    data = b"".join(parts)
-    if not data:
-        raise InputError("these tokens stand for no text, so it has no cost; trace a text instead")
-    text = data.decode("utf-8", "replace")
-    predicted = len(data) - len(parts[0])
-    bits = bits_per_byte(nats, predicted) if predicted else None
-    return Cost(len(parts), count_words(text), len(text), len(data), bits)
+    counts = count(trace.tokens)
+    predicted = counts.bytes - len(trace.tokens[0].bytes)
+    return replace(counts, bits_per_byte=bits_per_byte(nats, predicted) if predicted else None)
 
 
 def compare(traces: Mapping[str, Trace]) -> dict[str, Cost]:

@@ -7,7 +7,7 @@ import torch
 
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
-from bloomlab.lens.costs import READ, compare, cost, count_words, surprise
+from bloomlab.lens.costs import READ, compare, cost, count, count_words, surprise
 from tests.lens.sentences import SENTENCES
 
 # -- surprise and bits ----
@@ -23,6 +23,12 @@ def test_the_mean_surprise_is_the_loss_and_so_are_the_bits(language: str, lab: L
     predicted = found.bytes - len(trace.tokens[0].bytes)
     assert found.bits_per_byte is not None
     assert found.bits_per_byte * math.log(2) * predicted == pytest.approx(loss * (found.tokens - 1), rel=1e-5)
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_counting_needs_no_model(language: str, lab: Lab) -> None:
+    text = SENTENCES[language]
+    assert count(lab.tokens(text)) == dataclasses.replace(cost(lab.trace(text, read=READ)), bits_per_byte=None)
 
 
 @pytest.mark.parametrize("n_head", [1, 6, 7])
