@@ -8,6 +8,7 @@ lab.fits("7b1")                            whether another model would fit into 
 lab.explore("Leo lives in Oslo.")          all of it, to look at and to touch
 lab.hidden_states("Leo lives in Oslo.")    what the model would say at every step, and who added what
 lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
+lab.classify("Leo vit à Oslo.")            which language it is in; tag and answer ask the other task heads
 """
 
 import os
@@ -21,8 +22,10 @@ from torch import Tensor
 
 from bloomlab import tiny
 from bloomlab.arguments import whole_text
+from bloomlab.asking import answer, classify, tag
 from bloomlab.errors import CheckpointError, InputError, TokenizerError
 from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.heads.named import Heads
 from bloomlab.hooks import Edit
 from bloomlab.hub import find
 from bloomlab.lens.reads import check
@@ -30,6 +33,7 @@ from bloomlab.record import record
 from bloomlab.room import Fit, fits
 from bloomlab.tokenizer import BloomTokenizerFast
 from bloomlab.trace import Trace
+from bloomlab.verdicts import Answer, Classification, Tagging
 
 if TYPE_CHECKING:
     from bloomlab.views.alibi import AlibiView, LengthTexts
@@ -89,6 +93,7 @@ class Lab:
         max_tokens: longest text taken, in tokens. ALiBi sets no limit of its own, so raise it if you wish.
         code: the Python that opens it again.
         embedded: whether it is the embedded model, whose own documents are at hand to measure it with.
+        heads: the task heads by name; the embedded model's own, or those that you set: `lab.heads["tags"] = model`.
     """
 
     def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, name: str = "unnamed") -> None:
@@ -101,6 +106,7 @@ class Lab:
         self.max_tokens = 2048
         self.code = "lab = bloomlab.Lab(model, tokenizer)"
         self.embedded = False
+        self.heads = Heads(len(tokenizer))
 
     @staticmethod
     def fits(name_or_folder: str | os.PathLike[str]) -> Fit:
@@ -137,8 +143,7 @@ class Lab:
         elif isinstance(text, Tensor):
             self._fits(text.shape[-1] if text.dim() else 1)
         else:
-            for one in text:
-                self._text(one)
+            self._texts(text)
         trace = record(self.model, self.tokenizer, text, read, edit, detach, max_new_tokens, **settings)
         trace.provenance["model"] = self.name
         return trace
@@ -156,6 +161,44 @@ class Lab:
         written = self.model.generate(ids, max_new_tokens=max_new_tokens, **settings)
         texts = self.tokenizer.batch_decode(written, skip_special_tokens=True)
         return texts[0] if len(texts) == 1 else texts
+
+    def classify(self, text: str | Sequence[str]) -> Classification | list[Classification]:
+        """Which label the head "language" gives a text, or each of several texts.
+
+        Raises:
+            InputError: a text is empty, no text, or longer than `max_tokens`; or there is no such head.
+        """
+        found = classify(self.heads["language"], self.tokenizer, self._texts(text))
+        return found[0] if isinstance(text, str) else found
+
+    def tag(self, text: str | Sequence[str]) -> Tagging | list[Tagging]:
+        """What each token of a text, or of several, names, as the head "tags" has it.
+
+        Raises:
+            InputError: as `classify` does.
+        """
+        found = tag(self.heads["tags"], self.tokenizer, self._texts(text))
+        return found[0] if isinstance(text, str) else found
+
+    def answer(self, question: str | Sequence[str], context: str | Sequence[str] = "") -> Answer | list[Answer]:
+        """Where in the context the answer to a question stands, as the head "answer" has it.
+
+        Of several questions or contexts, each question is asked of the context beside it; one alone goes with all.
+
+        Raises:
+            InputError: as `classify` does; or there are not as many questions as contexts.
+        """
+        questions, contexts = self._texts(question, "question"), self._texts(context, "context")
+        questions = questions * len(contexts) if isinstance(question, str) else questions
+        contexts = contexts * len(questions) if isinstance(context, str) else contexts
+        if len(questions) != len(contexts):
+            raise InputError(
+                f"there are {len(questions)} questions, but {len(contexts)} contexts; pass one context for each"
+            )
+        for asked, text in zip(questions, contexts, strict=True):
+            self._fits(len(self.tokenizer.encode(f"{asked}\n")) + len(self.tokenizer.encode(text)))
+        found = answer(self.heads["answer"], self.tokenizer, questions, contexts)
+        return found[0] if isinstance(question, str) and isinstance(context, str) else found
 
     def explore(self, text: str = FIRST_TEXT) -> "Explorer":
         """Look inside: the tokens of a text, and every head's attention down to the sum behind one number.
@@ -213,11 +256,16 @@ class Lab:
 
         return self.trace(text, read=READ)
 
-    def _text(self, text: Any) -> str:
+    def _texts(self, texts: Any, name: str = "text") -> list[str]:
+        """One text, or several, in a list, if the model can read each."""
+        several = isinstance(texts, Sequence) and not isinstance(texts, str | bytes)
+        return [self._text(text, name) for text in (texts if several else [texts])]
+
+    def _text(self, text: Any, name: str = "text") -> str:
         """The text, if the model can read it."""
-        whole_text(text, "text")
+        whole_text(text, name)
         if not text:
-            raise InputError("the text is empty; write at least one character")
+            raise InputError(f"the {name} is empty; write at least one character")
         self._fits(len(self.tokenizer.encode(text)))
         return str(text)
 

@@ -20,7 +20,7 @@ FLOORS = [
     [f"model.{name}" for name in "embedding alibi attention mlp block cache bloom".split()],
     [f"generation.{name}" for name in "sampling settings predict beam decode".split()],
     ["heads.*", "chips", "encoding", "tokenizer_file", "tokenizer"],
-    ["trace", "record", "edits", "finetune"],
+    ["trace", "record", "edits", "finetune", "verdicts", "asking"],
     ["lens.*", "tiny.*"],
     ["views.*"],
     ["lab"],
