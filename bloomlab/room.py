@@ -68,12 +68,24 @@ def fits(
         ConfigError: there is no such model, or its config.json is broken.
         DownloadError: its config.json cannot be fetched.
     """
+    return fit_of(os.fspath(name_or_folder), config_of(name_or_folder, revision, cache_dir))
+
+
+def config_of(
+    name_or_folder: str | os.PathLike[str],
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> BloomConfig:
+    """The config of a model; a published size is known without a look at its files. Raises what `fits` does."""
     name = os.fspath(name_or_folder)
     size = _size(name)
     if size and not os.path.isdir(name):
-        config = BloomConfig.named(size)
-    else:
-        config = BloomConfig.from_pretrained(name_or_folder, revision=revision, cache_dir=cache_dir)
+        return BloomConfig.named(size)
+    return BloomConfig.from_pretrained(name_or_folder, revision=revision, cache_dir=cache_dir)
+
+
+def fit_of(name: str, config: BloomConfig) -> Fit:
+    """Whether a model of these sizes fits here."""
     count = config.parameter_count()
     return Fit(name, count, _bytes(count), free_bytes())
 

@@ -1,0 +1,47 @@
+"""Tables of tokens and numbers without script: what the still results of the lab are written with."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from bloomlab.chips import Token, chips
+from bloomlab.tokenizer import BloomTokenizerFast
+from bloomlab.views._static import names
+
+
+def token_names(tokens: Sequence[Token]) -> list[str]:
+    """What to call each token of a text: its chip, and of a chip of several tokens which part.
+
+    >>> first, second = Token(9, b"\\xe4\\xb8", "", (0, 1)), Token(9, b"\\xad", "", (0, 1))
+    >>> token_names([first, second, Token(5, b" a", " a", (1, 3))])
+    ['中 1/2', '中 2/2', '·a']
+    """
+    shown = [{"shown": chip.shown, "tokens": list(chip.tokens)} for chip in chips(tokens)]
+    return names({"tokens": tokens, "chips": shown})
+
+
+def word(tokenizer: BloomTokenizerFast, token_id: int) -> str:
+    """How a token of the vocabulary shows."""
+    return "".join(chip.shown for chip in chips(tokenizer.tokens_of_ids([token_id])))
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str = "") -> str:
+    """A table that scrolls in its own box; its cells are markup, so whoever makes them escapes the texts.
+
+    The first cell of a row is its heading.
+    """
+    top = "".join(f'<th scope="col" style="text-align:center">{cell}</th>' for cell in head)
+    body = ""
+    for first, *others in rows:
+        cells = "".join(f'<td style="text-align:right">{cell}</td>' for cell in others)
+        body += f'<tr><th scope="row" style="text-align:start;white-space:nowrap">{first}</th>{cells}</tr>'
+    said = f'<caption style="text-align:start">{escape(caption)}</caption>' if caption else ""
+    return f'<div style="overflow-x:auto"><table>{said}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def text_cell(text: str) -> str:
+    """A token's name as markup: it keeps its spaces and its direction to itself.
+
+    >>> text_cell("<b>")
+    '<bdi style="font-family:monospace;white-space:pre">&lt;b&gt;</bdi>'
+    """
+    return f'<bdi style="font-family:monospace;white-space:pre">{escape(text)}</bdi>'

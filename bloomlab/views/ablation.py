@@ -1,0 +1,96 @@
+"""What a model loses without one of its parts: the result of `lab.ablate`, as tables without script."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bloomlab.chips import Token
+from bloomlab.lens.effect import Effect
+from bloomlab.tokenizer import BloomTokenizerFast
+from bloomlab.views._cells import table, text_cell, token_names, word
+
+SHOWN_TOKENS = 200  # rows of the table; the effect itself holds all
+
+
+class Ablation:
+    """One text, read twice: by the whole model, and with zeros in the place of a part.
+
+    Attributes:
+        spot: where the part is, as it was named.
+        edit: what was done there, as Python.
+        tokens: of the text.
+        effect: the numbers: `effect.kl`, `effect.loss_change`, … (see `bloomlab.lens.effect.Effect`).
+        stamp: model, weights, dtype.
+    """
+
+    def __init__(
+        self, spot: str, edit: str, tokens: Sequence[Token], effect: Effect, tokenizer: BloomTokenizerFast, stamp: str
+    ) -> None:
+        self.spot, self.edit, self.tokens, self.effect, self.stamp = spot, edit, tuple(tokens), effect, stamp
+        self._tokenizer = tokenizer
+
+    @property
+    def kl(self) -> float:
+        """How far the prediction after the whole text moved, in nats; 0: not at all."""
+        return self.effect.kl[-1].item()
+
+    @property
+    def loss_change(self) -> float | None:
+        """How much more surprised the model is by the text, in nats a token; None for a text of one token."""
+        return self.effect.loss_change[:-1].double().mean().item() if len(self.tokens) > 1 else None
+
+    def _rows(self) -> list[list[str]]:
+        """For each token: its place and name, KL, change of the loss, and the likeliest next token in each run."""
+        found, shown = self.effect, token_names(self.tokens)
+        rows = []
+        for pos in range(min(len(shown), SHOWN_TOKENS)):
+            change = found.loss_change[pos].item()
+            said = [word(self._tokenizer, token_id) for token_id in found.said[:, pos].tolist()]
+            rows.append(
+                [str(pos), shown[pos], f"{found.kl[pos]:.4f}", "" if change != change else f"{change:+.4f}", *said]
+            )
+        return rows
+
+    def _next(self) -> list[list[str]]:
+        """The next token after the text: name, probability before, after."""
+        probs = self.effect.probs.T.tolist()
+        names = [word(self._tokenizer, token_id) for token_id in self.effect.ids.tolist()]
+        return [[name, f"{p:.4f}", f"{q:.4f}"] for name, (p, q) in zip(names, probs, strict=True)]
+
+    def _summary(self) -> str:
+        loss = self.loss_change
+        said = "" if loss is None else f"; loss {loss:+.4f} nats a token"
+        return f"{self.edit} at {self.spot}: the next token moved by {self.kl:.4f} nats (KL){said}"
+
+    def __repr__(self) -> str:
+        after = [f"  {name:<14}{p:>8} → {q}" for name, p, q in self._next()]
+        lines = [
+            f"{pos:>4}  {name:<14}{kl:>8}{change:>10}  {said:<14}{then}"
+            for pos, name, kl, change, said, then in self._rows()
+        ]
+        head = f"{'':>4}  {'after':<14}{'KL':>8}{'loss':>10}  {'it said':<14}without it"
+        return "\n".join([self._summary(), "next token, before → without it:", *after, head, *lines, *self._rest()])
+
+    def _rest(self) -> list[str]:
+        rest = len(self.tokens) - SHOWN_TOKENS
+        return [f"{rest} more tokens: .effect has them all"] if rest > 0 else []
+
+    def _repr_html_(self) -> str:
+        after = table(
+            ["next token", "before", "without it"],
+            [[text_cell(name), p, q] for name, p, q in self._next()],
+            self._summary(),
+        )
+        rows = (
+            [f"{pos} {text_cell(name)}", kl, change, text_cell(said), text_cell(then) if then != said else "the same"]
+            for pos, name, kl, change, said, then in self._rows()
+        )
+        by_token = table(
+            ["after", "KL, nats", "change of the loss, nats", "it said", "without it"],
+            rows,
+            "After each token: how far the prediction moved, and how much worse the token that follows was foreseen.",
+        )
+        rest = "".join(f"<p>{line}</p>" for line in self._rest())
+        return f"<div>{after}{by_token}{rest}<p><small>{text_cell(self.stamp)}</small></p></div>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
