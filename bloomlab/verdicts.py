@@ -16,6 +16,7 @@ from typing import NamedTuple
 from bloomlab.chips import Token, chips, visible
 
 OUTSIDE = "O"  # the tag of a token that names nothing
+LISTED = 5  # labels in a table
 SURE = 0.5  # an answer less likely than this is called a guess
 
 
@@ -74,8 +75,9 @@ class Classification:
 
     def _repr_html_(self) -> str:
         marks = {self.column: ("▲", "the label was read from this token")}
+        rows = [(label, "", p) for label, p in list(self.scores.items())[:LISTED]]
         read = f"{len(self.tokens)} tokens; ▲ the token the label was read from"
-        return f"<div>{_strip(self.tokens, marks)}{_table(list(self.scores.items()))}<small>{read}</small></div>"
+        return f"<div>{_strip(self.tokens, marks)}{_table(rows)}<small>{read}</small></div>"
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Tagging:
     tokens: tuple[Token, ...] = field(repr=False)
 
     def __repr__(self) -> str:
-        named = ", ".join(f"{visible(entity.text)} {entity.tag} {entity.score:.3f}" for entity in self.entities)
+        named = ", ".join(f"{_plain(entity.text)} {entity.tag} {entity.score:.3f}" for entity in self.entities)
         lines = [
             f"{place:4}  {tag:8}  {self.scores[place][tag]:.3f}  {_name(self.tokens, place)}"
             for place, tag in enumerate(self.tags)
@@ -108,7 +110,7 @@ class Tagging:
             for place, (tag, scores) in enumerate(zip(self.tags, self.scores, strict=True))
             if tag != OUTSIDE
         }
-        rows = [(f"{entity.text} · {entity.tag}", entity.score) for entity in self.entities]
+        rows = [(entity.text, entity.tag, entity.score) for entity in self.entities]
         read = "under each token that names something: what, and its probability"
         return f"<div>{_strip(self.tokens, marks)}{_table(rows)}<small>{read}</small></div>"
 
@@ -165,7 +167,7 @@ class Answer:
 
     def __repr__(self) -> str:
         best = self.spans[0]
-        said = f"{visible(best.text)!r} {best.score:.3f}, characters {best.start} to {best.end}"
+        said = f"{_plain(best.text)!r} {best.score:.3f}, characters {best.start} to {best.end}"
         where = f"token {best.first}" if best.first == best.last else f"tokens {best.first} to {best.last}"
         return f"{said}, {where} of the context" + (f"; {self.note}" if self.note else "")
 
@@ -176,10 +178,10 @@ class Answer:
             for place, (start, end) in enumerate(zip(self.starts, self.ends, strict=True))
             if start >= 0.005 or end >= 0.005 or best.first <= place <= best.last
         }
-        rows = [(span.text, span.score) for span in self.spans]
+        rows = [(span.text, "", span.score) for span in self.spans]
         read = "under a token: how likely the answer starts, and ends, there; [ ] the likeliest stretch"
         note = f"<p>{escape(self.note)}</p>" if self.note else ""
-        asked = f'<p><bdi dir="auto">{escape(visible(self.question))}</bdi></p>'
+        asked = f'<p><bdi dir="auto">{escape(_plain(self.question))}</bdi></p>'
         return f"<div>{asked}{_strip(self.tokens, marks)}{_table(rows)}{note}<small>{read}</small></div>"
 
 
@@ -192,7 +194,7 @@ def _name(tokens: Sequence[Token], column: int) -> str:
 
 
 EDGE = "border:1px solid rgba(128,128,128,.45);border-radius:3px"
-SHOWN = "display:block;white-space:pre;unicode-bidi:isolate;font-family:monospace"
+SHOWN = "display:block;white-space:pre;unicode-bidi:plaintext;font-family:monospace"
 BELOW = "display:block;font-size:11px;min-height:16px;direction:ltr"
 
 
@@ -205,18 +207,27 @@ def _strip(tokens: Sequence[Token], marks: dict[int, tuple[str, str]]) -> str:
         title = escape("; ".join(more for _, more in said if more))
         made.append(
             f'<span style="padding:2px 6px;text-align:center;{EDGE}{strong}" title="{title}">'
-            f'<bdi dir="auto" style="{SHOWN}">{escape(chip.shown)}</bdi>'
+            f'<span style="{SHOWN}">{escape(chip.shown)}</span>'
             f'<span style="{BELOW}">{escape(" ".join(word for word, _ in said))}</span></span>'
         )
     return f'<div dir="auto" style="display:flex;flex-wrap:wrap;gap:4px;margin:4px 0">{"".join(made)}</div>'
 
 
-def _table(rows: Sequence[tuple[str, float]]) -> str:
-    """Names with their probabilities, as numbers and as bars."""
+def _plain(text: str) -> str:
+    """A text to read: spaces are spaces, and all else that is invisible is shown.
+
+    >>> _plain("New York\\n")
+    'New York↵'
+    """
+    return " ".join(visible(word) for word in text.split(" "))
+
+
+def _table(rows: Sequence[tuple[str, str, float]]) -> str:
+    """Names, what they are, and their probabilities as numbers and as bars."""
     bar = '<span style="display:inline-block;height:8px;background:currentColor;width:{:.0f}px"></span>'
     lines = "".join(
-        f'<tr><th style="text-align:start"><bdi>{escape(visible(name))}</bdi></th><td>{p:.3f}</td>'
-        f'<td style="text-align:start">{bar.format(120 * p)}</td></tr>'
-        for name, p in rows
+        f'<tr><th style="text-align:start"><bdi>{escape(_plain(name))}</bdi></th><td>{escape(_plain(kind))}</td>'
+        f'<td>{p:.3f}</td><td style="text-align:start">{bar.format(120 * p)}</td></tr>'
+        for name, kind, p in rows
     )
     return f"<table><tbody>{lines}</tbody></table>"
