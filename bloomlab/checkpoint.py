@@ -5,8 +5,8 @@ what the model needs, by name and shape, before a single number is read: a load 
 """
 
 import os
+from collections import deque
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bloomlab.apart import apart
 from bloomlab.checkpoint_files import Stored, open_file
 from bloomlab.errors import CheckpointError, InputError, did_you_mean
 from bloomlab.files import replacing, shorten, write_json
@@ -122,11 +123,22 @@ def read_state(plan: Plan, dtype: torch.dtype) -> dict[str, Tensor]:
     Raises:
         MemoryLimitError: they do not fit into this machine's memory.
     """
-    tensors = plan.source.values()
-    count = sum(torch.Size(tensor.shape).numel() for tensor in tensors)
-    check_fits(count, dtype)
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
-        return dict(zip(plan.source, threads.map(lambda tensor: tensor.load(dtype), tensors), strict=True))
+    check_fits(sum(torch.Size(tensor.shape).numel() for tensor in plan.source.values()), dtype)
+    to_do, state = deque(plan.source.items()), dict[str, Tensor]()
+
+    def read() -> None:
+        while to_do:
+            try:
+                name, tensor = to_do.popleft()
+            except IndexError:  # another thread took the last
+                return
+            state[name] = tensor.load(dtype)
+
+    try:
+        apart(read, threads=min(4, os.cpu_count() or 1))
+    finally:
+        to_do.clear()  # after an interrupt or an error the other threads have nothing more to read
+    return {name: state[name] for name in plan.source}
 
 
 def check_fits(count: int, dtype: torch.dtype) -> None:

@@ -1,12 +1,11 @@
 """What all BLOOM models share: how they are made, opened and saved. It knows no component."""
 
-import functools
 import json
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from bloomlab.apart import apart
 from bloomlab.checkpoint import check_fits, match, open_folder, read_state, shard_bytes, write_state
 from bloomlab.config import ALIASES, BloomConfig
 from bloomlab.errors import CheckpointError, InputError, did_you_mean
@@ -91,7 +91,7 @@ class BloomPreTrainedModel(nn.Module):
         config = _overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
         if source.commit:  # say what will not fit before it is downloaded
             check_fits(config.parameter_count(), wanted or torch.bfloat16)
-        model: Self = apart(_without_numbers, cls, config)
+        model: Self = apart(partial(_without_numbers, cls, config))[0]
 
         path = source.fetch("weights")
         stored = open_folder(path)
@@ -263,9 +263,9 @@ class BloomPreTrainedModel(nn.Module):
         return dict(_spots(model_class, json.dumps(self.config.to_dict(), sort_keys=True, default=str)))
 
 
-@functools.lru_cache(maxsize=64)
+@lru_cache(maxsize=64)
 def _spots(model_class: Any, values: str) -> dict[str, Spot]:
-    return apart(_dry_run, model_class, values)
+    return apart(partial(_dry_run, model_class, values))[0]
 
 
 def _dry_run(model_class: Any, values: str) -> dict[str, Spot]:
@@ -300,16 +300,6 @@ def _dry_run(model_class: Any, values: str) -> dict[str, Spot]:
 def _without_numbers(model_class: Callable[[BloomConfig], Result], config: BloomConfig) -> Result:
     with shapes_only():
         return model_class(config)
-
-
-def apart(run: Callable[..., Result], *arguments: Any) -> Result:
-    """What `run(*arguments)` gives, in a thread of its own.
-
-    For work that switches torch's modes. Only the main thread hears an interrupt; one that fell between two lines of
-    such a switch would leave the mode on, and every later model would be wrong.
-    """
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(run, *arguments).result()
 
 
 def without_gradients(run: Callable[..., Any], **arguments: Any) -> Any:
