@@ -11,7 +11,7 @@ padding included, so one edit means the same in a full pass and in each step of 
 not in a pass is left out there. Columns count from 0; there are no negative ones.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -169,6 +169,21 @@ def _indices(index: Index, end: int, axis: str, name: str) -> list[int]:
     if beyond and axis not in ("pos", "query", "key"):
         raise HookError(f"{axis} at {name!r} goes from 0 to {end - 1}, but got {beyond[0]}")
     return [n for n in wanted if n < end]
+
+
+def check_columns(where: Mapping[str, Index], columns: int) -> None:
+    """Refuse positions that a text of so many columns does not have: an edit leaves them out without a word.
+
+    Raises:
+        HookError: a named position is not in the text.
+    """
+    for axis, index in where.items():
+        named = index if isinstance(index, Sequence) else [] if isinstance(index, slice) else [index]
+        beyond = [n for n in named if _is_index(n) and n >= columns]
+        if axis in ("pos", "query", "key") and beyond:
+            raise HookError(
+                f"the text has {columns} tokens, so {axis} goes from 0 to {columns - 1}, but got {beyond[0]}"
+            )
 
 
 def _replaced(tensor: Tensor, place: _Place, part: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ lab.fits("7b1")                            whether another model would fit into 
 lab.explore("Leo lives in Oslo.")          all of it, to look at and to touch
 lab.hidden_states("Leo lives in Oslo.")    what the model would say at every step, and who added what
 lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
+lab.lens("Leo lives in Oslo.")             the same as a table, to compute with
+lab.ablate("Leo lives in Oslo.", "h.2.attn.mixed", head=3)    what it would say without one of its parts
 lab.classify("Leo vit à Oslo.")            which language it is in; tag and answer ask the other task heads
 """
 
@@ -23,22 +25,27 @@ from torch import Tensor
 from bloomlab import tiny
 from bloomlab.arguments import whole_text
 from bloomlab.asking import answer, classify, tag
+from bloomlab.edits import Index, check_columns, zero
 from bloomlab.errors import CheckpointError, InputError, TokenizerError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
 from bloomlab.hooks import Edit
 from bloomlab.hub import find
 from bloomlab.lens.reads import check
-from bloomlab.record import record
-from bloomlab.room import Fit, fits
+from bloomlab.lens import effect, logit_lens
+from bloomlab.lens.anatomy import Info, info
+from bloomlab.record import record, weights_hash
+from bloomlab.room import Fit, fit_of, fits
 from bloomlab.tokenizer import BloomTokenizerFast
 from bloomlab.trace import Trace
 from bloomlab.verdicts import Answer, Classification, Tagging
 
 if TYPE_CHECKING:
+    from bloomlab.views.ablation import Ablation
     from bloomlab.views.alibi import AlibiView, LengthTexts
     from bloomlab.views.explorer import Explorer
     from bloomlab.views.hidden import HiddenStates
+    from bloomlab.views.lens import LogitLens
     from bloomlab.views.tokens import Tokens
 
 FIRST_TEXT = "Leo lives in Oslo. Leo has a cat."
@@ -113,6 +120,18 @@ class Lab:
         """Whether another model would fit here, and in which dtype; see `bloomlab.fits`."""
         return fits(name_or_folder)
 
+    def info(self, name_or_folder: str | os.PathLike[str] | None = None) -> Info:
+        """The sizes of this model, or of another, where its parameters are, and what fits into this machine.
+
+        Raises:
+            ConfigError, DownloadError: there is no such other model, or its config.json cannot be had.
+        """
+        if name_or_folder is not None:
+            return info(name_or_folder)
+        dtype, weights = str(self.model.dtype).removeprefix("torch."), weights_hash(self.model)
+        opened = f"{dtype} on {self.model.device}, weights {weights}"
+        return Info(self.name, self.model.config, fit_of(self.name, self.model.config), opened)
+
     def tokens(self, text: str) -> "Tokens":
         """The tokens of a text, in order; shows as a strip of chips.
 
@@ -161,6 +180,40 @@ class Lab:
         written = self.model.generate(ids, max_new_tokens=max_new_tokens, **settings)
         texts = self.tokenizer.batch_decode(written, skip_special_tokens=True)
         return texts[0] if len(texts) == 1 else texts
+
+    def lens(self, text: str, top: int = 5) -> "LogitLens":
+        """What the model would say at each step of each layer if it stopped there: the logit lens, as a table.
+
+        `top` next tokens are kept of each cell. `lab.hidden_states(text)` shows the same to touch.
+
+        Raises:
+            InputError: the text is empty, no text, or longer than `max_tokens`; or `top` is no number of tokens.
+        """
+        from bloomlab.views.lens import LogitLens
+
+        trace = self.trace(self._text(text), logit_lens.READ)
+        rows = logit_lens.logit_lens(self.model, trace, top)
+        return LogitLens(rows, trace.tokens, self.tokenizer, self.model.config.vocab_size)
+
+    def ablate(self, text: str, spot: str, **axes: Index) -> "Ablation":
+        """What the model loses without one of its parts: the text is read with zeros there, and without.
+
+        `spot` is named as in `trace`; `axes` say which part of it: `ablate(text, "h.2.attn.mixed", head=3)`.
+
+        Raises:
+            InputError: the text is empty, no text, or longer than `max_tokens`.
+            HookError: there is no such spot or axis, or the text has no such position; nothing is changed then.
+        """
+        from bloomlab.views._reading import stamp
+        from bloomlab.views.ablation import Ablation
+
+        edit = zero(**axes)
+        check_columns(axes, len(self.tokenizer.encode(self._text(text))))
+        changed = self.trace(text, effect.READ, {spot: edit})
+        # reading the spot sends the other run down the same path through attention, so that no digit differs for that
+        whole = self.trace(text, [spot, *effect.READ])
+        found = effect.effect(whole, changed)
+        return Ablation(spot, repr(edit), whole.tokens, found, self.tokenizer, stamp(whole.provenance))
 
     def classify(self, text: str | Sequence[str]) -> Classification | list[Classification]:
         """Which label the head "language" gives a text, or each of several texts.

@@ -86,6 +86,35 @@ def test_the_explorer_reads_what_it_shows_from_the_model(lab: Lab) -> None:
     assert type(lab.explore(TEXT)).__name__ == "Explorer"
 
 
+def test_the_lens_ends_with_what_the_model_says(lab: Lab) -> None:
+    found = lab.lens(TEXT, top=3)
+    logits = lab.model(input_ids=lab.trace(TEXT, []).ids).logits[0]
+    assert found[-1].ids.equal(logits.topk(3).indices) and len(found) == 7
+    torch.testing.assert_close(found[-1].probs, logits.softmax(-1).topk(3).values.detach())
+
+
+def test_an_ablation_is_the_model_with_zeros_there(lab: Lab) -> None:
+    found = lab.ablate(TEXT, "h.1.attn.mixed", head=[0, 2])
+    changed = lab.trace(TEXT, ["logits"], {"h.1.attn.mixed": zero(head=[0, 2])})["logits"][0]
+    assert found.effect.said[1].equal(changed.argmax(-1)) and found.kl > 0
+    torch.testing.assert_close(found.effect.probs[1], changed[-1].softmax(-1)[found.effect.ids])
+    assert found.edit == "zero(head=[0, 2])" and "h.1" not in found.stamp  # the stamp is of the whole model
+    assert lab.ablate(TEXT, "mlp.out").spot == "mlp.out"  # in every layer
+
+
+@pytest.mark.parametrize("spot", ["attn.scores", "attn.probs", "attn.mixed", "mlp.post", "resid_post"])
+def test_an_ablation_of_a_position_leaves_what_came_before_it_bit_for_bit(lab: Lab, spot: str) -> None:
+    axis = "query" if spot.startswith("attn") else "pos"
+    found = lab.ablate(TEXT, f"h.1.{spot}", **{axis: 9})
+    assert not found.effect.kl[:9].any() and not found.effect.loss_change[:9].any() and found.effect.kl[9] > 0
+
+
+def test_info_is_of_this_model_or_of_another(lab: Lab) -> None:
+    assert sum(lab.info().parts.values()) == lab.model.num_parameters()
+    assert repr(lab.info()).endswith(f"open in float32 on cpu, weights {weights_hash(lab.model)}")
+    assert lab.info("7b1").fit.parameters == 7_069_016_064 and not lab.info("7b1").opened
+
+
 # -- bad input ----
 
 BAD_TEXTS: list[tuple[Any, str]] = [
@@ -100,7 +129,7 @@ BAD_TEXTS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("text", "words"), BAD_TEXTS, ids=lambda value: repr(value)[:20])
-@pytest.mark.parametrize("verb", ["tokens", "trace", "generate", "explore"])
+@pytest.mark.parametrize("verb", ["tokens", "trace", "generate", "explore", "lens"])
 def test_a_text_that_cannot_be_read_is_one_clear_error(lab: Lab, verb: str, text: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         getattr(lab, verb)(text)
@@ -130,6 +159,24 @@ def test_the_longest_text_can_be_raised(folder: Path) -> None:
 def test_an_unknown_hook_name_is_named(lab: Lab, name: str) -> None:
     with pytest.raises(HookError, match=rf"'{name}'.*model.hook_names\(\) lists all"):
         lab.trace(TEXT, ["embed", "attn.probs", name, "logits"])
+
+
+@pytest.mark.parametrize(
+    ("spot", "axes", "words"),
+    [
+        ("h.1.attn.mixd", {}, "did you mean 'h.1.attn.mixed'"),
+        ("attn.mixed", {"heads": 1}, "has no axis 'heads'; did you mean 'head'"),
+        ("attn.mixed", {"head": 6}, "head at 'h.0.attn.mixed' goes from 0 to 5, but got 6"),
+        ("attn.mixed", {"query": 18}, "the text has 18 tokens, so query goes from 0 to 17, but got 18"),
+        ("attn.probs", {"key": [0, 99]}, "so key goes from 0 to 17, but got 99"),
+        ("attn.mixed", {"query": -1}, "counts from 0 in whole numbers, but got -1"),
+    ],
+)
+def test_a_part_that_is_not_there_cannot_be_ablated(lab: Lab, spot: str, axes: dict[str, Any], words: str) -> None:
+    with pytest.raises(HookError, match=words):
+        lab.ablate(TEXT, spot, **axes)
+    with pytest.raises(InputError, match="the text is empty"):
+        lab.ablate("", spot)
 
 
 def test_a_temperature_below_zero_is_refused(lab: Lab) -> None:
