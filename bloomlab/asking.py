@@ -71,15 +71,18 @@ def answer(
     ):
         tokens = tuple(tokenizer.tokens(context))
         starts, ends = logits.softmax(0)[-len(tokens) :].T  # shares of all columns, those of the question too
-        spans = tuple(
-            Span(*_piece(context, tokens, first, last), score, first, last)
-            for first, last, score in best_spans(starts, ends)
-        )
-        outside = 1 - starts.sum().item()
-        found.append(
-            Answer(question, context, spans, max(0.0, outside), tuple(starts.tolist()), tuple(ends.tolist()), tokens)
-        )
+        found.append(best_answer(question, context, tokens, starts, ends))
     return found
+
+
+def best_answer(question: str, context: str, tokens: Sequence[Token], starts: Tensor, ends: Tensor) -> Answer:
+    """The answer that some probabilities of starting, and ending, at each token of the context make: both (pos)."""
+    spans = tuple(
+        Span(*_piece(context, tokens, first, last), score, first, last)
+        for first, last, score in best_spans(starts, ends)
+    )
+    outside = max(0.0, 1 - starts.sum().item())
+    return Answer(question, context, spans, outside, tuple(starts.tolist()), tuple(ends.tolist()), tuple(tokens))
 
 
 def best_spans(starts: Tensor, ends: Tensor, top: int = TOP) -> list[tuple[int, int, float]]:

@@ -1,0 +1,91 @@
+"""What would each head say if the model stopped at a layer? Every head, asked at every layer.
+
+    logits = head(ln_f(state))           state: the residual stream after a layer, "resid_post"
+    head: lm_head, score, classifier or qa_outputs
+
+The last layer gives what the head says; at the others nothing taught it to make sense, so look for *when* the answer
+appears. A task head reads the text with its own model: a trace of another one has other states.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bloomlab.errors import InputError
+from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.hooks import Hooks
+from bloomlab.lens.logit_lens import read_out
+from bloomlab.lens.reads import check
+from bloomlab.pretrained import BloomPreTrainedModel, without_gradients
+from bloomlab.trace import Trace
+
+READ = ["resid_post"]
+MAPS = ("lm_head", "score", "classifier", "qa_outputs")
+
+
+def next_tokens(
+    model: BloomForCausalLM, trace: Trace, here: slice = slice(None), top: int = 5
+) -> tuple[Tensor, Tensor]:
+    """The likeliest next tokens at each layer and column, and their probabilities: (layer, pos, top) each.
+
+    The trace must have read READ; `here` chooses columns, since a large vocabulary takes its time at each.
+
+    >>> import bloomlab
+    >>> lab = bloomlab.load()
+    >>> ids, probs = next_tokens(lab.model, lab.trace("Leo lives in", read=READ), top=3)
+    >>> ids.shape, bool((probs[..., 0] >= probs[..., 1]).all())
+    (torch.Size([4, 3, 3]), True)
+
+    Raises:
+        HookError: the trace lacks a spot.
+        InputError: it is of several texts, or of a model of another size.
+    """
+    check(trace, READ)
+    states = trace.stack("resid_post")[:, 0, here]
+    if states.shape[-1] != model.config.hidden_size:
+        raise InputError(
+            f"the trace is of a model {states.shape[-1]} wide, but this one is {model.config.hidden_size} wide; "
+            "pass the model that was traced"
+        )
+    best = [read_out(model, state).float().cpu().softmax(-1).topk(top) for state in states]
+    return torch.stack([found.indices for found in best]), torch.stack([found.values for found in best])
+
+
+def layer_logits(model: BloomPreTrainedModel, ids: Tensor) -> Tensor:
+    """What a head says of each column after each layer: ids (pos) -> (layer, pos, label).
+
+    >>> import torch, bloomlab
+    >>> head = bloomlab.BloomForTokenClassification(bloomlab.BloomConfig(
+    ...     vocab_size=100, hidden_size=16, n_layer=2, n_head=4, num_labels=5)).eval()
+    >>> ids = torch.tensor([5, 6, 7])
+    >>> torch.equal(layer_logits(head, ids)[-1], head(ids[None]).logits[0])  # the last layer is the head itself
+    True
+    """
+    spots = [f"h.{layer}.resid_post" for layer in range(model.config.n_layer)]
+    hooks = Hooks(read=spots)
+    head: nn.Module = next(getattr(model, name) for name in MAPS if hasattr(model, name))
+    trunk: Any = model.base_model
+
+    def run() -> list[Tensor]:
+        trunk(ids[None].to(model.device), use_cache=False, hooks=hooks)
+        return [head(trunk.ln_f(hooks[spot])).float().cpu()[0] for spot in spots]
+
+    return torch.stack(without_gradients(run))
+
+
+def label_probs(model: BloomPreTrainedModel, ids: Tensor) -> Tensor:
+    """The probability of each label at each layer and column: ids (pos) -> (layer, pos, label).
+
+    Of a head that labels whole texts, column i is what it would say if the text ended there.
+    """
+    return layer_logits(model, ids).softmax(-1)
+
+
+def answer_probs(model: BloomPreTrainedModel, question: Tensor, context: Tensor) -> Tensor:
+    """How likely an answer starts (0), and ends (1), at each token of the context: ids (pos) each -> (layer, 2, pos).
+
+    A softmax over question and context; what is missing from 1 went to the question.
+    """
+    probs = layer_logits(model, torch.cat([question, context])).softmax(1)
+    return probs[:, len(question) :].transpose(1, 2)
