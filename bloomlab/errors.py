@@ -8,7 +8,8 @@ BloomlabError                what every error of this package is
 ├── TokenizerError           files of a tokenizer are missing, broken or not BLOOM's (also a ValueError)
 ├── HookError                a spot does not exist, or an edit does not fit its tensor (also a ValueError)
 ├── GenerationError          a generation setting makes no sense, or the logits are not finite (also a ValueError)
-└── MemoryLimitError         this machine cannot hold what was asked for (also a MemoryError)
+├── MemoryLimitError         this machine cannot hold what was asked for (also a MemoryError)
+└── MissingPackageError      a part of bloomlab needs a package that is not installed (also an ImportError)
 
 Every message says what was expected, what came (with the numbers) and what to do.
 """
@@ -56,6 +57,10 @@ class GenerationError(BloomlabError, ValueError):
 
 class MemoryLimitError(BloomlabError, MemoryError):
     """This machine cannot hold what was asked for."""
+
+
+class MissingPackageError(BloomlabError, ImportError):
+    """A part of bloomlab needs a package that is not installed."""
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

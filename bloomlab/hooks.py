@@ -109,7 +109,7 @@ class Hooks:
             raise HookError("a component on its own starts no step; call hooks.start(0) before it")
         step = self._steps[-1]
         if name in self.edit:
-            tensor = _edited(tensor, self.edit[name], At(name, tuple(axes.split()), step.column))
+            tensor = edited(tensor, self.edit[name], At(name, tuple(axes.split()), step.column))
         if name in self.read and name not in step.readings:  # gradient checkpointing passes here twice
             step.readings[name] = Reading(tensor.detach() if self.detach else tensor, axes)
         return tensor
@@ -263,7 +263,7 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     return True
 
 
-def _edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
+def edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
     """What the edit makes of the tensor, if it is fit to take the tensor's place."""
     compiling = torch.compiler.is_compiling()  # compiled code cannot stop half-way to look at values
     before = tensor if compiling else tensor.detach().clone()  # (torch's own count misses `.data` and `.numpy()`)

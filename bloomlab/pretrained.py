@@ -88,7 +88,7 @@ class BloomPreTrainedModel(nn.Module):
         source = find(folder, CheckpointError, revision, cache_dir)
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
-        config = _overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
+        config = overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
         if source.commit:  # say what will not fit before it is downloaded
             check_fits(config.parameter_count(), wanted or torch.bfloat16)
         model: Self = apart(partial(_without_numbers, cls, config))[0]
@@ -372,7 +372,7 @@ def _device(asked: Any) -> torch.device | None:
         raise InputError(f"device must be one that works here, such as 'cpu', but got {asked!r} ({why})") from None
 
 
-def _overridden(config: BloomConfig, overrides: dict[str, Any]) -> BloomConfig:
+def overridden(config: BloomConfig, overrides: dict[str, Any]) -> BloomConfig:
     """The config with these values in place of its own; a copy, so that nobody else's config changes."""
     values = config.to_dict()
     for name in overrides:

@@ -16,6 +16,7 @@ ALSO = {
     "HookError": ValueError,
     "GenerationError": ValueError,
     "MemoryLimitError": MemoryError,
+    "MissingPackageError": ImportError,
 }
 
 
