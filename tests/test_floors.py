@@ -24,7 +24,7 @@ FLOORS = [
     ["lens.*", "tiny.*"],
     ["views.*"],
     ["lab"],
-    ["magics", "cli"],
+    ["commands", "orders", "magics", "cli"],
     ["__init__"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]

@@ -8,17 +8,29 @@ from IPython.core.completer import CompletionContext, provisionalcompleter
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
+import bloomlab
 from bloomlab import load_ipython_extension, magics, unload_ipython_extension
+from bloomlab.commands import COMMANDS, overview
 from bloomlab.errors import GenerationError
+from bloomlab.lab import Lab
+from tests.tiny_random import byte_tokenizer, random_model
+
+HEADS: dict[str, Any] = {
+    "language": bloomlab.BloomForSequenceClassification,
+    "tags": bloomlab.BloomForTokenClassification,
+    "answer": bloomlab.BloomForQuestionAnswering,
+}
 
 
 class EchoLab:
     """A lab that answers with the call it got."""
 
+    code = "lab = bloomlab.load()"
+
     def __getattr__(self, method: str) -> Any:
         if method.startswith("_"):
             raise AttributeError(method)
-        return lambda text, **options: (method, text, options)
+        return lambda *texts, **options: (method, *texts, options)
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +57,6 @@ def shell(ipython: InteractiveShell) -> Iterator[InteractiveShell]:
 def run(shell: InteractiveShell, code: str) -> Any:
     """Run a cell as a notebook does, with all of IPython's own rewriting, and give its result."""
     return shell.run_cell(code, store_history=False).result
-
-
-@pytest.mark.parametrize(
-    "name, method",
-    [("explore", "explore"), ("tokens", "tokens"), ("attention", "explore"), ("generate", "generate")],
-)
-def test_each_sub_command_calls_one_method_of_the_lab(shell: InteractiveShell, name: str, method: str) -> None:
-    assert run(shell, f"%bloom {name} Leo lives in Oslo.") == (method, "Leo lives in Oslo.", {})
-
-
-def test_options_reach_the_lab_as_numbers(shell: InteractiveShell) -> None:
-    line = "%bloom generate --max-new-tokens 5 --temperature=0.7 --top-k 3 --top-p .9 --seed -1 Leo"
-    wanted = {"max_new_tokens": 5, "temperature": 0.7, "top_k": 3, "top_p": 0.9, "seed": -1, "do_sample": True}
-    assert run(shell, line) == ("generate", "Leo", wanted)
 
 
 HOSTILE = [
@@ -108,43 +106,32 @@ def test_code_shows_python_that_makes_the_same_call(shell: InteractiveShell) -> 
     assert names["story"] == ("generate", 'Leo\'s "house"\n{x}', {"seed": 1, "do_sample": True})
 
 
-def test_bloom_alone_lists_every_sub_command_with_an_example_that_runs(shell: InteractiveShell) -> None:
-    page = run(shell, "%bloom")
-    for name, command in magics.COMMANDS.items():
-        example = f"%bloom {name} {command.example}"
-        assert example in page
-        assert run(shell, example)[0] == command.method
+def test_bloom_alone_is_help(shell: InteractiveShell) -> None:
+    assert run(shell, "%bloom") == run(shell, "%bloom help") == overview()
+    assert run(shell, "%bloom generate -h") == run(shell, "%bloom help generate") == overview("generate")
 
 
-def test_help_lists_the_options(shell: InteractiveShell) -> None:
-    page = run(shell, "%bloom generate -h")
-    assert all(option in page for option, _, _ in magics.COMMANDS["generate"].options)
-    assert "usage: %bloom generate [options] text" in page
-
-
-@pytest.mark.parametrize(
-    "line, words",
-    [
-        ("explroe Leo", "no 'explroe'; did you mean 'explore'"),
-        ("Leo lives in Oslo.", "no 'Leo'.*it has explore, tokens, attention, generate"),
-        ("tokens", "there is no text; try %bloom tokens"),
-        ("generate --sead 3 Leo", "no option '--sead'; did you mean '--seed'"),
-        ("generate --seed x Leo", "--seed: invalid int value: 'x'"),
-        ("generate --seed", "--seed: expected one argument"),
-        ("tokens --seed 3 Leo", "no option '--seed'"),
-        ("tokens -o 3x Leo", "-o needs a name for a Python variable, and got '3x'"),
-        ("tokens -o class Leo", "-o needs a name"),
-    ],
-)
-def test_a_mistake_is_one_line_that_says_what_to_do(shell: InteractiveShell, line: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words) as caught:
+@pytest.mark.parametrize("line", ["explroe Leo", "tokens", "tokens --seed 3 Leo", "help tokns", "load /no/such/folder"])
+def test_a_mistake_is_a_usage_error_of_one_line(shell: InteractiveShell, line: str) -> None:
+    with pytest.raises(UsageError, match=r"^%bloom") as caught:
         shell.run_line_magic("bloom", line)
     assert "\n" not in str(caught.value)
 
 
-def test_a_text_both_on_the_line_and_in_the_cell_is_a_mistake(shell: InteractiveShell) -> None:
-    with pytest.raises(UsageError, match="put all of it in the cell"):
-        shell.run_cell_magic("bloom", "tokens Leo", "lives")
+def test_another_model_serves_all_that_follows(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = EchoLab()
+    other.code = "lab = bloomlab.load('560m')"
+    monkeypatch.setattr("bloomlab.load", lambda *names, **options: other)
+    assert run(shell, "%bloom load -o name 560m") is other is shell.user_ns["name"]
+    assert shell.magics_manager.registry["BloomMagics"].lab is other
+    assert run(shell, "%bloom tokens --code Leo") == f"import bloomlab\n\n{other.code}\nlab.tokens('Leo')"
+
+
+def test_a_model_that_cannot_be_opened_leaves_the_one_before(shell: InteractiveShell) -> None:
+    before = shell.magics_manager.registry["BloomMagics"].lab
+    with pytest.raises(UsageError, match=r"^%bloom load: "):
+        shell.run_line_magic("bloom", "load -o name no/such/folder/here")
+    assert shell.magics_manager.registry["BloomMagics"].lab is before and "name" not in shell.user_ns
 
 
 def test_an_error_of_bloomlab_is_shown_in_one_line_without_a_traceback(
@@ -168,16 +155,22 @@ def completions(shell: InteractiveShell, text: str) -> list[str]:
 @pytest.mark.parametrize(
     "typed, found",
     [
-        ("%bloom ", ["attention", "explore", "generate", "tokens"]),
+        ("%bloom ", sorted(COMMANDS)),
         ("%bloom ge", ["generate"]),
         ("%%bloom to", ["tokens"]),
         ("%bloom generate --t", ["--temperature", "--top-k", "--top-p"]),
         ("%bloom generate --seed 1 --top-k", ["--top-k"]),
         ("%bloom tokens --", ["--code", "--help"]),
+        ("%bloom load --dtype bf", ["bfloat16"]),
     ],
 )
 def test_tab_completes_sub_commands_and_options(shell: InteractiveShell, typed: str, found: list[str]) -> None:
     assert completions(shell, typed) == found
+
+
+def test_tab_after_spot_completes_the_spots_of_the_open_model(shell: InteractiveShell) -> None:
+    shell.magics_manager.registry["BloomMagics"].lab = Lab(random_model(), byte_tokenizer())
+    assert completions(shell, "%bloom ablate --spot h.2.attn.m") == ["h.2.attn.mixed"]
 
 
 def test_completion_leaves_other_cells_alone(shell: InteractiveShell) -> None:
@@ -222,10 +215,19 @@ def test_the_lab_is_loaded_at_the_first_use_and_kept(shell: InteractiveShell, mo
 
 @pytest.mark.slow
 def test_every_example_runs_on_the_embedded_model(shell: InteractiveShell) -> None:
-    shell.magics_manager.registry["BloomMagics"].lab = None
-    results = {name: run(shell, f"%bloom {name} {command.example}") for name, command in magics.COMMANDS.items()}
+    lab = shell.magics_manager.registry["BloomMagics"].lab = bloomlab.load()
+    for head, kind in HEADS.items():
+        if head not in lab.heads:
+            lab.heads[head] = kind(lab.model.config)
+    results = {name: run(shell, f"%bloom {name} {command.example}") for name, command in COMMANDS.items()}
+    assert all(result is not None for result in results.values())
     assert results["explore"].text == results["attention"].text == "Leo lives in Oslo."
     assert "".join(token.text for token in results["tokens"]) == "Léa habite à Paris."
     assert results["generate"].startswith("Leo lives in ")
+    assert results["ask"].question == "Where does Leo live?" and results["ask"].context == "Leo lives in Oslo."
+    assert (
+        results["ablate"].edit == "zero(head=3)" and len(results["lens"].tokens) == len("Leo lives in Oslo".split()) + 1
+    )
+    assert results["load"] is shell.magics_manager.registry["BloomMagics"].lab
     drawn = [run(shell, f"%bloom generate --temperature 0.9 --seed {seed} Leo lives in") for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]

@@ -1,0 +1,162 @@
+"""The table of `%bloom`: each sub-command, the Python it stands for, and its options.
+
+`bloomlab.orders` reads a line by this table; `bloomlab.magics` puts it into a notebook.
+"""
+
+from argparse import ArgumentParser, HelpFormatter
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, NoReturn
+
+from bloomlab.errors import InputError, did_you_mean
+
+
+class Page(str):
+    """Text that a cell shows as it is, without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Parser(ArgumentParser):
+    """An argparse that never ends the kernel: a mistake is one line that says what to do."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; {self.prog} -h lists the options")
+
+
+def index(text: str) -> int | list[int]:
+    """One place along an axis, or several.
+
+    >>> index("3"), index("0,2")
+    (3, [0, 2])
+    """
+    places = [int(part) for part in text.split(",")]
+    return places if len(places) > 1 else places[0]
+
+
+class Option(NamedTuple):
+    """`--head 3`: how it is written, what reads its value, what it means, and whether it must be there."""
+
+    flag: str
+    read: Any
+    says: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Command:
+    """One sub-command.
+
+    Attributes:
+        call: the Python it stands for: a verb of the lab, or a function by its full name.
+        says: what it shows.
+        example: what may follow it on the line.
+        takes: what the words after the options are: "text", "question text", "[name]" (may be missing) or "".
+    """
+
+    call: str
+    says: str
+    example: str
+    takes: str = "text"
+    options: tuple[Option, ...] = ()
+
+    def parser(self, name: str) -> Parser:
+        parser = Parser(prog=f"%bloom {name}", description=self.says, add_help=False, allow_abbrev=False)
+        parser.formatter_class = partial(HelpFormatter, width=110)
+        parser.usage = f"%(prog)s [options] {self.takes}".rstrip()
+        parser.epilog = f"the same in Python: {self.call}(…); an example: %(prog)s {self.example}".rstrip()
+        parser.add_argument("-o", metavar="NAME", dest="name", help="also keep the result under this name")
+        parser.add_argument("--code", action="store_true", help="show the Python that does this")
+        parser.add_argument("-h", "--help", action="store_true", help="show these options")
+        for option in self.options:
+            kind = option.read.__name__.upper()
+            parser.add_argument(option.flag, type=option.read, metavar=kind, help=option.says)
+        return parser
+
+
+COMMANDS = {
+    "explore": Command("lab.explore", "look inside: all views of one text, linked", "Leo lives in Oslo."),
+    "tokens": Command("lab.tokens", "the pieces BLOOM reads, with their ids and bytes", "Léa habite à Paris."),
+    "attention": Command("lab.explore", "who looks at whom, and the sum behind it", "Leo lives in Oslo."),
+    "alibi": Command("lab.alibi", "how far each head can look, and does", "Leo lives in Oslo."),
+    "hidden": Command("lab.hidden_states", "the residual stream: who added what", "Leo lives in Oslo."),
+    "generate": Command(
+        "lab.generate",
+        "continue a text",
+        "--max-new-tokens 20 Leo lives in",
+        options=(
+            Option("--max-new-tokens", int, "how many tokens to add at most"),
+            Option("--temperature", float, "draw each token: boldly above 1, carefully below"),
+            Option("--top-k", int, "draw from the k likeliest tokens only"),
+            Option("--top-p", float, "draw from the likeliest tokens that hold this much probability"),
+            Option("--seed", int, "draw, and draw the same text each time"),
+        ),
+    ),
+    "classify": Command("lab.classify", "which language a text is in", "Léa habite à Paris."),
+    "tag": Command("lab.tag", "what each token names: a person, a city, …", "Leo lives in Oslo."),
+    "ask": Command(
+        "lab.answer", "where in a text an answer stands", "Where does Leo live? Leo lives in Oslo.", "question text"
+    ),
+    "lens": Command(
+        "lab.lens",
+        "what BLOOM would say if it stopped early (logit lens)",
+        "Leo lives in Oslo.",
+        options=(Option("--top", int, "how many next tokens to keep of each cell"),),
+    ),
+    "ablate": Command(
+        "lab.ablate",
+        "what BLOOM loses without one of its parts",
+        "--spot h.2.attn.mixed --head 3 Leo lives in",
+        options=(
+            Option("--spot", str, 'where: "h.2.attn.mixed", "mlp.out" for every layer, …', required=True),
+            Option("--head", index, "this head only; 0,2 names two"),
+            Option("--pos", index, "this position only"),
+            Option("--query", index, "this query only"),
+            Option("--key", index, "this key only"),
+            Option("--neuron", index, "this neuron of an MLP only"),
+            Option("--hidden", index, "this dimension of the stream only"),
+        ),
+    ),
+    "load": Command(
+        "bloomlab.load",
+        "open another model for all that follows",
+        "tiny",
+        "[name]",
+        (
+            Option("--dtype", str, "what to compute in: float32, bfloat16, float16 or auto"),
+            Option("--device", str, "where to compute"),
+            Option("--revision", str, "branch, tag or commit on the hub"),
+        ),
+    ),
+    "info": Command("lab.info", "a model's sizes, its parameters, what fits here", "7b1", "[name]"),
+    "help": Command("bloomlab.commands.overview", "this list; with a name, the options of one", "generate", "[name]"),
+}
+
+
+def overview(name: str = "") -> Page:
+    """All sub-commands with an example each; or, of one, its options.
+
+    Raises:
+        InputError: there is no such sub-command.
+    """
+    if name:
+        if name not in COMMANDS:
+            raise unknown_command(name)
+        return Page(COMMANDS[name].parser(name).format_help())
+    lines = ["%bloom opens BLOOM up; each line can be run as it stands:", ""]
+    for one, command in COMMANDS.items():
+        lines.append(f"  {f'%bloom {one} {command.example}':<62}{command.says}")
+    lines += [
+        "",
+        "-o NAME keeps the result, --code shows the Python, -h lists the options; all come before the text.",
+        "%%bloom takes the text from the cell below it. %bloom load opens another model for all that follows.",
+    ]
+    return Page("\n".join(lines))
+
+
+def unknown_command(name: str) -> InputError:
+    """The error about a sub-command that does not exist."""
+    return InputError(f"%bloom has no {name!r}{did_you_mean(name, COMMANDS)}; it has {', '.join(COMMANDS)}")

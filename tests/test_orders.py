@@ -1,0 +1,131 @@
+"""A line of `%bloom` becomes one call; a mistake in it is one line that says what to do."""
+
+from typing import Any
+
+import pytest
+
+from bloomlab.commands import COMMANDS, Command
+from bloomlab.errors import InputError
+from bloomlab.orders import complete, understand
+
+
+class EchoLab:
+    """A lab that answers with the call it got."""
+
+    def __getattr__(self, verb: str) -> Any:
+        return lambda *arguments, **options: (verb, arguments, options)
+
+
+@pytest.mark.parametrize(
+    "line, call",
+    [
+        ("explore Leo lives in Oslo.", ("explore", ("Leo lives in Oslo.",), {})),
+        ("hidden Leo", ("hidden_states", ("Leo",), {})),
+        ("lens --top 3 Leo", ("lens", ("Leo",), {"top": 3})),
+        (
+            "ablate --spot h.2.attn.mixed --head 3 Leo lives",
+            ("ablate", ("Leo lives",), {"spot": "h.2.attn.mixed", "head": 3}),
+        ),
+        ("ablate --spot=mlp.out --pos 0,2 Leo", ("ablate", ("Leo",), {"spot": "mlp.out", "pos": [0, 2]})),
+        ("generate --seed 1 Leo", ("generate", ("Leo",), {"seed": 1, "do_sample": True})),
+        ("generate --max-new-tokens 3 Leo", ("generate", ("Leo",), {"max_new_tokens": 3})),
+        ("ask Where does Leo live? Leo lives in Oslo.", ("answer", ("Where does Leo live?", "Leo lives in Oslo."), {})),
+        ("info", ("info", (), {})),
+        ("info 7b1", ("info", ("7b1",), {})),
+    ],
+)
+def test_a_line_is_one_call_of_the_lab(line: str, call: Any) -> None:
+    order = understand(line)
+    assert order.run(EchoLab()) == call
+    opened = order.python("lab = EchoLab()").replace("import bloomlab\n", "")
+    *before, last = opened.splitlines()
+    names = {"EchoLab": EchoLab}
+    exec("\n".join(before), names)
+    assert eval(last, names) == call  # the Python that is shown makes the same call
+
+
+@pytest.mark.parametrize(
+    "line, cell, arguments",
+    [
+        ("tokens", "  Leo lives\n\nin Oslo.  \n", ["  Leo lives\n\nin Oslo.  "]),
+        ("tokens", "--code -o name", ["--code -o name"]),
+        ("ask Où habite Leo ?", "Leo habite à Oslo. Et toi ?\n", ["Où habite Leo ?", "Leo habite à Oslo. Et toi ?"]),
+        ("ask", "Where does Leo live\nin Oslo?", ["Where does Leo live", "in Oslo?"]),
+        ("ask", "أين يعيش ليو؟ يعيش ليو في أوسلو.", ["أين يعيش ليو؟", "يعيش ليو في أوسلو."]),
+        ("info", "  7b1 \n", ["7b1"]),
+    ],
+)
+def test_the_body_of_a_cell_is_the_text(line: str, cell: str, arguments: list[str]) -> None:
+    assert understand(line, cell).arguments == arguments
+
+
+@pytest.mark.parametrize(
+    "line, opening",
+    [
+        ("load", "lab = bloomlab.load()"),
+        ("load -o big --dtype bfloat16 560m", "big = bloomlab.load('560m', dtype='bfloat16')"),
+        ("load my models/the first", "lab = bloomlab.load('my models/the first')"),
+    ],
+)
+def test_opening_a_model_is_shown_as_python(line: str, opening: str) -> None:
+    assert understand(line).python("lab = bloomlab.load()") == f"import bloomlab\n\n{opening}"
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("explroe Leo", "no 'explroe'; did you mean 'explore'"),
+        ("Leo lives in Oslo.", "no 'Leo'.*it has explore, tokens, attention, "),
+        ("tokens", "there is no text; try %bloom tokens"),
+        ("generate --sead 3 Leo", "no option '--sead'; did you mean '--seed'"),
+        ("generate --seed x Leo", "--seed: invalid int value: 'x'"),
+        ("generate --seed", "--seed: expected one argument"),
+        ("tokens --seed 3 Leo", "no option '--seed'"),
+        ("tokens -o 3x Leo", "-o needs a name for a Python variable, and got '3x'"),
+        ("tokens -o class Leo", "-o needs a name"),
+        ("ablate --head 3 Leo", r"--spot is missing; try %bloom ablate --spot h\.2\.attn\.mixed --head 3"),
+        ("ablate --spot embed --head 1,x Leo", "--head: invalid index value: '1,x'"),
+        ("ask Where does Leo live?", "a question is needed, and a text to look in; try %bloom ask"),
+        ("ask Leo lives in Oslo.", "a question is needed"),
+        ("help tokns", None),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_do(line: str, words: str | None) -> None:
+    with pytest.raises(InputError, match=words or "did you mean 'tokens'") as caught:
+        understand(line).run(None)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_text_that_nobody_takes_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COMMANDS, "quiet", Command("lab.quiet", "nothing", "", ""))
+    assert understand("quiet").arguments == []
+    with pytest.raises(InputError, match="it takes no text, and got 'Leo'"):
+        understand("quiet Leo")
+
+
+def test_a_text_both_on_the_line_and_in_the_cell_is_a_mistake() -> None:
+    with pytest.raises(InputError, match="put all of it in the cell"):
+        understand("tokens Leo", "lives")
+
+
+@pytest.mark.parametrize(
+    "typed, found, piece",
+    [
+        ("%bloom ", list(COMMANDS), ""),
+        ("%bloom ge", ["generate"], "ge"),
+        ("%%bloom to", ["tokens"], "to"),
+        ("%bloom generate --t", ["--temperature", "--top-k", "--top-p"], "--t"),
+        ("%bloom generate --seed 1 --top-k", ["--top-k"], "--top-k"),
+        ("%bloom generate --seed 1 Leo --", [], ""),
+        ("%bloom tokens --", ["--code", "--help"], "--"),
+        ("%bloom ablate --spot h.0.m", ["h.0.mlp.out"], "h.0.m"),
+        ("%bloom load --dtype b", ["bfloat16"], "b"),
+        ("%bloom load bloomz-7", ["bloomz-7b1"], "bloomz-7"),
+        ("%bloom info 17", ["176b"], "17"),
+        ("%bloom help al", ["alibi"], "al"),
+        ("%bloom nothing --", [], ""),
+        ("x = 1", [], ""),
+    ],
+)
+def test_what_can_follow_is_known(typed: str, found: list[str], piece: str) -> None:
+    assert complete(typed, spots=["embed", "h.0.mlp.out"]) == (found, piece)
