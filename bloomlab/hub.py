@@ -12,16 +12,15 @@ import hashlib
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from bloomlab.errors import BloomlabError, DownloadError, InputError, did_you_mean
 from bloomlab.files import replacing, shorten
+from bloomlab.hub_client import COMMIT, File, download, endpoint, listing, progress, say, token
 from bloomlab.hub_errors import AGAIN, WITHOUT_NETWORK, download_error, status_of
 from bloomlab.layout import LAYOUTS, read_index
 from bloomlab.memory import gigabytes
@@ -35,12 +34,10 @@ NAMES = {
 }
 """Short name -> owner/name on the hub."""
 
-HUB = "https://huggingface.co"
 OWNER_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 REVISION = re.compile(r"[\w][\w./-]{0,199}", re.ASCII)
-COMMIT = re.compile(r"[0-9a-f]{40}")
-
-WAIT = 10  # seconds for the hub's first answer
+MAX_WEIGHTS = 50 * 10**9  # bytes of a file; by HTTP the hub sends no more, and a BLOOM's largest has 14 GB
+MAX_SMALL = 100 << 20  # bytes of any other; BLOOM's own tokenizer.json has 14.5 MB
 
 
 def local_folder(
@@ -95,14 +92,6 @@ def find(
         f"expected a folder with the files of a model, or a model's name, but {str(name_or_folder)[:200]!r} is {kind}; "
         f"{hint}{near}"
     )
-
-
-@dataclass(frozen=True)
-class File:
-    """A file on the hub. `digest` is its SHA-256, or for a small file that of git (SHA-1), or "" if nobody says."""
-
-    size: int = 0
-    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -169,12 +158,18 @@ class Source:
     def _get(self, names: list[str]) -> None:
         """Have these files in the folder, each checked."""
         files = self.files or {}
+        where = f"the hub's {self.name}" if self.endpoint else f"the copy of {self.name} kept here"
         for name in names:
             if name not in files:
-                where = f"the hub's {self.name}" if self.endpoint else f"the copy of {self.name} kept here"
                 if self.endpoint:
                     raise DownloadError(f"{where} has no {shorten(name)}: it is no BLOOM that can be opened here")
                 raise DownloadError(f"{where} has no {shorten(name)}, and the hub cannot be asked; {WITHOUT_NETWORK}")
+            size, most = files[name].size, MAX_WEIGHTS if name.endswith((".safetensors", ".bin")) else MAX_SMALL
+            if size > most:
+                raise DownloadError(
+                    f"{shorten(name)} of {where} has {gigabytes(size)}, and a BLOOM's has less than {gigabytes(most)}: "
+                    "it is no BLOOM that can be opened here"
+                )
         missing = [name for name in names if not self._is_checked(name)]
         if not missing:
             return
@@ -182,29 +177,15 @@ class Source:
             with self._one_program_at_a_time():
                 missing = [name for name in missing if not self._is_checked(name)]
                 self._check_room(missing)
-                with _progress(sum(files[name].size for name in missing), len(missing)) as bar:
+                with progress(self.name, [files[name] for name in missing]) as bar:
                     for name in missing:
                         if self.endpoint:
-                            self._download(name, bar)
+                            download(self.endpoint, self.name, self.commit, name, self.kept.parent, bar)
                         self._check(name)
         except (BloomlabError, KeyboardInterrupt, SystemExit):
             raise
         except Exception as error:  # whatever the libraries raise
             raise _in_words(error, self.name, self.endpoint, self.kept, self.revision) from None
-
-    def _download(self, name: str, bar: Any) -> None:
-        from huggingface_hub import hf_hub_download
-
-        hf_hub_download(
-            self.name,
-            name,
-            revision=self.commit,
-            cache_dir=self.kept.parent,
-            endpoint=self.endpoint,
-            token=_token(),
-            etag_timeout=WAIT,
-            tqdm_class=bar,
-        )
 
     def _check_room(self, names: list[str]) -> None:
         """Refuse what the disk cannot hold before it is fetched."""
@@ -252,12 +233,12 @@ class Source:
     def _check(self, name: str) -> None:
         """Compare a file with its hash; one that fails is removed, so that it is fetched again."""
         path = self.folder / name
-        wanted = (self.files or {})[name].digest or path.resolve().name  # the cache names a file by its hash
+        wanted = (self.files or {})[name].digest or _blob(path).name  # the cache names a file by its hash
         got = digest(path, len(wanted))
         if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", wanted) and got != wanted:
             if self.endpoint:
-                path.resolve().unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
+                for copy in (path.resolve(), _blob(path), path):
+                    copy.unlink(missing_ok=True)
             done = f"it was removed, so {AGAIN}" if self.endpoint else "fetch it again when there is a network"
             raise DownloadError(
                 f"{name} of {self.name} is broken: its hash is {got[:12]}… where the hub says {wanted[:12]}…; {done}"
@@ -265,6 +246,11 @@ class Source:
         note, says = self._note(name)
         with suppress(OSError):
             _remember(note, says)
+
+
+def _blob(path: Path) -> Path:
+    """Where the cache keeps a file: what the name links to, which may in turn be a link into a store for all models."""
+    return path.parent / path.readlink() if path.is_symlink() else path
 
 
 def digest(path: Path, length: int = 64) -> str:
@@ -284,34 +270,25 @@ def digest(path: Path, length: int = 64) -> str:
 
 def _ask(repo: str, revision: str, cache_dir: str | os.PathLike[str] | None) -> Source:
     """What the hub has under this name, or what is kept here of it when the hub cannot be asked."""
-    endpoint = _endpoint()
-    _say(f"{repo}: asking {urlsplit(endpoint).hostname} …")  # before anything that may take long
-    from huggingface_hub import HfApi, constants
+    address = endpoint()
+    say(f"{repo}: asking {urlsplit(address).hostname} …")  # before anything that may take long
+    from huggingface_hub import constants
 
     kept = Path(cache_dir or constants.HF_HUB_CACHE).expanduser() / f"models--{repo.replace('/', '--')}"
     try:
         if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
             raise ConnectionError("HF_HUB_OFFLINE is set")
-        found = HfApi(endpoint=endpoint, token=_token()).model_info(
-            repo, revision=revision, timeout=WAIT, files_metadata=True
-        )
-        commit = found.sha or ""
-        if not COMMIT.fullmatch(commit):
-            raise ValueError(commit)
-        files = {
-            each.rfilename: File(each.size or 0, each.lfs.sha256 if each.lfs else each.blob_id or "")
-            for each in found.siblings or []
-        }
-    except (KeyboardInterrupt, SystemExit):
+        commit, files = listing(address, repo, revision)
+    except (BloomlabError, KeyboardInterrupt, SystemExit):
         raise
     except Exception as error:  # whatever the libraries raise
         copy = None if status_of(error) in (401, 403, 404) else _kept(repo, revision, kept)
         if copy is None:
-            raise _in_words(error, repo, endpoint, kept, revision) from None
-        _say(f"{repo}: the hub does not answer; using the copy kept here, commit {copy.commit}")
+            raise _in_words(error, repo, address, kept, revision) from None
+        say(f"{repo}: the hub does not answer; using the copy kept here, commit {copy.commit}")
         return copy
-    _say(f"{repo}: commit {commit}")
-    return Source(repo, kept / "snapshots" / commit, commit, files, kept, endpoint, revision)
+    say(f"{repo}: commit {commit}")
+    return Source(repo, kept / "snapshots" / commit, commit, files, kept, address, revision)
 
 
 def _kept(repo: str, revision: str, kept: Path) -> Source | None:
@@ -326,39 +303,9 @@ def _kept(repo: str, revision: str, kept: Path) -> Source | None:
     return Source(repo, folder, commit, files, kept, revision=revision)
 
 
-def _endpoint() -> str:
-    """The hub's address: HF_ENDPOINT, if it is safe to ask."""
-    address = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
-    with suppress(ValueError):
-        url = urlsplit(address)
-        if url.hostname and (
-            url.scheme == "https" or (url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1", "::1"))
-        ):
-            return address
-    raise DownloadError(
-        "HF_ENDPOINT must be an https:// address (http:// only for localhost), since others on the network could "
-        "change the files and read the token; set another one, or none"
-    )
-
-
-def _token() -> str | bool:
-    """HF_TOKEN; False for none, so that no token stored elsewhere is sent."""
-    token = os.environ.get("HF_TOKEN", "").strip()
-    if not token.isascii() or not (token or "x").isprintable() or " " in token:
-        raise DownloadError("HF_TOKEN holds characters that no token has; copy it again from the hub's settings page")
-    return token or False
-
-
-def _in_words(error: Exception, repo: str, endpoint: str, kept: Path, revision: str) -> DownloadError:
-    host, near = urlsplit(endpoint).hostname or "the hub", did_you_mean(repo, NAMES.values())
-    return download_error(error, repo, host, kept.parent, revision, bool(_token()), near)
-
-
-# -- words on the screen ----
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _in_words(error: Exception, repo: str, address: str, kept: Path, revision: str) -> DownloadError:
+    host, near = urlsplit(address).hostname or "the hub", did_you_mean(repo, NAMES.values())
+    return download_error(error, repo, host, kept.parent, revision, bool(token()), near)
 
 
 def _remember(path: Path, text: str) -> None:
@@ -367,26 +314,3 @@ def _remember(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as draft:
             draft.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _progress(size: int, count: int) -> Iterator[Any]:
-    """A bar over all files, if there are several; gives the kind of bar that huggingface_hub shows for each."""
-    from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
-
-    with tqdm(total=size, unit="B", unit_scale=True, desc="in total", disable=count < 2, position=0) as total:
-
-        class FileBar(tqdm):  # type: ignore[misc]  # as above
-            """One file; what it gains, the total gains."""
-
-            def __init__(self, *args: Any, **options: Any) -> None:
-                options.pop("name", None)
-                super().__init__(*args, **{**options, "leave": count < 2, "position": int(count > 1)})
-                self.before = total.n
-
-            def update(self, n: float | None = 1) -> Any:
-                shown = super().update(n)
-                total.update(self.before + self.n - total.n if self.before + self.n > total.n else 0)
-                return shown
-
-        yield FileBar

@@ -27,6 +27,7 @@ class FakeHub:
     Attributes:
         files: name -> content.
         fault: what goes wrong; may be changed while the hub runs.
+        xet: whether it also offers its large files by a transport of its own, as the real one does.
         asked: how often each "METHOD name" was asked for ("GET info": the list of files).
         tokens: every authorization that was sent.
     """
@@ -34,6 +35,7 @@ class FakeHub:
     def __init__(self, folder: Path) -> None:
         self.files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
         self.fault: Fault = lambda answer: False
+        self.xet = False
         self.asked: Counter[str] = Counter()
         self.tokens: set[str] = set()
         self.address = ""
@@ -64,7 +66,7 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
-        self.name = "info" if path.startswith("/api/") else path.rpartition("/")[2]
+        self.name = "info" if path.startswith("/api/models/") else path.rpartition("/")[2]
         self.hub.asked[f"{self.command} {self.name}"] += 1
         self.hub.tokens |= {self.headers["authorization"]} - {None}
         with suppress(ConnectionError):  # the client went away
@@ -89,6 +91,8 @@ class Answer(BaseHTTPRequestHandler):
         tag = sha256(true) if is_large(self.name) else git_hash(true)
         start = int((self.headers["range"] or "bytes=0-").removeprefix("bytes=").rstrip("-") or 0)
         headers = {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT, "X-Linked-Size": str(len(true))}
+        if self.hub.xet and is_large(self.name):
+            headers |= {"X-Xet-Hash": tag, "X-Xet-Refresh-Route": f"{self.hub.address}/api/xet-token"}
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(true) - 1}/{len(true)}"
         self.say(206 if start else 200, content[start:], headers, length)
@@ -185,6 +189,35 @@ def breaks_off(where: str) -> Fault:
         answer.send_file(content[: len(content) // 3] if not answer.headers["range"] else b"", length=len(content))
         answer.close_connection = True
         return True
+
+    return fault
+
+
+def breaks_off_once(where: str, after: int) -> Fault:
+    """Promise a whole file, send so many bytes of it, and hang up; the next time, be honest."""
+    broken: list[bool] = []
+
+    def fault(answer: Answer) -> bool:
+        if answer.name != where or answer.command != "GET" or broken:
+            return False
+        broken.append(True)
+        answer.send_file(answer.hub.files[where][:after], length=len(answer.hub.files[where]))
+        answer.close_connection = True
+        return True
+
+    return fault
+
+
+def endless_list(part: bytes, pause: float = 0) -> Fault:
+    """A list of files that goes on with `part` for as long as somebody listens."""
+
+    def fault(answer: Answer) -> bool:
+        if answer.name != "info":
+            return False
+        answer.say(200, b'{"siblings": [', length=1 << 40)
+        while True:  # until the client goes away
+            answer.wfile.write(part)
+            time.sleep(pause)
 
     return fault
 

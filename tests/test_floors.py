@@ -16,7 +16,7 @@ PACKAGE = Path(bloomlab.__file__).parent
 # Lowest floor first; on a floor, and in a folder, in reading order. "lens.*": any order, but no circles.
 FLOORS = [
     ["errors", "apart", "files", "arguments", "config", "hooks", "outputs", "contract"],
-    ["layout", "memory", "hub_errors", "hub", "room", "checkpoint_files", "checkpoint", "pretrained"],
+    ["layout", "memory", "hub_errors", "hub_client", "hub", "room", "checkpoint_files", "checkpoint", "pretrained"],
     [f"model.{name}" for name in "embedding alibi attention mlp block cache bloom".split()],
     [f"generation.{name}" for name in "sampling settings predict beam decode".split()],
     ["heads.*", "chips", "encoding", "tokenizer_file", "tokenizer"],

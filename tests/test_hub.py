@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,24 @@ import pytest
 import torch
 from huggingface_hub import constants, file_download
 from huggingface_hub.utils import _http
+from huggingface_hub.utils._runtime import is_package_available
 
 import bloomlab
 from bloomlab.config import BloomConfig
 from bloomlab.errors import BloomlabError, CheckpointError, ConfigError, DownloadError, InputError, MemoryLimitError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hub import NAMES, Source, digest, find
+from bloomlab.hub_client import CHUNK
 from bloomlab.tokenizer import BloomTokenizerFast
 from tests.fake_hub import (
     COMMIT,
     REPO,
+    Answer,
     FakeHub,
     breaks_off,
+    breaks_off_once,
     changed,
+    endless_list,
     fake_hub,
     flipped,
     git_hash,
@@ -76,7 +82,8 @@ def hub(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
-        monkeypatch.setattr("bloomlab.hub.WAIT", 0.5)
+        monkeypatch.setattr("bloomlab.hub_client.WAIT", 0.5)
+        monkeypatch.setattr("bloomlab.hub_client.LONGEST", 1.0)
         for module in (_http, file_download):
             monkeypatch.setattr(module, "time", NoWaiting)
         yield hub
@@ -98,7 +105,7 @@ def contents(cache: Path) -> dict[str, bytes]:
 
 def all_whole(cache: Path) -> bool:
     """Whether every file in the cache has the hash that is its name."""
-    blobs = [path for path in cache.rglob("*") if path.parent.name == "blobs"]
+    blobs = [path for path in cache.rglob("*") if path.parent.name == "blobs" and path.is_file()]
     return all(digest(path, len(path.name)) == path.name for path in blobs)
 
 
@@ -215,6 +222,84 @@ def test_a_model_too_large_for_the_memory_is_not_downloaded(hub: FakeHub, monkey
     assert f"GET {SHARD}" not in hub.asked
 
 
+@pytest.mark.parametrize(("name", "size"), [("config.json", 10**9), ("tokenizer.json", 10**9), (SHARD, 10**11)])
+def test_a_file_larger_than_any_of_blooms_is_not_downloaded(hub: FakeHub, name: str, size: int) -> None:
+    def lists_it(answer: Answer) -> bool:
+        if answer.name != "info":
+            return False
+        about = answer.hub.about()
+        next(each for each in about["siblings"] if each["rfilename"] == name)["size"] = size
+        answer.say(200, json.dumps(about).encode())
+        return True
+
+    hub.fault = lists_it
+    with pytest.raises(DownloadError, match=rf"{name}' of the hub's .* has 1.* and a BLOOM's has less than") as caught:
+        fetch_all()
+    assert re.search(NOT_FOUND, str(caught.value))
+    assert f"GET {name}" not in hub.asked
+
+
+def test_a_list_without_end_is_not_read_to_its_end(hub: FakeHub) -> None:
+    hub.fault = endless_list(b'{"rfilename": "model-00001-of-00001.safetensors", "size": 1},' * 1000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DownloadError, match="too many files: its list is longer than 4 MB"):
+            fetch_all()
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_hub_that_lists_no_sizes_still_works(hub: FakeHub) -> None:
+    def lists_names(answer: Answer) -> bool:
+        if answer.name != "info":
+            return False
+        about = answer.hub.about()
+        about["siblings"] = [{"rfilename": each["rfilename"]} for each in about["siblings"]]
+        answer.say(200, json.dumps(about).encode())
+        return True
+
+    hub.fault = lists_names
+    assert bloomlab.load(REPO).model.config.n_layer == 3
+
+
+# -- the way the files come ----
+
+
+def test_files_come_by_plain_http_even_if_the_hub_offers_its_own_transport(hub: FakeHub) -> None:
+    """Xet is quick, but a second way, with faults and interrupts of its own, that nothing here would test."""
+    assert is_package_available("hf_xet")  # else this would prove nothing
+    hub.xet = True
+    fetch_all()
+    assert "GET xet-token" not in hub.asked and hub.asked[f"GET {SHARD}"] == 1
+    assert constants.HF_HUB_DISABLE_XET is False and constants.DOWNLOAD_CHUNK_SIZE > CHUNK  # others go on as before
+
+
+def test_without_this_the_other_transport_would_be_taken(hub: FakeHub, tmp_path: Path) -> None:
+    hub.xet = True
+    with pytest.raises(huggingface_hub.errors.HfHubHTTPError):
+        huggingface_hub.hf_hub_download(REPO, SHARD, cache_dir=tmp_path, endpoint=hub.address, token=False)
+    assert hub.asked["GET xet-token"] == 1
+
+
+def test_a_connection_that_breaks_costs_what_was_not_written_yet(hub: FakeHub, tmp_path: Path) -> None:
+    """On a poor network a download goes on from where it was, if only a little of it has come."""
+    starts: list[str] = []
+    hub.files["pytorch_model.bin"] = bytes(5 * CHUNK)
+    hub.files = {name: content for name, content in hub.files.items() if not name.endswith("safetensors")}
+    hub.files.pop("model.safetensors.index.json")
+    breaking = breaks_off_once("pytorch_model.bin", after=3 * CHUNK + 1)
+
+    def fault(answer: Answer) -> bool:
+        if answer.name == "pytorch_model.bin" and answer.command == "GET":
+            starts.append(answer.headers["range"] or "")
+        return breaking(answer)
+
+    hub.fault = fault
+    find(REPO, CheckpointError).fetch("weights")
+    assert starts == ["", f"bytes={3 * CHUNK}-"]
+
+
 def test_a_model_of_another_kind_is_not_downloaded(hub: FakeHub) -> None:
     hub.files["config.json"] = b'{"model_type": "llama"}'
     with pytest.raises(ConfigError, match="'llama'"):
@@ -236,11 +321,27 @@ OFFLINE = (
 )
 NOT_FOUND = (
     r"^localhost has (no model|.* but no revision)|^localhost lists a file .* that it does not have; run this again"
-    r"|^the hub's .* has no .*no BLOOM that can be opened here"
+    r"|^the hub's .* has (no|too many) .*no BLOOM that can be opened here"
+    r"|of the hub's .* has .* and a BLOOM's has less than .*no BLOOM that can be opened here"
 )
 NOT_ALLOWED = r"^localhost does not allow owner/small-bloom; log in there, accept .* HF_TOKEN"
 BROKEN = r"(is broken: its hash is|arrived broken).* run this again \(finished files are kept\)"
 NO_SPACE = r"(needs .* on the disk|cannot store).* cache_dir=…$"
+
+NO_FILES = json.dumps({"sha": COMMIT, "siblings": [7]}).encode()
+NO_SIZE = json.dumps({"sha": COMMIT, "siblings": [{"rfilename": "config.json", "size": "1"}]}).encode()
+
+
+def more_than_listed(answer: Answer) -> bool:
+    """A list that says a shard is small, and a shard that is not."""
+    if answer.name != "info":
+        return False
+    about = answer.hub.about()
+    for each in about["siblings"]:
+        each["size"] = min(each["size"], 100) if each["rfilename"] == SHARD else each["size"]
+    answer.say(200, json.dumps(about).encode())
+    return True
+
 
 FAULTS: dict[str, tuple[Any, str]] = {
     "401": (status(401, X_Error_Message="Invalid credentials in Authorization header"), NOT_ALLOWED),
@@ -266,6 +367,13 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "a stall at the start": (stalls("info"), OFFLINE),
     "a stall in a file": (stalls(SHARD), OFFLINE),
     "JSON that is not the hub's": (lambda answer: answer.say(200, b"[]") or True, OFFLINE),
+    "JSON too deep to be a list": (lambda answer: answer.say(200, b"[" * 100_000) or True, OFFLINE),
+    "JSON that stops": (lambda answer: answer.say(200, b'{"sha": ') or True, OFFLINE),
+    "files that are none": (lambda answer: answer.say(200, NO_FILES) or True, OFFLINE),
+    "a size that is none": (lambda answer: answer.say(200, NO_SIZE) or True, OFFLINE),
+    "a list without end": (endless_list(b'{"rfilename": "a"},' * 10_000), NOT_FOUND),
+    "a list in drops": (endless_list(b" ", pause=0.05), OFFLINE),
+    "more than the list says": (more_than_listed, BROKEN),
     "a commit that is none": (lambda answer: answer.say(200, b'{"id": "a/b", "sha": "../x"}') or True, OFFLINE),
 }  # fmt: skip
 
@@ -364,6 +472,28 @@ def test_a_model_that_was_withdrawn_is_not_taken_from_the_cache(hub: FakeHub) ->
 
 
 # -- the cache ----
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_cache_that_keeps_equal_files_of_all_models_once_is_understood(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    """Newer programs keep a file in a store beside all models, under another hash, and link to it."""
+    folder = fetch_all()
+    blob, store = (folder / SHARD).resolve(), tmp_path / "cache" / "blobs" / "ab" / ("ab" * 32)
+    store.parent.mkdir(parents=True)
+    blob.rename(store)
+    blob.symlink_to(os.path.relpath(store, blob.parent))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    fetch_all()
+    if broken:
+        store.write_bytes(flipped(store.read_bytes()))
+        monkeypatch.delenv("HF_HUB_OFFLINE")
+        with pytest.raises(DownloadError, match=BROKEN):
+            fetch_all()
+        assert not blob.is_symlink() and not store.exists()
+        fetch_all()
+        assert all_whole(tmp_path / "cache")
 
 
 @pytest.mark.parametrize("offline", [False, True])
@@ -637,7 +767,7 @@ def test_a_model_as_large_as_bloom_560m_is_fetched_in_shards_and_opened_in_littl
     with fake_hub(tmp_path / "large") as large:
         monkeypatch.setenv("HF_ENDPOINT", large.address)
         monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 60)  # it hashes a gigabyte before it answers
-        monkeypatch.setattr("bloomlab.hub.WAIT", 60)
+        monkeypatch.setattr("bloomlab.hub_client.WAIT", 60)
         folder = find(REPO, CheckpointError, cache_dir=tmp_path / "cache").fetch("config", "tokenizer", "weights")
         assert len([name for name in large.asked if name.startswith("GET model-0")]) >= 4
         assert all(count == 1 for name, count in large.asked.items() if name.startswith("GET model-0"))

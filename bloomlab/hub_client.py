@@ -1,0 +1,185 @@
+"""huggingface_hub, held to what opening a BLOOM needs: a safe address, a bounded answer, one way to download.
+
+Files come by plain HTTPS, also from a hub that offers its own transport (Xet, hf_xet): what arrives is the same and is
+checked by the same hash, while every fault and every interrupt on this one way is tested.
+"""
+
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from bloomlab.errors import DownloadError
+from bloomlab.hub_errors import AGAIN
+
+HUB = "https://huggingface.co"
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+WAIT = 10  # seconds for the hub's next word
+LONGEST = 60  # seconds for its whole answer
+MAX_LISTING = 1 << 22  # bytes of the list of files; the largest BLOOM's has 0.2 MB
+CHUNK = 1 << 18  # bytes between two steps of a progress bar, and the most that is lost when a connection breaks
+
+
+@dataclass(frozen=True)
+class File:
+    """A file on the hub. `digest` is its SHA-256, or for a small file that of git (SHA-1), or "" if nobody says."""
+
+    size: int = 0
+    digest: str = ""
+
+
+def endpoint() -> str:
+    """The hub's address: HF_ENDPOINT, if it is safe to ask.
+
+    Raises:
+        DownloadError: what is sent there could be read along.
+    """
+    address = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
+    with suppress(ValueError):
+        url = urlsplit(address)
+        if url.hostname and (
+            url.scheme == "https" or (url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1", "::1"))
+        ):
+            return address
+    raise DownloadError(
+        "HF_ENDPOINT must be an https:// address (http:// only for localhost), since others on the network could "
+        "change the files and read the token; set another one, or none"
+    )
+
+
+def token() -> str | bool:
+    """HF_TOKEN; False for none, so that no token stored elsewhere is sent.
+
+    Raises:
+        DownloadError: it is no token.
+    """
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if not token.isascii() or not (token or "x").isprintable() or " " in token:
+        raise DownloadError("HF_TOKEN holds characters that no token has; copy it again from the hub's settings page")
+    return token or False
+
+
+def listing(address: str, repo: str, revision: str) -> tuple[str, dict[str, File]]:
+    """The commit that a revision stands for, and the files it has, by name.
+
+    The answer is read here and not by huggingface_hub, which would take one of any length, however slow.
+
+    Raises:
+        DownloadError: the list is longer than any BLOOM's.
+        ValueError: the answer is not a hub's.
+        Exception: whatever else huggingface_hub raises.
+    """
+    from huggingface_hub import get_session, hf_raise_for_status
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # it is public
+
+    url = f"{address}/api/models/{repo}/revision/{quote(revision, safe='')}"
+    headers = {**build_hf_headers(token=token()), "Accept-Encoding": "identity"}
+    answer, until = b"", time.monotonic() + LONGEST
+    with get_session().stream("GET", url, params={"blobs": True}, headers=headers, timeout=WAIT) as response:
+        if response.is_error:
+            hf_raise_for_status(response)
+        for part in response.iter_bytes():
+            answer += part
+            if len(answer) > MAX_LISTING:
+                raise DownloadError(
+                    f"the hub's {repo} has too many files: its list is longer than {MAX_LISTING >> 20} MB, and that of "
+                    "the largest BLOOM has 0.2 MB; it is no BLOOM that can be opened here"
+                )
+            if time.monotonic() > until:
+                raise TimeoutError("the list of files did not end")
+    try:
+        return _read_listing(json.loads(answer))
+    except RecursionError:
+        raise ValueError("the list of files is nested too deep") from None
+
+
+def _read_listing(said: Any) -> tuple[str, dict[str, File]]:
+    """What the hub's answer says, if it is one."""
+    if not COMMIT.fullmatch(said["sha"]):
+        raise ValueError("no commit")
+    files = {}
+    for each in said["siblings"]:
+        size, digest = each.get("size") or 0, (each.get("lfs") or {}).get("sha256") or each.get("blobId") or ""
+        if type(size) is not int or size < 0 or not isinstance(digest, str) or not isinstance(each["rfilename"], str):
+            raise ValueError("no list of files")
+        files[each["rfilename"]] = File(size, digest)
+    return said["sha"], files
+
+
+_SETTINGS = threading.Lock()
+
+
+def download(address: str, repo: str, commit: str, name: str, cache: Path, bar: Any) -> None:
+    """Have huggingface_hub put a file into its cache, by plain HTTP."""
+    from huggingface_hub import constants, hf_hub_download
+
+    with _SETTINGS:  # it takes these from its own module only
+        before = constants.HF_HUB_DISABLE_XET, constants.DOWNLOAD_CHUNK_SIZE
+        try:
+            constants.HF_HUB_DISABLE_XET, constants.DOWNLOAD_CHUNK_SIZE = True, CHUNK
+            hf_hub_download(
+                repo,
+                name,
+                revision=commit,
+                cache_dir=cache,
+                endpoint=address,
+                token=token(),
+                etag_timeout=WAIT,
+                tqdm_class=bar,
+            )
+        finally:
+            constants.HF_HUB_DISABLE_XET, constants.DOWNLOAD_CHUNK_SIZE = before
+
+
+# -- words on the screen ----
+
+
+def say(text: str) -> None:
+    """Print at once, where it is not taken for a result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(repo: str, files: list[File]) -> Iterator[Any]:
+    """A bar over all files, if there are several; gives the kind of bar that huggingface_hub shows for each.
+
+    Raises:
+        DownloadError: more arrives than the hub's list says, so that what it says cannot be compared with the disk.
+    """
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
+
+    count, size = len(files), sum(file.size for file in files)
+    limit = size if all(file.size for file in files) else None  # some hubs list no sizes
+    with tqdm(total=size, unit="B", unit_scale=True, desc="in total", disable=count < 2, position=0) as total:
+
+        class FileBar(tqdm):  # type: ignore[misc]  # as above
+            """One file; what it gains, the total gains."""
+
+            arrived = 0
+
+            def __init__(self, *args: Any, **options: Any) -> None:
+                options.pop("name", None)
+                super().__init__(*args, **{**options, "leave": count < 2, "position": int(count > 1)})
+                self.before = total.n
+
+            def update(self, n: float | None = 1) -> Any:
+                FileBar.arrived += int(n or 0)
+                if limit is not None and FileBar.arrived > limit:
+                    raise DownloadError(
+                        f"a file of {repo} arrived broken: it is larger than the hub's list says; nothing of it was "
+                        f"kept, so {AGAIN}"
+                    )
+                shown = super().update(n)
+                total.update(self.before + self.n - total.n if self.before + self.n > total.n else 0)
+                return shown
+
+        yield FileBar
