@@ -6,6 +6,7 @@ lab.trace("Leo lives in Oslo.", read=["attn.probs"])
 lab.generate("Leo lives in", max_new_tokens=10)
 lab.fits("7b1")                            whether another model would fit into this machine's memory
 lab.explore("Leo lives in Oslo.")          all of it, to look at and to touch
+lab.attention("Leo lives in Oslo.")        who looks at whom, and the sum behind it
 lab.hidden_states("Leo lives in Oslo.")    what the model would say at every step, and who added what
 lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
 lab.lens("Leo lives in Oslo.")             the same as a table, to compute with
@@ -31,7 +32,6 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
 from bloomlab.hooks import Edit
 from bloomlab.hub import find
-from bloomlab.lens.reads import check
 from bloomlab.lens import effect, logit_lens
 from bloomlab.lens.anatomy import Info, info
 from bloomlab.record import record, weights_hash
@@ -43,7 +43,7 @@ from bloomlab.verdicts import Answer, Classification, Tagging
 if TYPE_CHECKING:
     from bloomlab.views.ablation import Ablation
     from bloomlab.views.alibi import AlibiView, LengthTexts
-    from bloomlab.views.explorer import Explorer
+    from bloomlab.views.attention import AttentionView
     from bloomlab.views.hidden import HiddenStates
     from bloomlab.views.lens import LogitLens
     from bloomlab.views.tokens import Tokens
@@ -253,15 +253,24 @@ class Lab:
         found = answer(self.heads["answer"], self.tokenizer, questions, contexts)
         return found[0] if isinstance(question, str) and isinstance(context, str) else found
 
-    def explore(self, text: str = FIRST_TEXT) -> "Explorer":
+    def explore(self, x: str | Trace = FIRST_TEXT) -> "AttentionView":
         """Look inside: the tokens of a text, and every head's attention down to the sum behind one number.
 
         Raises:
             InputError: the text is empty, no text, or longer than `max_tokens`.
         """
-        from bloomlab.views.explorer import Explorer
+        return self.attention(x)
 
-        return Explorer(self._read_attention, self._text(text), setup=self.code)
+    def attention(self, x: str | Trace = FIRST_TEXT) -> "AttentionView":
+        """Who looks at whom: every head of a text, or of a trace of one, down to the sum behind one number.
+
+        Raises:
+            InputError: the text is empty, no text, or longer than `max_tokens`.
+            HookError: the trace has not read "attn.scores" and "attn.probs".
+        """
+        from bloomlab.views.attention import AttentionView
+
+        return AttentionView(self._read_attention, self._shown(x), self.code)
 
     def hidden_states(self, x: str | Trace = FIRST_TEXT) -> "HiddenStates":
         """What BLOOM would say at every step of every layer, and who added what: of a text, or of a trace of one.
@@ -272,8 +281,7 @@ class Lab:
         """
         from bloomlab.views.hidden import HiddenStates
 
-        shown = x if isinstance(x, Trace) else self._text(x)
-        return HiddenStates(self._read_states, self.model, self.tokenizer, shown, setup=self.code)
+        return HiddenStates(self._read_states, self.model, self.tokenizer, self._shown(x), setup=self.code)
 
     def alibi(self, x: str | Trace = FIRST_TEXT, texts: Sequence[str] | None = None) -> "AlibiView":
         """How far each head can look: its slope, its reach, and what it makes of them in a text, or in a trace of one.
@@ -285,13 +293,11 @@ class Lab:
             InputError: the text is empty, no text, or longer than `max_tokens`.
             HookError: the trace has not read "attn.scores" and "attn.probs".
         """
-        from bloomlab.views.alibi import READ, AlibiView
+        from bloomlab.views.alibi import AlibiView
 
-        if isinstance(x, Trace):
-            check(x, READ)
         given = [texts] if isinstance(texts, str) else texts
         rows = partial(self._length_texts, None if given is None else [self._text(text) for text in given])
-        return AlibiView(self._read_attention, x if isinstance(x, Trace) else self._text(x), self.code, rows)
+        return AlibiView(self._read_attention, self._shown(x), self.code, rows)
 
     def _length_texts(self, texts: list[str] | None, shown: str) -> "LengthTexts":
         """What the length lab reads: these texts, the embedded model's own documents, or the text that is shown."""
@@ -313,6 +319,10 @@ class Lab:
         """One text, or several, in a list, if the model can read each."""
         several = isinstance(texts, Sequence) and not isinstance(texts, str | bytes)
         return [self._text(text, name) for text in (texts if several else [texts])]
+
+    def _shown(self, x: Any) -> str | Trace:
+        """What a view shows: a trace, or a text that the model can read."""
+        return x if isinstance(x, Trace) else self._text(x)
 
     def _text(self, text: Any, name: str = "text") -> str:
         """The text, if the model can read it."""

@@ -19,14 +19,13 @@ import { biasAt, bothForms, REACH_NATS, tokensBack } from "./lib/alibi.js";
 import { floats, tokenNames } from "./lib/causal.js";
 import { headCells } from "./lib/cells.js";
 import { PROBABILITY_COLOURS } from "./lib/colours.js";
-import { lastOf, make, pushButton, quoted, set } from "./lib/dom.js";
+import { make, pushButton, quoted, set } from "./lib/dom.js";
 import { viewFrame } from "./lib/frame.js";
 import { legend } from "./lib/legend.js";
 import { fixed, scientific, signed, slopeName } from "./lib/numbers.js";
 import { plot, roundStep } from "./lib/plot.js";
-import { tokenStrip } from "./lib/strip.js";
+import { toggles } from "./lib/toggles.js";
 
-const SENDING_PAUSE = 60; // milliseconds without a step before a selection is sent
 const DEEPEST = 6; // nats: the lines are drawn to here, twice the reach
 const NEAREST = 0.25; // tokens: where the axis of reaches begins; what is nearer stands at its edge
 const FARS = [
@@ -48,10 +47,10 @@ const FACTS = [
 const BARS = ["left", "previous", "position", "content"];
 
 /**
- * @param {{model: any, el: HTMLElement}} view
- * @returns {() => void} cleans up
+ * @param {import("./lib/frame.js").Stage} stage
+ * @returns {import("./lib/frame.js").Panel}
  */
-function render({ model, el }) {
+export function alibiPanel(stage) {
   let picture = /** @type {any} */ (null);
   let names = /** @type {string[]} */ ([]);
   let measured = new Float32Array();
@@ -59,17 +58,14 @@ function render({ model, el }) {
   let pointedDistance = /** @type {number | null} */ (null);
   let pointedToken = /** @type {number | null} */ (null);
 
-  const frame = viewFrame({ model, el, name: "alibi", show, draw, fit });
-  const { id, root } = frame;
-
   const chosen = () => ({
-    layer: model.get("layer"),
-    head: model.get("head"),
-    query: model.get("query"),
-    key: Math.min(model.get("key"), model.get("query")),
-    far: model.get("far"),
+    layer: stage.get("layer"),
+    head: stage.get("head"),
+    query: stage.get("query"),
+    key: Math.min(stage.get("key"), stage.get("query")),
+    far: stage.get("far"),
   });
-  const farthest = () => model.get("far") || Math.max(8, names.length - 1);
+  const farthest = () => stage.get("far") || Math.max(8, names.length - 1);
 
   /** One of the measured numbers: 0 mean distance, 1 previous token, 2 position's share, 3 content's. */
   const number = (/** @type {number} */ what, /** @type {number} */ layer, /** @type {number} */ head) =>
@@ -77,33 +73,24 @@ function render({ model, el }) {
 
   // ---- choosing ----
 
-  const send = lastOf(SENDING_PAUSE, () => model.save_changes());
-  frame.undo.push(send.cancel);
-
-  /** @param {Record<string, number>} places */
-  function choose(places) {
-    for (const [name, value] of Object.entries(places)) model.set(name, value);
-    send();
-  }
-
   /** @param {number} layers @param {number} heads */
   function stepHead(layers, heads) {
     const { layer, head } = chosen();
     const [l, h] = [layer + layers, head + heads];
-    if (l >= 0 && l < picture.layers && h >= 0 && h < picture.heads) choose({ layer: l, head: h });
+    if (l >= 0 && l < picture.layers && h >= 0 && h < picture.heads) stage.choose({ layer: l, head: h });
   }
 
   const pointAtHead = (/** @type {{layer?: number, head: number} | null} */ place) => {
     if (place?.head === pointedHead?.head && place?.layer === pointedHead?.layer) return;
     pointedHead = place;
-    frame.drawSoon();
+    stage.drawSoon();
   };
-  const pickHead = (/** @type {number} */ layer, /** @type {number} */ head) => choose({ layer, head });
+  const pickHead = (/** @type {number} */ layer, /** @type {number} */ head) => stage.choose({ layer, head });
 
   /** Elements with data-head, and data-layer where they have one. @param {Event} event */
   const headUnder = (event) => {
     const at = /** @type {Element} */ (event.target).closest("[data-head]");
-    if (!at || at === root) return null;
+    if (!at || at === stage.root) return null;
     const layer = /** @type {Element} */ (event.target).getAttribute("data-layer");
     return { head: Number(at.getAttribute("data-head")), ...(layer === null ? {} : { layer: Number(layer) }) };
   };
@@ -112,23 +99,11 @@ function render({ model, el }) {
     element.addEventListener("pointerleave", () => pointAtHead(null));
     element.addEventListener("click", (event) => {
       const place = headUnder(event);
-      if (place) choose(/** @type {Record<string, number>} */ (place));
+      if (place) stage.choose(/** @type {Record<string, number>} */ (place));
     });
   };
 
   // ---- the pieces ----
-
-  const strip = tokenStrip({
-    pick(token, asKey) {
-      const { query, key } = chosen();
-      choose(asKey ? { query: Math.max(query, token), key: token } : { query: token, key: Math.min(key, token) });
-    },
-    point(token) {
-      pointedToken = token;
-      pointedDistance = token !== null && token <= chosen().query ? chosen().query - token : null;
-      frame.drawSoon();
-    },
-  });
 
   const slopePlot = plot({
     part: "slopes",
@@ -150,27 +125,23 @@ function render({ model, el }) {
     role: "application",
     point(place) {
       pointedDistance = place ? Math.round(place.x * farthest()) : null;
-      frame.drawSoon();
+      stage.drawSoon();
     },
     pick(place) {
       const distance = Math.round(place.x * farthest());
-      if (distance <= chosen().query) choose({ key: chosen().query - distance });
+      if (distance <= chosen().query) stage.choose({ key: chosen().query - distance });
     },
     key({ key: pressed }) {
       const { query, key } = chosen();
       if (pressed === "ArrowUp" || pressed === "ArrowDown") stepHead(0, pressed === "ArrowUp" ? -1 : 1);
       else if (pressed === "ArrowLeft" || pressed === "ArrowRight") {
         const to = pressed === "ArrowLeft" ? key + 1 : key - 1; // farther back is to the right
-        if (to >= 0 && to <= query) choose({ key: to });
+        if (to >= 0 && to <= query) stage.choose({ key: to });
       } else return false;
       return true;
     },
   });
-  const fars = FARS.map(([far, word]) => {
-    const input = make("input", { type: "radio", name: `${id}-far`, value: far, id: `${id}-far-${far}`, "data-lm-suppress-shortcuts": "true" });
-    input.addEventListener("change", () => choose({ far: Number(far) }));
-    return { input, label: make("label", { class: "bl-toggle", for: `${id}-far-${far}` }, input, String(word)) };
-  });
+  const fars = toggles({ id: `${stage.id}-far`, says: "how far back", choices: FARS, choose: (far) => stage.choose({ far }) });
 
   const reachRows = make("div", { class: "bl-reach", "data-part": "reach", dir: "ltr" });
   followHeads(reachRows);
@@ -219,12 +190,10 @@ function render({ model, el }) {
 
   const labPlot = plot({ part: "lab-plot", says: "loss by position, one line for each length of text" });
   const labRun = pushButton("measure", { "data-part": "lab-run" }, () => {
-    model.set("wanted", model.get("wanted") + 1);
-    model.save_changes();
+    stage.choose({ wanted: stage.get("wanted") + 1 });
   });
   const labStop = pushButton("cancel", { "data-part": "lab-stop" }, () => {
-    model.set("stopped", model.get("stopped") + 1);
-    model.save_changes();
+    stage.choose({ stopped: stage.get("stopped") + 1 });
   });
   const labProgress = make("progress", { class: "bl-progress", max: 1, value: 0, "aria-label": "tokens read", "data-part": "lab-progress" });
   const labSays = make("p", { class: "bl-note", role: "status", "aria-live": "polite" });
@@ -246,10 +215,8 @@ function render({ model, el }) {
   const panel = (/** @type {string} */ name, /** @type {(Node | string)[]} */ ...children) =>
     make("section", { class: "bl-panel", "aria-label": name }, ...children);
 
-  frame.body.append(
+  stage.body.append(
     make("p", { class: "bl-how" }, "the bar under a token: what position alone would give it, seen from the chosen token"),
-    strip.element,
-    frame.live,
     make(
       "div",
       { class: "bl-cards" },
@@ -257,7 +224,7 @@ function render({ model, el }) {
       panel(
         "bias by distance",
         heading("what distance costs ", "ALiBi bias, −slope × distance · nats ↑ tokens back →"),
-        make("fieldset", { class: "bl-toggles" }, make("legend", { class: "bl-hidden" }, "how far back"), ...fars.map(({ label }) => label)),
+        fars.element,
         biasPlot.element,
       ),
       make(
@@ -304,9 +271,8 @@ function render({ model, el }) {
   function show(found) {
     picture = found;
     names = tokenNames(picture);
-    measured = floats(model.get("measured"));
+    measured = floats(stage.get("measured"));
     pointedHead = pointedDistance = pointedToken = null;
-    strip.show(picture, id);
     showSlopes();
     showReach();
     for (const [what, part] of [[2, "position"], [3, "content"]]) {
@@ -330,7 +296,7 @@ function render({ model, el }) {
       const dot = make("span", {
         class: "bl-slope",
         role: "option",
-        id: `${id}-slope-${head}`,
+        id: `${stage.id}-slope-${head}`,
         "aria-label": `head ${head}, slope ${slopeName(slope)}, reach ${tokensBack(Math.round(REACH_NATS / slope))}`,
         "aria-selected": "false",
         "data-head": head,
@@ -400,7 +366,6 @@ function render({ model, el }) {
     painted = "";
     slopePlot.paint();
     drawLab();
-    draw();
   }
 
   function draw() {
@@ -418,7 +383,7 @@ function render({ model, el }) {
     biasPlot.mark(distance / farthest(), -biasAt(slope, distance) / DEEPEST);
     const alone = sharesFrom(slope, query);
     const lit = distance <= query ? query - distance : null;
-    strip.mark({ query, key: lit ?? key }, pointedToken ?? (pointedDistance === null ? null : lit), (token) => alone[token]);
+    stage.mark({ query, key: lit ?? key }, pointedToken ?? (pointedDistance === null ? null : lit), (token) => alone[token]);
     slopeDots.forEach((dot, i) => set(dot, { "aria-selected": String(i === head), "data-pointed": i === pointedHead?.head }));
     set(slopePlot.area, { "aria-activedescendant": slopeDots[head].id });
     rows.forEach((row, i) => {
@@ -428,10 +393,10 @@ function render({ model, el }) {
     shares.position.mark({ layer, head });
     shares.content.mark({ layer, head });
     showFacts(at.layer, at.head, slope, distance);
-    for (const { input } of fars) input.checked = Number(input.value) === far;
-    frame.live.textContent = `layer ${at.layer}, head ${at.head}, slope ${slopeName(slope)}: ${tokensBack(distance)} back it adds ${fixed(biasAt(slope, distance), 3)} nats and leaves ${percent(Math.exp(biasAt(slope, distance)))} of the weight`;
-    frame.code.show(picture.code.map((/** @type {string} */ part, /** @type {number} */ i) => (i % 2 ? String({ layer, head, distance: query - key }[/** @type {"layer"} */ (part)]) : part)).join(""));
-    set(root, { "data-layer": layer, "data-head": head, "data-query": query, "data-key": key, "data-far": far, "data-distance": distance });
+    fars.mark(far);
+    stage.say(`layer ${at.layer}, head ${at.head}, slope ${slopeName(slope)}: ${tokensBack(distance)} back it adds ${fixed(biasAt(slope, distance), 3)} nats and leaves ${percent(Math.exp(biasAt(slope, distance)))} of the weight`);
+stage.showCode(picture, { layer, head, distance: query - key });
+    set(stage.root, { "data-far": far, "data-distance": distance });
   }
 
   const sharesFrom = (/** @type {number} */ slope, /** @type {number} */ query) => bothForms(slope, query).shares;
@@ -457,7 +422,7 @@ function render({ model, el }) {
       [{ points: [[0, reach], [1, reach]], colour: "--bl-ink", width: 1, dash: [4, 4] }, ...others.map(lineOf), lineOf(head)],
       [
         { x: 1, y: reach, text: "reach: a twentieth is left", before: true },
-        ...(names.length - 1 < most && model.get("far") ? [{ x: (names.length - 1) / most, y: 1, text: "│ this text ends", strong: false }] : []),
+        ...(names.length - 1 < most && stage.get("far") ? [{ x: (names.length - 1) / most, y: 1, text: "│ this text ends", strong: false }] : []),
       ],
     );
   }
@@ -527,16 +492,16 @@ function render({ model, el }) {
   // ---- the length lab ----
 
   function drawLab() {
-    const state = model.get("lengths");
+    const state = stage.get("lengths");
     const curves = state.curves;
     const running = state.state === "running";
     set(lab, { "data-state": state.state, "data-curves": curves.length });
-    labRun.disabled = running || !model.get("live");
+    labRun.disabled = running || !stage.get("live");
     labRun.textContent = curves.length ? "measure again" : "measure";
     labStop.hidden = labProgress.hidden = !running;
     labProgress.value = state.total ? state.done / state.total : 0;
     labFigure.hidden = curves.length === 0;
-    const idle = model.get("live")
+    const idle = stage.get("live")
       ? "ALiBi promises that a model trained on short texts reads longer ones. Press to see: it takes a few seconds."
       : "a saved page: measuring needs the model";
     const means = new Map(curves.map((/** @type {any} */ c) => [c.length, c.mean]));
@@ -601,16 +566,28 @@ function render({ model, el }) {
 
   // ---- listening ----
 
-  frame.listen("change:layer change:head change:query change:key change:far", frame.drawNow);
-  frame.listen("change:measured", () => {
-    if (picture && model.get("picture") === picture && model.get("measured").byteLength === 16 * picture.layers * picture.heads) {
+  stage.listen("change:far", stage.drawNow);
+  stage.listen("change:measured", () => {
+    if (picture && stage.get("picture") === picture && stage.get("measured").byteLength === 16 * picture.layers * picture.heads) {
       show(picture);
-      frame.drawNow();
+      stage.drawNow();
     }
   });
-  frame.listen("change:lengths", drawLab);
+  stage.listen("change:lengths", drawLab);
   drawLab();
-  return frame.start();
+
+  return {
+    show,
+    draw,
+    fit,
+    point(token) {
+      pointedToken = token;
+      pointedDistance = token !== null && token <= chosen().query ? chosen().query - token : null;
+      stage.drawSoon();
+    },
+  };
 }
 
-export default { render };
+export default {
+  render: (/** @type {{model: any, el: HTMLElement}} */ view) => viewFrame({ ...view, name: "alibi", makePanel: alibiPanel }),
+};

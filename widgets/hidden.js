@@ -4,7 +4,7 @@
 //
 // What tests and other views can rely on:
 //   .bloomlab[data-view="hidden"]          the root; data-state = ready | working | empty | error;
-//                                          data-row, data-token, data-mode: what is selected;
+//                                          data-row (a state), data-query (a token), data-mode: what is selected;
 //                                          data-tokens: how many there are; data-drawn: counts the pictures drawn
 //   [data-part="text"], "says", "cancel"   the text box, the line under it, the button that stops waiting
 //   [data-part="strip"] [data-token="N"]   a token
@@ -18,19 +18,16 @@
 //   [data-part="live"], "code", "copy", "stamp"
 // Colours: probabilities as in the explorer; entropy, rank (log) and norm as a share of the largest; added: signed.
 import { floats, tokenNames } from "./lib/causal.js";
-import { PROBABILITY_COLOURS, probabilityStep, signedColours, signedStep } from "./lib/colours.js";
-import { codeBlock } from "./lib/code.js";
-import { isolated, lastOf, make, pushButton, set, themeColour } from "./lib/dom.js";
+import { divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "./lib/colours.js";
+import { isolated, make, set } from "./lib/dom.js";
+import { viewFrame } from "./lib/frame.js";
 import { legend } from "./lib/legend.js";
 import { fixed, probability, signed } from "./lib/numbers.js";
 import { stateCell, streamParts } from "./lib/statecell.js";
 import { stateGrid } from "./lib/stategrid.js";
 import { stateTurns, tokenMap } from "./lib/statemaps.js";
-import { scriptMark, stateName, stateNumbers } from "./lib/states.js";
-import { tokenStrip } from "./lib/strip.js";
-import { textBox } from "./lib/textbox.js";
-
-const PAUSE = 60; // milliseconds without a step before a selection is sent
+import { placeOfRow, rowOfPlace, scriptMark, stateName, stateNumbers } from "./lib/states.js";
+import { toggles } from "./lib/toggles.js";
 
 const VALUES = [
   ["prediction", "next token", "what it would say next if it stopped here: the logit lens"],
@@ -40,92 +37,59 @@ const VALUES = [
   ["added", "added", "the share of the last state that this step added; the shares of a column sum to 1"],
 ];
 const TICKS = /** @type {[number, string][]} */ ([0, 0.01, 0.1, 0.25, 0.5, 1].map((p) => [Math.sqrt(p), String(p)]));
-const FIRST_TEXTS = ["Leo lives in Oslo.", "猫坐在垫子上。", "القطة تنام هنا."];
 
 /**
- * @param {{model: any, el: HTMLElement}} view
- * @returns {() => void} cleans up
+ * @param {import("./lib/frame.js").Stage} stage
+ * @returns {import("./lib/frame.js").Panel}
  */
-function render({ model, el }) {
-  const id = `bl-${Math.random().toString(36).slice(2, 10)}`;
-  const undo = /** @type {(() => void)[]} */ ([]);
-
+export function hiddenPanel(stage) {
   // ---- what is known ----
 
-  let picture = /** @type {import("./lib/states.js").HiddenPicture | null} */ (null);
+  let picture = /** @type {import("./lib/states.js").HiddenPicture} */ (/** @type {unknown} */ (null));
   let names = /** @type {string[]} */ ([]);
-  let numbers = /** @type {ReturnType<typeof stateNumbers> | null} */ (null);
+  let numbers = /** @type {any} what stateNumbers gives, or null when others have come */ (null);
   let points = new Float32Array();
   let pointed = /** @type {import("./lib/states.js").Place | null} */ (null);
   let pointedToken = /** @type {number | null} */ (null);
-  let asked = 0; // the number of the last text typed here
-  let trouble = ""; // what the page itself found wrong
-  let drawn = 0;
 
-  const chosen = () => ({ row: model.get("row"), token: Math.min(model.get("token"), names.length - 1), mode: model.get("mode") });
+  const chosen = () => ({ row: rowOfPlace(stage.get("layer"), stage.get("part")), token: stage.get("query"), mode: stage.get("mode") });
 
   // ---- the pieces ----
 
-  const box = textBox({ id, send: ask, cancel });
-  const strip = tokenStrip({ pick: (token) => choose({ token }), point: pointAtToken });
-  set(strip.element, { "aria-label": "tokens; arrow keys choose one" });
   const grid = stateGrid({ pick: choose, point: pointAt });
   const scale = legend();
   const cell = stateCell();
   const parts = streamParts();
   const turns = stateTurns({ pick: (row) => choose({ row }) });
-  const map = tokenMap({ id, pick: (token) => choose({ token }), step: (row) => choose({ row }) });
-  const live = make("p", { class: "bl-live", role: "status", "aria-live": "polite", "data-part": "live" });
-  const toggles = VALUES.map(([mode, word, plain]) => {
-    const input = make("input", { type: "radio", name: `${id}-mode`, value: mode, id: `${id}-${mode}`, "data-lm-suppress-shortcuts": "true" });
-    input.addEventListener("change", () => choose({ mode }));
-    return { input, label: make("label", { class: "bl-toggle", for: `${id}-${mode}`, title: plain }, input, word) };
-  });
+  const map = tokenMap({ id: stage.id, pick: (token) => choose({ token }), step: (row) => choose({ row }) });
+  const modes = toggles({ id: `${stage.id}-mode`, says: "what the cells show", choices: VALUES, choose: (mode) => stage.choose({ mode }) });
   const explains = make("p", { class: "bl-note", "data-part": "explains" });
-  const code = codeBlock();
-  const stamp = make("p", { class: "bl-stamp", "data-part": "stamp" });
-  const hint = make(
-    "div",
-    { class: "bl-empty", "data-part": "empty" },
-    make("p", {}, "Type a sentence above. BLOOM reads it as you type, and you see what it makes of it, layer by layer."),
-    make("p", { class: "bl-row" }, ...FIRST_TEXTS.map((example) => pushButton(example, { dir: "auto" }, () => box.write(example)))),
-  );
-  const panels = make(
-    "div",
-    { class: "bl-panels bl-panels-hidden" },
+  stage.body.append(
     make(
-      "section",
-      { class: "bl-panel bl-panel-grid", "aria-label": "every state of every token" },
-      make("h3", { class: "bl-title" }, "what it would say at every step ", make("span", { class: "bl-how" }, "logit lens · residual stream")),
+      "div",
+      { class: "bl-panels bl-panels-hidden" },
       make(
-        "fieldset",
-        { class: "bl-toggles" },
-        make("legend", { class: "bl-hidden" }, "what the cells show"),
-        ...toggles.map(({ label }) => label),
+        "section",
+        { class: "bl-panel bl-panel-grid", "aria-label": "every state of every token" },
+        make("h3", { class: "bl-title" }, "what it would say at every step ", make("span", { class: "bl-how" }, "logit lens · residual stream")),
+        modes.element,
+        grid.element,
+        scale.element,
+        explains,
       ),
-      grid.element,
-      scale.element,
-      explains,
+      cell.element,
+      parts.element,
+      turns.element,
+      map.element,
     ),
-    cell.element,
-    parts.element,
-    turns.element,
-    map.element,
   );
-  const body = make("div", { class: "bl-body" }, strip.element, live, panels);
-  const foot = make("div", { class: "bl-foot" }, code.element, stamp);
-  const root = make("div", { class: "bloomlab", "data-view": "hidden" }, make("div", { class: "bl-view" }, box.element, hint, body, foot));
-  el.append(root);
 
   // ---- choosing and pointing ----
 
-  const send = lastOf(PAUSE, () => model.save_changes());
-  undo.push(send.cancel, box.close);
-
-  /** @param {Partial<{row: number, token: number, mode: string}>} places */
-  function choose(places) {
-    for (const [name, value] of Object.entries(places)) model.set(name, value);
-    send();
+  /** @param {{row?: number, token?: number}} place a state, a token, or both */
+  function choose({ row, token }) {
+    const tokens = token === undefined ? {} : { query: token, key: Math.min(stage.get("key"), token) };
+    stage.choose({ ...(row === undefined ? {} : placeOfRow(row)), ...tokens });
   }
 
   /** @param {import("./lib/states.js").Place | null} place */
@@ -133,68 +97,27 @@ function render({ model, el }) {
     if (place?.row === pointed?.row && place?.token === pointed?.token) return;
     pointed = place;
     pointedToken = place && place.token;
-    drawSoon();
+    stage.drawSoon();
   }
-
-  /** @param {number | null} token */
-  function pointAtToken(token) {
-    if (token === pointedToken) return;
-    pointedToken = token;
-    drawSoon();
-  }
-
-  let frame = 0;
-  /** The pointer moves more often than the screen is drawn. */
-  function drawSoon() {
-    cancelAnimationFrame(frame);
-    frame = requestAnimationFrame(draw);
-  }
-  undo.push(() => cancelAnimationFrame(frame));
 
   // ---- drawing: the picture when a text was read, the grid when another value is chosen, marks all the time ----
 
-  let source = /** @type {unknown} */ (undefined); // the trait that was read, to tell when another has come
-  function readPicture() {
-    const found = (source = model.get("picture"));
-    picture = found && found.tokens ? found : null;
-    if (!picture) return;
-    names = tokenNames(/** @type {any} */ (picture));
-    pointed = pointedToken = null;
-    points = floats(model.get("points"));
-    if (!waiting()) box.show(picture.text);
-    strip.show(/** @type {any} */ (picture), id);
-    map.show(names, picture.states.length);
-    stamp.textContent = picture.stamp;
-    readNumbers();
-    drawn += 1;
-    set(root, { "data-tokens": names.length, "data-drawn": drawn });
-  }
-
   function readNumbers() {
-    if (!picture) return;
-    numbers = stateNumbers((name) => model.get(name), picture);
-    grid.show(picture.states, names, numbers, id);
+    numbers = stateNumbers(stage.get, picture);
+    grid.show(picture.states, names, numbers, stage.id);
     painted = turned = "";
   }
 
   let painted = "";
   let turned = "";
-  function repaint() {
-    painted = turned = "";
-    draw();
-  }
-
-  const diverging = () =>
-    signedColours(.../** @type {[number[], number[], number[]]} */ (["--bl-negative", "--bl-zero", "--bl-positive"].map((name) => themeColour(root, name))));
-
   function paintGrid() {
     const { mode } = chosen();
-    if (!picture || !numbers || painted === mode) return;
+    if (painted === mode) return;
     painted = mode;
     const known = numbers;
     const most = Math.log(picture.vocab);
     const sums = mode === "added" && known.summed;
-    const colours = sums ? diverging() : PROBABILITY_COLOURS;
+    const colours = sums ? divergingColours(stage.body) : PROBABILITY_COLOURS;
     const colour = (/** @type {number} */ step) => Array.from(colours.subarray(3 * step, 3 * step + 3));
     const part = (/** @type {number} */ value) => Math.round(255 * Math.min(1, Math.max(0, value)));
     const ticks = (/** @type {(string | number)[]} */ ...texts) =>
@@ -244,7 +167,6 @@ function render({ model, el }) {
 
   /** What a cell says, for a reader and for a screen reader. @param {import("./lib/states.js").Place} place */
   function sentence(place) {
-    if (!picture || !numbers) return "";
     const where = `${stateName(picture.states[place.row])}, token ${place.token} ${isolated(names[place.token])}`;
     if (!numbers.has(place.token)) return `${where}: its numbers are not here`;
     const [{ shown, p }] = numbers.said(place);
@@ -254,136 +176,60 @@ function render({ model, el }) {
   }
 
   function draw() {
-    if (model.get("picture") !== source) return; // a selection may arrive just before the picture it belongs to
-    drawState();
-    if (!picture || !numbers) return;
+    if (!numbers) readNumbers();
     const known = numbers;
     const { row, token, mode } = chosen();
     paintGrid();
     const shown = pointed ?? { row, token };
-    strip.mark({ query: token, key: token }, pointedToken, () => 0);
+    stage.mark({ query: token, key: token }, pointedToken, null);
     grid.mark({ row, token }, pointed);
     cell.show(known, picture, names, shown);
     parts.show(known, picture, names, shown);
-    const turn = `${drawn} ${known.first} ${token}`;
+    const turn = `${known.first} ${token}`;
     if (turned !== turn && known.has(token)) {
       turned = turn;
-      turns.show(picture.states, token, names[token], diverging(), (one, other) => known.cosine(token, one, other));
+      turns.show(picture.states, token, names[token], divergingColours(stage.body), (one, other) => known.cosine(token, one, other));
     }
     turns.mark(row);
     const size = 2 * names.length;
     map.mark(picture.states[row], row, points.subarray(row * size, (row + 1) * size), picture.explained[row], token);
-    const said = sentence(shown);
-    if (live.textContent !== said) live.textContent = said;
-    code.show(picture.code.map((part, i) => (i % 2 ? String({ row, token }[/** @type {"row"} */ (part)]) : part)).join(""));
-    for (const { input } of toggles) input.checked = input.value === mode;
-    set(root, { "data-row": row, "data-token": token, "data-mode": mode });
+    stage.say(sentence(shown));
+    stage.showCode(picture, { row, query: token });
+    modes.mark(mode);
+    set(stage.root, { "data-row": row, "data-mode": mode });
   }
 
-  /** The four states: a picture, working, nothing yet, an error. */
-  function drawState() {
-    const state = trouble ? "error" : waiting() ? "working" : model.get("state");
-    const saved = model.get("live") ? "" : "a saved page · ";
-    const tokens = `${names.length} ${names.length === 1 ? "token" : "tokens"}`;
-    const message = {
-      ready: `${saved}${tokens}; the number under each is the id that the model is fed`,
-      working: `reading ${box.length()} characters …`,
-      empty: "nothing to read yet",
-      error: `${trouble || model.get("message")}${picture ? " · the picture below is still the one before" : ""}`,
-    }[/** @type {"ready"} */ (state)];
-    box.say(message, state === "error", state === "working" && picture !== null);
-    set(root, { "data-state": state });
-    hint.hidden = state !== "empty";
-    body.hidden = foot.hidden = state === "empty" || !picture;
-  }
-
-  // ---- reading another text ----
-
-  /** Whether the last text typed here has no answer yet. */
-  function waiting() {
-    return model.get("live") && asked > model.get("answered");
-  }
-
-  /** @param {string} text @param {string} problem */
-  function ask(text, problem) {
-    trouble = problem;
-    if (!problem) {
-      asked = Math.max(asked, model.get("typed").number, model.get("answered")) + 1;
-      model.set("typed", { text, number: asked });
-      model.save_changes();
-    }
-    draw();
-  }
-
-  function cancel() {
-    box.write(picture?.text ?? "");
-    asked = model.get("answered"); // nothing is waited for, whatever Python is doing
-    draw();
-  }
-
-  // ---- listening ----
-
-  /** Errors are shown where the person looks, and the last good picture stays. */
-  const safely = (/** @type {() => void} */ step) => () => {
-    try {
-      step();
-    } catch (error) {
-      trouble = `the page could not draw this: ${error}`;
-      drawState();
-      throw error;
-    }
-  };
-  const listen = (/** @type {string} */ change, /** @type {() => void} */ step) => {
-    const guarded = safely(step);
-    model.on(change, guarded);
-    undo.push(() => model.off(change, guarded));
-  };
-  listen("change:picture", () => {
-    readPicture();
-    draw();
-  });
   // one message, many traits: they are all there when the first is told, and one drawing is enough
-  let due = 0;
-  listen("change:window change:words change:ids change:cosines change:points", () => {
-    cancelAnimationFrame(due);
-    due = requestAnimationFrame(
-      safely(() => {
-        if (model.get("picture") !== source) return;
-        readNumbers();
-        draw();
-      }),
-    );
+  stage.listen("change:window change:words change:ids change:cosines change:points", () => {
+    numbers = null;
+    stage.drawSoon();
   });
-  undo.push(() => cancelAnimationFrame(due));
-  listen("change:row change:token change:mode", draw);
-  listen("change:state change:message change:answered", draw);
-  const applyScale = () => root.style.setProperty("--bl-scale", String(model.get("scale") ?? 1));
-  listen("change:scale", () => {
-    applyScale();
-    draw();
-  });
+  stage.listen("change:part change:mode", stage.drawNow);
 
-  const resized = new ResizeObserver(repaint); // the theme's colours are known only once the view stands in the page
-  resized.observe(root);
-  undo.push(() => resized.disconnect());
-  const themed = new MutationObserver(repaint);
-  themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
-  undo.push(() => themed.disconnect());
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  system.addEventListener("change", repaint);
-  undo.push(() => system.removeEventListener("change", repaint));
+  return {
+    draw,
 
-  if (!model.get("live")) box.freeze("a saved page: reading another text needs the model");
-  safely(() => {
-    readPicture();
-    applyScale();
-    draw();
-  })();
+    show(found) {
+      picture = found;
+      names = tokenNames(/** @type {any} */ (picture));
+      pointed = pointedToken = null;
+      points = floats(stage.get("points"));
+      map.show(names, picture.states.length);
+      readNumbers();
+    },
 
-  return () => {
-    for (const step of undo) step();
-    root.remove();
+    fit() {
+      painted = turned = "";
+    },
+
+    point(token) {
+      if (token === pointedToken) return;
+      pointedToken = token;
+      stage.drawSoon();
+    },
   };
 }
 
-export default { render };
+export default {
+  render: (/** @type {{model: any, el: HTMLElement}} */ view) => viewFrame({ ...view, name: "hidden", makePanel: hiddenPanel }),
+};

@@ -1,9 +1,11 @@
 """The front end's source, as Jupyter, a saved page and the tests load it: one ES module and one style sheet.
 
 A widget's module is given to the browser as text, so it cannot import its neighbours by path. Here each file of
-`widgets/` is put after the files it imports, the import lines and the word `export` of the neighbours dropped.
-There is no bundler; what runs is what is written. So top-level names must differ between the files that one
-widget uses (a test checks).
+`widgets/` is put after the files it imports, in a function of its own that returns what the file exports: all other
+names stay inside. So only exported names must differ between the files of a widget (a test checks). There is no
+bundler; what runs is what is written.
+
+What NAME.css says holds inside [data-panel="NAME"] only, so that views can stand in one page.
 """
 
 import re
@@ -11,7 +13,8 @@ from functools import cache
 from pathlib import Path
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "(\.[^"]+)";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
+_DEFAULT = re.compile(r"^export default .*?;\n", re.MULTILINE | re.DOTALL)
 
 
 def folder() -> Path:
@@ -23,22 +26,35 @@ def folder() -> Path:
 @cache
 def module_text(name: str) -> str:
     """The ES module of the view `name`: `widgets/NAME.js` after everything it imports."""
-    return "\n".join(_EXPORT.sub("", _IMPORT.sub("", text)) for text in _in_order(folder() / f"{name}.js"))
+    *needed, last = (path.read_text(encoding="utf-8") for path in _in_order(folder() / f"{name}.js"))
+    return "\n".join([*map(_enclosed, needed), _EXPORT.sub("", _IMPORT.sub("", last))])
 
 
 @cache
 def style_text(name: str) -> str:
-    """The style sheet of the view `name`: the theme, what all views share, then `widgets/NAME.css`."""
-    parts = ("lib/theme.css", "lib/view.css", f"{name}.css")
-    return "\n".join((folder() / path).read_text(encoding="utf-8") for path in parts)
+    """The style sheet of the view `name`: the theme, what all views share, then that of each module it is made of."""
+    shared = [(folder() / "lib" / sheet).read_text(encoding="utf-8") for sheet in ("theme.css", "view.css")]
+    sheets = [path.with_suffix(".css") for path in _in_order(folder() / f"{name}.js")]
+    own = [
+        f':where([data-panel="{sheet.stem}"]) {{\n{sheet.read_text(encoding="utf-8")}}}\n'
+        for sheet in sheets
+        if sheet.is_file()
+    ]
+    return "\n".join([*shared, *own])
 
 
-def _in_order(path: Path, seen: set[Path] | None = None) -> list[str]:
-    """The texts of a file and of all it imports, each once, a file after those it needs."""
+def _enclosed(text: str) -> str:
+    """A module as a function that returns its exports."""
+    names = ", ".join(_EXPORT.findall(text))
+    body = _EXPORT.sub("", _DEFAULT.sub("", _IMPORT.sub("", text)))
+    return f"const {{ {names} }} = (() => {{\n{body}return {{ {names} }};\n}})();\n"
+
+
+def _in_order(path: Path, seen: set[Path] | None = None) -> list[Path]:
+    """A file and all it imports, each once, a file after those it needs."""
     seen = set() if seen is None else seen
     if path in seen:
         return []
     seen.add(path)
-    text = path.read_text(encoding="utf-8")
-    needed = [part for found in _IMPORT.findall(text) for part in _in_order((path.parent / found).resolve(), seen)]
-    return [*needed, text]
+    imports = _IMPORT.findall(path.read_text(encoding="utf-8"))
+    return [*(part for found in imports for part in _in_order((path.parent / found).resolve(), seen)), path]

@@ -28,7 +28,7 @@ def lens_figure(values: dict[str, Any]) -> Figure:
     """The likeliest next token of each state and token around the selected one, coloured by its probability."""
     picture, found = values["picture"], arrays(values)
     first, count = values["window"]["first"], values["window"]["count"]
-    start = max(0, min(values["token"] - first - MOST_COLUMNS // 2, count - MOST_COLUMNS))
+    start = max(0, min(values["query"] - first - MOST_COLUMNS // 2, count - MOST_COLUMNS))
     columns = range(start, min(count, start + MOST_COLUMNS))
     probs = found["probs"][:, columns.start : columns.stop, 0]
     size = (2.5 + 0.75 * len(columns), 1.8 + 0.3 * len(probs))  # inches

@@ -41,11 +41,11 @@ def still_text(values: dict[str, Any]) -> str:
     if not picture:
         return "HiddenStates(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
     text, found = picture["text"], arrays(values)
-    row, at = values["row"], values["token"] - values["window"]["first"]
+    row, at = values["row"], values["query"] - values["window"]["first"]
     said, where = values["words"][str(found["ids"][row, at, 0])][0], step_name(picture["states"][row])
     return (
         f"HiddenStates({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens, "
-        f"{len(picture['states'])} states; {where}, at token {values['token']} it would say {said!r}, "
+        f"{len(picture['states'])} states; {where}, at token {values['query']} it would say {said!r}, "
         f"probability {found['probs'][row, at, 0]:.3f}; {picture['stamp']})"
     )
 
@@ -57,7 +57,7 @@ def still_html(values: dict[str, Any]) -> str:
         return "<p>bloomlab hidden states: nothing read yet.</p>"
     found, first, count = arrays(values), values["window"]["first"], values["window"]["count"]
     shown = [f"<bdi>{escape(name)}</bdi>" for name in names(picture)]
-    at = values["token"] - first
+    at = values["query"] - first
     start = max(0, min(at - SHOWN_TOKENS // 2, count - SHOWN_TOKENS))
     columns = range(start, min(count, start + SHOWN_TOKENS))
     chips = " ".join(f"<code><bdi>{escape(chip['shown'])}</bdi></code>" for chip in picture["chips"])
@@ -70,7 +70,7 @@ def still_html(values: dict[str, Any]) -> str:
         + "</tr>"
         for row, label in enumerate(picture["states"])
     )
-    who = f"token {values['token']}"
+    who = f"token {values['query']}"
     more = f"<th>length at {who}</th>" + (f"<th>share of the last state added, {who}</th>" if "shares" in found else "")
     refusal = f"<p>{escape(picture['refusal'])}</p>" if picture["refusal"] else ""
     return (

@@ -1,22 +1,27 @@
 """What every view of a text is: something that reads a text, here or typed into the page, and shows it.
 
-A view is a subclass with its own traits and one method, `_take(trace)`, that fills them.
+A view is a subclass that names its module, widgets/MODULE.js, has the traits that are its own, and three methods:
+`_take(trace, place)` fills the traits, `_still()` is the picture without script, `_draw(path)` as a figure.
 """
 
 import asyncio
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
 
-from bloomlab.errors import BloomlabError
+from bloomlab.chips import chips
+from bloomlab.errors import BloomlabError, InputError
+from bloomlab.views._page import page
 
 if TYPE_CHECKING:
     from bloomlab.trace import Trace
 
 PAUSE = 0.06  # seconds without a new text from the page before the model runs
+SELECTION = ("layer", "head", "query", "key")
 
 
 def stamp(provenance: dict[str, Any]) -> str:
@@ -33,6 +38,19 @@ def stamp(provenance: dict[str, Any]) -> str:
     return " · ".join(part for part in parts if part)
 
 
+def text_picture(trace: "Trace") -> dict[str, Any]:
+    """What every picture of a trace has: its text as tokens and chips, the model's size, the stamp."""
+    tokens = list(trace.tokens)
+    return {
+        "text": trace.text,
+        "layers": trace.config.n_layer,
+        "heads": trace.config.n_head,
+        "tokens": [{"id": token.id, "bytes": token.bytes.hex(" ")} for token in tokens],
+        "chips": [{"shown": chip.shown, "tokens": list(chip.tokens)} for chip in chips(tokens)],
+        "stamp": stamp(trace.provenance),
+    }
+
+
 def code_parts(template: str, trace: "Trace", setup: str = "") -> list[str]:
     """The Python behind a picture, cut at the numbers that a selection changes: {layer}, {head}, … in the template.
 
@@ -47,10 +65,20 @@ def code_parts(template: str, trace: "Trace", setup: str = "") -> list[str]:
 
 
 class ReadingView(anywidget.AnyWidget):
-    """`read(text)` gives the Trace to show; it is called again for each text typed into the page."""
+    """`read(text)` gives the Trace to show; it is called again for each text typed into the page.
+
+    `setup` is the Python that made `lab`, for `.code`. A view that is `inside` another has no line to the page of its
+    own: the other one carries its traits.
+    """
+
+    module: str  # the view is drawn by widgets/MODULE.js
 
     # what the page sets
     typed: Any = traitlets.Dict({"text": "", "number": 0}).tag(sync=True)  # the number tells one wish from the next
+    layer = traitlets.Int(0).tag(sync=True)
+    head = traitlets.Int(0).tag(sync=True)
+    query = traitlets.Int(0).tag(sync=True)
+    key = traitlets.Int(0).tag(sync=True)
 
     # what the page draws
     live = traitlets.Bool(True).tag(sync=True)  # False in a saved page
@@ -61,34 +89,115 @@ class ReadingView(anywidget.AnyWidget):
     picture = traitlets.Dict().tag(sync=True)
 
     def __init__(
-        self, read: Callable[[str], "Trace"], text: "str | Trace" = "", setup: str = "", **traits: Any
+        self,
+        read: Callable[[str], "Trace"],
+        text: "str | Trace" = "",
+        setup: str = "",
+        inside: bool = False,
+        **traits: Any,
     ) -> None:
         self._read = read
         self._setup = setup
+        self._inside = inside
         self._timer: asyncio.TimerHandle | None = None
         self.trace: Trace | None = None
         super().__init__(**traits)  # its traits are observed from here on
         if text != "":
             self.show(text)
 
-    def show(self, text: "str | Trace") -> None:
+    def open(self) -> None:
+        """Tell the page that this view is there, unless another one does."""
+        if not self._inside:
+            super().open()
+
+    def show(self, text: "str | Trace", keep_selection: bool = False) -> None:
         """Read a text, or take a trace, and show it. If that raises, the old picture stays."""
         trace = self._read(text) if isinstance(text, str) else text
+        ends = (trace.config.n_layer, trace.config.n_head, len(trace.tokens), len(trace.tokens))
+        place = {name: min(getattr(self, name), end - 1) for name, end in zip(SELECTION, ends, strict=True)}
+        if not keep_selection:
+            place |= self._first_place(trace, place)
         with self.hold_sync():  # one message: the page never sees half a picture
-            self._take(trace)
+            self._take(trace, place)
             self.trace = trace
+            for name, value in place.items():
+                setattr(self, name, value)
             self.state, self.message = "ready", ""
 
-    def _take(self, trace: "Trace") -> None:
-        """Set the traits to what this trace shows; what can raise comes before the first is set."""
+    def _take(self, trace: "Trace", place: dict[str, int]) -> None:
+        """Set the traits to what this trace shows at this place; what can raise comes before the first is set."""
         raise NotImplementedError
+
+    def _first_place(self, trace: "Trace", place: dict[str, int]) -> dict[str, int]:
+        """Where the eye goes first in a new text: the last token, and the one before it."""
+        last = len(trace.tokens) - 1
+        return {"query": last, "key": max(0, last - 1)}
 
     @property
     def text(self) -> str:
         """The text that is shown."""
         return str(self.picture.get("text", ""))
 
+    @property
+    def code(self) -> str:
+        """The Python that computes the numbers of what is selected."""
+        parts = self.picture.get("code", [])
+        return "".join(str(getattr(self, part)) if i % 2 else part for i, part in enumerate(parts))
+
+    # ---- the same elsewhere: in a file, in a page without a kernel, in a terminal ----
+
+    def save(self, path: str | Path) -> Path:
+        """Write the view to a file: .html (interactive, needs no network), .png or .svg (its main picture)."""
+        path = Path(path)
+        if self.trace is None:
+            raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
+        if path.suffix == ".html":
+            path.write_text(page(self.module, self._saved(), self._still(), self.text), encoding="utf-8")
+        elif path.suffix in (".png", ".svg"):
+            self._draw(path)
+        else:
+            raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
+        return path
+
+    def _saved(self) -> dict[str, Any]:
+        """The traits of a page that has no kernel to ask."""
+        return {name: getattr(self, name) for name in (*SELECTION, "scale", "picture", *self.own_traits())}
+
+    @classmethod
+    def own_traits(cls) -> list[str]:
+        """The names of the traits that the page and this view share, and no other view has."""
+        common = ReadingView.class_traits()
+        return [name for name in cls.class_traits(sync=True) if name not in common and not name.startswith("_")]
+
+    def _still(self) -> str:
+        """The picture as HTML without script, of text and images only."""
+        raise NotImplementedError
+
+    def _draw(self, path: Path) -> None:
+        """Write the main picture to a .png or .svg."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The widget; and for a page without a kernel, or a terminal, the same in still form."""
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        data["text/html"] = self._still()
+        return data, metadata
+
     # ---- listening to the page ----
+
+    @traitlets.validate(*SELECTION)
+    def _inside_the_picture(self, proposal: dict[str, Any]) -> int:
+        """A place that a shorter text or a smaller model no longer has becomes the last one it has."""
+        value = max(0, int(proposal["value"]))
+        if not self.picture:
+            return value
+        name, tokens = proposal["trait"].name, len(self.picture["tokens"])
+        ends = {"layer": self.picture["layers"], "head": self.picture["heads"], "query": tokens}
+        return min(value, self.query if name == "key" else ends[name] - 1)
+
+    @traitlets.observe("query")
+    def _no_key_after_the_query(self, _: dict[str, Any]) -> None:
+        self.key = min(self.key, self.query)
 
     @traitlets.observe("typed")
     def _wait_for_the_last_text(self, _: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The explorer without script: for a page whose kernel is gone, for GitHub, for a terminal."""
+"""Attention without script: for a page whose kernel is gone, for GitHub, for a terminal."""
 
 import base64
 import struct
@@ -17,10 +17,10 @@ SHOWN_KEYS = 8  # rows of the table
 def static_text(picture: dict[str, Any], layer: int, head: int) -> str:
     """One line for a terminal."""
     if not picture:
-        return "Explorer(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
+        return "AttentionView(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
     text = picture["text"]
     return (
-        f"Explorer({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens, "
+        f"AttentionView({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens, "
         f"{picture['layers']} layers × {picture['heads']} heads, shows layer {layer}, head {head}; "
         f"{picture['stamp']})"
     )
@@ -29,7 +29,7 @@ def static_text(picture: dict[str, Any], layer: int, head: int) -> str:
 def static_html(picture: dict[str, Any], thumbs: bytes, layer: int, head: int, query: int) -> str:
     """The text's chips, all heads as one picture, the selected head's matrix, and one row of it in numbers."""
     if not picture:
-        return "<p>bloomlab explorer: nothing read yet.</p>"
+        return "<p>bloomlab attention: nothing read yet.</p>"
     shown = [escape(name) for name in names(picture)]
     chips = " ".join(f"<code><bdi>{escape(chip['shown'])}</bdi></code>" for chip in picture["chips"])
     steps = tiles(picture, thumbs)

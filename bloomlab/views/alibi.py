@@ -14,18 +14,17 @@ import torch
 import traitlets
 from torch import Tensor
 
-from bloomlab.chips import chips
 from bloomlab.errors import BloomlabError, InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens import alibi
 from bloomlab.lens.attention import content_only, overlap, position_only
 from bloomlab.lens.lengths import LengthLoss, Progress, length_lab
+from bloomlab.lens.reads import check
 from bloomlab.model.alibi import slopes
 from bloomlab.tiny.measure import validation_rows
 from bloomlab.tokenizer import BloomTokenizerFast
 from bloomlab.views._assets import module_text, style_text
-from bloomlab.views._page import page
-from bloomlab.views._reading import ReadingView, code_parts, stamp
+from bloomlab.views._reading import ReadingView, code_parts, text_picture
 
 if TYPE_CHECKING:
     from bloomlab.trace import Trace
@@ -101,24 +100,19 @@ def alibi_payload(trace: "Trace") -> dict[str, Any]:
     float32 (what, layer, head) with what = MEASURED: mean distance in tokens, share given to the previous token,
     share of the pattern that position alone explains, share that content alone explains.
     """
-    layers, heads, tokens = trace.config.n_layer, trace.config.n_head, list(trace.tokens)
-    head_slopes = slopes(heads)
-    alone = position_only(head_slopes, len(tokens))
+    check(trace, READ)
+    layers, tokens, head_slopes = trace.config.n_layer, len(trace.tokens), slopes(trace.config.n_head)
+    alone = position_only(head_slopes, tokens)
     picture = {
-        "text": trace.text,
-        "layers": layers,
-        "heads": heads,
+        **text_picture(trace),
         "slopes": head_slopes,
-        "tokens": [{"id": token.id, "bytes": token.bytes.hex(" ")} for token in tokens],
-        "chips": [{"shown": chip.shown, "tokens": list(chip.tokens)} for chip in chips(tokens)],
         "of_heads": {
             "reach": [alibi.reach(slope) for slope in head_slopes],
             "bound": [alibi.previous_token_bound(slope) for slope in head_slopes],
-            "bound_here": [bound_in_text(slope, len(tokens)) for slope in head_slopes],
+            "bound_here": [bound_in_text(slope, tokens) for slope in head_slopes],
             "alone": alibi.mean_distance(alone[None])[0].tolist(),
             "tie": [alibi.first_tie(slope, torch.bfloat16) for slope in head_slopes],
         },
-        "stamp": stamp(trace.provenance),
     }
     measured = [
         measure(trace[f"h.{layer}.attn.probs"], trace[f"h.{layer}.attn.scores"], alone) for layer in range(layers)
@@ -237,14 +231,11 @@ class AlibiView(ReadingView):
         view.save("leo.html")                         # works offline; also .png and .svg
     """
 
-    _esm = module_text("alibi")
-    _css = style_text("alibi")
+    module = "alibi"
+    _esm = module_text(module)
+    _css = style_text(module)
 
     # what the page sets
-    layer = traitlets.Int(0).tag(sync=True)
-    head = traitlets.Int(0).tag(sync=True)
-    query = traitlets.Int(0).tag(sync=True)
-    key = traitlets.Int(0).tag(sync=True)
     far = traitlets.Int(0, min=0, max=4096).tag(sync=True)  # how far the lines are drawn; 0: as far as the text
     wanted = traitlets.Int(0).tag(sync=True)  # grows by one for each run of the length lab that is asked for
     stopped = traitlets.Int(0).tag(sync=True)  # the number of a run that is no longer wanted
@@ -266,51 +257,34 @@ class AlibiView(ReadingView):
         self.length_losses: tuple[LengthLoss, ...] = ()
         super().__init__(read, text, setup, **traits)
 
-    def _take(self, trace: "Trace") -> None:
+    def _take(self, trace: "Trace", place: dict[str, int]) -> None:
         payload = alibi_payload(trace)
         payload["picture"]["code"] = code_parts(CODE, trace, self._setup)
-        last = len(trace.tokens) - 1
         for name, value in payload.items():
             setattr(self, name, value)
-        self.layer, self.head = self.layer, self.head  # a smaller model moves them inside
-        self.query, self.key = last, max(0, last - 1)
 
     @property
-    def code(self) -> str:
-        """The Python that computes the numbers of the selected head and distance."""
-        parts = self.picture.get("code", [])
-        numbers = {"layer": self.layer, "head": self.head, "distance": self.query - self.key}
-        return "".join(str(numbers[part]) if i % 2 else part for i, part in enumerate(parts))
+    def distance(self) -> int:
+        """Between the two selected tokens: the lines are read there."""
+        return int(self.query - self.key)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the view to a file: .html (interactive, needs no network), .png or .svg (lines and reach)."""
-        path = Path(path)
-        if self.trace is None:
-            raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
-        if path.suffix == ".html":
-            names = ("picture", "measured", "layer", "head", "query", "key", "far", "scale", "lengths")
-            state = {name: getattr(self, name) for name in names}
-            if self.lengths["state"] in ("running", "error"):
-                state["lengths"] = {**self.lengths, "state": "done" if self.lengths["curves"] else "idle"}
-            still = still_html(self.picture, self.measured, self.layer)
-            path.write_text(page("alibi", state, still, self.text), encoding="utf-8")
-        elif path.suffix in (".png", ".svg"):
-            from bloomlab.views._alibi_figure import alibi_figure  # matplotlib, only when it is asked for
+    def _saved(self) -> dict[str, Any]:
+        state = super()._saved()
+        if self.lengths["state"] in ("running", "error"):
+            state["lengths"] = {**self.lengths, "state": "done" if self.lengths["curves"] else "idle"}
+        return state
 
-            measured = measured_of(self.picture, self.measured)
-            alibi_figure(self.picture, measured[0].numpy(), self.layer, self.head).savefig(path)
-        else:
-            raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
-        return path
+    def _still(self) -> str:
+        return still_html(self.picture, self.measured, self.layer)
+
+    def _draw(self, path: Path) -> None:
+        from bloomlab.views._alibi_figure import alibi_figure  # matplotlib, only when it is asked for
+
+        measured = measured_of(self.picture, self.measured)
+        alibi_figure(self.picture, measured[0].numpy(), self.layer, self.head).savefig(path)
 
     def __repr__(self) -> str:
         return still_text(self.picture, self.layer, self.head)
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The widget; and for a page without a kernel, or a terminal, the same in still form."""
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        data["text/html"] = still_html(self.picture, self.measured, self.layer)
-        return data, metadata
 
     # ---- the length lab ----
 
@@ -393,20 +367,3 @@ class AlibiView(ReadingView):
     def _end(self, state: str, message: str = "") -> None:
         self._run = None
         self.lengths = {**self.lengths, "state": state, "message": message or self.lengths["message"]}
-
-    # ---- listening to the page ----
-
-    @traitlets.validate("layer", "head", "query", "key")
-    def _inside_the_picture(self, proposal: dict[str, Any]) -> int:
-        """A place that a shorter text no longer has becomes the last one it has."""
-        value = max(0, int(proposal["value"]))
-        if not self.picture:
-            return value
-        name = proposal["trait"].name
-        tokens = len(self.picture["tokens"])
-        ends = {"layer": self.picture["layers"], "head": self.picture["heads"], "query": tokens}
-        return min(value, self.query if name == "key" else ends[name] - 1)
-
-    @traitlets.observe("query")
-    def _no_key_after_the_query(self, _: dict[str, Any]) -> None:
-        self.key = min(self.key, self.query)

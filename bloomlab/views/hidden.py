@@ -22,8 +22,7 @@ from bloomlab.lens.tokens import script
 from bloomlab.tokenizer import BloomTokenizerFast
 from bloomlab.views._assets import module_text, style_text
 from bloomlab.views._hidden_still import still_html, still_text
-from bloomlab.views._page import page
-from bloomlab.views._reading import ReadingView, code_parts, stamp
+from bloomlab.views._reading import ReadingView, code_parts, text_picture
 
 if TYPE_CHECKING:
     from bloomlab.trace import Trace
@@ -40,9 +39,9 @@ from bloomlab.lens.logit_lens import logit_lens
 SETUP
 trace = lab.trace(TEXT, read=["embed", "attn.out", "resid_mid", "mlp.out", "resid_post"])
 said = logit_lens(lab.model, trace)[{row}]  # the stream after so many steps, read as a prediction
-print(said.label, said.probs[{token}], [lab.tokenizer.decode([i]) for i in said.ids[{token}]])
-print(norms(stream(trace).states)[{row}, {token}])  # how long the vector is
-print(shares(trace).shares[:, {token}])  # who added what to the last state of this token
+print(said.label, said.probs[{query}], [lab.tokenizer.decode([i]) for i in said.ids[{query}]])
+print(norms(stream(trace).states)[{row}, {query}])  # how long the vector is
+print(shares(trace).shares[:, {query}])  # who added what to the last state of this token
 """
 
 
@@ -63,18 +62,14 @@ def hidden_payload(
             f"the trace is of a model {states.shape[-1]} wide, but this one is {model.config.hidden_size} wide; "
             "show a trace of this model"
         )
-    tokens = list(trace.tokens)
     maps = [pca(state) for state in states]
     picture = {
-        "text": trace.text,
+        **text_picture(trace),
         "states": list(labels),
         "vocab": model.config.vocab_size,
         "tied": bool(model.config.tie_word_embeddings),
         "refusal": _refusal(trace),
         "explained": [[round(share, 4) for share in found.explained.tolist()] for found in maps],
-        "tokens": [{"id": token.id, "bytes": token.bytes.hex(" ")} for token in tokens],
-        "chips": [{"shown": chip.shown, "tokens": list(chip.tokens)} for chip in chips(tokens)],
-        "stamp": stamp(trace.provenance),
     }
     points = _bytes(torch.stack([found.points for found in maps]))
     return {"picture": picture, "points": points, **window_values(trace, model, tokenizer, token)}
@@ -141,18 +136,18 @@ class HiddenStates(ReadingView):
     `setup` is the Python that made `lab`, for `.code`.
 
         view = lab.hidden_states("Leo lives in Oslo.")
-        view.row, view.token = 4, 2                # a cell: the state after so many steps, and a token
-        view.mode = "entropy"                      # or "prediction", "rank", "norm", "added"
+        view.layer, view.part, view.query = 1, "mid", 2  # the state after attention in layer 1, and a token
+        view.mode = "entropy"                            # or "prediction", "rank", "norm", "added"
         view.show("Another text.")
-        view.save("leo.html")                      # works offline; also .png and .svg
+        view.save("leo.html")                            # works offline; also .png and .svg
     """
 
-    _esm = module_text("hidden")
-    _css = style_text("hidden")
+    module = "hidden"
+    _esm = module_text(module)
+    _css = style_text(module)
 
     # what the page sets
-    row = traitlets.Int(0).tag(sync=True)
-    token = traitlets.Int(0).tag(sync=True)
+    part = traitlets.Enum(("embed", "mid", "post"), "post").tag(sync=True)  # the embedding; after attention; after MLP
     mode = traitlets.Enum(("prediction", "entropy", "rank", "norm", "added"), "prediction").tag(sync=True)
 
     # what the page draws
@@ -181,78 +176,49 @@ class HiddenStates(ReadingView):
         self._model, self._tokenizer = model, tokenizer
         super().__init__(read, text, setup, **traits)
 
-    def _take(self, trace: "Trace") -> None:
-        last = len(trace.tokens) - 1
-        payload = hidden_payload(trace, self._model, self._tokenizer, last)
+    @property
+    def row(self) -> int:
+        """The number of the selected state: the embedding, then two for each layer."""
+        return 0 if self.part == "embed" else 2 * self.layer + (1 if self.part == "mid" else 2)
+
+    def _take(self, trace: "Trace", place: dict[str, int]) -> None:
+        payload = hidden_payload(trace, self._model, self._tokenizer, place["query"])
         payload["picture"]["code"] = code_parts(CODE, trace, self._setup)
         if trace.provenance.get("edits"):
             payload["picture"]["code"][0] = (
                 "# the trace shown was edited; add its edit=… below\n" + (payload["picture"]["code"][0])
             )
-        row = self.row if self.picture else len(payload["picture"]["states"]) - 1
         for name, value in payload.items():
             setattr(self, name, value)
-        self.row, self.token = row, last
 
-    @property
-    def code(self) -> str:
-        """The Python that computes the numbers of the selected cell."""
-        parts = self.picture.get("code", [])
-        return "".join(str(getattr(self, part)) if i % 2 else part for i, part in enumerate(parts))
-
-    def save(self, path: str | Path) -> Path:
-        """Write the view to a file: .html (interactive, needs no network), .png or .svg (the grid of predictions).
-
-        Of a text of more than WINDOW tokens, a saved page has the WINDOW that is shown.
-        """
-        path = Path(path)
-        if self.trace is None:
-            raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
-        if path.suffix == ".html":
-            path.write_text(page("hidden", self._values(), self._still(), self.text), encoding="utf-8")
-        elif path.suffix in (".png", ".svg"):
-            from bloomlab.views._hidden_figure import save_lens  # matplotlib, only when it is asked for
-
-            save_lens(self._values(), path)
-        else:
-            raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
-        return path
-
-    def _values(self) -> dict[str, Any]:
-        """All traits of this view that a page without a kernel needs."""
-        names = ["picture", "row", "token", "mode", "scale", "points", "window", "words", "ids", "probs", "entropy"]
-        names += ["rank", "surprise", "norms", "cosines", "shares", "added"]
-        return {name: getattr(self, name) for name in names}
+    def _first_place(self, trace: "Trace", place: dict[str, int]) -> dict[str, int]:
+        first = {} if self.picture else {"layer": trace.config.n_layer - 1}  # what the model says in the end
+        return super()._first_place(trace, place) | first
 
     def _still(self) -> str:
         return still_html(self._values())
 
+    def _draw(self, path: Path) -> None:
+        """The grid of predictions; of a text of more than WINDOW tokens, the WINDOW that is shown."""
+        from bloomlab.views._hidden_figure import save_lens  # matplotlib, only when it is asked for
+
+        save_lens(self._values(), path)
+
+    def _values(self) -> dict[str, Any]:
+        """What a still picture shows: the traits, and the row of the selected state."""
+        return self._saved() | {"row": self.row}
+
     def __repr__(self) -> str:
         return still_text(self._values())
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The widget; and for a page without a kernel, or a terminal, the same in still form."""
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        data["text/html"] = self._still()
-        return data, metadata
-
     # ---- listening to the page ----
 
-    @traitlets.validate("row", "token")
-    def _inside_the_picture(self, proposal: dict[str, Any]) -> int:
-        """A place that a shorter text no longer has becomes the last one it has."""
-        value = max(0, int(proposal["value"]))
-        if not self.picture:
-            return value
-        ends = {"row": len(self.picture["states"]), "token": len(self.picture["tokens"])}
-        return min(value, ends[proposal["trait"].name] - 1)
-
-    @traitlets.observe("token")
+    @traitlets.observe("query")
     def _send_another_window(self, _: dict[str, Any]) -> None:
         first, count = self.window["first"], self.window["count"]
-        if self.trace is None or first <= self.token < first + count:
+        if self.trace is None or first <= self.query < first + count:
             return
-        values = window_values(self.trace, self._model, self._tokenizer, self.token)
+        values = window_values(self.trace, self._model, self._tokenizer, self.query)
         with self.hold_sync():
             for name, value in values.items():
                 setattr(self, name, value)

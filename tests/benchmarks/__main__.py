@@ -19,7 +19,7 @@ import torch
 import transformers
 
 from bloomlab import BloomConfig, BloomForCausalLM, BloomTokenizerFast, Lab, tiny
-from bloomlab.views.explorer import explorer_payload
+from bloomlab.views.attention import attention_payload
 from tests.benchmarks.plain import without_hooks
 
 Work = Callable[[], object]
@@ -151,7 +151,7 @@ def rows_tiny(shape: dict[str, Any]) -> Iterator[Row]:
 def payload_bytes(model: Any, text: str) -> int:
     """How much crosses from Python to the page before the explorer's first picture."""
     lab = Lab(model, BloomTokenizerFast.from_pretrained(tiny.folder()))
-    payload = explorer_payload(lab.trace(text, read=["attn.scores", "attn.probs"]))
+    payload = attention_payload(lab.trace(text, read=["attn.scores", "attn.probs"]))
     binary = {name: value for name, value in payload.items() if isinstance(value, bytes)}
     rest = {name: value for name, value in payload.items() if name not in binary}
     return sum(map(len, binary.values())) + len(json.dumps(rest, ensure_ascii=False).encode())

@@ -16,11 +16,10 @@ from bloomlab.errors import InputError
 from bloomlab.lens import alibi
 from bloomlab.lens.attention import position_only
 from bloomlab.model.alibi import slopes
-from bloomlab.views._assets import module_text
 from bloomlab.views.alibi import AlibiView, measured_of
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
-from tests.browser.test_explorer_module_pages import HOSTILE, TEXTS, shown_on_strip
+from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
 from tests.views.small_trace import small_trace
 from tests.views.test_alibi_view import fake_texts
 
@@ -223,6 +222,7 @@ def test_the_length_lab_is_run_from_the_page(blank: BlankPage) -> None:
     lab = page.locator('[data-part="lab"]')
     assert lab.get_attribute("data-state") == "idle" and not page.locator('[data-part="lab-table"]').is_visible()
     page.locator('[data-part="lab-run"]').click()
+    page.wait_for_function("model.sent.length > 0")
     assert {"wanted": 1} in blank.answer()
     expect(lab).to_have_attribute("data-state", "done")
     assert lab.get_attribute("data-curves") == "4"
@@ -243,6 +243,7 @@ def test_a_running_lab_says_how_far_and_can_be_cancelled(blank: BlankPage) -> No
     assert "1 of 4 tokens" in page.locator('[data-part="lab"]').inner_text()
     assert page.locator('[data-part="lab-progress"]').evaluate("(bar) => bar.value") == 0.25
     page.locator('[data-part="lab-stop"]').click()
+    page.wait_for_function("model.sent.length > 0")
     blank.answer()
     assert page.locator('[data-part="lab"]').get_attribute("data-state") == "stopped"
     assert page.locator('[data-part="lab"]').get_attribute("data-curves") == "1"
@@ -388,10 +389,3 @@ def test_pictures_to_look_at(chromium: Browser, tmp_path: Path, language: str) -
         assert page.evaluate(ground) == (theme == "light")
         page.screenshot(path=SCREENSHOTS / f"alibi-{language}-{width}-{theme}.png", full_page=True)
         context.close()
-
-
-def test_the_joined_module_has_no_name_twice_and_imports_nothing() -> None:
-    text = module_text("alibi")
-    declared = re.findall(r"^(?:async )?(?:function|const|let|class) (\w+)", text, re.MULTILINE)
-    assert "viewFrame" in declared and sorted(declared) == sorted(set(declared))
-    assert re.findall(r"^(?:import|export).*", text, re.MULTILINE) == ["export default { render };"]

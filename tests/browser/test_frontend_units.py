@@ -8,7 +8,7 @@ import pytest
 from matplotlib import colormaps
 
 from bloomlab.lens.ledger import score_ledger
-from bloomlab.views._assets import folder, module_text
+from bloomlab.views._assets import folder, module_text, style_text
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.views.small_trace import small_trace
@@ -93,15 +93,42 @@ def test_a_burst_of_calls_becomes_the_last_one(blank: BlankPage) -> None:
     assert calls == [99]
 
 
-def test_top_level_names_differ_between_the_files_of_a_widget() -> None:
-    declared = re.findall(r"^(?:async )?(?:function|const|let|class) (\w+)", module_text("explorer"), re.MULTILINE)
-    assert "render" in declared and "tokenStrip" in declared
-    assert sorted(declared) == sorted(set(declared))
+VIEWS = [path.stem for path in folder().glob("*.js")]
 
 
-def test_the_joined_module_imports_nothing_and_exports_only_the_widget() -> None:
-    text = module_text("explorer")
-    assert re.findall(r"^(?:import|export).*", text, re.MULTILINE) == ["export default { render };"]
+@pytest.mark.parametrize("view", VIEWS)
+def test_exported_names_differ_between_the_files_of_a_view(view: str) -> None:
+    lines = re.findall(r"^const \{ (.*) \} = \(\(\) => \{$", module_text(view), re.MULTILINE)
+    exported = [name for line in lines for name in line.split(", ")]
+    assert "viewFrame" in exported
+    assert sorted(exported) == sorted(set(exported))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_joined_module_imports_nothing_and_exports_only_the_widget(blank: BlankPage, view: str) -> None:
+    text = module_text(view)
+    outside = re.findall(r"^(?:import|export).*", text, re.MULTILINE)
+    assert outside == ["export default {"]
+    exported = blank.page.evaluate(
+        """async (text) => {
+            const module = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+            return [Object.keys(module), typeof module.default.render];
+        }""",
+        text,
+    )
+    assert exported == [["default"], "function"]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_style_of_a_view_holds_in_its_own_panel_only(blank: BlankPage, view: str) -> None:
+    rules = blank.page.evaluate(
+        "(text) => { const sheet = new CSSStyleSheet(); sheet.replaceSync(text);"
+        " return [...sheet.cssRules].map((rule) => [rule.selectorText ?? '', rule.cssRules?.length ?? 0]); }",
+        style_text(view),
+    )
+    own = [(selector, nested) for selector, nested in rules if "data-panel" in selector]
+    assert f':where([data-panel="{view}"])' in [selector for selector, _ in own]
+    assert all(nested > 3 for _, nested in own)
 
 
 def test_no_file_of_the_front_end_reads_html_or_runs_text() -> None:

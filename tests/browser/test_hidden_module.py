@@ -20,7 +20,7 @@ from bloomlab.views._hidden_still import arrays
 from bloomlab.views.hidden import READ, HiddenStates
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
-from tests.browser.test_explorer_module_pages import HOSTILE, TEXTS
+from tests.browser.texts import HOSTILE, TEXTS
 from tests.tiny_random import byte_tokenizer, random_model
 
 TEXT = "Leo 😀."
@@ -116,24 +116,24 @@ def test_arrow_keys_step_state_and_token_and_stop_at_the_edges(blank: BlankPage)
         ("End", "5", "8"),
     ]:
         grid.press(press)
-        assert (blank.root("row"), blank.root("token")) == (row, token)
+        assert (blank.root("row"), blank.root("query")) == (row, token)
     assert "cell-5-8" in (grid.get_attribute("aria-activedescendant") or "")
     assert "layer 2, after attention, token 8" in blank.page.locator('[data-part="live"]').inner_text()
-    blank.page.wait_for_function("model.sent.at(-1)?.token === 8")
+    blank.page.wait_for_function("model.sent.at(-1)?.query === 8")
     blank.answer()
-    assert (blank.view.row, blank.view.token) == (5, 8)
+    assert (blank.view.row, blank.view.query) == (5, 8)
 
 
 def test_strip_slider_map_and_cosines_share_the_selection(blank: BlankPage) -> None:
     page = blank.page
     page.locator('[data-part="strip"]').press("Home")
-    assert blank.root("token") == "0"
+    assert blank.root("query") == "0"
     page.locator('[data-part="slider"]').press("ArrowLeft")
     assert blank.root("row") == "5"
     assert page.locator('[data-part="map"]').get_attribute("data-row") == "5"
     page.locator('[data-part="map"] [data-dot="6"] .bl-spot').click(force=True)
     picked = page.locator("[data-dot][data-picked]").get_attribute("data-dot")
-    assert picked == blank.root("token") != "0"
+    assert picked == blank.root("query") != "0"
     turns = page.locator('[data-part="turns"]')
     turns.press("ArrowUp")
     turns.press("ArrowRight")

@@ -61,6 +61,9 @@ class Values(SimpleNamespace):
     def __getitem__(self, name: str) -> Tensor:
         return self.values[name]
 
+    def __contains__(self, name: str) -> bool:
+        return name in self.values
+
     def stack(self, name: str) -> Tensor:
         return torch.stack([self[f"h.{layer}.{name}"] for layer in range(self.config.n_layer)])
 

@@ -130,9 +130,9 @@ def test_a_long_text_crosses_a_window_at_a_time(lab: Lab) -> None:
     view = view_of(lab, text, runs)
     assert view.window == {"first": 192, "count": 18}
     before = view.probs
-    view.token = 195
+    view.query = 195
     assert view.probs is before
-    view.token = 130
+    view.query = 130
     assert view.window == {"first": 128, "count": 64} and runs == [text]
     rows = logit_lens(lab.model, traced(lab, text))
     found = arrays(view._values())
@@ -160,10 +160,14 @@ def test_a_trace_of_another_model_is_refused(lab: Lab) -> None:
 
 def test_the_first_picture_is_the_prediction_after_the_last_token(lab: Lab) -> None:
     view = view_of(lab)
-    assert (view.row, view.token, view.state, view.text) == (6, LAST, "ready", TEXT)
-    view.row = 2
+    assert (view.row, view.query, view.state, view.text) == (6, LAST, "ready", TEXT)
+    view.layer = 0
     view.show(SHORT)
-    assert (view.row, view.token, view.text) == (2, len(SHORT) - 1, SHORT)
+    assert (view.row, view.query, view.text) == (2, len(SHORT) - 1, SHORT)
+    view.part = "mid"
+    assert (view.row, view.picture["states"][view.row]) == (1, "0 mid")
+    view.part = "embed"
+    assert view.row == 0
 
 
 def test_a_trace_is_shown_without_a_run_with_its_edits(lab: Lab) -> None:
@@ -179,12 +183,12 @@ def test_a_trace_that_lacks_a_spot_says_how_to_read_it(lab: Lab) -> None:
         view_of(lab, lab.trace(TEXT, read=["embed", "resid_mid", "resid_post"]))
 
 
-@pytest.mark.parametrize(("asked", "given"), [({"row": 99}, ("row", 6)), ({"token": 99}, ("token", LAST))])
+@pytest.mark.parametrize(("asked", "given"), [({"layer": 99}, ("row", 6)), ({"query": 99}, ("query", LAST))])
 def test_a_selection_outside_the_picture_becomes_the_nearest_inside(
     lab: Lab, asked: dict[str, int], given: tuple[str, int]
 ) -> None:
     view = view_of(lab)
-    view.row = view.token = 1
+    view.layer = view.query = 1
     view.set_state(asked)  # as a message from the page
     assert getattr(view, given[0]) == given[1]
 
@@ -236,7 +240,7 @@ def test_a_view_without_a_text_waits_in_the_empty_state(lab: Lab) -> None:
 def test_the_code_computes_the_selected_cell(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     text = "'''\\ {row} TEXT SETUP\n"
     view = view_of(lab, text, setup="lab = given")
-    view.row, view.token = 3, 2
+    view.layer, view.part, view.query = 1, "mid", 2
     exec(view.code, {"given": lab})
     said, length, *_ = capsys.readouterr().out.splitlines()
     found = arrays(view._values())
@@ -295,7 +299,7 @@ def test_words_can_be_read_on_every_colour(p: float) -> None:
 
 
 def test_the_picture_is_drawn_in_every_script_without_a_warning(lab: Lab, tmp_path: Path) -> None:
-    view = view_of(lab, "$x$ القطة <b>", row=1)
+    view = view_of(lab, "$x$ القطة <b>")
     png, svg = view.save(tmp_path / "x.png"), view.save(tmp_path / "x.svg")
     assert png.read_bytes().startswith(b"\x89PNG")
     assert svg.read_text().count("<path") > 20

@@ -22,8 +22,8 @@ def test_a_text_reaches_the_page_whole_and_adds_no_element(text: str) -> None:
     def elements(html: str) -> list[str]:
         return re.findall(r"<[!/a-z][^\s>]*", html, re.IGNORECASE)
 
-    made = page("explorer", {"picture": {"text": text}, "thumbs": b"\0\xff"}, "<p>still</p>", text)
-    assert elements(made) == elements(page("explorer", {"picture": {"text": "a"}, "thumbs": b""}, "<p>still</p>", "a"))
+    made = page("attention", {"picture": {"text": text}, "thumbs": b"\0\xff"}, "<p>still</p>", text)
+    assert elements(made) == elements(page("attention", {"picture": {"text": "a"}, "thumbs": b""}, "<p>still</p>", "a"))
     (state,) = re.findall(r'<script type="application/json" id="state">(.*?)</script>', made, re.DOTALL)
     assert json.loads(state)["picture"] == {"text": text}
     assert json.loads(state)["thumbs"] == {"base64": "AP8="}

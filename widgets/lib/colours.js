@@ -2,6 +2,7 @@
 // The two colour scales. Probabilities: cividis, made to look alike to people with and without colour blindness
 // (Nuñez, Anderton, Renslow 2018), over the square root of p, so that small shares can be told apart.
 // Signed numbers: from the theme's negative pole over zero to its positive one, in equal steps.
+import { themeColour } from "./dom.js";
 
 const CIVIDIS =
   "00224e00234f00245100255300255400265600275800285900285b00295d002a5f002a61002b62002c64002c66002d68" +
@@ -44,6 +45,15 @@ export function signedColours(negative, zero, positive) {
     const pole = i < 384 ? negative : positive;
     return Math.round(zero[i % 3] + side * (pole[i % 3] - zero[i % 3]));
   });
+}
+
+/**
+ * The signed colours of the theme that holds inside an element.
+ * @param {Element} inside
+ */
+export function divergingColours(inside) {
+  const [negative, zero, positive] = ["--bl-negative", "--bl-zero", "--bl-positive"].map((name) => themeColour(inside, name));
+  return signedColours(negative, zero, positive);
 }
 
 /**

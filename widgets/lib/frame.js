@@ -1,18 +1,59 @@
 // @ts-check
-// What surrounds every view of a text: the box on top, the four states, code and stamp below, and what to listen to.
+// A view is a frame around a panel. The frame is what all views of a text have in common: the text box, the four
+// states, the token strip, one selection (layer, head, query, key), the line that is read aloud, code and stamp.
+// The panel is what differs. widgets/NAME.js exports it, so that the view NAME and the explorer can both use it:
+//
+//   export function namePanel(stage) {
+//     stage.body.append(…);                  // its elements, once; their data- attributes are for tests
+//     stage.listen("change:mode", …);        // traits of its own; the frame listens to the selection
+//     return {
+//       show(picture) {…},                   // another text was read
+//       draw() {…},                          // something was chosen or is pointed at: move the marks
+//       fit() {…},                           // the room, the scale or the theme has changed: measure and paint again
+//       point(token) {…},                    // the pointer is over this token of the strip; null: over none
+//     };
+//   }
+//   export default { render: (view) => viewFrame({ ...view, name: "name", makePanel: namePanel }) };
+//
+// `picture` has at least text, tokens, chips, layers, heads, code and stamp. NAME.css holds for [data-panel="NAME"] only.
 import { codeBlock } from "./code.js";
-import { make, pushButton, set } from "./dom.js";
+import { lastOf, make, pushButton, set } from "./dom.js";
+import { tokenStrip } from "./strip.js";
 import { textBox } from "./textbox.js";
 
+/**
+ * What a panel is given.
+ * @typedef {object} Stage
+ * @property {string} id  unique on the page, for the ids of elements
+ * @property {HTMLElement} root  of the view: data- attributes that say what is selected go here
+ * @property {HTMLElement} body  where the panel puts its elements
+ * @property {(trait: string) => any} get  a trait of the panel's view in Python, or one that all views share
+ * @property {(places: Record<string, any>) => void} choose  set traits; Python hears of the last ones, in one message
+ * @property {(change: string, step: () => void) => void} listen  "change:mode change:far"
+ * @property {() => void} drawSoon  before the screen is drawn next: the pointer moves more often than that
+ * @property {() => void} drawNow
+ * @property {(cell: {query: number, key: number}, pointed: number | null, share: ((token: number) => number) | null) => void} mark
+ *   the strip: which tokens are chosen, which is pointed at, and how long the bar under each is, if there are bars
+ * @property {(...words: (Node | string)[]) => void} say  one sentence about what is shown, for screen readers too
+ * @property {(picture: any, numbers: Record<string, number | string>) => void} showCode  with these in place of their names
+ * @property {(() => void)[]} undo  what to do when the view goes away
+ *
+ * @typedef {object} Panel
+ * @property {(picture: any) => void} show
+ * @property {() => void} draw
+ * @property {() => void} fit
+ * @property {(token: number | null) => void} point
+ */
+
 const FIRST_TEXTS = ["Leo lives in Oslo.", "猫坐在垫子上。", "القطة تنام هنا."];
+const SENDING_PAUSE = 60; // milliseconds without a step before a selection is sent
+const SELECTION = ["layer", "head", "query", "key"];
 
 /**
- * @param {{model: any, el: HTMLElement, name: string, show: (picture: any) => void, draw: () => void,
- *   fit: () => void}} view
- *   `show` is called when another text was read, `draw` after that and whenever a mark may have moved, `fit` when the
- *   room or the theme has changed
+ * @param {{model: any, el: HTMLElement, name: string, makePanel: (stage: Stage) => Panel}} view
+ * @returns {() => void} cleans up
  */
-export function viewFrame({ model, el, name, show, draw, fit }) {
+export function viewFrame({ model, el, name, makePanel }) {
   const id = `bl-${Math.random().toString(36).slice(2, 10)}`;
   const undo = /** @type {(() => void)[]} */ ([]);
   let picture = /** @type {any} */ (null);
@@ -21,7 +62,10 @@ export function viewFrame({ model, el, name, show, draw, fit }) {
   let trouble = ""; // what the page itself found wrong
   let drawn = 0;
 
+  // ---- the pieces ----
+
   const box = textBox({ id, send: ask, cancel });
+  const strip = tokenStrip({ pick: pickToken, point: (token) => panel.point(token) });
   const live = make("p", { class: "bl-live", role: "status", "aria-live": "polite", "data-part": "live" });
   const code = codeBlock();
   const stamp = make("p", { class: "bl-stamp", "data-part": "stamp" });
@@ -32,18 +76,39 @@ export function viewFrame({ model, el, name, show, draw, fit }) {
     make("p", {}, "Type a sentence above. BLOOM reads it as you type, and you look inside."),
     make("p", { class: "bl-row" }, ...examples),
   );
-  const body = make("div", { class: "bl-body" });
+  const panelBody = make("div", { class: "bl-panel-body", "data-panel": name });
+  const body = make("div", { class: "bl-body" }, strip.element, live, panelBody);
   const foot = make("div", { class: "bl-foot" }, code.element, stamp);
   const root = make("div", { class: "bloomlab", "data-view": name }, make("div", { class: "bl-view" }, box.element, hint, body, foot));
   el.append(root);
   undo.push(box.close);
+
+  // ---- choosing ----
+
+  const send = lastOf(SENDING_PAUSE, () => model.save_changes());
+  undo.push(send.cancel);
+
+  /** @param {Record<string, any>} places */
+  function choose(places) {
+    for (const [trait, value] of Object.entries(places)) model.set(trait, value);
+    send();
+  }
+
+  /** @param {number} token @param {boolean} asKey */
+  function pickToken(token, asKey) {
+    const [query, key] = [model.get("query"), model.get("key")];
+    choose(asKey ? { query: Math.max(query, token), key: token } : { query: token, key: Math.min(key, token) });
+  }
+
+  // ---- drawing ----
 
   function readPicture() {
     const found = (source = model.get("picture"));
     picture = found && found.tokens ? found : null;
     if (!picture) return;
     if (!waiting()) box.show(picture.text);
-    show(picture);
+    strip.show(picture, id);
+    panel.show(picture);
     stamp.textContent = picture.stamp;
     drawn += 1;
     set(root, { "data-tokens": picture.tokens.length, "data-drawn": drawn });
@@ -52,7 +117,9 @@ export function viewFrame({ model, el, name, show, draw, fit }) {
   function drawAll() {
     if (model.get("picture") !== source) return; // a selection may arrive just before the picture it belongs to
     drawState();
-    if (picture) draw();
+    if (!picture) return;
+    set(root, Object.fromEntries(SELECTION.map((trait) => [`data-${trait}`, model.get(trait)])));
+    panel.draw();
   }
 
   /** The four states: a picture, working, nothing yet, an error. */
@@ -70,6 +137,23 @@ export function viewFrame({ model, el, name, show, draw, fit }) {
     hint.hidden = state !== "empty";
     body.hidden = foot.hidden = state === "empty" || !picture;
   }
+
+  /** The scale, the theme or the room has changed; colours of the theme are known only once we stand in the page. */
+  function refit() {
+    root.style.setProperty("--bl-scale", String(model.get("scale") ?? 1));
+    if (!picture || body.hidden) return;
+    panel.fit();
+    drawAll();
+  }
+
+  let frame = 0;
+  function drawSoon() {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(safely(drawAll));
+  }
+  undo.push(() => cancelAnimationFrame(frame));
+
+  // ---- reading another text ----
 
   /** Whether the last text typed here has no answer yet. */
   function waiting() {
@@ -93,16 +177,20 @@ export function viewFrame({ model, el, name, show, draw, fit }) {
     drawAll();
   }
 
-  /** Errors are shown where the person looks, and the last good picture stays. */
-  const safely = (/** @type {() => void} */ step) => () => {
-    try {
-      step();
-    } catch (error) {
-      trouble = `the page could not draw this: ${error}`;
-      drawState();
-      throw error;
-    }
-  };
+  // ---- listening ----
+
+  /** Errors are shown where the person looks, and the last good picture stays. @param {() => void} step */
+  function safely(step) {
+    return () => {
+      try {
+        step();
+      } catch (error) {
+        trouble = `the page could not draw this: ${error}`;
+        drawState();
+        throw error;
+      }
+    };
+  }
 
   /** @param {string} change @param {() => void} step */
   function listen(change, step) {
@@ -111,58 +199,51 @@ export function viewFrame({ model, el, name, show, draw, fit }) {
     undo.push(() => model.off(change, guarded));
   }
 
-  let frame = 0;
-  /** The pointer moves more often than the screen is drawn. */
-  function drawSoon() {
-    cancelAnimationFrame(frame);
-    frame = requestAnimationFrame(safely(drawAll));
-  }
-  undo.push(() => cancelAnimationFrame(frame));
-
-  return {
+  const panel = makePanel({
     id,
     root,
-    body,
-    live,
-    code,
+    body: panelBody,
+    get: (trait) => model.get(trait),
+    choose,
     listen,
     drawSoon,
     drawNow: drawAll,
-    undo,
-
-    /** Once all pieces are in the body. */
-    start() {
-      const refit = () => {
-        root.style.setProperty("--bl-scale", String(model.get("scale") ?? 1));
-        if (picture && !body.hidden) fit();
-      };
-      listen("change:picture", () => {
-        readPicture();
-        drawAll();
-      });
-      listen("change:state change:message change:answered", drawAll);
-      listen("change:scale", refit);
-      const resized = new ResizeObserver(refit);
-      resized.observe(body);
-      const themed = new MutationObserver(refit);
-      themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
-      const system = matchMedia("(prefers-color-scheme: dark)");
-      system.addEventListener("change", refit);
-      undo.push(
-        () => resized.disconnect(),
-        () => themed.disconnect(),
-        () => system.removeEventListener("change", refit),
-      );
-      if (!model.get("live")) box.freeze("a saved page: reading another text needs the model");
-      safely(() => {
-        readPicture();
-        drawAll();
-        refit();
-      })();
-      return () => {
-        for (const step of undo) step();
-        root.remove();
-      };
+    mark: strip.mark,
+    say(...words) {
+      const said = make("p", {}, ...words);
+      if (live.textContent !== said.textContent) live.replaceChildren(...said.childNodes);
     },
+    showCode({ code: parts }, numbers) {
+      code.show(parts.map((/** @type {string} */ part, /** @type {number} */ i) => (i % 2 ? String(numbers[part]) : part)).join(""));
+    },
+    undo,
+  });
+
+  listen("change:picture", () => {
+    readPicture();
+    drawAll();
+  });
+  listen(`change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawAll);
+  listen("change:scale", refit);
+  const resized = new ResizeObserver(safely(refit));
+  resized.observe(body);
+  const themed = new MutationObserver(safely(refit));
+  themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  system.addEventListener("change", refit);
+  undo.push(
+    () => resized.disconnect(),
+    () => themed.disconnect(),
+    () => system.removeEventListener("change", refit),
+  );
+  if (!model.get("live")) box.freeze("a saved page: reading another text needs the model");
+  safely(() => {
+    readPicture();
+    drawAll();
+    refit();
+  })();
+  return () => {
+    for (const step of undo) step();
+    root.remove();
   };
 }

@@ -39,6 +39,23 @@ export function partName(label) {
 }
 
 /**
+ * The row of a state: the embedding, then two of each layer, after attention ("mid") and after the MLP ("post").
+ * @param {number} layer
+ * @param {string} part
+ */
+export function rowOfPlace(layer, part) {
+  return part === "embed" ? 0 : 2 * layer + (part === "mid" ? 1 : 2);
+}
+
+/**
+ * The state of a row; the embedding belongs to no layer, so the one that was chosen stays.
+ * @param {number} row
+ */
+export function placeOfRow(row) {
+  return row === 0 ? { part: "embed" } : { layer: Math.floor((row - 1) / 2), part: row % 2 ? "mid" : "post" };
+}
+
+/**
  * All numbers of a window of tokens, by name, as they are asked for.
  * @param {(name: string) => any} get a trait
  * @param {HiddenPicture} picture

@@ -66,6 +66,7 @@ export function tokenStrip({ pick, point }) {
               title: `token ${token} · id ${number} · bytes ${bytes}`,
             },
             make("span", { class: "bl-id" }, String(number)),
+            make("span", { class: "bl-bytes" }, bytes),
             make("span", { class: "bl-share" }),
           );
           return options[token];
@@ -84,13 +85,14 @@ export function tokenStrip({ pick, point }) {
      * Only what has changed is touched: this runs with every move of the pointer.
      * @param {import("./causal.js").Cell} cell the selected one
      * @param {number | null} pointed
-     * @param {(token: number) => number} share how much the query looks at a token, 0 to 1
+     * @param {((token: number) => number) | null} share how long the bar under a token is, 0 to 1; null: no bars
      */
     mark(cell, pointed, share) {
       query = cell.query;
+      set(element, { "data-bars": share !== null });
       options.forEach((option, token) => {
         const role = token === cell.query ? "query" : token === cell.key ? "key" : token > cell.query ? "later" : "seen";
-        const part = token > cell.query ? "0" : share(token).toFixed(2);
+        const part = token > cell.query || !share ? "0" : share(token).toFixed(2);
         const look = `${role} ${part} ${token === pointed}`;
         if (looks[token] === look) return;
         looks[token] = look;

@@ -1,4 +1,4 @@
-"""The explorer's ES module in a blank page: what is painted, and what pointer, keys and toggles do."""
+"""The attention view's ES module in a blank page: what is painted, and what pointer, keys and toggles do."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from bloomlab.errors import InputError
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
-from bloomlab.views.explorer import Explorer
+from bloomlab.views.attention import AttentionView
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.views.small_trace import small_trace
@@ -21,9 +21,9 @@ CELLS = [(0, 0), (1, 0), (3, 3), (4, 2), (5, 5), (6, 1), (7, 0), (8, 4), (8, 8),
 
 @pytest.fixture
 def blank(visit: Visit) -> Iterator[BlankPage]:
-    """A page with the explorer of a short text; afterwards, nothing may have gone wrong in it."""
+    """A page with the attention of a short text; afterwards, nothing may have gone wrong in it."""
     page = BlankPage(visit.page)
-    page.draw(Explorer(small_trace, TEXT))
+    page.draw(AttentionView(small_trace, TEXT))
     yield page
     assert visit.errors == []
     assert visit.refused == []
@@ -235,7 +235,7 @@ def test_an_error_is_said_in_words_and_the_last_picture_stays(visit: Visit) -> N
         return small_trace(text)
 
     blank = BlankPage(visit.page)
-    blank.draw(Explorer(read, TEXT))  # type: ignore[arg-type]
+    blank.draw(AttentionView(read, TEXT))  # type: ignore[arg-type]
     tokens = blank.root("tokens")
     page = visit.page
     page.locator('[data-part="text"]').fill("<too long>")
@@ -263,9 +263,9 @@ def test_half_a_character_is_refused_before_it_is_sent(blank: BlankPage) -> None
     assert blank.page.evaluate("model.sent.length") == 0
 
 
-def test_an_empty_explorer_says_what_to_do_and_an_example_starts_it(visit: Visit) -> None:
+def test_an_empty_view_says_what_to_do_and_an_example_starts_it(visit: Visit) -> None:
     blank = BlankPage(visit.page)
-    blank.draw(Explorer(small_trace))
+    blank.draw(AttentionView(small_trace))
     page = visit.page
     expect(page.locator(".bloomlab")).to_have_attribute("data-state", "empty")
     assert "Type a sentence" in page.locator('[data-part="empty"]').inner_text()

@@ -12,9 +12,9 @@ from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
-from bloomlab.views import _reading, explorer
+from bloomlab.views import _reading, attention
 from bloomlab.views._reading import stamp
-from bloomlab.views.explorer import Explorer, explorer_payload
+from bloomlab.views.attention import AttentionView, attention_payload
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside
 from tests.views.small_trace import Values, counting_reader, small_trace
@@ -33,7 +33,7 @@ def causal(matrix: torch.Tensor) -> np.ndarray[Any, Any]:
 
 def test_the_thumbnails_are_the_probabilities_of_all_heads_in_colour_steps() -> None:
     trace = small_trace(TEXT)
-    payload = explorer_payload(trace)
+    payload = attention_payload(trace)
     expected = [
         np.round(255 * np.sqrt(causal(trace[f"h.{layer}.attn.probs"][0, head])))
         for layer in range(4)
@@ -44,14 +44,14 @@ def test_the_thumbnails_are_the_probabilities_of_all_heads_in_colour_steps() -> 
 
 def test_a_thumbnail_never_differs_from_the_probability_by_more_than_a_step() -> None:
     trace = small_trace(TEXT)
-    steps = np.frombuffer(explorer_payload(trace)["thumbs"], np.uint8)
+    steps = np.frombuffer(attention_payload(trace)["thumbs"], np.uint8)
     exact = np.concatenate([causal(p) for p in trace.stack("attn.probs").flatten(0, 2)])
     assert np.abs(np.sqrt(exact) - steps / 255).max() <= 0.5 / 255 + 1e-6
 
 
 def test_the_exact_values_are_those_of_the_layer_bit_for_bit() -> None:
     trace = small_trace(TEXT)
-    payload = explorer_payload(trace, layer=2, head=5)
+    payload = attention_payload(trace, layer=2, head=5)
     assert payload["exact"] == {"first": 16, "count": 8}
     for name in ("scores", "probs"):
         expected = np.concatenate([causal(head) for head in trace[f"h.2.attn.{name}"][0]])
@@ -60,7 +60,7 @@ def test_the_exact_values_are_those_of_the_layer_bit_for_bit() -> None:
 
 def test_the_parts_on_the_page_sum_to_the_captured_probability() -> None:
     trace = small_trace(TEXT)
-    payload = explorer_payload(trace, layer=1)
+    payload = attention_payload(trace, layer=1)
     scores, probs = (
         np.frombuffer(payload[name], np.float32).reshape(8, -1).astype(np.float64) for name in ("scores", "probs")
     )
@@ -75,7 +75,7 @@ def test_the_parts_on_the_page_sum_to_the_captured_probability() -> None:
 
 
 def test_what_is_not_bytes_is_small_and_can_be_sent_as_json() -> None:
-    picture = explorer_payload(small_trace(TEXT))["picture"]
+    picture = attention_payload(small_trace(TEXT))["picture"]
     assert json.loads(json.dumps(picture)) == picture
     assert picture["slopes"] == slopes(8)
     assert [token["id"] for token in picture["tokens"]] == small_trace(TEXT).ids[0].tolist()
@@ -84,7 +84,7 @@ def test_what_is_not_bytes_is_small_and_can_be_sent_as_json() -> None:
 
 
 def test_a_text_of_64_tokens_crosses_in_under_300_kilobytes() -> None:
-    payload = explorer_payload(small_trace("-" * 64))
+    payload = attention_payload(small_trace("-" * 64))
     assert len(payload["picture"]["tokens"]) == 64
     assert payload["exact"]["count"] == 8
     assert size(payload) < 300_000
@@ -95,7 +95,7 @@ def test_560m_with_512_tokens_crosses_in_under_2_megabytes() -> None:
     values = {name.replace("h.0", f"h.{layer}"): value for name, value in one.values.items() for layer in range(24)}
     one.config.n_layer = 24
     trace = Values(values, **{k: v for k, v in vars(one).items() if k != "values"})
-    payload = explorer_payload(trace, layer=7, head=3)
+    payload = attention_payload(trace, layer=7, head=3)
     assert payload["picture"]["block"] == 8
     assert payload["exact"] == {"first": 7 * 16 + 3, "count": 1}
     assert size(payload) < 2_000_000
@@ -107,7 +107,7 @@ def size(payload: dict[str, Any]) -> int:
 
 def test_a_thumbnail_of_a_long_text_shows_the_largest_of_each_block() -> None:
     trace = small_trace("-" * 130, layers=1, heads=2)
-    payload = explorer_payload(trace)
+    payload = attention_payload(trace)
     block, side = payload["picture"]["block"], 44
     assert block == 3
     tiles = np.frombuffer(payload["thumbs"], np.uint8).reshape(2, side * (side + 1) // 2)
@@ -121,7 +121,7 @@ def test_a_trace_in_bfloat16_and_with_a_graph_is_taken_as_it_is() -> None:
     trace = small_trace("Leo")
     for name, value in trace.values.items():
         trace.values[name] = value.bfloat16().requires_grad_()
-    payload = explorer_payload(trace)
+    payload = attention_payload(trace)
     assert np.frombuffer(payload["scores"], np.float32)[0] == trace["h.0.attn.scores"][0, 0, 0, 0].item()
 
 
@@ -137,7 +137,7 @@ def test_the_stamp_says_where_the_numbers_come_from() -> None:
 
 
 def test_the_first_picture_points_from_the_last_token_to_the_one_it_looks_at_most() -> None:
-    view = Explorer(small_trace, TEXT, layer=1, head=2)
+    view = AttentionView(small_trace, TEXT, layer=1, head=2)
     row = small_trace(TEXT)["h.1.attn.probs"][0, 2, LAST]
     assert (view.layer, view.head, view.query, view.key) == (1, 2, LAST, int(row.argmax()))
     assert (view.state, view.text) == ("ready", TEXT)
@@ -145,7 +145,7 @@ def test_the_first_picture_points_from_the_last_token_to_the_one_it_looks_at_mos
 
 def test_another_layer_brings_its_exact_values_without_another_run() -> None:
     runs: list[str] = []
-    view = Explorer(counting_reader(runs), TEXT)
+    view = AttentionView(counting_reader(runs), TEXT)
     first = view.scores
     view.head = 6
     assert view.scores is first  # the whole layer was there already
@@ -168,14 +168,14 @@ def test_another_layer_brings_its_exact_values_without_another_run() -> None:
 def test_a_selection_outside_the_picture_becomes_the_nearest_inside(
     asked: dict[str, int], given: dict[str, int]
 ) -> None:
-    view = Explorer(small_trace, TEXT)
+    view = AttentionView(small_trace, TEXT)
     view.key = LAST
     view.set_state(asked)  # as a message from the page
     assert {name: getattr(view, name) for name in given} == given
 
 
 def test_a_new_text_keeps_the_head_and_moves_the_cell() -> None:
-    view = Explorer(small_trace, TEXT, layer=2, head=7)
+    view = AttentionView(small_trace, TEXT, layer=2, head=7)
     view.show("A cat.")
     assert (view.layer, view.head, view.text) == (2, 7, "A cat.")
     assert view.query == len(small_trace("A cat.").tokens) - 1 >= view.key
@@ -188,21 +188,21 @@ def test_a_model_with_fewer_heads_moves_the_selection_inside() -> None:
         layers, heads = next(sizes)
         return small_trace(text, layers, heads)
 
-    view = Explorer(read, TEXT, layer=3, head=7)
+    view = AttentionView(read, TEXT, layer=3, head=7)
     view.show(TEXT)
     assert (view.layer, view.head) == (1, 2)
     assert view.exact["count"] == 3
 
 
 def test_a_text_that_cannot_be_read_raises_and_changes_nothing() -> None:
-    view = Explorer(refusing, TEXT)
+    view = AttentionView(refusing, TEXT)
     before = view.get_state()
     with pytest.raises(InputError, match="9000 tokens"):
         view.show("long")
     after = view.get_state()
     assert {name: after[name] for name in before} == before
     with pytest.raises(InputError):
-        Explorer(refusing, "long")
+        AttentionView(refusing, "long")
 
 
 def refusing(text: str) -> Any:
@@ -215,12 +215,12 @@ def refusing(text: str) -> Any:
     return small_trace(text)
 
 
-def type_text(view: Explorer, text: str, number: int) -> None:
+def type_text(view: AttentionView, text: str, number: int) -> None:
     """As a message from the page."""
     view.set_state({"typed": {"text": text, "number": number}})
 
 
-def type_at_once(view: Explorer, text: str, number: int) -> None:
+def type_at_once(view: AttentionView, text: str, number: int) -> None:
     """The same where no event loop runs: nothing more can come, so nothing is waited for."""
     aside(lambda: type_text(view, text, number))
 
@@ -230,7 +230,7 @@ def type_at_once(view: Explorer, text: str, number: int) -> None:
     [("long", "the text has 9000 tokens"), ("broken", "RuntimeError: something else"), ("interrupted", "interrupted")],
 )
 def test_an_error_while_typing_is_said_in_the_view_and_the_picture_stays(text: str, says: str) -> None:
-    view = Explorer(refusing, TEXT)
+    view = AttentionView(refusing, TEXT)
     picture = view.picture
     type_at_once(view, text, 1)
     assert (view.state, view.answered) == ("error", 1)
@@ -243,16 +243,16 @@ def test_an_error_while_typing_is_said_in_the_view_and_the_picture_stays(text: s
 @pytest.mark.parametrize("text", ["", " ", "\n\t"])
 def test_nothing_typed_is_the_empty_state_and_runs_nothing(text: str) -> None:
     runs: list[str] = []
-    view = Explorer(counting_reader(runs), TEXT)
+    view = AttentionView(counting_reader(runs), TEXT)
     type_at_once(view, text, 1)
     assert (view.state, view.answered, runs) == ("empty", 1, [TEXT])
     type_at_once(view, TEXT, 2)  # back to what is shown: nothing to run either
     assert (view.state, view.answered, runs) == ("ready", 2, [TEXT])
 
 
-def test_an_explorer_without_a_text_waits_in_the_empty_state() -> None:
+def test_a_view_without_a_text_waits_in_the_empty_state() -> None:
     runs: list[str] = []
-    view = Explorer(counting_reader(runs))
+    view = AttentionView(counting_reader(runs))
     assert (view.state, runs, view.text, view.code) == ("empty", [], "", "")
     assert "nothing read yet" in repr(view)
     with pytest.raises(InputError, match="show a text first"):
@@ -261,7 +261,7 @@ def test_an_explorer_without_a_text_waits_in_the_empty_state() -> None:
 
 def test_a_burst_of_a_hundred_texts_costs_at_most_two_runs_and_the_last_wins() -> None:
     runs: list[str] = []
-    view = Explorer(counting_reader(runs), TEXT)
+    view = AttentionView(counting_reader(runs), TEXT)
 
     async def burst() -> None:
         for number in range(1, 101):
@@ -278,7 +278,7 @@ def test_a_burst_of_a_hundred_texts_costs_at_most_two_runs_and_the_last_wins() -
 def test_a_burst_while_the_model_is_busy_costs_one_more_run() -> None:
     """What arrives during a run waits in a queue, and is handed over one by one afterwards."""
     runs: list[str] = []
-    view = Explorer(counting_reader(runs), TEXT)
+    view = AttentionView(counting_reader(runs), TEXT)
 
     async def burst() -> None:
         type_text(view, "first", 1)
@@ -297,7 +297,7 @@ def test_a_burst_while_the_model_is_busy_costs_one_more_run() -> None:
 
 def test_the_code_computes_the_selected_cell() -> None:
     """It is run, with a lab that gives the small trace."""
-    view = Explorer(small_trace, TEXT, setup="lab = the_lab")
+    view = AttentionView(small_trace, TEXT, setup="lab = the_lab")
     view.layer, view.head, view.query, view.key = 2, 5, 6, 3
     lab = Values({}, trace=lambda text, read: small_trace(text))
     said: list[str] = []
@@ -309,7 +309,7 @@ def test_the_code_computes_the_selected_cell() -> None:
 
 def test_a_real_lab_is_explored_and_the_code_repeats_its_numbers() -> None:
     lab = Lab(random_model(), byte_tokenizer(), name="random")
-    view = lab.explore("Leo 猫!")
+    view = lab.attention("Leo 猫!")
     assert [chip["tokens"] for chip in view.picture["chips"]] == [[0], [1], [2], [3], [4, 5, 6], [7]]
     assert view.picture["stamp"].startswith("random · weights ")
     view.layer, view.head, view.query, view.key = 2, 5, 6, 1
@@ -324,14 +324,14 @@ def test_a_real_lab_is_explored_and_the_code_repeats_its_numbers() -> None:
 
 @pytest.mark.parametrize("text", ["{layer} TEXT SETUP", "quote ' and \" and \\", "a\nb", "x\u202ey"])
 def test_the_code_holds_the_text_exactly(text: str) -> None:
-    view = Explorer(small_trace, text)
+    view = AttentionView(small_trace, text)
     assert f"lab.trace({text!r}, read=" in view.code
     assert "\u202e" not in view.code
     compile(view.code, "code", "exec")
 
 
 def test_the_same_output_has_a_widget_a_still_page_and_a_line_of_text() -> None:
-    data, _ = Explorer(small_trace, TEXT)._repr_mimebundle_()
+    data, _ = AttentionView(small_trace, TEXT)._repr_mimebundle_()
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
     assert "4 layers × 8 heads" in data["text/plain"]
     assert "Leo lives in Oslo" in data["text/plain"]
@@ -360,7 +360,7 @@ class Tags(HTMLParser):
 def test_the_still_page_has_no_script_and_only_our_tags(text: str) -> None:
     trace = small_trace(text)
     trace.provenance["model"] = text
-    data, _ = Explorer(lambda _: trace, text)._repr_mimebundle_()
+    data, _ = AttentionView(lambda _: trace, text)._repr_mimebundle_()
     page = Tags(data["text/html"])
     assert page.tags <= {"div", "p", "code", "bdi", "img", "table", "thead", "tbody", "tr", "td", "th", "small"}
     assert page.attributes <= {"src", "width", "height", "alt"}
@@ -368,7 +368,7 @@ def test_the_still_page_has_no_script_and_only_our_tags(text: str) -> None:
 
 
 def test_the_still_pages_table_has_the_row_of_the_selected_token() -> None:
-    view = Explorer(small_trace, TEXT, layer=1, head=4)
+    view = AttentionView(small_trace, TEXT, layer=1, head=4)
     view.query = 5
     data, _ = view._repr_mimebundle_()
     row = small_trace(TEXT)["h.1.attn.probs"][0, 4, 5]
@@ -379,33 +379,33 @@ def test_the_still_pages_table_has_the_row_of_the_selected_token() -> None:
 
 
 def test_the_still_page_of_a_long_text_names_blocks_of_tokens() -> None:
-    data, _ = Explorer(small_trace, "-" * 130)._repr_mimebundle_()
+    data, _ = AttentionView(small_trace, "-" * 130)._repr_mimebundle_()
     said = Tags(data["text/html"]).text
     assert "129 to 129" in said  # three tokens a block, and the last has one: it looks at itself and its neighbours
     assert len(data["text/html"]) < 200_000
 
 
 def test_the_picture_is_drawn_in_every_script_without_a_warning(tmp_path: Path) -> None:
-    view = Explorer(small_trace, "Leo القطة $x$ <b>", layer=1, head=1)
+    view = AttentionView(small_trace, "Leo القطة $x$ <b>", layer=1, head=1)
     png, svg = view.save(tmp_path / "x.png"), view.save(tmp_path / "x.svg")
     assert png.read_bytes().startswith(b"\x89PNG")
     assert svg.read_text().count("<path") > 20
 
 
 def test_the_title_of_a_saved_page_cannot_turn_a_tab_around(tmp_path: Path) -> None:
-    html = Explorer(small_trace, "a\u202eb </title>").save(tmp_path / "x.html").read_text(encoding="utf-8")
+    html = AttentionView(small_trace, "a\u202eb </title>").save(tmp_path / "x.html").read_text(encoding="utf-8")
     assert "<title>a⟨U+202E⟩b &lt;/title&gt; · bloomlab</title>" in html
 
 
 def test_a_view_is_saved_only_in_forms_it_has(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"saved as \.html, \.png or \.svg; got .*leo\.pdf"):
-        Explorer(small_trace, TEXT).save(tmp_path / "leo.pdf")
+        AttentionView(small_trace, TEXT).save(tmp_path / "leo.pdf")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_saved_page_of_a_large_model_keeps_to_one_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    view = Explorer(small_trace, TEXT)
+    view = AttentionView(small_trace, TEXT)
     whole = view.save(tmp_path / "whole.html").stat().st_size
-    monkeypatch.setattr(explorer, "SAVED_BYTES", 1000)
+    monkeypatch.setattr(attention, "SAVED_BYTES", 1000)
     assert view.save(tmp_path / "layer.html").stat().st_size < whole
     assert view.exact == {"first": 0, "count": 8}  # saving changes nothing in the view

@@ -4,45 +4,21 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from bloomlab.chips import visible
 from bloomlab.errors import InputError
-from bloomlab.views.explorer import Explorer
+from bloomlab.views.attention import AttentionView
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
+from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
 from tests.views.small_trace import small_trace
-
-HOSTILE = [
-    "<img src=x onerror=window.canary=1>",
-    "</script><script>window.canary=1</script>",
-    "<!--<script>window.canary=1",
-    "\" onmouseover=window.canary=1 x=\"' onfocus='window.canary=1",
-    "<svg onload=window.canary=1>",
-    "javascript:window.canary=1",
-    "</textarea><style>*{display:none}</style>",
-    '<button data-commandlinker-command="notebook:run-all-cells">x</button>',
-    "a\u202ecba\u2066x\u2028y\u200b\ufeff",
-    "{layer} {text} ${1+1} %s \\u003c TEXT SETUP",
-]
-TEXTS = {
-    "english": "Leo lives in Oslo. Leo likes the sea and the old town. Where does Leo live?",
-    "arabic": "القطة تنام هنا في البيت الكبير.",
-    "hindi": "बिल्ली घर में सो रही है।",
-    "chinese": "猫坐在垫子上，狗在门口。",
-    "emoji": "Hi 😀👩‍🚀!\n\tok  é",
-}
-
-
-def shown_on_strip(page: Page) -> str:
-    """All chips' texts, one after the other."""
-    return "".join(page.locator('[data-part="strip"] .bl-chip > .bl-token').all_text_contents())
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_shown_as_it_is_and_does_nothing(visit: Visit, text: str) -> None:
     blank = BlankPage(visit.page)
-    blank.draw(Explorer(small_trace, text))
+    blank.draw(AttentionView(small_trace, text))
     page = visit.page
     page.locator("summary").click()
     for part in ('[data-part="strip"] .bl-chip >> nth=0', '[data-part="heads"]', '[data-part="canvas"]'):
@@ -64,7 +40,7 @@ def test_a_hostile_error_and_a_hostile_model_name_are_only_text(visit: Visit) ->
         return trace
 
     blank = BlankPage(visit.page)
-    blank.draw(Explorer(read, "Leo"))  # type: ignore[arg-type]
+    blank.draw(AttentionView(read, "Leo"))  # type: ignore[arg-type]
     visit.page.locator('[data-part="text"]').fill("bad")
     visit.page.locator('[data-part="text"]').press("Enter")
     blank.answer()
@@ -75,7 +51,7 @@ def test_a_hostile_error_and_a_hostile_model_name_are_only_text(visit: Visit) ->
 
 def test_a_right_to_left_override_turns_nothing_around(visit: Visit) -> None:
     blank = BlankPage(visit.page)
-    blank.draw(Explorer(small_trace, "ab\u202ecd"))
+    blank.draw(AttentionView(small_trace, "ab\u202ecd"))
     places = [
         box["x"]
         for token in range(len(small_trace("ab\u202ecd").tokens))
@@ -88,7 +64,7 @@ def test_a_right_to_left_override_turns_nothing_around(visit: Visit) -> None:
 
 @pytest.mark.parametrize("text", [TEXTS["english"], HOSTILE[1], HOSTILE[9], TEXTS["arabic"], TEXTS["emoji"]])
 def test_a_saved_page_works_from_a_file_without_a_network(visit: Visit, tmp_path: Path, text: str) -> None:
-    view = Explorer(small_trace, text)
+    view = AttentionView(small_trace, text)
     view.layer, view.head = 1, 1
     path = view.save(tmp_path / "page.html")
     page = visit.page
@@ -112,7 +88,7 @@ def test_a_saved_page_works_from_a_file_without_a_network(visit: Visit, tmp_path
 
 
 def test_a_saved_page_without_script_still_shows_numbers(chromium: Browser, tmp_path: Path) -> None:
-    path = Explorer(small_trace, HOSTILE[0]).save(tmp_path / "page.html")
+    path = AttentionView(small_trace, HOSTILE[0]).save(tmp_path / "page.html")
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(path.as_uri())
@@ -135,7 +111,7 @@ def test_a_screen_reader_and_a_weak_eye_are_served(chromium: Browser, theme: str
             raise InputError("the text is bad")
         return small_trace(text)
 
-    blank.draw(Explorer(read, TEXTS["english"]))  # type: ignore[arg-type]
+    blank.draw(AttentionView(read, TEXTS["english"]))  # type: ignore[arg-type]
     page.evaluate(
         "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
     )
@@ -161,7 +137,7 @@ def test_a_screen_reader_and_a_weak_eye_are_served(chromium: Browser, theme: str
 @pytest.mark.parametrize("language", TEXTS)
 def test_pictures_to_look_at(chromium: Browser, tmp_path: Path, language: str, width: int, theme: str) -> None:
     """Nothing overflows in any language, width and theme; the pictures are kept for a person to judge."""
-    view = Explorer(small_trace, TEXTS[language])
+    view = AttentionView(small_trace, TEXTS[language])
     view.layer, view.head = 1, 3
     path = view.save(tmp_path / "page.html")
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)  # type: ignore[arg-type]
@@ -174,7 +150,7 @@ def test_pictures_to_look_at(chromium: Browser, tmp_path: Path, language: str, w
     )
     assert bright == (theme == "light")
     SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"explorer-{language}-{width}-{theme}.png", full_page=True)
+    page.screenshot(path=SCREENSHOTS / f"attention-{language}-{width}-{theme}.png", full_page=True)
     context.close()
 
 
@@ -183,7 +159,7 @@ def test_jupyters_theme_is_followed_also_when_it_changes(visit: Visit) -> None:
     page = visit.page
     page.emulate_media(color_scheme="light")  # the system says light, Jupyter says dark
     page.evaluate("document.body.setAttribute('data-jp-theme-light', 'false')")
-    blank.draw(Explorer(small_trace, "Leo lives."))
+    blank.draw(AttentionView(small_trace, "Leo lives."))
     page.locator('input[value="content"]').check()
     light_ink = "getComputedStyle(document.querySelector('.bloomlab')).color.match(/\\d+/)[0] > 127"
     assert page.evaluate(light_ink)
@@ -197,7 +173,7 @@ def test_jupyters_theme_is_followed_also_when_it_changes(visit: Visit) -> None:
 def test_nothing_moves_where_motion_is_not_wanted(visit: Visit) -> None:
     visit.page.emulate_media(reduced_motion="reduce")
     blank = BlankPage(visit.page)
-    blank.draw(Explorer(small_trace, "Leo lives."))
+    blank.draw(AttentionView(small_trace, "Leo lives."))
     moving = visit.page.evaluate(
         "[...document.querySelectorAll('.bloomlab *')].map((e) => getComputedStyle(e))"
         ".filter((s) => parseFloat(s.transitionDuration) > 0 || s.animationName !== 'none').length"

@@ -1,0 +1,177 @@
+"""Attention: every head in small, one head's matrix, and the sum behind each of its cells.
+
+`attention_payload(trace)` is everything the picture needs, as numbers and bytes. `AttentionView` carries it to the
+page and listens.
+"""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import traitlets
+from torch import Tensor
+
+from bloomlab.lens.reads import check
+from bloomlab.model.alibi import slopes
+from bloomlab.views._assets import module_text, style_text
+from bloomlab.views._reading import ReadingView, code_parts, text_picture
+from bloomlab.views._static import names, static_html, static_text
+
+if TYPE_CHECKING:
+    from bloomlab.trace import Trace
+
+READ = ["attn.scores", "attn.probs"]
+TILE = 64  # a thumbnail has at most this many cells a side; of a longer text it shows the largest of each block
+EXACT_BYTES = 1_000_000  # exact values of the whole layer cross to the page if they fit here, else of one head
+SAVED_BYTES = 24_000_000  # and into a saved page those of all heads, if they fit here
+
+CODE = """\
+import bloomlab
+from bloomlab.lens.ledger import score_ledger
+from bloomlab.model.alibi import slopes
+
+SETUP
+trace = lab.trace(TEXT, read=["attn.scores", "attn.probs"])
+print(trace["h.{layer}.attn.probs"][0, {head}, {query}, {key}])  # the probability the model used
+scores = trace["h.{layer}.attn.scores"][0, {head}]
+print(score_ledger(scores, slopes(HEADS)[{head}], query={query}, key={key}))
+"""
+
+
+# ---- what the picture needs: pure functions of a trace ----
+
+
+def attention_payload(trace: "Trace", layer: int = 0, head: int = 0) -> dict[str, Any]:
+    """All that the page draws from: every head in small, the layer of one head exactly.
+
+    Arrays are bytes, and of a matrix only the causal half (key ≤ query), row by row: the cell of a query and a key
+    is number query·(query + 1)/2 + key. `thumbs` holds a byte a cell for all heads of all layers, the colour step
+    round(255·√p); see `exact_values` for the rest.
+    """
+    check(trace, READ)
+    layers, heads, tokens = trace.config.n_layer, trace.config.n_head, len(trace.tokens)
+    block = max(1, math.ceil(tokens / TILE))
+    picture = {**text_picture(trace), "slopes": slopes(heads), "block": block}
+    thumbs = b"".join(
+        _causal(_largest(trace[f"h.{layer}.attn.probs"][0].detach().float().cpu(), block))
+        .sqrt().mul(255).round().to(torch.uint8).numpy().tobytes()
+        for layer in range(layers)
+    )  # fmt: skip
+    first, count = exact_reach(heads, tokens, layer, head)
+    return {"picture": picture, "thumbs": thumbs, **exact_values(trace, first, count)}
+
+
+def strongest(trace: "Trace", layer: int, head: int) -> dict[str, int]:
+    """The last token as the query, and the key it looks at most."""
+    check(trace, READ)
+    last = len(trace.tokens) - 1
+    return {"query": last, "key": int(trace[f"h.{layer}.attn.probs"][0, head, last].argmax())}
+
+
+def exact_reach(heads: int, tokens: int, layer: int, head: int) -> tuple[int, int]:
+    """Which heads' exact values to send along: the first, numbered through all layers, and how many."""
+    whole_layer = 2 * 4 * heads * tokens * (tokens + 1) // 2
+    return (layer * heads, heads) if whole_layer <= EXACT_BYTES else (layer * heads + head, 1)
+
+
+def exact_values(trace: "Trace", first: int, count: int) -> dict[str, Any]:
+    """The scores before ALiBi and the probabilities of `count` heads, numbered through all layers, as float32."""
+    heads = trace.config.n_head
+    values: dict[str, Any] = {"exact": {"first": first, "count": count}}
+    for name in ("scores", "probs"):
+        values[name] = b"".join(
+            _causal(trace[f"h.{number // heads}.attn.{name}"][0, number % heads].detach().float().cpu())
+            .numpy().tobytes()
+            for number in range(first, first + count)
+        )  # fmt: skip
+    return values
+
+
+def saved_values(trace: "Trace", layer: int, head: int) -> dict[str, Any]:
+    """For a page that has no kernel to ask: exact values of as many heads as a file should hold."""
+    heads, tokens = trace.config.n_head, len(trace.tokens)
+    first, count = 0, trace.config.n_layer * heads
+    if 2 * 4 * count * tokens * (tokens + 1) // 2 > SAVED_BYTES:
+        first, count = exact_reach(heads, tokens, layer, head)
+    return exact_values(trace, first, count)
+
+
+def _causal(matrix: Tensor) -> Tensor:
+    """The half with key ≤ query of the last two axes, row by row: (…, query, key) -> (…, cell)."""
+    rows, columns = torch.tril_indices(*matrix.shape[-2:])
+    return matrix[..., rows, columns].contiguous()
+
+
+def _largest(probs: Tensor, block: int) -> Tensor:
+    """The largest value of each block of cells, so that no thin stripe gets lost in a thumbnail."""
+    if block == 1:
+        return probs
+    return torch.nn.functional.max_pool2d(probs, block, ceil_mode=True)
+
+
+# ---- the view: traits only ----
+
+
+class AttentionView(ReadingView):
+    """Every attention head of a text, one head's matrix, and the sum behind each of its cells.
+
+    `read(text)` gives the Trace to show, with READ of every layer.
+
+        view = lab.attention("Leo lives in Oslo.")
+        view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # point at a cell, here or in the page
+        view.mode = "content"                                        # or "position", "both", "probability"
+        view.show("Another text.")
+        view.trace                                                   # the numbers themselves
+        view.save("leo.html")                                        # works offline; also .png and .svg
+    """
+
+    module = "attention"
+    _esm = module_text(module)
+    _css = style_text(module)
+
+    # what the page sets
+    mode = traitlets.Enum(("probability", "content", "position", "both"), "probability").tag(sync=True)
+
+    # what the page draws
+    thumbs = traitlets.Bytes().tag(sync=True)
+    exact = traitlets.Dict({"first": 0, "count": 0}).tag(sync=True)
+    scores = traitlets.Bytes().tag(sync=True)
+    probs = traitlets.Bytes().tag(sync=True)
+
+    def _take(self, trace: "Trace", place: dict[str, int]) -> None:
+        payload = attention_payload(trace, place["layer"], place["head"])
+        payload["picture"]["code"] = code_parts(CODE, trace, self._setup)
+        for name, value in payload.items():
+            setattr(self, name, value)
+
+    def _first_place(self, trace: "Trace", place: dict[str, int]) -> dict[str, int]:
+        return strongest(trace, place["layer"], place["head"])
+
+    def _saved(self) -> dict[str, Any]:
+        assert self.trace is not None
+        return super()._saved() | saved_values(self.trace, self.layer, self.head)
+
+    def _still(self) -> str:
+        return static_html(self.picture, self.thumbs, self.layer, self.head, self.query)
+
+    def _draw(self, path: Path) -> None:
+        from bloomlab.views._figure import matrix_figure  # matplotlib, only when it is asked for
+
+        assert self.trace is not None
+        probs = self.trace[f"h.{self.layer}.attn.probs"][0, self.head]
+        title = f"layer {self.layer}, head {self.head}"
+        matrix_figure(probs, names(self.picture), title, self.picture["stamp"]).savefig(path)
+
+    def __repr__(self) -> str:
+        return static_text(self.picture, self.layer, self.head)
+
+    @traitlets.observe("layer", "head")
+    def _send_exact_values(self, _: dict[str, Any]) -> None:
+        number = self.layer * self.picture.get("heads", 0) + self.head
+        if self.trace is None or 0 <= number - self.exact["first"] < self.exact["count"]:
+            return
+        first, count = exact_reach(self.picture["heads"], len(self.picture["tokens"]), self.layer, self.head)
+        with self.hold_sync():
+            for name, value in exact_values(self.trace, first, count).items():
+                setattr(self, name, value)
