@@ -17,7 +17,7 @@ help:
 lab: .venv/.lab
 	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(ROOT) $(ARGS)
 
-test: .venv/.dev .venv-v4/.ready chromium
+test: .venv/.dev .venv-v4/.ready .venv-oldest/.ready chromium
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
@@ -53,13 +53,16 @@ format: .venv/.dev
 	$(PIP) -c constraints.txt -e . --group dev $(PIP_ARGS)
 	@touch $@
 
-# The last transformers 4, in an environment of its own that borrows all else, torch above all, from .venv.
+# Two environments of their own that borrow all else, torch above all, from .venv: the last transformers 4, and the
+# oldest huggingface_hub that is allowed.
 SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
-.venv-v4/.ready: .venv/.dev tests/parity/v4/requirements.txt
-	$(PY) -m venv --clear --without-pip .venv-v4
-	$(PY) -m pip --python .venv-v4/bin/python install --disable-pip-version-check --no-deps -r tests/parity/v4/requirements.txt $(PIP_ARGS)
-	$(PY) $(SITE) > "$$(.venv-v4/bin/python $(SITE))/borrowed.pth"
+.venv-v4/.ready: tests/parity/v4/requirements.txt
+.venv-oldest/.ready: tests/oldest/requirements.txt
+.venv-v4/.ready .venv-oldest/.ready: .venv/.dev
+	$(PY) -m venv --clear --without-pip $(@D)
+	$(PY) -m pip --python $(@D)/bin/python install --disable-pip-version-check --no-deps -r $(filter %.txt,$^) $(PIP_ARGS)
+	$(PY) $(SITE) > "$$($(@D)/bin/python $(SITE))/borrowed.pth"
 	@touch $@
 
 chromium: .venv/.dev
