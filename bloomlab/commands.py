@@ -80,7 +80,7 @@ class Command:
 COMMANDS = {
     "explore": Command("lab.explore", "look inside: all views of one text, linked", "Leo lives in Oslo."),
     "tokens": Command("lab.tokens", "the pieces BLOOM reads, with their ids and bytes", "Léa habite à Paris."),
-    "attention": Command("lab.explore", "who looks at whom, and the sum behind it", "Leo lives in Oslo."),
+    "attention": Command("lab.attention", "who looks at whom, and the sum behind it", "Leo lives in Oslo."),
     "alibi": Command("lab.alibi", "how far each head can look, and does", "Leo lives in Oslo."),
     "hidden": Command("lab.hidden_states", "the residual stream: who added what", "Leo lives in Oslo."),
     "generate": Command(
