@@ -21,14 +21,17 @@ FLOORS = [
     [f"generation.{name}" for name in "sampling settings predict beam decode".split()],
     ["heads.*", "chips", "encoding", "tokenizer_file", "tokenizer"],
     ["trace", "record", "edits", "finetune", "verdicts", "asking"],
+    [f"jax.{name}" for name in "hooks embedding alibi attention mlp block cache outputs contract checkpoint".split()],
+    [f"jax.{name}" for name in "pretrained bloom sampling decode causal_lm bridge".split()],
     ["lens.*", "tiny.*"],
     ["views.*"],
     ["lab"],
+    ["checks.*"],
     ["commands", "orders", "magics", "cli"],
     ["__init__"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
-FOLDERS = {"model", "generation", "heads", "lens", "tiny", "views"}
+FOLDERS = {"model", "generation", "heads", "lens", "tiny", "views", "checks", "jax"}
 DOWNWARDS_LATER = {("config", "hub")}  # BloomConfig.from_pretrained("name") looks for the file when called
 NOTEBOOK = {"anywidget", "ipywidgets", "IPython", "plotly", "matplotlib", "traitlets"}
 
@@ -129,7 +132,7 @@ def loaded_after(code: str) -> set[str]:
 def test_importing_bloomlab_loads_neither_torch_nor_jupyter() -> None:
     loaded = loaded_after("import bloomlab; dir(bloomlab); bloomlab.__version__")
     assert "bloomlab" in loaded
-    heavy = {"torch", "numpy", "tokenizers", "safetensors", "huggingface_hub", "jupyterlab", "comm"}
+    heavy = {"torch", "jax", "flax", "numpy", "tokenizers", "safetensors", "huggingface_hub", "jupyterlab", "comm"}
     assert not loaded & (NOTEBOOK | heavy)
 
 
@@ -149,7 +152,8 @@ def test_importing_bloomlab_takes_under_fifty_milliseconds() -> None:
 
 PUBLIC = """
     AutoTokenizer BloomConfig BloomForCausalLM BloomForQuestionAnswering BloomForSequenceClassification
-    BloomForTokenClassification BloomModel BloomTokenizerFast BloomlabError Hooks Lab Trace
+    BloomForTokenClassification BloomModel BloomTokenizerFast BloomlabError FlaxBloomForCausalLM FlaxBloomModel
+    Hooks Lab Trace
     __version__ add fit fits load mean patch scale zero
 """.split()
 

@@ -1,0 +1,25 @@
+"""The exercises of the lessons: a check looks at an answer and says what it shows, or where to look next.
+
+    from bloomlab import checks
+    checks.half_weight(20, slope)          Well done: … or Not yet: …
+
+parts.py has the checks of lessons 01 to 06, about the parts of the model; use.py those of 07 to 12, about using it.
+No check raises for a wrong answer: a wrong answer is what it is for.
+"""
+
+from bloomlab.checks.parts import attention, decided, gelu, half_weight, layer_norm, more_tokens_than_characters
+from bloomlab.checks.use import columns_computed, parameters, says_instead
+from bloomlab.checks.verdict import Verdict
+
+__all__ = [
+    "Verdict",
+    "attention",
+    "columns_computed",
+    "decided",
+    "gelu",
+    "half_weight",
+    "layer_norm",
+    "more_tokens_than_characters",
+    "parameters",
+    "says_instead",
+]

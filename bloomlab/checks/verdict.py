@@ -1,0 +1,78 @@
+"""What a check says, and what every check does with an answer before it looks at it."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
+    """Whether the exercise is done, and a sentence to learn from.
+
+    >>> Verdict(False, "look further down.")
+    Not yet: look further down.
+    """
+
+    done: bool
+    says: str
+
+    def __repr__(self) -> str:
+        return f"{'Well done' if self.done else 'Not yet'}: {self.says}"
+
+
+def exercise(wanted: str, *kinds: type) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
+    """Make a check of a function whose last argument is the answer.
+
+    An answer that is not there yet (`...`), or that is of another kind, gets a word about what is wanted.
+
+    Args:
+        wanted: the answer in words.
+        kinds: the types it may have; none: whatever can be called.
+
+    >>> @exercise("a number", int)
+    ... def seven(answer): return Verdict(answer == 7, "as many as a week has days.")
+    >>> seven(...), seven("7")
+    (Not yet: put a number in place of the three dots, and run the cell again.,
+     Not yet: expected a number, but got str: '7'.)
+    """
+
+    def made(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
+        @functools.wraps(check)
+        def checked(*given: Any) -> Verdict:
+            answer = given[-1]
+            if answer is ...:
+                return Verdict(False, f"put {wanted} in place of the three dots, and run the cell again.")
+            fits = isinstance(answer, kinds) and not isinstance(answer, bool) if kinds else callable(answer)
+            if not fits:
+                return Verdict(False, f"expected {wanted}, but got {type(answer).__name__}: {repr(answer)[:60]}.")
+            return check(*given)
+
+        return checked
+
+    return made
+
+
+def run(function: Callable[..., Any], *given: Any) -> Any:
+    """What a student's function gives; or, if it stops, the verdict on that."""
+    try:
+        return function(*given)
+    except Exception as error:
+        return Verdict(False, f"your function stops with {type(error).__name__}: {str(error)[:120]}")
+
+
+def same(answer: Tensor, truth: Tensor, tolerance: float = 1e-5) -> bool:
+    """Whether two tensors agree, but for rounding."""
+    return answer.shape == truth.shape and bool((answer - truth).abs().max() <= tolerance * (1 + truth.abs().max()))
+
+
+def slip(answer: Tensor, slips: Mapping[str, Tensor], tolerance: float = 1e-5) -> str | None:
+    """What to say of an answer that is one of the usual mistakes; None if it is none of them."""
+    return next((says for says, wrong in slips.items() if same(answer, wrong, tolerance)), None)
+
+
+def shape(value: object) -> str:
+    """The shape of a tensor in words, or what it is if it is none."""
+    return f"a tensor of {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -1,0 +1,57 @@
+"""What every check does with an answer before it looks at it."""
+
+import math
+
+import pytest
+import torch
+
+from bloomlab import checks
+from bloomlab.checks.verdict import Verdict, exercise
+
+LAST_ARGUMENT = {
+    "more_tokens_than_characters": (None,),
+    "layer_norm": (None, None),
+    "attention": (),
+    "half_weight": (20,),
+    "decided": (None, None),
+    "gelu": (),
+    "columns_computed": (50, 100),
+    "says_instead": (None, "", ""),
+    "parameters": ("3b",),
+}
+
+
+def test_every_check_is_tried_here() -> None:
+    assert LAST_ARGUMENT.keys() <= set(checks.__all__) - {"Verdict"}
+
+
+@pytest.mark.parametrize("name", LAST_ARGUMENT)
+def test_an_answer_that_is_not_there_yet_is_told_what_is_wanted(name: str) -> None:
+    verdict = getattr(checks, name)(*LAST_ARGUMENT[name], ...)
+    assert not verdict.done and "in place of the three dots" in verdict.says
+
+
+@pytest.mark.parametrize("name", LAST_ARGUMENT)
+@pytest.mark.parametrize("answer", [None, True, b"bytes", {1}, object()], ids=lambda answer: type(answer).__name__)
+def test_an_answer_of_another_kind_is_refused_in_words(name: str, answer: object) -> None:
+    verdict = getattr(checks, name)(*LAST_ARGUMENT[name], answer)
+    assert not verdict.done and verdict.says.startswith("expected")
+
+
+def test_a_verdict_shows_itself() -> None:
+    assert repr(Verdict(True, "a sentence.")) == "Well done: a sentence."
+    assert repr(Verdict(False, "a sentence.")) == "Not yet: a sentence."
+
+
+def test_a_long_answer_of_another_kind_is_cut_short() -> None:
+    checked = exercise("a number", int)(lambda answer: Verdict(True, ""))
+    assert len(checked("x" * 10_000).says) < 120
+
+
+@pytest.mark.parametrize("check", [checks.gelu, checks.attention])
+def test_a_function_that_stops_or_gives_something_else_gets_a_verdict(check: object) -> None:
+    assert callable(check)
+    assert "ZeroDivisionError" in check(lambda *given: 1 / 0).says
+    assert "expected" in check(lambda *given: "text").says
+    assert "expected" in check(lambda *given: torch.zeros(3)).says
+    assert not check(lambda first, *given: first * math.nan).done
