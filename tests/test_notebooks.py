@@ -1,48 +1,98 @@
-"""Exercises: an untouched one does not pass its own check, and the solution printed below it does.
+"""The lessons: what each says of itself is true, its links lead somewhere, and its exercises can be solved.
 
-(That every notebook runs from top to bottom is tested by nbmake; how notebooks are stored by test_project.py.)
+An untouched exercise does not pass its own check, and the solution printed below it does. (That every notebook runs
+from top to bottom is tested by nbmake; how notebooks are stored by test_project.py.)
 """
 
 import re
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 DONE = "well done"
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def pages(notebook: nbformat.NotebookNode) -> str:
+    """All that is to be read in a notebook."""
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
 def solutions(notebook: nbformat.NotebookNode) -> list[str]:
     """The Python inside each <details> of a notebook."""
-    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    hidden = [text for text in texts if "<details>" in text]
+    hidden = re.findall(r"<details>.*?</details>", pages(notebook), re.DOTALL)
     return [code for text in hidden for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
 
 
-def printed(notebook: nbformat.NotebookNode) -> str:
-    """Run a copy of a notebook and collect all it printed."""
+def open_lines(notebook: nbformat.NotebookNode) -> list[tuple[nbformat.NotebookNode, str]]:
+    """The lines that a student is to complete, each with its cell."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [(cell, line) for cell in cells for line in cell.source.splitlines() if re.search(r"=\s*\.\.\.$", line)]
+
+
+def said(notebook: nbformat.NotebookNode) -> str:
+    """Run a copy of a notebook and collect all it printed and showed as text."""
     copy = nbformat.from_dict(notebook)
-    NotebookClient(copy, timeout=120, kernel_name="python3").execute()
-    outputs = [output for cell in copy.cells for output in cell.get("outputs", [])]
-    return "".join(output.text for output in outputs if output.output_type == "stream")
+    NotebookClient(copy, timeout=120, kernel_name="python3").execute(cwd=str(FOLDER))
+    outputs: list[Any] = [output for cell in copy.cells for output in cell.get("outputs", [])]
+    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
+    return "\n".join(texts).lower()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+@every_notebook
 def test_every_exercise_is_solved_by_the_solution_printed_below_it(path: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
-    answers = solutions(notebook)
-    open_lines = [
-        (cell, line)
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for line in cell.source.splitlines()
-        if re.search(r"=\s*\.\.\.$", line)
-    ]
-    assert len(answers) == len(open_lines) > 0
-    assert printed(notebook).count(DONE) == 0
-    for (cell, line), answer in zip(open_lines, answers, strict=True):
+    notebook = read(path)
+    answers, lines = solutions(notebook), open_lines(notebook)
+    assert len(answers) == len(lines) > 0
+    assert said(notebook).count(DONE) == 0
+    for (cell, line), answer in zip(lines, answers, strict=True):
         cell.source = cell.source.replace(line, answer)
-    assert printed(notebook).count(DONE) == len(answers)
+    assert said(notebook).count(DONE) == len(answers)
+
+
+@every_notebook
+def test_what_a_lesson_says_of_itself_is_on_its_first_page(path: Path) -> None:
+    notebook = read(path)
+    about, first = notebook.metadata["bloomlab"], notebook.cells[0].source
+    assert about.keys() == {"title", "minutes", "goals", "needs"}
+    assert first.startswith(f"# {path.name[:2]} · {about['title']}\n")
+    assert re.findall(r"^\d\. (.+?)[;.]$", first, re.MULTILINE) == about["goals"] and len(about["goals"]) == 3
+    assert f"\n{about['minutes']} minutes · you need: {about['needs']}." in first
+
+
+@every_notebook
+def test_a_lesson_asks_before_it_shows(path: Path) -> None:
+    assert len(re.findall(r"\*\*(?:Predict|Guess)", pages(read(path)))) >= 3
+
+
+@every_notebook
+def test_a_lesson_begins_with_a_cell_that_needs_no_other(path: Path) -> None:
+    code = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+    assert "import bloomlab" in code[0] and "bloomlab.__version__" in code[0]
+    assert any("lab = bloomlab.load()" in cell for cell in code[:2])
+
+
+@every_notebook
+def test_the_links_of_a_lesson_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)", pages(read(path)))
+    assert links
+    for link in links:
+        assert (FOLDER / link).is_file(), link
+
+
+def test_each_lesson_leads_to_the_next() -> None:
+    for path, following in pairwise(NOTEBOOKS):
+        last = read(path).cells[-1].source
+        assert f"({following.name})" in last, f"{path.name} does not end with a link to {following.name}"
