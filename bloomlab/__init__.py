@@ -24,6 +24,8 @@ _HOME = {  # public name -> the module it lives in
     "BloomForSequenceClassification": "bloomlab.heads.sequence_classification",
     "BloomForTokenClassification": "bloomlab.heads.token_classification",
     "BloomForQuestionAnswering": "bloomlab.heads.question_answering",
+    "FlaxBloomModel": "bloomlab.jax.bloom",  # with the extra `bloomlab[jax]`
+    "FlaxBloomForCausalLM": "bloomlab.jax.causal_lm",
     "BloomTokenizerFast": "bloomlab.tokenizer",
     "AutoTokenizer": "bloomlab.tokenizer",
     "Hooks": "bloomlab.hooks",

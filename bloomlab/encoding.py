@@ -8,13 +8,15 @@ call would change the next. Here a row is a value, and cutting or filling it mak
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Self
 
 import numpy as np
 import torch
 
 from bloomlab.arguments import choice, whole_number, whole_text
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, MissingPackageError
 from bloomlab.files import shorten
 
 PADDING = {
@@ -239,10 +241,16 @@ class BatchEncoding(dict[str, Any]):
 
 
 def as_tensor(values: list[list[Any]], kind: str, width: int) -> Any:
-    """Rows of equal length as one tensor of integers, (batch, width, …): "pt" for torch, "np" for numpy.
+    """Rows of equal length as one tensor of integers, (batch, width, …): "pt" for torch, "np" for numpy, "jax".
 
     >>> as_tensor([[1, 2], [3, 4]], "np", 2).shape
     (2, 2)
     """
     array = np.array(values, dtype=np.int64).reshape(len(values), width, *np.shape(values)[2:])
+    if kind == "jax":
+        if find_spec("jax") is None:
+            raise MissingPackageError(
+                "return_tensors='jax' needs jax, but it is not there; pip install \"bloomlab[jax]\""
+            )
+        return import_module("jax.numpy").asarray(array)
     return torch.from_numpy(array) if kind == "pt" else array

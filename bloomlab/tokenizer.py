@@ -279,7 +279,7 @@ class BloomTokenizerFast:
             max_length: tokens; given alone it cuts.
             is_split_into_words: needs a tokenizer made with add_prefix_space=True.
             pad_to_multiple_of: fill up to a multiple of this many tokens.
-            return_tensors: "pt" or "np" for tensors (batch, tokens); None for lists.
+            return_tensors: "pt", "np" or "jax" for tensors (batch, tokens); None for lists.
             verbose: accepted; nothing is printed either way.
 
         Returns:
@@ -298,8 +298,8 @@ class BloomTokenizerFast:
                 "is_split_into_words=True needs a tokenizer made with add_prefix_space=True, so that each word "
                 "starts like a word; make one with BloomTokenizerFast.from_pretrained(…, add_prefix_space=True)"
             )
-        if return_tensors not in (None, "pt", "np"):
-            raise InputError(f"return_tensors must be 'pt', 'np' or None, but got {return_tensors!r}")
+        if return_tensors not in (None, "pt", "np", "jax"):
+            raise InputError(f"return_tensors must be 'pt', 'np', 'jax' or None, but got {return_tensors!r}")
 
         texts, pairs, is_batch = split_input(text, text_pair, is_split_into_words)
         firsts = self._encode(texts, is_split_into_words, 0)

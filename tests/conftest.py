@@ -36,3 +36,10 @@ def no_network() -> Iterator[None]:
     socket.socket.connect = connect_to_loopback  # type: ignore[method-assign]
     yield
     socket.socket.connect = connect  # type: ignore[method-assign]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The doctests of bloomlab.jax are slow: each compiles the little it computes."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.path.parent.name == "jax":
+            item.add_marker(pytest.mark.slow)

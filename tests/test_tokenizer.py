@@ -262,7 +262,7 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"padding": True, "padding_side": "up"}, "'left' or 'right', but got 'up'"),
     ({"padding": True, "truncation": True, "max_length": 7, "pad_to_multiple_of": 4}, "pass max_length=8"),
     ({"truncation": "only_second", "max_length": 2}, "needs a pair"),
-    ({"return_tensors": "tf"}, "'pt', 'np' or None, but got 'tf'"),
+    ({"return_tensors": "tf"}, "'pt', 'np', 'jax' or None, but got 'tf'"),
     ({"return_tensors": "pt"}, "pass padding=True"),
     ({"retrun_tensors": "pt"}, "no argument 'retrun_tensors'; did you mean 'return_tensors'"),
     ({"text_pair": ["one"]}, "list of 2 texts as text_pair, one per text, but got 1 texts"),

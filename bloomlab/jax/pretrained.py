@@ -1,0 +1,335 @@
+"""What both JAX models share: how they are made, called, opened and saved. It knows no component."""
+
+import os
+import warnings
+from collections.abc import Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax import Array
+
+from bloomlab.checkpoint import match, read_state, shard_bytes, write_state
+from bloomlab.config import BloomConfig
+from bloomlab.contract import refuse_unknown
+from bloomlab.errors import CheckpointError, InputError
+from bloomlab.hooks import Hooks as TorchHooks
+from bloomlab.hooks import Spot, list_spots
+from bloomlab.hub import find
+from bloomlab.jax.cache import KVCache, init_cache
+from bloomlab.jax.checkpoint import (
+    DTYPES,
+    MSGPACK,
+    open_weights,
+    to_params,
+    to_state,
+    torch_name,
+    torch_shapes,
+    write_msgpack,
+)
+from bloomlab.jax.contract import asked, checked_cache_size, checked_dtype, checked_inputs
+from bloomlab.jax.hooks import NO_HOOKS, Hooks
+from bloomlab.memory import check_memory
+from bloomlab.pretrained import overridden
+
+SAME_STEP = 3  # so many calls, each a column longer than the last, are a loop that compiles at every token
+
+
+class FlaxBloomPreTrainedModel:
+    """The base of FlaxBloomModel and FlaxBloomForCausalLM: a flax module and its params.
+
+    Args:
+        config: what the model is made of.
+        input_shape: of the ids the params are made with; BLOOM's do not depend on it.
+        seed: of the new params, drawn from normal(0, initializer_range).
+        dtype: what to compute in. The params are float32 whatever it is; see `to_bf16` and `to_fp16`.
+        _do_init: False makes no params; pass them to each call.
+
+    Attributes:
+        module: the flax module, for `module.apply({"params": params}, …)`.
+        params: the weights, a tree of arrays.
+    """
+
+    config_class = BloomConfig
+    base_model_prefix = "transformer"
+    module_class: ClassVar[Any]
+
+    def __init__(
+        self,
+        config: BloomConfig,
+        input_shape: tuple[int, int] = (1, 1),
+        seed: int = 0,
+        dtype: Any = jnp.float32,
+        _do_init: bool = True,
+    ) -> None:
+        if not isinstance(config, BloomConfig):
+            raise InputError(f"a model is made from a BloomConfig, but got {type(config).__name__}")
+        self.config, self.input_shape, self.dtype = config, input_shape, checked_dtype(dtype)
+        self.module: nn.Module = self.module_class(config, self.dtype)
+        self.key = jax.random.PRNGKey(seed)
+        self._params: Any = None
+        self._last_shape: tuple[int, ...] = (0, 0)
+        self._growing = 0
+        if _do_init:
+            size = config.parameter_count() * 4
+            check_memory(size, f"a new model of {config.parameter_count():,} parameters", "make it smaller")
+            self._params = self.init_weights(self.key, input_shape)
+
+    # -- a call ----
+
+    def __call__(
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        past_key_values: KVCache | None = None,
+        params: Any = None,
+        dropout_rng: Any = None,
+        train: bool = False,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        hooks: TorchHooks | None = None,
+        **deprecated: Any,
+    ) -> Any:
+        """One pass over the columns that are new: compiled once for each shape of its inputs.
+
+        Args:
+            input_ids: (batch, pos) token ids.
+            attention_mask: (batch, key) 1 for a token, 0 for padding, past and new columns together; or (batch,
+                max_length) of the cache.
+            past_key_values: a cache from `init_cache` or an earlier call; it is left as it was.
+            params: the weights, in place of the model's own.
+            dropout_rng: a key of random numbers, which `train` needs where the config has dropout.
+            train: whether to drop out.
+            output_attentions, output_hidden_states: return all of them; `hooks` reads single ones.
+            return_dict: False for a plain tuple of the values that are there.
+            hooks: what to read and what to change in this call. With edits it runs step by step, as it is written.
+
+        Raises:
+            InputError: the inputs do not fit each other or the model.
+            HookError: a spot does not exist, or an edit does not give back what it should.
+        """
+        refuse_unknown(deprecated)
+        ids, mask, past = checked_inputs(input_ids, attention_mask, past_key_values, self.config)
+        params = self.params if params is None else params
+        if train and dropout_rng is None and self.config.hidden_dropout + self.config.attention_dropout > 0:
+            raise InputError("train=True drops out at random; pass dropout_rng=jax.random.key(0), a new one each call")
+        attentions, states = asked(output_attentions, output_hidden_states, self.config)
+        own = self.checked(hooks)
+        own.start(0 if past is None else past["column"])
+        read = own.read.union(attentions, states)
+        inputs = (params, ids, mask, past, dropout_rng, bool(train), read)
+        if own.edit:  # an edit may be any Python, so this pass runs as it is written, a step at a time
+            output, readings = self._pass(*inputs, own.edit)
+        else:
+            self._say_if_it_grows(ids, past)
+            output, readings = self._compiled(*inputs)
+        own.keep(readings, self.hook_names)
+        output.hidden_states = tuple(readings[name] for name in states) or None
+        output.attentions = tuple(readings[name] for name in attentions) or None
+        return output.returned(return_dict, self.config)
+
+    def _pass(
+        self,
+        params: Any,
+        ids: Array,
+        mask: Array,
+        past: KVCache | None,
+        dropout_rng: Any,
+        train: bool,
+        read: frozenset[str],
+        edit: Mapping[str, Any] | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """One pass as a function of its arguments: the output, and what was read. Nothing happens on the side."""
+        hooks = Hooks(TorchHooks(read, edit, detach=False))
+        rngs = None if dropout_rng is None else {"dropout": dropout_rng}
+        output = self.module.apply({"params": params}, ids, mask, past, hooks, train, rngs=rngs)
+        return output, {name: reading.tensor for name, reading in hooks.readings.items()}
+
+    @cached_property
+    def _compiled(self) -> Any:
+        return jax.jit(self._pass, static_argnames=("train", "read"))
+
+    def _say_if_it_grows(self, ids: Array, past: KVCache | None) -> None:
+        """Say once that a loop which passes one column more each time compiles at every token."""
+        rows, width = self._last_shape
+        self._growing = self._growing + 1 if past is None and ids.shape == (rows, width + 1) else 0
+        self._last_shape = ids.shape
+        if self._growing == SAME_STEP:
+            warnings.warn(
+                f"each of these {SAME_STEP + 1} calls was one column longer than the last, and every new shape is "
+                "compiled anew; use generate, a cache (init_cache), or pad all inputs to one width",
+                stacklevel=3,
+            )
+            self._growing = -(1 << 60)
+
+    def init_cache(self, batch_size: int, max_length: int) -> KVCache:
+        """An empty cache with room for `max_length` columns, to pass as past_key_values."""
+        checked_cache_size(batch_size, max_length)
+        return init_cache(self.config, batch_size, max_length, self.dtype)
+
+    # -- params ----
+
+    @property
+    def params(self) -> Any:
+        """The weights: a tree of arrays with the checkpoint's names."""
+        if self._params is None:
+            raise InputError("this model holds no params (_do_init=False); pass params=… to the call")
+        return self._params
+
+    @params.setter
+    def params(self, params: Any) -> None:
+        wanted, given = torch_shapes(self.params_shape_tree), torch_shapes(params)
+        for name in sorted(wanted.keys() | given.keys()):
+            if wanted.get(name) != given.get(name):
+                raise InputError(
+                    f"expected shape {wanted.get(name)} for {name!r}, but got {given.get(name)}; "
+                    "params must be of this model"
+                )
+        self._params = params
+
+    @cached_property
+    def params_shape_tree(self) -> Any:
+        """The tree of the params, with shapes in place of numbers."""
+        ids = jax.ShapeDtypeStruct(self.input_shape, jnp.int32)
+        return jax.eval_shape(self.module.init, jax.random.PRNGKey(0), ids, ids)["params"]
+
+    def init_weights(self, rng: Any, input_shape: tuple[int, int] = (1, 1), params: Any = None) -> Any:
+        """New params: normal(0, initializer_range), biases 0, norms 1, 0. `params` that are given stay as they are."""
+        ids = jnp.zeros(input_shape, jnp.int32)
+        new = jax.jit(self.module.init)(rng, ids, jnp.ones_like(ids))["params"]
+        return new if params is None else unflatten_dict({**flatten_dict(new), **flatten_dict(params)})
+
+    def to_bf16(self, params: Any) -> Any:
+        """The params in bfloat16; the model's own stay as they are: `model.params = model.to_bf16(model.params)`."""
+        return _cast(params, jnp.bfloat16)
+
+    def to_fp16(self, params: Any) -> Any:
+        """The params in float16."""
+        return _cast(params, jnp.float16)
+
+    def to_fp32(self, params: Any) -> Any:
+        """The params in float32."""
+        return _cast(params, jnp.float32)
+
+    def num_parameters(self) -> int:
+        """How many numbers the model has; weights that are tied count once."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.params_shape_tree))
+
+    # -- opening and saving ----
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        dtype: Any = jnp.float32,
+        config: BloomConfig | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        _do_init: bool = True,
+        **config_overrides: Any,
+    ) -> Any:
+        """The model in a folder or on the hub, from the very files the torch classes read, or flax_model.msgpack.
+
+        Args:
+            folder: as for the torch classes.
+            dtype: what to compute in; "auto" for the dtype in the files. The params are float32 whatever it is.
+            config: in place of the folder's config.json.
+            revision, cache_dir: of a name: which branch, tag or commit, and where to keep what is downloaded.
+            _do_init: False gives (model, params), and the model holds none.
+            **config_overrides: win over config.json.
+
+        Raises:
+            CheckpointError, ConfigError, MemoryLimitError, DownloadError, InputError: as the torch classes do.
+        """
+        config_overrides.pop("from_pt", None)  # old code says so; here every layout opens without
+        wanted = None if isinstance(dtype, str) and dtype == "auto" else checked_dtype(dtype)
+        source = find(folder, CheckpointError, revision, cache_dir)
+        if config is not None and not isinstance(config, BloomConfig):
+            raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
+        config = overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
+        stored = open_weights(source.fetch("weights"))
+        if wanted is None:
+            wanted = checked_dtype(next(iter(stored.values())).dtype)
+        model = cls(config, dtype=wanted, _do_init=False)
+        tree = model.params_shape_tree
+        head = [torch_name(path) for path in flatten_dict(tree) if path[0] == "lm_head"]
+        plan = match(stored, torch_shapes(tree), head)
+        state = read_state(plan, DTYPES["float32"])
+        if plan.new:
+            drawn = to_state(model.init_weights(model.key))
+            state |= {name: drawn[name] for name in plan.new}
+            shown = ", ".join(plan.new)
+            warnings.warn(f"{shown}: not in the files, so made new at random; train the model before use", stacklevel=2)
+        params = to_params(state, tree)
+        if not _do_init:
+            return model, params
+        model._params = params
+        return model
+
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        params: Any = None,
+        max_shard_size: int | str = "50GB",
+        safe_serialization: bool = True,
+    ) -> None:
+        """Write config.json and model.safetensors, which the torch classes and transformers read too.
+
+        `safe_serialization=False` writes flax_model.msgpack in its place.
+
+        Raises:
+            CheckpointError: the folder cannot be written.
+            InputError: max_shard_size is no size.
+        """
+        shard_bytes(max_shard_size)
+        params = self.params if params is None else params
+        path = Path(folder)
+        name = type(self).__name__.removeprefix("Flax")
+        about = {"architectures": [name], "dtype": jax.tree.leaves(params)[0].dtype.name}
+        values = {name: value for name, value in self.config.to_dict().items() if name != "torch_dtype"}
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if safe_serialization:
+                write_state(path, to_state(params), max_shard_size)
+                (path / MSGPACK).unlink(missing_ok=True)
+            else:
+                write_msgpack(path, params)
+            BloomConfig.from_dict({**values, **about}).save_pretrained(path)
+        except CheckpointError:
+            raise
+        except OSError as error:
+            raise CheckpointError(f"cannot save to {path}: {error.strerror or error}; choose another place") from None
+
+    # -- hooks ----
+
+    def checked(self, hooks: TorchHooks | None) -> Hooks:
+        """The hooks of a call, once all their names are known to exist; none if there are none."""
+        if hooks is None:
+            return NO_HOOKS
+        if not isinstance(hooks, TorchHooks):
+            raise InputError(f"hooks must be Hooks(read=[…], edit={{…}}), but got {type(hooks).__name__}")
+        hooks.check(self.hook_names)
+        return Hooks(hooks)
+
+    def hook_names(self) -> dict[str, Spot]:
+        """All spots of this model, in the order a call passes them, with their axes and shapes."""
+        return dict(self._spots)
+
+    @cached_property
+    def _spots(self) -> dict[str, Spot]:
+        ids = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+
+        def run(hooks: TorchHooks) -> object:
+            look = partial(self.module.apply, hooks=Hooks(hooks))
+            return jax.eval_shape(look, {"params": self.params_shape_tree}, ids, ids)
+
+        return list_spots(run)
+
+
+def _cast(params: Any, dtype: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, params)
