@@ -15,7 +15,7 @@ lab.classify("Leo vit à Oslo.")            which language it is in; tag and ans
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,9 +41,11 @@ from bloomlab.trace import Trace
 from bloomlab.verdicts import Answer, Classification, Tagging
 
 if TYPE_CHECKING:
+    from bloomlab.views._reading import ReadingView
     from bloomlab.views.ablation import Ablation
     from bloomlab.views.alibi import AlibiView, LengthTexts
     from bloomlab.views.attention import AttentionView
+    from bloomlab.views.explorer import Explorer
     from bloomlab.views.hidden import HiddenStates
     from bloomlab.views.lens import LogitLens
     from bloomlab.views.tokens import Tokens
@@ -253,13 +255,33 @@ class Lab:
         found = answer(self.heads["answer"], self.tokenizer, questions, contexts)
         return found[0] if isinstance(question, str) and isinstance(context, str) else found
 
-    def explore(self, x: str | Trace = FIRST_TEXT) -> "AttentionView":
-        """Look inside: the tokens of a text, and every head's attention down to the sum behind one number.
+    def explore(self, x: str | Trace = FIRST_TEXT) -> "Explorer":
+        """Look inside: all views of a text, or of a trace of one, as tabs with one selection.
+
+        Of a trace, the views that it has read too little for say what they need.
 
         Raises:
             InputError: the text is empty, no text, or longer than `max_tokens`.
         """
-        return self.attention(x)
+        from bloomlab.views.explorer import Explorer
+
+        return Explorer(self._read_all, self._views(), self._shown(x), self.code)
+
+    def _views(self) -> dict[str, Callable[..., "ReadingView"]]:
+        """How each view of a text is made, but for what it shows."""
+        from bloomlab.views import alibi, attention, hidden
+
+        lens = (self.model, self.tokenizer)
+        return {
+            "attention": partial(attention.AttentionView, self._read_all, setup=self.code),
+            "alibi": partial(alibi.AlibiView, self._read_all, setup=self.code, texts=partial(self._length_texts, None)),
+            "hidden": partial(hidden.HiddenStates, self._read_all, *lens, setup=self.code),
+        }
+
+    def _read_all(self, text: str) -> Trace:
+        from bloomlab.views import attention, hidden
+
+        return self.trace(text, read=[*attention.READ, *hidden.READ])
 
     def attention(self, x: str | Trace = FIRST_TEXT) -> "AttentionView":
         """Who looks at whom: every head of a text, or of a trace of one, down to the sum behind one number.

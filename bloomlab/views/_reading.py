@@ -6,7 +6,8 @@ A view is a subclass that names its module, widgets/MODULE.js, has the traits th
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,7 @@ class ReadingView(anywidget.AnyWidget):
         read: Callable[[str], "Trace"],
         text: "str | Trace" = "",
         setup: str = "",
-        inside: bool = False,
+        inside: "ReadingView | None" = None,
         **traits: Any,
     ) -> None:
         self._read = read
@@ -106,22 +107,28 @@ class ReadingView(anywidget.AnyWidget):
             self.show(text)
 
     def open(self) -> None:
-        """Tell the page that this view is there, unless another one does."""
-        if not self._inside:
+        """Tell the page that this view is there, unless the one it stands in does."""
+        if self._inside is None:
             super().open()
 
-    def show(self, text: "str | Trace", keep_selection: bool = False) -> None:
-        """Read a text, or take a trace, and show it. If that raises, the old picture stays."""
+    @contextmanager
+    def hold_sync(self) -> Iterator[None]:
+        """What changes in here reaches the page in one message."""
+        with super().hold_sync() if self._inside is None else self._inside.hold_sync():
+            yield
+
+    def show(self, text: "str | Trace", place: dict[str, int] | None = None) -> None:
+        """Read a text, or take a trace, and show it, at its first place or this one. If it raises, nothing changes."""
         trace = self._read(text) if isinstance(text, str) else text
         ends = (trace.config.n_layer, trace.config.n_head, len(trace.tokens), len(trace.tokens))
-        place = {name: min(getattr(self, name), end - 1) for name, end in zip(SELECTION, ends, strict=True)}
-        if not keep_selection:
-            place |= self._first_place(trace, place)
+        here = {name: min(getattr(self, name), end - 1) for name, end in zip(SELECTION, ends, strict=True)}
+        here |= self._first_place(trace, here) if place is None else place
         with self.hold_sync():  # one message: the page never sees half a picture
-            self._take(trace, place)
+            self._take(trace, here)
             self.trace = trace
-            for name, value in place.items():
-                setattr(self, name, value)
+            with self.hold_trait_notifications():  # a place, not one coordinate after the other
+                for name, value in here.items():
+                    setattr(self, name, value)
             self.state, self.message = "ready", ""
 
     def _take(self, trace: "Trace", place: dict[str, int]) -> None:

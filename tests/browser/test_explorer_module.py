@@ -1,0 +1,214 @@
+"""The explorer's ES module in a blank page: tabs, one selection for all of them, and data only when it is wanted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from bloomlab.lab import Lab
+from tests.browser.blank_page import BlankPage
+from tests.browser.conftest import Visit
+from tests.browser.texts import HOSTILE, shown_on_strip
+from tests.tiny_random import byte_tokenizer, random_model
+
+TEXT = "Leo 😀."
+LAB = Lab(random_model(), byte_tokenizer(), name="random")
+TABS = list(LAB.explore(TEXT).views)
+
+
+@pytest.fixture
+def blank(visit: Visit) -> Iterator[BlankPage]:
+    """A page with the explorer of a short text; afterwards, nothing may have gone wrong in it."""
+    page = BlankPage(visit.page)
+    page.draw(LAB.explore(TEXT))
+    yield page
+    assert visit.errors == []
+    assert visit.refused == []
+
+
+def tab(blank: BlankPage, name: str) -> Locator:
+    return blank.page.locator(f'[role="tab"][data-tab="{name}"]')
+
+
+def panel(blank: BlankPage, name: str) -> Locator:
+    return blank.page.locator(f'[role="tabpanel"][data-panel="{name}"]')
+
+
+def answered(blank: BlankPage) -> None:
+    """Give Python what the page has to say, once it has said it."""
+    blank.page.wait_for_function("model.sent.length > 0")
+    blank.answer()
+
+
+def open_tab(blank: BlankPage, name: str) -> None:
+    if blank.root("tab") != name:
+        tab(blank, name).click()
+        answered(blank)
+    expect(panel(blank, name)).to_be_visible()
+
+
+def test_the_attention_is_there_at_first_and_nothing_else_is_computed(blank: BlankPage) -> None:
+    assert blank.root("tab") == "attention"
+    expect(tab(blank, "attention")).to_have_attribute("aria-selected", "true")
+    assert panel(blank, "attention").locator('[data-part="heads"] canvas').count() == 18
+    for name in TABS:
+        if name != "attention":
+            assert blank.view.views[name].trace is None
+            expect(panel(blank, name)).to_be_hidden()
+
+
+@pytest.mark.parametrize("name", [name for name in TABS if name != "attention"])
+def test_a_tab_computes_when_it_is_opened_and_says_so_until_then(blank: BlankPage, name: str) -> None:
+    tab(blank, name).click()
+    expect(blank.page.locator('[data-part="tab-says"]')).to_have_text("computing …")
+    answered(blank)
+    expect(blank.page.locator('[data-part="tab-says"]')).to_be_hidden()
+    expect(panel(blank, name)).to_be_visible()
+    expect(panel(blank, "attention")).to_be_hidden()
+    assert blank.view.views[name].trace is blank.view.trace
+    assert [n for n in TABS if blank.view.views[n].trace is not None] == [n for n in TABS if n in ("attention", name)]
+
+
+def test_arrow_keys_go_from_tab_to_tab_and_only_the_open_one_takes_the_focus(blank: BlankPage) -> None:
+    tab(blank, "attention").focus()
+    order = [*TABS[TABS.index("attention") + 1 :], *TABS[: TABS.index("attention") + 1]]
+    for name in order:
+        blank.page.keyboard.press("ArrowRight")
+        assert blank.root("tab") == name
+        assert blank.page.evaluate("document.activeElement.getAttribute('data-tab')") == name
+        assert blank.page.locator('[role="tab"][tabindex="0"]').count() == 1
+    blank.page.keyboard.press("Home")
+    assert blank.root("tab") == TABS[0]
+    blank.page.keyboard.press("End")
+    assert blank.root("tab") == TABS[-1]
+    answered(blank)
+    computed = [name for name in TABS if blank.view.views[name].trace is not None]
+    assert sorted(computed) == sorted({"attention", TABS[-1]})  # tabs that were only passed by were not computed
+
+
+def test_a_place_chosen_in_one_tab_is_chosen_in_all(blank: BlankPage) -> None:
+    page = blank.page
+    page.locator('[data-part="heads"] [data-layer="1"][data-head="4"]').click()
+    page.locator('[data-part="strip"] [data-token="5"] >> nth=0').click()
+    answered(blank)
+    open_tab(blank, "hidden")
+    assert (blank.root("layer"), blank.root("query"), blank.root("row")) == ("1", "5", "4")
+    expect(page.locator('[data-cell][aria-selected="true"]')).to_have_attribute("data-column", "5")
+    page.locator('[data-part="grid"]').press("ArrowDown")
+    page.locator('[data-part="grid"]').press("ArrowLeft")
+    assert (blank.root("layer"), blank.root("query"), blank.root("row")) == ("2", "4", "5")
+    answered(blank)
+    open_tab(blank, "alibi")
+    assert (blank.root("layer"), blank.root("head"), blank.root("query")) == ("2", "4", "4")
+    page.locator('[data-part="slopes"]').press("ArrowLeft")
+    answered(blank)
+    open_tab(blank, "attention")
+    expect(panel(blank, "attention").locator(".bl-panel-matrix .bl-title")).to_contain_text("layer 2, head 3")
+    expect(page.locator('[data-part="ledger"]')).to_have_attribute("data-exact", "true")
+    assert page.locator('[data-part="ledger"]').get_attribute("data-query") == "4"
+    assert (blank.view.layer, blank.view.head, blank.view.query) == (2, 3, 4)
+
+
+@pytest.mark.parametrize("name", TABS)
+def test_a_token_under_the_pointer_lights_up_in_every_tab(blank: BlankPage, name: str) -> None:
+    open_tab(blank, name)
+    blank.page.locator('[data-part="strip"] [data-token="3"] >> nth=0').hover()
+    expect(blank.page.locator('.bl-part[data-token="3"]')).to_have_attribute("data-pointed", "")
+    lit = {
+        "attention": ".bl-name[data-pointed] >> nth=0",
+        "hidden": ".bl-states-head[data-pointed]",
+        "alibi": '[data-part="bias"]',
+    }.get(name)
+    if lit:
+        expect(panel(blank, name).locator(lit)).to_be_visible()
+
+
+def test_another_text_computes_the_open_tab_only(blank: BlankPage) -> None:
+    open_tab(blank, "hidden")
+    blank.page.locator('[data-part="text"]').fill("A cat.")
+    blank.page.locator('[data-part="text"]').press("Enter")
+    blank.answer()
+    expect(blank.page.locator(".bloomlab")).to_have_attribute("data-tokens", "6")
+    assert blank.page.locator("[data-cell]").count() == 6 * 7
+    views = blank.view.views
+    assert views["hidden"].text == "A cat." and views["attention"].text == TEXT
+    tab(blank, "attention").click()
+    expect(blank.page.locator('[data-part="tab-says"]')).to_have_text("computing …")
+    answered(blank)
+    assert views["attention"].text == "A cat."
+    assert blank.page.locator(".bl-rows .bl-name").count() == 6
+
+
+def test_an_error_is_said_and_the_last_picture_of_every_tab_stays(blank: BlankPage) -> None:
+    open_tab(blank, "hidden")
+    blank.page.locator('[data-part="text"]').fill("x" * 3000)
+    blank.page.locator('[data-part="text"]').press("Enter")
+    blank.answer()
+    expect(blank.page.locator(".bloomlab")).to_have_attribute("data-state", "error")
+    assert "takes at most 2048" in blank.page.locator('[data-part="says"]').inner_text()
+    for name in ("hidden", "attention"):
+        tab(blank, name).click()
+        expect(panel(blank, name)).to_be_visible()
+    assert shown_on_strip(blank.page).startswith("Leo")
+    answered(blank)
+
+
+def test_a_trace_that_read_too_little_leaves_its_tabs_with_words(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    blank.draw(LAB.explore(LAB.trace(TEXT, read=["attn.scores", "attn.probs"])))
+    expect(panel(blank, "attention")).to_be_visible()
+    tab(blank, "hidden").click()
+    answered(blank)
+    says = visit.page.locator('[data-part="tab-says"]')
+    expect(says).to_contain_text("the trace has no embed")
+    expect(panel(blank, "hidden")).to_be_hidden()
+    open_tab(blank, "alibi")
+    assert visit.errors == []
+
+
+def test_a_tab_keeps_what_is_its_own(blank: BlankPage) -> None:
+    page = blank.page
+    page.locator('[data-panel="attention"] input[value="content"]').check()
+    answered(blank)
+    open_tab(blank, "hidden")
+    page.locator('[data-panel="hidden"] input[value="rank"]').check()
+    answered(blank)
+    open_tab(blank, "attention")
+    assert page.locator('[data-panel="attention"] input[value="content"]').is_checked()
+    assert (blank.view.views["attention"].mode, blank.view.views["hidden"].mode) == ("content", "rank")
+
+
+def test_the_code_is_that_of_the_open_tab(blank: BlankPage) -> None:
+    blank.page.locator("summary").click()
+    for name in TABS:
+        open_tab(blank, name)
+        assert blank.page.locator('[data-part="code"]').inner_text() == blank.view.code
+        assert blank.view.code == blank.view.views[name].code != ""
+
+
+def test_an_empty_explorer_starts_with_an_example(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    blank.draw(LAB.explore(TEXT).__class__(LAB._read_all, LAB._views()))
+    assert "Type a sentence" in visit.page.locator('[data-part="empty"]').inner_text()
+    visit.page.locator('[data-part="empty"] button').nth(1).click()
+    blank.answer()
+    expect(visit.page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
+    expect(panel(blank, "attention")).to_be_visible()
+    assert visit.errors == []
+
+
+@pytest.mark.parametrize("text", [TEXT, HOSTILE[1], HOSTILE[8]])
+def test_a_saved_page_has_every_tab(visit: Visit, tmp_path: Path, text: str) -> None:
+    page = visit.page
+    page.goto(LAB.explore(text).save(tmp_path / "page.html").as_uri())
+    expect(page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
+    for name in TABS:
+        page.locator(f'[role="tab"][data-tab="{name}"]').click()
+        expect(page.locator(f'[role="tabpanel"][data-panel="{name}"]')).to_be_visible()
+        expect(page.locator('[data-part="tab-says"]')).to_be_hidden()
+    page.locator('[role="tab"][data-tab="attention"]').click()
+    page.locator('[data-part="heads"]').press("ArrowDown")
+    expect(page.locator('[data-part="ledger"]')).to_have_attribute("data-exact", "true")
+    assert page.evaluate("window.canary") is None
+    assert visit.errors == [] and visit.refused == []

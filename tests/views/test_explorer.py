@@ -1,0 +1,238 @@
+import asyncio
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import traitlets
+
+from bloomlab.errors import InputError
+from bloomlab.lab import Lab
+from bloomlab.views.explorer import TITLES, Explorer
+from tests.tiny_random import byte_tokenizer, random_model
+from tests.views.aside import aside
+
+TEXT = "Leo 😀."
+SHORT = "A cat."
+LAST = 8  # a token for each byte
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    return Lab(random_model(), byte_tokenizer(), name="random")
+
+
+def computed(view: Explorer) -> set[str]:
+    return {name for name, inside in view.views.items() if inside.trace is not None and inside.trace is view.trace}
+
+
+def size(view: Explorer) -> int:
+    """What crosses to the page, but for the module and the style sheet."""
+    state = {name: value for name, value in view.get_state().items() if name not in ("_esm", "_css")}
+    return sum(len(value) if isinstance(value, bytes) else len(json.dumps(value)) for value in state.values())
+
+
+def test_the_lab_gives_every_view_a_tab(lab: Lab) -> None:
+    assert list(lab.explore(TEXT).views) == list(TITLES)
+
+
+def test_only_the_open_tab_is_computed_and_from_the_one_trace(lab: Lab) -> None:
+    runs: list[str] = []
+
+    def read(text: str) -> Any:
+        runs.append(text)
+        return lab._read_all(text)
+
+    view = Explorer(read, lab._views(), TEXT)
+    assert computed(view) == {"attention"} and view.hidden_picture == {}
+    for name in view.views:
+        view.tab = name
+    assert computed(view) == set(view.views) and runs == [TEXT] and view.troubles == {}
+    view.show(SHORT)
+    assert computed(view) == {view.tab} and runs == [TEXT, SHORT]
+    assert view.attention_picture == {}
+    view.tab = "attention"
+    assert view.attention_picture["text"] == SHORT
+
+
+def test_the_views_inside_have_no_line_to_the_page_of_their_own(lab: Lab) -> None:
+    view = lab.explore(TEXT)
+    assert view.comm is not None
+    assert all(inside.comm is None for inside in view.views.values())
+
+
+def test_what_a_view_shows_is_carried_under_its_name(lab: Lab) -> None:
+    view = lab.explore(TEXT)
+    inside = view.views["attention"]
+    before = view.attention_scores
+    assert before == inside.scores != b""
+    view.set_state({"layer": 2})  # as a message from the page
+    assert inside.layer == 2 and view.attention_scores == inside.scores != before
+    view.set_state({"attention_mode": "content"})
+    assert inside.mode == "content"
+    inside.mode = "both"
+    inside.head = 3
+    assert (view.attention_mode, view.head) == ("both", 3)
+
+
+def test_the_selection_survives_the_tabs(lab: Lab) -> None:
+    view = lab.explore(TEXT)
+    view.layer, view.head, view.query, view.key = 1, 2, 5, 3
+    for name, inside in view.views.items():
+        view.tab = name
+        assert (view.layer, view.head, view.query, view.key) == (1, 2, 5, 3)
+        assert (inside.layer, inside.head, inside.query, inside.key) == (1, 2, 5, 3)
+    view.query = 2
+    assert view.views[view.tab].query == 2 and view.views["attention"].query == 5
+    view.tab = "attention"
+    assert (view.views["attention"].query, view.views["attention"].key) == (2, 2)
+
+
+def test_a_new_text_points_to_what_its_last_token_looks_at_most(lab: Lab) -> None:
+    view = lab.explore(TEXT)
+    view.layer, view.head, view.tab = 2, 4, "alibi"
+    view.show(SHORT)
+    row = lab.trace(SHORT)["h.2.attn.probs"][0, 4, -1]
+    assert (view.layer, view.head, view.query, view.key) == (2, 4, len(SHORT) - 1, int(row.argmax()))
+    assert view.views["alibi"].key == view.key
+
+
+def test_the_same_text_again_is_shown_again(lab: Lab) -> None:
+    view = lab.explore(TEXT)
+    view.tab = "hidden"
+    view.show(TEXT)
+    view.tab = "attention"
+    assert view.attention_picture["text"] == TEXT
+
+
+def test_a_trace_that_read_too_little_leaves_words_in_its_tabs(lab: Lab) -> None:
+    view = lab.explore(lab.trace(TEXT, read=["attn.scores", "attn.probs"]))
+    view.tab = "hidden"
+    assert "the trace has no embed" in view.troubles["hidden"] and view.hidden_picture == {}
+    view.tab = "alibi"
+    assert view.alibi_picture["text"] == TEXT
+    nothing = lab.explore(lab.trace(TEXT, read=["resid_mid"]))
+    assert "attn.scores" in nothing.troubles["attention"]
+    assert (nothing.query, nothing.key) == (LAST, LAST - 1)
+    assert "attn.scores" in nothing._still()
+
+
+def test_what_goes_wrong_in_a_tab_is_said_there_and_can_be_tried_again(lab: Lab) -> None:
+    view = lab.explore(TEXT)
+    inside = view.views["hidden"]
+    take, problems = inside._take, iter([RuntimeError("no room"), KeyboardInterrupt()])
+
+    def fail(*_: Any) -> None:
+        raise next(problems)
+
+    inside._take = fail  # type: ignore[method-assign, assignment]  # for a while
+    view.tab = "hidden"
+    assert view.troubles == {"hidden": "RuntimeError: no room"}
+    view.tab = "attention"
+    view.tab = "hidden"
+    assert "interrupted" in view.troubles["hidden"]
+    inside._take = take  # type: ignore[method-assign]
+    view.tab = "alibi"
+    view.tab = "hidden"
+    assert view.troubles == {} and view.hidden_picture["text"] == TEXT
+
+
+def test_a_text_that_cannot_be_read_changes_nothing(lab: Lab) -> None:
+    view = lab.explore(TEXT)
+    before = view.get_state()
+    aside(partial(view.set_state, {"typed": {"text": "x" * 3000, "number": 1}}))
+    assert view.state == "error" and "2048" in view.message
+    after = view.get_state()
+    assert {name for name in before if before[name] != after[name]} == {"typed", "state", "message", "answered"}
+
+
+def test_a_tab_that_is_not_there_is_refused(lab: Lab) -> None:
+    view = lab.explore(TEXT)
+    with pytest.raises(traitlets.TraitError, match="no tab 'nonsense'; it has "):
+        view.tab = "nonsense"
+    assert view.tab == "attention"
+
+
+def test_a_message_has_all_of_a_change(lab: Lab) -> None:
+    """The page never sees the scores of one head with the probabilities of another."""
+    view = lab.explore(TEXT)
+    sent: list[set[str]] = []
+
+    def send(message: dict[str, Any], buffers: Any = None) -> None:
+        if message["method"] == "update":
+            sent.append(set(message["state"]) | {path[0] for path in message["buffer_paths"]})
+
+    view._send = send  # what would go to the page
+    view.set_state({"layer": 2})
+    assert sent == [{"attention_exact", "attention_scores", "attention_probs"}]
+    sent.clear()
+    view.show(SHORT)
+    assert len(sent) == 1 and {"picture", "attention_picture", "attention_thumbs", "query"} <= sent[0]
+
+
+def test_a_burst_of_texts_costs_at_most_two_runs_and_the_last_wins(lab: Lab) -> None:
+    runs: list[str] = []
+
+    def read(text: str) -> Any:
+        runs.append(text)
+        return lab._read_all(text)
+
+    view = Explorer(read, lab._views(), TEXT)
+
+    async def burst() -> None:
+        for number in range(1, 101):
+            view.set_state({"typed": {"text": f"{number}.", "number": number}})
+        while view.answered < 100:
+            await asyncio.sleep(0.01)
+
+    aside(lambda: asyncio.run(asyncio.wait_for(burst(), 20)))
+    assert len(runs) - 1 <= 2 and view.attention_picture["text"] == "100."
+
+
+def test_a_text_of_64_tokens_crosses_in_under_300_kilobytes(lab: Lab) -> None:
+    model = Lab(random_model(n_layer=4, n_head=8, hidden_size=32), byte_tokenizer())
+    view = model.explore("-" * 64)
+    assert len(view.picture["tokens"]) == 64
+    assert size(view) < 300_000
+
+
+# ---- what one takes away ----
+
+
+def test_the_saved_page_has_all_tabs_and_saving_changes_nothing(lab: Lab, tmp_path: Path) -> None:
+    view = lab.explore(TEXT)
+    before = view.get_state()
+    html = view.save(tmp_path / "x.html").read_text(encoding="utf-8")
+    assert view.get_state() == before
+    state = json.loads(html.split('<script type="application/json" id="state">')[1].split("</script>")[0])
+    for name in view.views:
+        assert state[f"{name}_picture"]["text"] == TEXT
+    still = html.split("<noscript>")[1].split("</noscript>")[0]
+    assert all(f"<h3>{title}</h3>" in still for title in TITLES.values())
+
+
+@pytest.mark.parametrize("tab", list(TITLES))
+@pytest.mark.slow
+def test_the_open_tab_is_saved_as_a_picture(lab: Lab, tmp_path: Path, tab: str) -> None:
+    view = lab.explore(TEXT)
+    view.tab = tab
+    assert view.save(tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_output_has_a_widget_a_still_page_and_a_line_of_text(lab: Lab) -> None:
+    view = lab.explore(TEXT)
+    data, _ = view._repr_mimebundle_()
+    assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
+    assert data["text/html"].startswith("<h3>Attention</h3>") and "Hidden states" not in data["text/html"]
+    assert "shows attention: layer 0, head 0, query 8" in data["text/plain"]
+
+
+def test_an_explorer_without_a_text_waits(lab: Lab) -> None:
+    view = Explorer(lab._read_all, lab._views())
+    assert (view.state, view.code) == ("empty", "")
+    assert "nothing read yet" in repr(view) and "nothing read yet" in view._still()
+    view.tab = "hidden"
+    assert computed(view) == set() and view.troubles == {}
+    with pytest.raises(InputError, match="show a text first"):
+        view.save("never.html")
