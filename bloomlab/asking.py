@@ -28,7 +28,7 @@ def classify(head: BloomPreTrainedModel, tokenizer: BloomTokenizerFast, texts: S
     Raises:
         InputError: the head is of another kind, or has one label only; or texts cannot be padded.
     """
-    labels = _labels(head, BloomForSequenceClassification)
+    labels = label_names(head, BloomForSequenceClassification)
     found = []
     for text, (ids, logits) in zip(texts, _read(head, tokenizer, texts), strict=True):
         probs = logits.softmax(-1)
@@ -44,7 +44,7 @@ def tag(head: BloomPreTrainedModel, tokenizer: BloomTokenizerFast, texts: Sequen
     Raises:
         InputError: as `classify` does.
     """
-    labels = _labels(head, BloomForTokenClassification)
+    labels = label_names(head, BloomForTokenClassification)
     found = []
     for text, (_, logits) in zip(texts, _read(head, tokenizer, texts), strict=True):
         tokens = tuple(tokenizer.tokens(text))
@@ -63,7 +63,7 @@ def answer(
     Raises:
         InputError: as `classify` does.
     """
-    _labels(head, BloomForQuestionAnswering)
+    label_names(head, BloomForQuestionAnswering)
     found = []
     asked = [f"{question}\n" for question in questions]
     for question, context, (_, logits) in zip(
@@ -116,7 +116,7 @@ def _piece(text: str, tokens: Sequence[Token], first: int, last: int) -> tuple[s
     return part.strip(), start, start + len(part.strip())
 
 
-def _labels(head: BloomPreTrainedModel, kind: type[BloomPreTrainedModel]) -> list[str]:
+def label_names(head: BloomPreTrainedModel, kind: type[BloomPreTrainedModel]) -> list[str]:
     """The names of the labels of a head, if it is of this kind."""
     if not isinstance(head, kind):
         raise InputError(

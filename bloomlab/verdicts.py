@@ -97,7 +97,7 @@ class Tagging:
     tokens: tuple[Token, ...] = field(repr=False)
 
     def __repr__(self) -> str:
-        named = ", ".join(f"{_plain(entity.text)} {entity.tag} {entity.score:.3f}" for entity in self.entities)
+        named = ", ".join(f"{readable(entity.text)} {entity.tag} {entity.score:.3f}" for entity in self.entities)
         lines = [
             f"{place:4}  {tag:8}  {self.scores[place][tag]:.3f}  {_name(self.tokens, place)}"
             for place, tag in enumerate(self.tags)
@@ -167,7 +167,7 @@ class Answer:
 
     def __repr__(self) -> str:
         best = self.spans[0]
-        said = f"{_plain(best.text)!r} {best.score:.3f}, characters {best.start} to {best.end}"
+        said = f"{readable(best.text)!r} {best.score:.3f}, characters {best.start} to {best.end}"
         where = f"token {best.first}" if best.first == best.last else f"tokens {best.first} to {best.last}"
         return f"{said}, {where} of the context" + (f"; {self.note}" if self.note else "")
 
@@ -181,7 +181,7 @@ class Answer:
         rows = [(span.text, "", span.score) for span in self.spans]
         read = "under a token: how likely the answer starts, and ends, there; [ ] the likeliest stretch"
         note = f"<p>{escape(self.note)}</p>" if self.note else ""
-        asked = f'<p><bdi dir="auto">{escape(_plain(self.question))}</bdi></p>'
+        asked = f'<p><bdi dir="auto">{escape(readable(self.question))}</bdi></p>'
         return f"<div>{asked}{_strip(self.tokens, marks)}{_table(rows)}{note}<small>{read}</small></div>"
 
 
@@ -213,10 +213,10 @@ def _strip(tokens: Sequence[Token], marks: dict[int, tuple[str, str]]) -> str:
     return f'<div dir="auto" style="display:flex;flex-wrap:wrap;gap:4px;margin:4px 0">{"".join(made)}</div>'
 
 
-def _plain(text: str) -> str:
+def readable(text: str) -> str:
     """A text to read: spaces are spaces, and all else that is invisible is shown.
 
-    >>> _plain("New York\\n")
+    >>> readable("New York\\n")
     'New York↵'
     """
     return " ".join(visible(word) for word in text.split(" "))
@@ -226,7 +226,7 @@ def _table(rows: Sequence[tuple[str, str, float]]) -> str:
     """Names, what they are, and their probabilities as numbers and as bars."""
     bar = '<span style="display:inline-block;height:8px;background:currentColor;width:{:.0f}px"></span>'
     lines = "".join(
-        f'<tr><th style="text-align:start"><bdi>{escape(_plain(name))}</bdi></th><td>{escape(_plain(kind))}</td>'
+        f'<tr><th style="text-align:start"><bdi>{escape(readable(name))}</bdi></th><td>{escape(readable(kind))}</td>'
         f'<td>{p:.3f}</td><td style="text-align:start">{bar.format(120 * p)}</td></tr>'
         for name, kind, p in rows
     )

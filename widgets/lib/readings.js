@@ -1,0 +1,89 @@
+// @ts-check
+// What the four heads say: the numbers behind the view of predictions, and the rows that its grid shows.
+import { floats } from "./causal.js";
+import { wholes } from "./states.js";
+
+/**
+ * @typedef {"next" | "language" | "tags" | "start" | "end"} Kind a kind of row
+ * @typedef {{kind: Kind, layer: number}} Row
+ * @typedef {{word: string, p: number, mark: string}} Reading
+ * @typedef {[string, number, number, number]} AnswerSpan its text, score, first and last token
+ * @typedef {{spans: AnswerSpan[], note: string, outside: number}} LayerAnswer
+ * @typedef {{text: string, layers: number, vocab: number, column: number, edited: boolean, stamp: string, code: string[],
+ *   labels: Record<string, string[]>, missing: Record<string, string>,
+ *   tokens: {id: number, bytes: string}[], chips: {shown: string, tokens: number[]}[]}} PredictionsPicture
+ */
+
+/** What each kind of row is called: in plain words, and its head. */
+export const ROW_NAMES = {
+  next: ["next token", "lm_head"],
+  language: ["label, if the text ended here", "score"],
+  tags: ["tag", "classifier"],
+  start: ["answer starts", "qa_outputs"],
+  end: ["answer ends", "qa_outputs"],
+};
+
+/**
+ * All numbers, by name, as they are asked for.
+ * @param {(name: string) => any} get a trait
+ * @param {PredictionsPicture} picture
+ */
+export function headReadings(get, picture) {
+  const { first, count, top } = get("window");
+  const words = get("words");
+  const [ids, probs] = [wholes(get("ids")), floats(get("probs"))];
+  const tables = { language: floats(get("language")), tags: floats(get("tags")) };
+  const ends = floats(get("ends"));
+  const answers = /** @type {LayerAnswer[]} */ (get("answers"));
+  const tokens = picture.tokens.length;
+  const kinds = /** @type {Kind[]} */ (["next", ...["language", "tags"].filter((task) => task in picture.labels), ...(answers.length > 0 ? ["start", "end"] : [])]);
+
+  /** Every label with its probability, in the head's order. @param {"language" | "tags"} task @param {number} layer @param {number} token */
+  function labels(task, layer, token) {
+    const names = picture.labels[task] ?? [];
+    const from = (layer * tokens + token) * names.length;
+    return names.map((name, i) => ({ name, p: tables[task][from + i] }));
+  }
+
+  /** @param {number} layer @param {number} token @returns {{id: number, word: string, p: number}[]} the likeliest first */
+  function next(layer, token) {
+    if (token < first || token >= first + count) return [];
+    const from = (layer * count + token - first) * top;
+    return Array.from({ length: top }, (_, i) => ({ id: ids[from + i], word: words[ids[from + i]] ?? "", p: probs[from + i] }));
+  }
+
+  /** How likely the answer starts, or ends, at a token. @param {number} layer @param {"start" | "end"} kind @param {number} token */
+  const edge = (layer, kind, token) => ends[(2 * layer + (kind === "end" ? 1 : 0)) * tokens + token];
+
+  return {
+    kinds,
+    labels,
+    next,
+    edge,
+    answer: (/** @type {number} */ layer) => answers[layer],
+    window: { first, count },
+
+    /** The rows of the grid: every head after one layer, or one head after every layer. @param {string} asked @param {number} layer @returns {Row[]} */
+    rows(asked, layer) {
+      if (asked === "all") return kinds.map((kind) => ({ kind, layer }));
+      const own = kinds.filter((kind) => kind === asked || (asked === "answer" && (kind === "start" || kind === "end")));
+      return Array.from({ length: picture.layers }, (_, i) => own.map((kind) => ({ kind, layer: i }))).flat();
+    },
+
+    /** What stands in a cell; null where nothing is known yet. @param {Row} row @param {number} token @returns {Reading | null} */
+    at({ kind, layer }, token) {
+      if (kind === "next") {
+        const [best] = next(layer, token);
+        return best ? { word: best.word, p: best.p, mark: "" } : null;
+      }
+      if (kind === "start" || kind === "end") {
+        const p = edge(layer, kind, token);
+        const [span] = answers[layer].spans;
+        const mark = kind === "start" ? (span[2] === token ? "[" : "") : span[3] === token ? "]" : "";
+        return { word: p.toFixed(2), p, mark };
+      }
+      const best = labels(kind, layer, token).reduce((most, label) => (label.p > most.p ? label : most));
+      return { word: best.name, p: best.p, mark: kind === "language" && token === picture.column ? "▲" : "" };
+    },
+  };
+}
