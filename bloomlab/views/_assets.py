@@ -1,9 +1,8 @@
 """The front end's source, as Jupyter, a saved page and the tests load it: one ES module and one style sheet.
 
 A widget's module is given to the browser as text, so it cannot import its neighbours by path. Here each file of
-`widgets/` is put after the files it imports, in a function of its own that returns what the file exports: all other
-names stay inside. So only exported names must differ between the files of a widget (a test checks). There is no
-bundler; what runs is what is written.
+`widgets/` becomes a function that returns what the file exports, called once and put after those it imports; its
+import lines become constants. There is no bundler; what runs is what is written.
 
 What NAME.css says holds inside [data-panel="NAME"] only, so that views can stand in one page.
 """
@@ -12,7 +11,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-_IMPORT = re.compile(r'^import \{[^}]*\} from "(\.[^"]+)";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import (\{[^}]*\}) from "(\.[^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
 _DEFAULT = re.compile(r"^export default .*?;\n", re.MULTILINE | re.DOTALL)
 
@@ -26,8 +25,8 @@ def folder() -> Path:
 @cache
 def module_text(name: str) -> str:
     """The ES module of the view `name`: `widgets/NAME.js` after everything it imports."""
-    *needed, last = (path.read_text(encoding="utf-8") for path in _in_order(folder() / f"{name}.js"))
-    return "\n".join([*map(_enclosed, needed), _EXPORT.sub("", _IMPORT.sub("", last))])
+    *needed, last = _in_order(folder() / f"{name}.js")
+    return "\n".join([*map(_enclosed, needed), _EXPORT.sub("", _linked(last))])
 
 
 @cache
@@ -43,11 +42,24 @@ def style_text(name: str) -> str:
     return "\n".join([*shared, *own])
 
 
-def _enclosed(text: str) -> str:
-    """A module as a function that returns its exports."""
-    names = ", ".join(_EXPORT.findall(text))
-    body = _EXPORT.sub("", _DEFAULT.sub("", _IMPORT.sub("", text)))
-    return f"const {{ {names} }} = (() => {{\n{body}return {{ {names} }};\n}})();\n"
+def _enclosed(path: Path) -> str:
+    """A file as a function that returns its exports: all other names stay inside."""
+    text = _DEFAULT.sub("", _linked(path))
+    exports = ", ".join(_EXPORT.findall(text))
+    return f"const {_name(path)} = (() => {{\n{_EXPORT.sub('', text)}return {{ {exports} }};\n}})();\n"
+
+
+def _linked(path: Path) -> str:
+    """The text of a file, with constants for what it imports."""
+
+    def constant(found: re.Match[str]) -> str:
+        return f"const {found[1]} = {_name((path.parent / found[2]).resolve())};\n"
+
+    return _IMPORT.sub(constant, path.read_text(encoding="utf-8"))
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}_{path.stem}"
 
 
 def _in_order(path: Path, seen: set[Path] | None = None) -> list[Path]:
@@ -57,4 +69,4 @@ def _in_order(path: Path, seen: set[Path] | None = None) -> list[Path]:
         return []
     seen.add(path)
     imports = _IMPORT.findall(path.read_text(encoding="utf-8"))
-    return [*(part for found in imports for part in _in_order((path.parent / found).resolve(), seen)), path]
+    return [*(part for _, found in imports for part in _in_order((path.parent / found).resolve(), seen)), path]

@@ -97,14 +97,6 @@ VIEWS = [path.stem for path in folder().glob("*.js")]
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_exported_names_differ_between_the_files_of_a_view(view: str) -> None:
-    lines = re.findall(r"^const \{ (.*) \} = \(\(\) => \{$", module_text(view), re.MULTILINE)
-    exported = [name for line in lines for name in line.split(", ")]
-    assert "viewFrame" in exported
-    assert sorted(exported) == sorted(set(exported))
-
-
-@pytest.mark.parametrize("view", VIEWS)
 def test_a_joined_module_imports_nothing_and_exports_only_the_widget(blank: BlankPage, view: str) -> None:
     text = module_text(view)
     outside = re.findall(r"^(?:import|export).*", text, re.MULTILINE)
