@@ -11,6 +11,7 @@ lab.hidden_states("Leo lives in Oslo.")    what the model would say at every ste
 lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
 lab.lens("Leo lives in Oslo.")             the same as a table, to compute with
 lab.ablate("Leo lives in Oslo.", "h.2.attn.mixed", head=3)    what it would say without one of its parts
+lab.predictions("Leo lives in Oslo.")      what comes next, what is named, what is the answer; at every layer
 lab.classify("Leo vit à Oslo.")            which language it is in; tag and answer ask the other task heads
 """
 
@@ -48,9 +49,11 @@ if TYPE_CHECKING:
     from bloomlab.views.explorer import Explorer
     from bloomlab.views.hidden import HiddenStates
     from bloomlab.views.lens import LogitLens
+    from bloomlab.views.predictions import Predictions
     from bloomlab.views.tokens import Tokens
 
 FIRST_TEXT = "Leo lives in Oslo. Leo has a cat."
+FIRST_QUESTION = "Where does Leo live?"
 
 
 def load(
@@ -293,6 +296,21 @@ class Lab:
         from bloomlab.views.attention import AttentionView
 
         return AttentionView(self._read_attention, self._shown(x), self.code)
+
+    def predictions(self, x: str | Trace = FIRST_TEXT, question: str = FIRST_QUESTION) -> "Predictions":
+        """What the heads say of a text, or of a trace of one, at each layer: the next token, a label, tags, an answer.
+
+        `question` is what the text is asked; another can be typed in the view. Without `lab.heads` there is the next
+        token only.
+
+        Raises:
+            InputError: the text is empty, no text, or longer than `max_tokens`.
+            HookError: the trace has not read "resid_post".
+        """
+        from bloomlab.views.predictions import READ, Predictions
+
+        read, parts = partial(self.trace, read=READ), (self.model, self.tokenizer, self.heads)
+        return Predictions(read, *parts, self._shown(x), whole_text(question, "question"), self.code)
 
     def hidden_states(self, x: str | Trace = FIRST_TEXT) -> "HiddenStates":
         """What BLOOM would say at every step of every layer, and who added what: of a text, or of a trace of one.

@@ -290,3 +290,18 @@ def test_the_picture_is_drawn_in_every_script_without_a_warning(lab: Lab, tmp_pa
     assert svg.read_text().count("<path") > 20
     with pytest.raises(InputError, match=r"saved as \.html, \.png or \.svg; got .*leo\.pdf"):
         view.save(tmp_path / "leo.pdf")
+
+
+# ---- lab.predictions ----
+
+
+def test_the_lab_shows_a_text_or_a_trace(lab: Lab) -> None:
+    view = lab.predictions(TEXT, QUESTION)
+    assert (view.text, view.question, view.picture["stamp"].split(" · ")[0]) == (TEXT, QUESTION, "random")
+    aside(lambda: view.set_state({"typed": {"text": SHORT, "number": 1}}))
+    assert (view.state, view.text) == ("ready", SHORT)
+    assert lab.predictions(lab.trace(TEXT, READ)).text == TEXT
+    with pytest.raises(InputError, match="the text is empty"):
+        lab.predictions("")
+    with pytest.raises(InputError, match="as question, but got None"):
+        lab.predictions(TEXT, None)  # type: ignore[arg-type]
