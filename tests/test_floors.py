@@ -27,7 +27,7 @@ FLOORS = [
     ["views.*"],
     ["lab"],
     ["checks.*"],
-    ["commands", "orders", "magics", "cli"],
+    ["doctor", "commands", "orders", "magics", "cli"],
     ["__init__"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
