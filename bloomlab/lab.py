@@ -272,19 +272,21 @@ class Lab:
 
     def _views(self) -> dict[str, Callable[..., "ReadingView"]]:
         """How each view of a text is made, but for what it shows."""
-        from bloomlab.views import alibi, attention, hidden
+        from bloomlab.views import alibi, attention, hidden, predictions
 
         lens = (self.model, self.tokenizer)
-        return {
-            "attention": partial(attention.AttentionView, self._read_all, setup=self.code),
-            "alibi": partial(alibi.AlibiView, self._read_all, setup=self.code, texts=partial(self._length_texts, None)),
-            "hidden": partial(hidden.HiddenStates, self._read_all, *lens, setup=self.code),
+        made = {
+            "attention": partial(attention.AttentionView, self._read_all),
+            "alibi": partial(alibi.AlibiView, self._read_all, texts=partial(self._length_texts, None)),
+            "hidden": partial(hidden.HiddenStates, self._read_all, *lens),
+            "predictions": partial(predictions.Predictions, self._read_all, *lens, self.heads, question=FIRST_QUESTION),
         }
+        return {name: partial(make, setup=self.code) for name, make in made.items()}
 
     def _read_all(self, text: str) -> Trace:
-        from bloomlab.views import attention, hidden
+        from bloomlab.views import attention, hidden, predictions
 
-        return self.trace(text, read=[*attention.READ, *hidden.READ])
+        return self.trace(text, read=[*attention.READ, *hidden.READ, *predictions.READ])
 
     def attention(self, x: str | Trace = FIRST_TEXT) -> "AttentionView":
         """Who looks at whom: every head of a text, or of a trace of one, down to the sum behind one number.

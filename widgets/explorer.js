@@ -12,11 +12,13 @@ import { attentionPanel } from "./attention.js";
 import { hiddenPanel } from "./hidden.js";
 import { make, set } from "./lib/dom.js";
 import { viewFrame } from "./lib/frame.js";
+import { predictionsPanel } from "./predictions.js";
 
 const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage) => import("./lib/frame.js").Panel][]} */ ([
   ["attention", "Attention", attentionPanel],
   ["alibi", "ALiBi", alibiPanel],
   ["hidden", "Hidden states", hiddenPanel],
+  ["predictions", "Predictions", predictionsPanel],
 ]);
 const SHARED = ["layer", "head", "query", "key", "live", "scale"];
 

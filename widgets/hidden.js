@@ -11,7 +11,7 @@
 //   [data-part="grid"]                     takes the arrow keys; data-colours = probability | signed; data-limit
 //   [data-cell][data-row][data-column]     a cell of it: its word or number; aria-label says all of it
 //   [data-part="cell"]                     data-row, data-token: which cell it explains; [data-fact="…"] its numbers
-//   [data-part="parts"] [data-share="N"]   what part N added; [data-share="sum"]
+//   [data-part="parts"] [data-share="N"]   what part N added; [data-share="sum"]; its table takes the arrow keys
 //   [data-part="turns"]                    the cosines; takes the arrow keys; data-row, data-other
 //   [data-part="map"] [data-dot="N"]       a token on the map; [data-part="slider"] chooses the state
 //   input[name][value="prediction|entropy|rank|norm|added"]   the toggles
@@ -59,7 +59,10 @@ export function hiddenPanel(stage) {
   const grid = stateGrid({ pick: choose, point: pointAt });
   const scale = legend();
   const cell = stateCell();
-  const parts = streamParts();
+  const parts = streamParts({
+    pick: (row) => choose({ row }),
+    point: (row) => pointAt(row === null ? null : { row, token: pointed?.token ?? chosen().token }),
+  });
   const turns = stateTurns({ pick: (row) => choose({ row }) });
   const map = tokenMap({ id: stage.id, pick: (token) => choose({ token }), step: (row) => choose({ row }) });
   const modes = toggles({ id: `${stage.id}-mode`, says: "what the cells show", choices: VALUES, choose: (mode) => stage.choose({ mode }) });

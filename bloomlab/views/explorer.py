@@ -25,6 +25,7 @@ TITLES = {
     "attention": "Attention",
     "alibi": "ALiBi",
     "hidden": "Hidden states",
+    "predictions": "Predictions",
 }
 
 

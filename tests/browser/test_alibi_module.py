@@ -217,6 +217,18 @@ def test_typing_shows_another_text_and_an_error_keeps_the_picture(visit: Visit) 
     assert blank.root("state") == "ready" and visit.errors == []
 
 
+@pytest.mark.parametrize("part", ["position", "content"])
+def test_the_shares_of_all_heads_are_reached_by_keys(blank: BlankPage, part: str) -> None:
+    shares = blank.page.locator(f'[data-part="{part}"]')
+    for press, layer, head in [("ArrowRight", "0", "1"), ("ArrowDown", "1", "1"), ("ArrowUp", "0", "1")]:
+        shares.press(press)
+        assert (blank.root("layer"), blank.root("head")) == (layer, head)
+    assert blank.view is not None
+    what = {"position": 2, "content": 3}[part]
+    share = measured_of(blank.view.picture, blank.view.measured)[what, 0, 1]
+    assert (shares.get_attribute("aria-label") or "").endswith(f"Layer 0, head 1: {share:.2f}")
+
+
 def test_the_length_lab_is_run_from_the_page(blank: BlankPage) -> None:
     page = blank.page
     lab = page.locator('[data-part="lab"]')
@@ -267,11 +279,11 @@ def test_every_focusable_part_keeps_its_keys_from_the_notebook_and_shows_focus(b
         assert keys.nth(place).get_attribute("data-lm-suppress-shortcuts") == "true"
     seen = []
     page.locator('[data-part="text"]').focus()
-    for _ in range(6):
+    for _ in range(8):
         seen.append(page.evaluate("document.activeElement.dataset.part || document.activeElement.tagName"))
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", seen
         page.keyboard.press("Tab")
-    assert seen == ["text", "strip", "slopes", "INPUT", "bias", "lab-run"]
+    assert seen == ["text", "strip", "slopes", "INPUT", "bias", "position", "content", "lab-run"]
 
 
 def test_nothing_jumps_and_nothing_is_left_behind(blank: BlankPage) -> None:

@@ -144,6 +144,19 @@ def test_strip_slider_map_and_cosines_share_the_selection(blank: BlankPage) -> N
     assert float(said.split()[-1]) == pytest.approx(value, abs=6e-4)
 
 
+def test_the_shares_are_reached_by_keys_and_pointer(blank: BlankPage) -> None:
+    page = blank.page
+    table = page.locator('[data-part="shares"]')
+    for press, row in [("ArrowUp", "5"), ("ArrowUp", "4"), ("ArrowDown", "5"), ("ArrowDown", "6"), ("ArrowDown", "6")]:
+        table.press(press)
+        assert blank.root("row") == row
+        expect(table.locator("tr[data-picked]")).to_have_attribute("data-share", row)
+    table.locator('tr[data-share="2"]').hover()
+    expect(page.locator('[data-part="cell"]')).to_have_attribute("data-row", "2")
+    table.locator('tr[data-share="3"]').click()
+    assert blank.root("row") == "3"
+
+
 def test_the_toggles_show_other_numbers_in_the_same_cells(blank: BlankPage) -> None:
     page = blank.page
     found = arrays(blank.view._values())

@@ -1,7 +1,8 @@
 // @ts-check
-// A number for every head of every layer, as a rectangle of colours: layers downwards, heads across.
+// A share of every head of every layer, as a rectangle of colours: layers downwards, heads across.
 import { PROBABILITY_COLOURS, probabilityStep } from "./colours.js";
-import { make } from "./dom.js";
+import { make, set } from "./dom.js";
+import { fixed } from "./numbers.js";
 
 /**
  * @param {{part: string, says: string, pick: (layer: number, head: number) => void,
@@ -10,9 +11,24 @@ import { make } from "./dom.js";
 export function headCells({ part, says, pick, point }) {
   const canvas = make("canvas", { class: "bl-cells-canvas", "aria-hidden": "true", "data-part": `${part}-canvas` });
   const picked = make("span", { class: "bl-cells-picked", "aria-hidden": "true" });
-  const element = make("div", { class: "bl-head-cells", role: "img", "aria-label": says, "data-part": part }, canvas, picked);
+  const element = make(
+    "div",
+    {
+      class: "bl-head-cells",
+      role: "application",
+      tabindex: 0,
+      "aria-roledescription": "heads of all layers",
+      "aria-label": says,
+      "data-lm-suppress-shortcuts": "true",
+      "data-part": part,
+    },
+    canvas,
+    picked,
+  );
   let layers = 1;
   let heads = 1;
+  let shares = new Float32Array();
+  let chosen = { layer: 0, head: 0 };
 
   const placeOf = (/** @type {MouseEvent} */ event) => {
     const box = element.getBoundingClientRect();
@@ -27,12 +43,21 @@ export function headCells({ part, says, pick, point }) {
     if (place) pick(place.layer, place.head);
   });
 
+  element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const [layer, head] = [chosen.layer + step[0], chosen.head + step[1]];
+    if (layer >= 0 && layer < layers && head >= 0 && head < heads) pick(layer, head);
+  });
+
   return {
     element,
 
     /** @param {Float32Array} values (layer, head), 0 to 1 @param {number} nLayers @param {number} nHeads */
     show(values, nLayers, nHeads) {
-      [layers, heads] = [nLayers, nHeads];
+      [layers, heads, shares] = [nLayers, nHeads, values];
       canvas.width = heads;
       canvas.height = layers;
       element.style.setProperty("--bl-heads", String(heads));
@@ -48,6 +73,8 @@ export function headCells({ part, says, pick, point }) {
 
     /** @param {{layer: number, head: number}} place */
     mark({ layer, head }) {
+      chosen = { layer, head };
+      set(element, { "aria-label": `${says}; arrow keys choose a head. Layer ${layer}, head ${head}: ${fixed(shares[layer * heads + head], 2)}` });
       picked.style.setProperty("--bl-x", String(head));
       picked.style.setProperty("--bl-y", String(layer));
     },

@@ -77,10 +77,34 @@ export function stateCell() {
   };
 }
 
-/** Who added what to the last state of a token: a row for each part, and their sum. */
-export function streamParts() {
+/**
+ * Who added what to the last state of a token: a row for each part, and their sum.
+ * @param {{pick: (row: number) => void, point: (row: number | null) => void}} listeners
+ */
+export function streamParts({ pick, point }) {
   const body = make("tbody");
-  const table = make("table", { class: "bl-parts-table" }, body);
+  const table = make("table", { class: "bl-parts-table", tabindex: 0, "aria-label": "shares; up and down choose a state", "data-lm-suppress-shortcuts": "true", "data-part": "shares" }, body);
+  let picked = 0;
+  let count = 0;
+
+  /** @param {Event} event */
+  const rowUnder = (event) => {
+    const row = /** @type {Element} */ (event.target).closest("tr")?.getAttribute("data-share");
+    return row ? Number(row) : null;
+  };
+  table.addEventListener("pointerover", (/** @type {PointerEvent} */ event) => point(rowUnder(event)));
+  table.addEventListener("pointerleave", () => point(null));
+  table.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const row = rowUnder(event);
+    if (row !== null) pick(row);
+  });
+  table.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    pick(Math.min(count - 1, Math.max(0, picked + step)));
+  });
   const note = make("p", { class: "bl-note", "data-part": "sum-note" });
   const who = make("span", { class: "bl-how" });
   const element = make(
@@ -101,6 +125,7 @@ export function streamParts() {
      * @param {import("./states.js").Place} place
      */
     show(numbers, picture, names, { row, token }) {
+      [picked, count] = [row, numbers.states];
       who.replaceChildren(`share of it · token ${token} `, quoted(names[token]));
       table.hidden = !numbers.summed || !numbers.has(token);
       note.textContent = picture.refusal;
