@@ -83,6 +83,12 @@ COMMANDS = {
     "attention": Command("lab.attention", "who looks at whom, and the sum behind it", "Leo lives in Oslo."),
     "alibi": Command("lab.alibi", "how far each head can look, and does", "Leo lives in Oslo."),
     "hidden": Command("lab.hidden_states", "the residual stream: who added what", "Leo lives in Oslo."),
+    "predictions": Command(
+        "lab.predictions",
+        "what comes next, what is named, where the answer is",
+        "Leo lives in Oslo.",
+        options=(Option("--question", str, "what to ask the text"),),
+    ),
     "generate": Command(
         "lab.generate",
         "continue a text",

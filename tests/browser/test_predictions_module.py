@@ -1,0 +1,281 @@
+"""The predictions' ES module in a blank page: what is painted, what pointer and keys do, and who may look."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from matplotlib import colormaps
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from bloomlab.chips import visible
+from bloomlab.errors import InputError
+from bloomlab.lab import Lab
+from bloomlab.trace import Trace
+from bloomlab.views._predictions_still import arrays
+from bloomlab.views.predictions import READ, Predictions
+from tests.browser.blank_page import BlankPage
+from tests.browser.conftest import SCREENSHOTS, Visit
+from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
+from tests.task_heads import LABELS, random_lab
+from tests.tiny_random import byte_tokenizer, random_model
+
+TEXT = "Leo 😀."
+QUESTION = "Who?"
+LAB = random_lab()
+
+
+def view_of(text: str = TEXT, question: str = QUESTION, lab: Lab = LAB) -> Predictions:
+    def read(text: str) -> Trace:
+        if text == "bad":
+            raise InputError(HOSTILE[0] + HOSTILE[1])
+        return lab.trace(text, read=READ)
+
+    return Predictions(read, lab.model, lab.tokenizer, lab.heads, text, question)
+
+
+@pytest.fixture
+def blank(visit: Visit) -> Iterator[BlankPage]:
+    """A page with the predictions of a short text; afterwards, nothing may have gone wrong in it."""
+    page = BlankPage(visit.page)
+    page.draw(view_of())
+    yield page
+    assert visit.errors == []
+    assert visit.refused == []
+
+
+def cell(page: Page, row: int, token: int) -> Locator:
+    return page.locator(f'[data-cell][data-row="{row}"][data-column="{token}"]')
+
+
+def word(page: Page, row: int, token: int) -> str:
+    return cell(page, row, token).locator(".bl-token").inner_text()
+
+
+def part(page: Page, name: str) -> Locator:
+    return page.locator(f'[data-part="{name}"]')
+
+
+def test_each_head_has_a_row_with_its_likeliest_in_the_colour_of_its_probability(blank: BlankPage) -> None:
+    found = arrays(blank.view._saved())
+    for token in (0, 5, 8):
+        said = [blank.view.words[str(found["ids"][2, token, 0])]]
+        said += [LABELS[task][found[task][2, token].argmax()] for task in ("language", "tags")]
+        said += [f"{found['ends'][2, end, token]:.2f}" for end in (0, 1)]
+        assert [word(blank.page, row, token) for row in range(5)] == said
+        p = found["tags"][2, token].max()
+        seen = cell(blank.page, 2, token).evaluate(
+            "(cell) => getComputedStyle(cell).backgroundColor.match(/\\d+/g).map(Number)"
+        )
+        expected = [round(255 * channel) for channel in colormaps["cividis"](round(255 * math.sqrt(p)))[:3]]
+        assert max(abs(a - b) for a, b in zip(seen, expected, strict=True)) <= 1
+
+
+def test_the_token_the_label_is_read_from_and_the_answer_are_marked_with_signs(blank: BlankPage) -> None:
+    _, _, first, last = blank.view.answers[2]["spans"][0]
+    marked = blank.page.locator("[data-marked]")
+    places = {(int(c.get_attribute("data-row") or 0), int(c.get_attribute("data-column") or 0)) for c in marked.all()}
+    assert places == {(1, 8), (3, first), (4, last)}
+    assert "▲" in cell(blank.page, 1, 8).inner_text()
+    assert "[" in cell(blank.page, 3, first).inner_text() and "]" in cell(blank.page, 4, last).inner_text()
+    assert "the label of the text is read here" in (cell(blank.page, 1, 8).get_attribute("aria-label") or "")
+
+
+def test_bars_list_what_each_head_says_of_the_selected_token(blank: BlankPage) -> None:
+    page, found = blank.page, arrays(blank.view._saved())
+    part(page, "strip").press("Home")
+    expect(part(page, "tags")).to_have_attribute("data-token", "0")
+    for i, label in enumerate(LABELS["tags"]):
+        value = part(page, "tags").locator(f'tr[data-label="{label}"] .bl-value')
+        assert float(value.get_attribute("title") or "") == pytest.approx(found["tags"][2, 0, i])
+    rows = part(page, "next").locator("tbody tr")
+    assert rows.count() == 8
+    assert [int(row.get_attribute("data-id") or 0) for row in rows.all()] == found["ids"][2, 0].tolist()
+    assert part(page, "language").get_attribute("data-token") == "8"  # the text's label is read from its last token
+    cell(page, 1, 3).hover()  # the label of its beginning
+    expect(part(page, "language")).to_have_attribute("data-token", "3")
+
+
+def test_a_head_can_be_asked_at_every_layer(blank: BlankPage) -> None:
+    page, found = blank.page, arrays(blank.view._saved())
+    page.locator('input[value="tags"]').check()
+    assert page.locator("[data-cell]").count() == 3 * 9
+    for layer in range(3):
+        assert word(page, layer, 4) == LABELS["tags"][found["tags"][layer, 4].argmax()]
+    cell(page, 0, 4).click()
+    assert (blank.root("layer"), blank.root("query")) == ("0", "4")
+    expect(part(page, "tags")).to_have_attribute("data-layer", "0")
+    page.locator('input[value="answer"]').check()
+    assert page.locator("[data-cell]").count() == 6 * 9
+    assert word(page, 5, 2) == f"{found['ends'][2, 1, 2]:.2f}"
+    page.wait_for_function("model.sent.some((sent) => sent.asked === 'answer')")
+    blank.answer()
+    assert (blank.view.layer, blank.view.query, blank.view.asked) == (0, 4, "answer")
+
+
+def test_arrow_keys_step_rows_and_tokens_and_the_slider_layers(blank: BlankPage) -> None:
+    page, grid = blank.page, part(blank.page, "grid")
+    for press, row, token in [
+        ("ArrowDown", 1, "8"),
+        ("ArrowLeft", 1, "7"),
+        ("Home", 1, "0"),
+        ("ArrowUp", 0, "0"),
+        ("ArrowUp", 0, "0"),
+        ("End", 0, "8"),
+    ]:
+        grid.press(press)
+        assert blank.root("query") == token
+        assert (grid.get_attribute("aria-activedescendant") or "").endswith(f"reading-{row}-{token}")
+    part(page, "slider").press("ArrowLeft")
+    assert blank.root("layer") == "1"
+    found = arrays(blank.view._saved())
+    assert word(page, 2, 3) == LABELS["tags"][found["tags"][1, 3].argmax()]
+    assert "nothing taught the others" in part(page, "explains").inner_text()
+    page.locator('input[value="next"]').check()
+    grid.press("ArrowDown")
+    assert blank.root("layer") == "2"
+    assert "after layer 2, token 8" in part(page, "live").inner_text()
+
+
+def test_a_question_is_asked_when_typing_pauses(blank: BlankPage) -> None:
+    page = blank.page
+    part(page, "question").fill("Where does Leo live?")
+    page.wait_for_function("model.sent.some((sent) => sent.question)")
+    blank.answer()
+    answer = LAB.answer("Where does Leo live?", TEXT)
+    expect(part(page, "answer-text").locator(".bl-token")).to_have_text(answer.text)  # type: ignore[union-attr]
+    part(page, "question").fill("x" * 300)
+    part(page, "question").press("Enter")
+    page.wait_for_function("model.sent.length > 0")
+    blank.answer()
+    expect(part(page, "note")).to_contain_text("the question has 301 tokens")
+    assert page.locator('input[value="answer"]').is_disabled()
+    part(page, "question").fill("")
+    part(page, "question").press("Enter")
+    page.wait_for_function("model.sent.length > 0")
+    blank.answer()
+    expect(part(page, "note")).to_contain_text("type a question")
+
+
+def test_a_lab_without_heads_shows_the_next_token_and_says_how_to_add_others(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    blank.draw(view_of(lab=Lab(random_model(), byte_tokenizer())))
+    page = visit.page
+    assert page.locator("[data-cell]").count() == 9
+    for task in ("language", "tags", "answer"):
+        assert f"lab.heads['{task}'] = model" in part(page, task).inner_text()
+        assert page.locator(f'input[value="{task}"]').is_disabled()
+    assert part(page, "question").is_disabled()
+    assert visit.errors == []
+
+
+def test_typing_reads_and_an_error_keeps_the_last_picture(blank: BlankPage) -> None:
+    page = blank.page
+    part(page, "text").fill("bad")
+    page.wait_for_function("model.sent.length > 0")
+    blank.answer()
+    expect(page.locator(".bloomlab")).to_have_attribute("data-state", "error")
+    assert HOSTILE[0] + HOSTILE[1] in part(page, "says").inner_text()
+    assert blank.root("tokens") == "9" and part(page, "grid").is_visible()
+    part(page, "text").fill("A cat.")
+    part(page, "text").press("Enter")
+    blank.answer()
+    expect(page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
+    assert (blank.root("tokens"), page.locator("[data-cell]").count()) == ("6", 6 * 5)
+    assert page.evaluate("window.canary") is None
+
+
+def test_an_empty_view_says_what_to_do(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    blank.draw(view_of(""))
+    assert "Type a sentence" in part(visit.page, "empty").inner_text()
+    part(visit.page, "empty").locator("button").nth(2).click()
+    blank.answer()
+    expect(visit.page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
+    assert visit.errors == []
+
+
+def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
+    blank.page.locator("summary").click()
+    for question in ('a "b" \\ \n', "\u2028\x7f 😀"):
+        blank.view.question = question
+        blank.push()
+        assert part(blank.page, "code").text_content() == blank.view.code
+
+
+def test_a_step_out_of_the_window_brings_the_next(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    blank.draw(view_of("ab " * 30))
+    part(visit.page, "grid").press("Home")
+    visit.page.wait_for_function("model.sent.length > 0")
+    assert word(visit.page, 0, 0) == "–" and word(visit.page, 2, 0) in LABELS["tags"]
+    assert "not asked here yet" in part(visit.page, "next").inner_text()
+    blank.answer()
+    expect(part(visit.page, "next").locator("tbody tr")).to_have_count(8)
+    assert visit.page.locator("[data-cell]").count() == 64 * 5
+    assert visit.errors == []
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_and_question_are_shown_as_they_are_and_do_nothing(
+    visit: Visit, tmp_path: Path, text: str
+) -> None:
+    """In a saved page, from a file, with no network."""
+    page = visit.page
+    page.goto(view_of(text, text).save(tmp_path / "page.html").as_uri())
+    expect(page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
+    page.locator("summary").click()
+    page.locator("[data-cell]").last.hover()
+    assert shown_on_strip(page) == visible(text)
+    assert repr(text) in (part(page, "code").text_content() or "")
+    assert part(page, "question").input_value() == text.replace("\n", "")
+    assert part(page, "language").locator('tr[data-label="<b>ar</b>"]').inner_text().startswith("<b>ar</b>")
+    part(page, "grid").press("ArrowUp")
+    assert part(page, "question").get_attribute("readonly") is not None
+    assert page.evaluate("window.canary") is None
+    assert page.locator(".bloomlab img, .bloomlab script, .bloomlab svg, .bloomlab style, .bloomlab b").count() == 0
+    assert visit.errors == [] and visit.refused == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_screen_reader_and_a_weak_eye_are_served(visit: Visit, theme: str) -> None:
+    """axe finds nothing serious, in each of the states and of what the grid shows."""
+    page = visit.page
+    blank = BlankPage(page)
+    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
+    blank.draw(view_of("Leo lives."))
+    page.evaluate(
+        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
+    )
+    for step in ("all", "answer", "bad", " "):
+        if step in ("all", "answer"):
+            page.locator(f'input[value="{step}"]').check()
+        else:
+            part(page, "text").fill(step)
+            part(page, "text").press("Enter")
+            blank.answer()
+        found = Axe().run(page).response["violations"]
+        grave = [
+            (rule["id"], node["html"][:200], node["any"])
+            for rule in found
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+        ]
+        assert grave == []
+    assert visit.errors == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", TEXTS)
+def test_pictures_to_look_at(chromium: Browser, tmp_path: Path, language: str, theme: str) -> None:
+    """Nothing overflows in any language and theme at 600 pixels; the pictures are kept for a person to judge."""
+    path = view_of(TEXTS[language], "Where does Leo live?").save(tmp_path / "page.html")
+    context = chromium.new_context(viewport={"width": 600, "height": 900}, color_scheme=theme)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto(path.as_uri())
+    expect(page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 600
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"predictions-{language}-600-{theme}.png", full_page=True)
+    context.close()
