@@ -33,7 +33,7 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
 from bloomlab.hooks import Edit
 from bloomlab.hub import find
-from bloomlab.lens import effect, logit_lens
+from bloomlab.lens import costs, effect, logit_lens
 from bloomlab.lens.anatomy import Info, info
 from bloomlab.record import record, weights_hash
 from bloomlab.room import Fit, fit_of, fits
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from bloomlab.views.lens import LogitLens
     from bloomlab.views.predictions import Predictions
     from bloomlab.views.tokens import Tokens
+    from bloomlab.views.tokens_view import TokensView
 
 FIRST_TEXT = "Leo lives in Oslo. Leo has a cat."
 FIRST_QUESTION = "Where does Leo live?"
@@ -137,15 +138,32 @@ class Lab:
         opened = f"{dtype} on {self.model.device}, weights {weights}"
         return Info(self.name, self.model.config, fit_of(self.name, self.model.config), opened)
 
-    def tokens(self, text: str) -> "Tokens":
-        """The tokens of a text, in order; shows as a strip of chips.
+    def tokens(self, x: str | Trace, translations: Mapping[str, str] | None = None) -> "Tokens":
+        """The tokens of a text, or of a trace of one, in order: a list that shows itself as chips to click on.
+
+        `translations` are what the view compares languages by, {name: text}; if there are none, what the embedded
+        world's grammar makes of the text. The model runs only when the view's comparison is opened.
 
         Raises:
-            InputError: the text is empty, no text, or longer than `max_tokens`.
+            InputError: a text is empty, no text, or longer than `max_tokens`.
         """
         from bloomlab.views.tokens import Tokens
 
-        return Tokens(self.tokenizer.tokens(self._text(text)))
+        trace = x if isinstance(x, Trace) else self._read_tokens(x)
+        given = None if translations is None else {name: self._text(text) for name, text in translations.items()}
+        return Tokens(trace.tokens, partial(self._tokens_view, trace, given))
+
+    def _tokens_view(self, trace: Trace, translations: Mapping[str, str] | None) -> "TokensView":
+        from bloomlab.views.tokens_view import TokensView
+
+        measure = partial(self.trace, read=costs.READ)
+        return TokensView(self._read_tokens, self.tokenizer, trace, self.code, measure, translations)
+
+    def _read_tokens(self, text: str) -> Trace:
+        """A trace in which nothing was read, so that no model had to run."""
+        tokens = self.tokenizer.tokens(self._text(text))
+        ids = torch.tensor([[token.id for token in tokens]])
+        return Trace({}, text, [tokens], ids, torch.ones_like(ids), self.model.config, {"model": self.name})
 
     def trace(
         self,

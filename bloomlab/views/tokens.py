@@ -1,21 +1,23 @@
-"""The tokens of a text, as a list that shows itself: chips with ids and bytes, no script."""
+"""The tokens of a text, as a list that shows itself: chips with ids and bytes; with a lab behind it, a live view."""
 
-from collections.abc import Iterable, Sequence
-from html import escape
-from typing import Any, overload
-from unicodedata import bidirectional
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 from bloomlab.chips import Token, chips
+from bloomlab.errors import InputError
+from bloomlab.views._tokens_still import strip_html
 
-# A notebook keeps no style sheet for a still picture, so the few rules stand in the elements.
-STRIP = "display:flex;flex-wrap:wrap;gap:4px;align-items:stretch;margin:4px 0"
-CHIP = "display:inline-block;padding:2px 6px;text-align:center;border:1px solid rgba(128,128,128,.45);border-radius:3px"
-SHOWN = "display:block;white-space:pre;unicode-bidi:isolate;font-family:monospace"
-SMALL = "display:block;font-family:monospace;font-size:11px;direction:ltr"
+if TYPE_CHECKING:
+    from bloomlab.views.tokens_view import TokensView
 
 
 class Tokens(Sequence[Token]):
     """A sequence of Token, in the order of the text.
+
+    `view` makes the live view, for tokens that a lab has read. It is made when it is first shown or asked for, so
+    that counting the tokens of a thousand texts costs no thousand views.
 
     >>> tokens = Tokens([Token(44, b"Leo", "Leo", (0, 3)), Token(17, b".", ".", (3, 4))])
     >>> tokens
@@ -26,13 +28,34 @@ class Tokens(Sequence[Token]):
     ([44, 17], '.', 1)
     """
 
-    def __init__(self, tokens: Iterable[Token]) -> None:
+    def __init__(self, tokens: Iterable[Token], view: "Callable[[], TokensView] | None" = None) -> None:
         self._tokens = tuple(tokens)
+        self._make_view = view
 
     @property
     def ids(self) -> list[int]:
         """The ids the model is fed."""
         return [token.id for token in self._tokens]
+
+    @cached_property
+    def view(self) -> "TokensView":
+        """The live view of these tokens: merges step by step, other languages beside it, another text typed in.
+
+        Raises:
+            InputError: no lab has read these tokens.
+        """
+        if self._make_view is None:
+            raise InputError("no lab has read these tokens, so there is no view of them; lab.tokens(text) has one")
+        return self._make_view()
+
+    @property
+    def code(self) -> str:
+        """The Python that computes what the view shows."""
+        return self.view.code
+
+    def save(self, path: str | Path) -> Path:
+        """Write the view to a file: .html (interactive, needs no network), .png or .svg."""
+        return self.view.save(path)
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -63,27 +86,11 @@ class Tokens(Sequence[Token]):
 
     def _repr_html_(self) -> str:
         """Chips: one for each piece of text, however many tokens it is made of."""
-        made = []
-        for chip in chips(self):
-            ids = " ".join(map(str, chip.ids))
-            parts = " ".join(f"[{self[place].bytes.hex(' ')}]" for place in chip.tokens)
-            places = f"token{'' if len(chip.tokens) == 1 else 's'} {', '.join(map(str, chip.tokens))}"
-            title = f"{places}: id {ids}, bytes {parts}"
-            made.append(
-                f'<span style="{CHIP}" title="{escape(title)}">'
-                f'<bdi dir="auto" style="{SHOWN}">{escape(chip.shown)}</bdi>'
-                f'<span style="{SMALL}">{ids}</span><span style="{SMALL}">{escape(parts)}</span></span>'
-            )
-        text = b"".join(token.bytes for token in self).decode("utf-8", "replace")
-        count = f"{len(self)} token{'' if len(self) == 1 else 's'}, {len(text)} characters"
-        strip = f'<div dir="{_direction(text)}" style="{STRIP}">{"".join(made)}</div>'
-        return f"<div>{strip}<small>{count}; in each chip: the text, ids, bytes</small></div>"
+        return strip_html(self)
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
-
-
-def _direction(text: str) -> str:
-    """Which way the text runs, by its first letter that has a direction: what dir="auto" does."""
-    strong = next((kind for kind in map(bidirectional, text) if kind in ("L", "R", "AL")), "L")
-    return "ltr" if strong == "L" else "rtl"
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The live view where there is one, with the list of tokens as its text."""
+        if self._make_view is None:
+            return {"text/plain": repr(self), "text/html": self._repr_html_()}
+        data, metadata = self.view._repr_mimebundle_(**kwargs)
+        return {**data, "text/plain": repr(self)}, metadata

@@ -1,0 +1,191 @@
+// @ts-check
+// Tokens: a text as BLOOM reads it, the merges that built each piece, what it costs, and the same in other languages.
+//
+// What tests and other views can rely on (what surrounds the panel is in lib/frame.js):
+//   .bloomlab[data-view="tokens"]          the root; data-query: the chosen token, data-chip: the chip it is in
+//   [data-part="strip"]                    Enter goes to the replay of the chosen chip
+//   [data-part="replay"]                   a slider: data-step of data-stages − 1 merges are done; arrow keys, Home, End;
+//                                          Escape goes back to the strip
+//     [data-stage="N"]                     what there is after N merges; data-future: not yet; in it .bl-piece, .bl-rank
+//   [data-part="play" | "back" | "next"]   the same with a pointer
+//   [data-fact="id | bytes | script | merges"]   of the chosen token
+//   [data-count="per_word | per_character | per_byte"]   of the text
+//   [data-part="compare"]                  data-state = idle | running | done | stopped | error; data-rows; data-done
+//   [data-part="languages"] [data-language] [data-cost="tokens | per_word | per_character | per_byte | bits"]
+//   [data-part="compare-run" | "compare-stop" | "compare-progress" | "compare-says"]
+import { make, quoted, set } from "./lib/dom.js";
+import { viewFrame } from "./lib/frame.js";
+import { languageTable } from "./lib/languages.js";
+import { fixed } from "./lib/numbers.js";
+import { mergeReplay, partName } from "./lib/replay.js";
+
+const FACTS = [
+  ["id", "id", "the number that the model is fed"],
+  ["bytes", "bytes", "of its UTF-8"],
+  ["script", "script", "of its first letter"],
+  ["merges", "merges", "how many built its chip"],
+];
+const COUNTS = [
+  ["per_word", "a word", "words"],
+  ["per_character", "a character", "characters"],
+  ["per_byte", "a byte", "bytes"],
+];
+
+/**
+ * @param {import("./lib/frame.js").Stage} stage
+ * @returns {import("./lib/frame.js").Panel}
+ */
+export function tokensPanel(stage) {
+  let picture = /** @type {any} */ (null);
+  let chipOf = /** @type {number[]} */ ([]); // of each token
+  let pointed = /** @type {number | null} */ (null);
+  let shownChip = -1;
+
+  const replay = mergeReplay({
+    choose(step) {
+      const chip = chipOf[stage.get("query")];
+      stage.choose({ replayed: { chip, step } });
+      stage.drawNow();
+    },
+    leave: () => /** @type {HTMLElement | null} */ (stage.root.querySelector('[data-part="strip"]'))?.focus(),
+  });
+  const openReplay = (/** @type {KeyboardEvent} */ event) => {
+    const strip = /** @type {Element} */ (event.target).closest('[data-part="strip"]');
+    if (event.key !== "Enter" || !strip || stage.body.hidden) return;
+    event.preventDefault();
+    replay.element.focus();
+  };
+  stage.root.addEventListener("keydown", openReplay);
+  stage.undo.push(replay.pause, () => stage.root.removeEventListener("keydown", openReplay));
+
+  const languages = languageTable({
+    open(comparing) {
+      stage.choose({ comparing });
+    },
+    read(text) {
+      const number = Math.max(stage.get("typed").number, stage.get("answered")) + 1;
+      stage.choose({ typed: { text, number } });
+    },
+  });
+
+  const title = make("h3", { class: "bl-title" });
+  const note = make("p", { class: "bl-note" });
+  const facts = Object.fromEntries(FACTS.map(([name]) => [name, make("td", { class: "bl-value", "data-fact": name })]));
+  const counts = Object.fromEntries(COUNTS.map(([name]) => [name, { how: make("span", { class: "bl-how" }), number: make("td", { class: "bl-value", "data-count": name }) }]));
+  const tokenTitle = make("h3", { class: "bl-title" });
+  stage.body.append(
+    make(
+      "div",
+      { class: "bl-token-cards" },
+      make(
+        "section",
+        { class: "bl-panel", "aria-label": "merges" },
+        title,
+        make("p", { class: "bl-how" }, "Between two neighbours stands the rank of their pair: when it was learned, 0 the first; – never. The lowest is joined next."),
+        replay.buttons,
+        replay.element,
+        note,
+      ),
+      make(
+        "section",
+        { class: "bl-panel", "aria-label": "token and text" },
+        tokenTitle,
+        make(
+          "table",
+          { class: "bl-token-table" },
+          make("tbody", {}, ...FACTS.map(([name, word, plain]) => make("tr", {}, make("th", { scope: "row" }, `${word} `, make("span", { class: "bl-how" }, plain)), facts[name]))),
+        ),
+        make("h3", { class: "bl-title" }, "what this text costs ", make("span", { class: "bl-how" }, "tokens per …")),
+        make(
+          "table",
+          { class: "bl-token-table" },
+          make("tbody", {}, ...COUNTS.map(([name, word]) => make("tr", {}, make("th", { scope: "row" }, `${word} `, counts[name].how), counts[name].number))),
+        ),
+      ),
+      make("section", { class: "bl-panel bl-across", "aria-label": "other languages" }, languages.element),
+    ),
+  );
+
+  /** One sentence about a stage of the replay. @param {number} step */
+  function saysStep(step) {
+    const stages = replay.stages();
+    const { parts, next, ranks } = stages[step];
+    const many = `${parts.length} ${parts.length === 1 ? "part" : "parts"}`;
+    if (next >= 0) return `${many}; next, rank ${ranks[next]} joins ${partName(parts[next])} and ${partName(parts[next + 1])}`;
+    return parts.length === 1 ? `${stages.length - 1} merges, one token` : `${many}, and no two neighbours are a pair that was learned`;
+  }
+
+  function showChip(/** @type {number} */ place) {
+    shownChip = place;
+    const chip = picture.chips[place];
+    const steps = picture.replays[picture.replay_of[place]];
+    replay.show(steps);
+    title.replaceChildren("how ", quoted(chip.shown), " is built ", make("span", { class: "bl-how" }, "byte-pair merges, by rank"));
+    const tokens = chip.tokens.map((/** @type {number} */ token) => picture.tokens[token].bytes).join(" | ");
+    note.textContent = steps.long
+      ? `${steps.start.length} bytes: too many merges to look at here; bloomlab.lens.tokens.merges lists them.`
+      : picture.built[place]
+        ? ""
+        : `Merges alone do not make these tokens (${tokens}): a special token is put in whole, and a model may write pieces that the tokenizer would join.`;
+  }
+
+  stage.listen("change:replayed change:comparison change:comparing", stage.drawNow);
+
+  return {
+    show(found) {
+      picture = found;
+      pointed = null;
+      shownChip = -1;
+      chipOf = new Array(picture.tokens.length);
+      picture.chips.forEach((/** @type {any} */ chip, /** @type {number} */ place) => {
+        for (const token of chip.tokens) chipOf[token] = place;
+      });
+      for (const [name, , of] of COUNTS) {
+        const value = picture.costs?.[name];
+        counts[name].number.textContent = value === null || value === undefined ? "–" : fixed(value, 2);
+        counts[name].how.textContent =
+          picture.costs && picture.costs[of] === null
+            ? "this script sets no spaces between words"
+            : `${picture.tokens.length} tokens, ${picture.costs?.[of] ?? 0} ${of}`;
+      }
+    },
+
+    draw() {
+      const query = stage.get("query");
+      const chip = chipOf[query];
+      if (chip !== shownChip) showChip(chip);
+      const replayed = stage.get("replayed");
+      const last = replay.stages().length - 1;
+      const step = replayed.chip === chip && replayed.step >= 0 ? Math.min(replayed.step, last) : last;
+      const says = saysStep(step);
+      replay.mark(step, `${step} of ${last} merges done: ${says}`);
+      stage.mark({ query, key: -1 }, pointed, null);
+
+      const token = picture.tokens[query];
+      const { tokens, shown } = picture.chips[chip];
+      const part = tokens.length > 1 ? `, part ${tokens.indexOf(query) + 1} of ${tokens.length}` : "";
+      tokenTitle.replaceChildren(`token ${query} `, quoted(shown), part);
+      facts.id.textContent = String(token.id);
+      facts.bytes.textContent = token.bytes || "none";
+      facts.script.textContent = picture.scripts[query] || "–";
+      facts.merges.textContent = `${last} of ${picture.merges.toLocaleString("en")} known`;
+      stage.say(`token ${query} `, quoted(shown), `${part}, id ${token.id}, bytes ${token.bytes || "none"}; ${step} of ${last} merges done: ${says}`);
+      const comparison = stage.get("comparison");
+      stage.showCode({ code: [...picture.code, "more"] }, { chip, more: comparison.code });
+      languages.show(comparison, stage.get("live"), stage.get("comparing"));
+      set(stage.root, { "data-chip": chip });
+    },
+
+    fit() {},
+
+    point(token) {
+      pointed = token;
+      stage.drawSoon();
+    },
+  };
+}
+
+export default {
+  /** @param {{model: any, el: HTMLElement}} view */
+  render: (view) => viewFrame({ ...view, name: "tokens", makePanel: tokensPanel }),
+};
