@@ -27,7 +27,7 @@ FLOORS = [
     ["views.*"],
     ["lab"],
     ["checks.*"],
-    ["doctor", "commands", "orders", "magics", "cli"],
+    ["lessons", "doctor", "commands", "orders", "magics", "cli", "__main__"],
     ["__init__"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]

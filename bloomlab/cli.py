@@ -1,0 +1,146 @@
+"""The `bloomlab` command: the lessons, and a few verbs of the lab, from a terminal.
+
+    bloomlab lab                                        the lessons, in JupyterLab
+    bloomlab explore "Leo lives in Oslo." --save out.html
+    bloomlab generate "Leo lives in" --seed 1
+    bloomlab info 7b1                                   sizes, memory, whether it fits here
+    bloomlab doctor                                     what works here, and what to do about what does not
+
+Bad input is one sentence and exit code 2. What takes long to load is loaded when it is used: `--help` is quick.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bloomlab import __version__
+from bloomlab.commands import COMMANDS
+from bloomlab.errors import BloomlabError, did_you_mean
+
+MODEL = click.option("--model", default="tiny", metavar="NAME", help='"tiny", "560m", "owner/name" or a folder.')
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bloomlab", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Open BLOOM up: see, explain and change every number between the text and the prediction."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@cli.command(short_help="Open the lessons in JupyterLab.", context_settings={"ignore_unknown_options": True})
+@click.argument("folder", metavar="[DIR]", default="bloomlab-lessons")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[JUPYTER OPTIONS]")
+def lab(folder: str, options: tuple[str, ...]) -> None:
+    """Copy the lessons to DIR (never over what you changed there) and open them in JupyterLab.
+
+    What follows DIR goes to JupyterLab: bloomlab lab lessons --no-browser --port=8899
+    """
+    from bloomlab.lessons import FIRST, copy_to
+
+    if folder.startswith("-"):
+        raise click.UsageError(
+            f"the folder comes before JupyterLab's options: bloomlab lab bloomlab-lessons {folder} …"
+        )
+    copied = copy_to(folder)
+    click.echo(repr(copied), err=True)
+    from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]  # it ships no types
+
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    place = f"--ServerApp.root_dir={copied.place.resolve()}"
+    LabApp.launch_instance([place, f"--LabApp.default_url=/lab/tree/{FIRST}", *root, *options])
+
+
+@cli.command(short_help="Save a page that shows all of one text.")
+@click.argument("text")
+@click.option("--save", required=True, metavar="FILE", help="Where to: .html (interactive), .png or .svg.")
+@MODEL
+def explore(text: str, save: str, model: str) -> None:
+    """Save a page that shows all that BLOOM computes for TEXT; it needs no network and no Python."""
+    if Path(save).suffix not in (".html", ".png", ".svg"):
+        raise click.UsageError(f"--save takes a name that ends in .html, .png or .svg, and got {save!r}")
+    from bloomlab.lab import load
+
+    view = load(model).explore(text)
+    try:
+        click.echo(view.save(save))
+    except OSError as error:
+        raise click.UsageError(f"cannot write {save}: {(error.strerror or str(error)).lower()}") from None
+
+
+def settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of `%bloom generate`."""
+    for option in reversed(COMMANDS["generate"].options):
+        function = click.option(option.flag, type=option.read, help=f"{option.says[0].upper()}{option.says[1:]}.")(
+            function
+        )
+    return function
+
+
+@cli.command()
+@click.argument("text")
+@settings
+@MODEL
+def generate(text: str, model: str, **chosen: Any) -> None:
+    """Continue TEXT."""
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if given.keys() - {"max_new_tokens"}:
+        given["do_sample"] = True
+    from bloomlab.lab import load
+
+    click.echo(load(model).generate(text, **given))
+
+
+@cli.command(short_help="Sizes, memory, whether a model fits here.")
+@click.argument("name", default="tiny")
+def info(name: str) -> None:
+    """Sizes and parameters of the model NAME, the memory it takes by dtype, and whether it fits here."""
+    from bloomlab.lab import load
+    from bloomlab.lens.anatomy import info as info_of
+
+    click.echo(repr(load().info() if name == "tiny" else info_of(name)))
+
+
+@cli.command(short_help="What works here, and what to do.")
+@click.pass_context
+def doctor(context: click.Context) -> None:
+    """Say what works here, and what to do about what does not (then the exit code is 1)."""
+    from bloomlab.doctor import examine
+
+    report = examine()
+    click.echo(repr(report))
+    context.exit(0 if report.ok else 1)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code is 2 for bad input, which is told in one sentence."""
+    try:
+        code = cli.main(arguments, prog_name="bloomlab", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.Abort:
+        return _stop("stopped", 130)
+    except click.NoSuchOption as error:
+        known = [flag for each in error.ctx.command.params for flag in each.opts] if error.ctx else []
+        return _stop(f"there is no option {error.option_name}{did_you_mean(error.option_name, known)}{_help(error)}", 2)
+    except click.UsageError as error:
+        said = error.format_message().replace(". Did", "; did").rstrip(".?")
+        return _stop(f"{said[0].lower()}{said[1:]}{_help(error)}", 2)
+    except BloomlabError as error:
+        return _stop(str(error), 2)
+    except BrokenPipeError:  # | head
+        sys.stderr.close()
+        return 1
+
+
+def _help(error: click.UsageError) -> str:
+    return f"; {error.ctx.command_path} --help shows how" if error.ctx else ""
+
+
+def _stop(words: str, code: int) -> int:
+    click.echo(f"bloomlab: {' '.join(words.split())}", err=True)
+    return code

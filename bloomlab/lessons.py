@@ -1,0 +1,80 @@
+"""The lessons: the notebooks that come with bloomlab, and copying them to where a student works.
+
+A student writes into her copies. So a copy is only ever replaced by a newer lesson if it is as it was copied; a note
+beside the copies, `.bloomlab-lessons.json`, remembers what that was.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bloomlab.errors import InputError
+from bloomlab.files import read_json, replacing, write_json
+
+NOTE = ".bloomlab-lessons.json"
+FIRST = "00_welcome.ipynb"
+
+
+def folder() -> Path:
+    """Where the lessons are: inside the installed package, or beside it in a checkout."""
+    installed = Path(__file__).parent / "_notebooks"
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "notebooks"
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What came of copying, by the names of the lessons.
+
+    Attributes:
+        new: copied, or replaced by a newer lesson.
+        same: there already.
+        kept: changed there, and left as they are.
+    """
+
+    place: Path
+    new: tuple[str, ...]
+    same: tuple[str, ...]
+    kept: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        words = f"{len(self.new)} lessons copied to {self.place}" if self.new else f"the lessons are in {self.place}"
+        if self.kept:
+            words += f"; {', '.join(self.kept)}: kept as you changed them (delete or rename one to get it anew)"
+        return words
+
+
+def copy_to(place: str | os.PathLike[str]) -> Copied:
+    """Copy the lessons into a folder, made if need be; what was changed there stays as it is.
+
+    Raises:
+        InputError: it cannot be written to.
+    """
+    place = Path(place).expanduser()
+    new, same, kept = [], [], []
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        copied = read_json(place / NOTE, 1 << 20, InputError) if (place / NOTE).exists() else {}
+        for lesson in sorted(folder().glob("*.ipynb")):
+            copy, content = place / lesson.name, lesson.read_bytes()
+            there = copy.read_bytes() if copy.exists() else None
+            if there == content:
+                same.append(lesson.name)
+            elif there is None or _hash(there) == copied.get(lesson.name):
+                with replacing(copy) as draft:
+                    draft.write_bytes(content)
+                new.append(lesson.name)
+            else:
+                kept.append(lesson.name)
+                continue
+            copied[lesson.name] = _hash(content)
+        if new or not (place / NOTE).exists():
+            write_json(place / NOTE, copied)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise InputError(f"cannot write to {place}: {why}; name another folder") from None
+    return Copied(place, tuple(new), tuple(same), tuple(kept))
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,97 @@
+"""Lessons are copied to where a student works, and what she changed stays hers."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bloomlab import lessons
+from bloomlab.errors import InputError
+from bloomlab.lessons import FIRST, NOTE, copy_to, folder
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of lessons that a test may change, in place of those that are shipped."""
+    place = tmp_path / "shipped"
+    place.mkdir()
+    for name in ("00_a.ipynb", "01_b.ipynb"):
+        (place / name).write_text(f'{{"cells": ["{name}"]}}')
+    monkeypatch.setattr(lessons, "folder", lambda: place)
+    return place
+
+
+def test_all_lessons_are_copied_and_the_first_is_there(tmp_path: Path) -> None:
+    copied = copy_to(tmp_path / "a" / "course")
+    assert FIRST in copied.new and set(copied.new) == {path.name for path in folder().glob("*.ipynb")}
+    assert repr(copied) == f"{len(copied.new)} lessons copied to {tmp_path / 'a' / 'course'}"
+    assert (copied.place / FIRST).read_bytes() == (folder() / FIRST).read_bytes()
+
+
+def test_what_a_student_changed_stays_as_it_is(shipped: Path, tmp_path: Path) -> None:
+    place = tmp_path / "mine"
+    copy_to(place)
+    (place / "00_a.ipynb").write_text("my own work")
+    (place / "notes.txt").write_text("mine too")
+    (shipped / "00_a.ipynb").write_text("a newer lesson")
+    for _ in range(2):
+        copied = copy_to(place)
+        assert copied.kept == ("00_a.ipynb",) and copied.same == ("01_b.ipynb",) and copied.new == ()
+        assert "00_a.ipynb: kept as you changed them (delete or rename one to get it anew)" in repr(copied)
+        assert (place / "00_a.ipynb").read_text() == "my own work"
+    assert (place / "notes.txt").read_text() == "mine too"
+
+
+def test_a_copy_as_it_was_is_replaced_by_a_newer_lesson(shipped: Path, tmp_path: Path) -> None:
+    copy_to(tmp_path / "mine")
+    (shipped / "01_b.ipynb").write_text("a newer lesson")
+    assert copy_to(tmp_path / "mine").new == ("01_b.ipynb",)
+    assert (tmp_path / "mine" / "01_b.ipynb").read_text() == "a newer lesson"
+
+
+def test_a_deleted_copy_comes_back(shipped: Path, tmp_path: Path) -> None:
+    copy_to(tmp_path / "mine")
+    (tmp_path / "mine" / "01_b.ipynb").unlink()
+    assert copy_to(tmp_path / "mine").new == ("01_b.ipynb",)
+
+
+def test_a_file_that_was_there_before_is_not_taken_for_a_copy(shipped: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "00_a.ipynb").write_text("somebody's own")
+    copied = copy_to(tmp_path / "mine")
+    assert copied.kept == ("00_a.ipynb",) and copied.new == ("01_b.ipynb",)
+    (shipped / "00_a.ipynb").write_text("a newer lesson")
+    assert copy_to(tmp_path / "mine").kept == ("00_a.ipynb",)
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{", '{"00_a.ipynb": 7}'])
+def test_a_note_that_is_broken_overwrites_nothing(shipped: Path, tmp_path: Path, note: str) -> None:
+    copy_to(tmp_path / "mine")
+    (tmp_path / "mine" / NOTE).write_text(note)
+    (tmp_path / "mine" / "00_a.ipynb").write_text("my own work")
+    try:
+        copy_to(tmp_path / "mine")
+    except InputError as error:
+        assert NOTE in str(error)
+    assert (tmp_path / "mine" / "00_a.ipynb").read_text() == "my own work"
+
+
+def test_a_place_that_cannot_be_written_to_is_said(shipped: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match=r"cannot write to .*(exists|directory); name another folder"):
+            copy_to(place)
+
+
+def test_an_interrupt_leaves_no_half_of_a_lesson(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: Path, content: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "write_bytes", stop)
+        copy_to(tmp_path / "mine")
+    assert list((tmp_path / "mine").iterdir()) == []
+    shutil.rmtree(tmp_path / "mine")
+    assert len(copy_to(tmp_path / "mine").new) == 2
