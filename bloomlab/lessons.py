@@ -24,7 +24,7 @@ def folder() -> Path:
 
 @dataclass(frozen=True)
 class Copied:
-    """What came of copying, by the names of the lessons.
+    """What came of copying, by the names of the lessons (and of the page that lists them).
 
     Attributes:
         new: copied, or replaced by a newer lesson.
@@ -38,7 +38,7 @@ class Copied:
     kept: tuple[str, ...]
 
     def __repr__(self) -> str:
-        words = f"{len(self.new)} lessons copied to {self.place}" if self.new else f"the lessons are in {self.place}"
+        words = f"{len(self.new)} files copied to {self.place}" if self.new else f"the lessons are in {self.place}"
         if self.kept:
             words += f"; {', '.join(self.kept)}: kept as you changed them (delete or rename one to get it anew)"
         return words
@@ -55,7 +55,7 @@ def copy_to(place: str | os.PathLike[str]) -> Copied:
     try:
         place.mkdir(parents=True, exist_ok=True)
         copied = read_json(place / NOTE, 1 << 20, InputError) if (place / NOTE).exists() else {}
-        for lesson in sorted(folder().glob("*.ipynb")):
+        for lesson in sorted([*folder().glob("*.ipynb"), *folder().glob("README.md")]):
             copy, content = place / lesson.name, lesson.read_bytes()
             there = copy.read_bytes() if copy.exists() else None
             if there == content:

@@ -165,5 +165,5 @@ def test_lab_copies_the_lessons_and_serves_the_first(tmp_path: Path) -> None:
         server.wait(timeout=30)
     words = (tmp_path / "log").read_text()
     assert FIRST in names, words
-    assert f"lessons copied to {Path('course')}" in words and f"/lab/tree/{FIRST}" in words
+    assert f"files copied to {Path('course')}" in words and f"/lab/tree/{FIRST}" in words
     assert (tmp_path / "course" / NOTE).exists()

@@ -1,6 +1,9 @@
 """Lessons are copied to where a student works, and what she changed stays hers."""
 
 import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -23,8 +26,8 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_all_lessons_are_copied_and_the_first_is_there(tmp_path: Path) -> None:
     copied = copy_to(tmp_path / "a" / "course")
-    assert FIRST in copied.new and set(copied.new) == {path.name for path in folder().glob("*.ipynb")}
-    assert repr(copied) == f"{len(copied.new)} lessons copied to {tmp_path / 'a' / 'course'}"
+    assert FIRST in copied.new and set(copied.new) == {path.name for path in folder().iterdir() if path.is_file()}
+    assert repr(copied) == f"{len(copied.new)} files copied to {tmp_path / 'a' / 'course'}"
     assert (copied.place / FIRST).read_bytes() == (folder() / FIRST).read_bytes()
 
 
@@ -95,3 +98,21 @@ def test_an_interrupt_leaves_no_half_of_a_lesson(
     assert list((tmp_path / "mine").iterdir()) == []
     shutil.rmtree(tmp_path / "mine")
     assert len(copy_to(tmp_path / "mine").new) == 2
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_lessons_and_the_front_end(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(build, cwd=root, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(tmp_path / "installed")
+    code = "from bloomlab import lessons; from bloomlab.views import _assets; print(lessons.folder(), _assets.folder())"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r}); {code}"]
+    places = [Path(word) for word in subprocess.check_output(command, cwd=tmp_path, text=True).split()]
+    for place, source in zip(places, ("notebooks", "widgets"), strict=True):
+        assert place.is_relative_to(tmp_path / "installed")
+        assert {path.name for path in (root / source).glob("*.*")} <= {path.name for path in place.iterdir()}
+    (scripts,) = (tmp_path / "installed").glob("*.dist-info/entry_points.txt")
+    assert "bloomlab = bloomlab.cli:main" in scripts.read_text()
