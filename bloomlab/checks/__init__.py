@@ -8,15 +8,18 @@ No check raises for a wrong answer: a wrong answer is what it is for.
 """
 
 from bloomlab.checks.parts import attention, decided, gelu, half_weight, layer_norm, more_tokens_than_characters
-from bloomlab.checks.use import columns_computed, parameters, says_instead
+from bloomlab.checks.use import changes_the_label, columns_computed, first_step, guess_among, parameters, says_instead
 from bloomlab.checks.verdict import Verdict
 
 __all__ = [
     "Verdict",
     "attention",
+    "changes_the_label",
     "columns_computed",
     "decided",
+    "first_step",
     "gelu",
+    "guess_among",
     "half_weight",
     "layer_norm",
     "more_tokens_than_characters",

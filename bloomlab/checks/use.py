@@ -1,7 +1,8 @@
 """The checks of lessons 07 to 12: generation, interventions, the real models."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from bloomlab.checks.verdict import Verdict, exercise
 from bloomlab.config import BloomConfig
@@ -9,6 +10,7 @@ from bloomlab.errors import BloomlabError
 
 if TYPE_CHECKING:
     from bloomlab.lab import Lab
+    from bloomlab.verdicts import Classification
 
 
 @exercise("two numbers, as in 12, 34", tuple, list)
@@ -37,6 +39,23 @@ def columns_computed(prompt: int, new: int, answer: Sequence[int]) -> Verdict:
     )
 
 
+@exercise("a text", str)
+def changes_the_label(lab: "Lab", text: str, label: str, ending: str) -> Verdict:
+    """08: at most ten tokens that, put at the end of a text, give it another label."""
+    if not ending:
+        return Verdict(False, "the ending is empty, so nothing has changed; add a word or two.")
+    try:
+        count, found = len(lab.tokens(ending)), cast("Classification", lab.classify(text + ending))
+    except BloomlabError as error:
+        return Verdict(False, f"{error}.")
+    said = f"with {ending[:40]!r} at its end the head says {found.label!r} ({found.score:.2f})"
+    if found.label != label:
+        return Verdict(False, f"{said}; what would a text in {label!r} end with? The end weighs most.")
+    if count > 10:
+        return Verdict(False, f"{said}, but that took {count} tokens; try with ten or fewer.")
+    return Verdict(True, f"{said}. {count} token{'s'[: count != 1]} outweighed all that came before.")
+
+
 @exercise("a dictionary of edits", dict)
 def says_instead(lab: "Lab", text: str, word: str, edit: dict[str, Any]) -> Verdict:
     """09: an edit after which the model goes on with another word."""
@@ -51,6 +70,49 @@ def says_instead(lab: "Lab", text: str, word: str, edit: dict[str, Any]) -> Verd
         found = f"now it says {best!r}, and {word!r} has probability {wanted:.2f}"
         return Verdict(False, f"{found}; where on the map is it bright, at which layer and which token?")
     return Verdict(True, f"with the same text it now says {word!r}, with probability {wanted:.2f}.")
+
+
+@exercise("a step, a whole number", int)
+def first_step(curve: Mapping[int, float], level: float, step: int) -> Verdict:
+    """10: the first snapshot of a training at which a curve, by step, has reached a level.
+
+    >>> first_step({100: 0.1, 200: 0.7, 300: 0.9}, 0.5, 300)
+    Not yet: at step 300 it is 0.90, but at step 200 it was 0.70 already.
+    """
+    reached = [known for known, value in sorted(curve.items()) if value >= level]
+    if step not in curve:
+        return Verdict(False, f"there is no snapshot after step {step}; they are {', '.join(map(str, curve))}.")
+    if step not in reached:
+        return Verdict(False, f"at step {step} it is {curve[step]:.2f}, still below {level}; look later.")
+    if step != reached[0]:
+        return Verdict(
+            False,
+            f"at step {step} it is {curve[step]:.2f}, but at step {reached[0]} it was {curve[reached[0]]:.2f} already.",
+        )
+    before = max((known for known in curve if known < step), default=None)
+    return Verdict(
+        True,
+        f"{curve[step]:.2f} at step {step}"
+        + (f", and {curve[before]:.2f} at the one before it, {before}." if before else "."),
+    )
+
+
+@exercise("a number", int, float)
+def guess_among(count: int, loss: float) -> Verdict:
+    """11: the loss, in nats, of somebody who gives so many labels the same probability.
+
+    >>> guess_among(8, 3)
+    Not yet: that is in bits, the logarithm to base 2; in nats take the natural one.
+    """
+    if abs(loss - math.log(count)) < 0.01:
+        return Verdict(True, f"{loss:.2f} nats, the logarithm of {count}: as open as a choice among {count}.")
+    if abs(loss - math.log2(count)) < 0.01:
+        return Verdict(False, "that is in bits, the logarithm to base 2; in nats take the natural one.")
+    if abs(loss + math.log(count)) < 0.01:
+        return Verdict(False, "the sign: a loss is −log of the probability, and the logarithm of a share is negative.")
+    if abs(loss - 1 / count) < 0.001:
+        return Verdict(False, "that is the probability of the right tag; the loss is −log of it.")
+    return Verdict(False, f"each of {count} tags gets the probability 1/{count}; what is −log of that?")
 
 
 @exercise("a whole number", int)

@@ -1,9 +1,12 @@
 """Lessons 07 to 12: right answers pass, and each usual mistake gets the word that helps."""
 
+from typing import Any
+
 import pytest
 
 import bloomlab
 from bloomlab import checks
+from bloomlab.verdicts import Classification
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,57 @@ def test_a_patch_that_changes_the_answer_passes_and_others_are_told_where_to_loo
     assert "empty" in checks.says_instead(lab, text, word, {}).says
     assert "h.0.nothing" in checks.says_instead(lab, text, word, {"h.0.nothing": bloomlab.zero()}).says
     assert "does not fit" in checks.says_instead(lab, text, word, {spot: bloomlab.zero(head=1)}).says
+
+
+class LabelledByItsEnd(bloomlab.Lab):
+    """A lab whose head looks at the last letter: "s" is English, all else French."""
+
+    def classify(self, text: Any) -> Any:
+        label = "en" if text.endswith("s") else "fr"
+        return Classification(text, label, {label: 0.75}, 0, ())
+
+
+def test_an_ending_that_changes_the_label_passes_if_it_is_short() -> None:
+    opened = bloomlab.load()
+    lab = LabelledByItsEnd(opened.model, opened.tokenizer)
+    assert "'en' (0.75). 1 token outweighed" in checks.changes_the_label(lab, "Leo vit", "en", " lives").says
+    for ending, says in {"": "empty", " vit": "'fr'", " a b c d e f g h i j k lives": "ten or fewer"}.items():
+        verdict = checks.changes_the_label(lab, "Leo vit", "en", ending)
+        assert not verdict.done and says in verdict.says, ending
+
+
+@pytest.mark.parametrize(
+    ("step", "done", "says"),
+    [
+        (200, True, "0.10 at the one before it, 100"),
+        (300, False, "0.70 already"),
+        (100, False, "look later"),
+        (150, False, "100, 200, 300"),
+    ],
+)
+def test_the_first_step_at_a_level_is_told_from_the_others(step: int, done: bool, says: str) -> None:
+    verdict = checks.first_step({100: 0.1, 200: 0.7, 300: 0.9}, 0.5, step)
+    assert verdict.done == done and says in verdict.says
+
+
+def test_a_curve_that_never_gets_there_and_one_that_starts_there() -> None:
+    assert "look later" in checks.first_step({100: 0.1}, 0.5, 100).says
+    assert checks.first_step({100: 0.6}, 0.5, 100).done
+
+
+@pytest.mark.parametrize(
+    ("loss", "done", "says"),
+    [
+        (2.079, True, "among 8"),
+        (3.0, False, "bits"),
+        (-2.079, False, "sign"),
+        (0.125, False, "probability"),
+        (1, False, "1/8"),
+    ],
+)
+def test_the_loss_of_a_guess_is_a_logarithm(loss: float, done: bool, says: str) -> None:
+    verdict = checks.guess_among(8, loss)
+    assert verdict.done == done and says in verdict.says
 
 
 V, H, L = 250_880, 2_560, 30
