@@ -96,3 +96,13 @@ def test_each_lesson_leads_to_the_next() -> None:
     for path, following in pairwise(NOTEBOOKS):
         last = read(path).cells[-1].source
         assert f"({following.name})" in last, f"{path.name} does not end with a link to {following.name}"
+
+
+def test_the_index_has_a_line_for_every_lesson_and_the_guide_a_section() -> None:
+    index = (FOLDER / "README.md").read_text(encoding="utf-8")
+    guide = (FOLDER.parent / "docs" / "teaching.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\d\d) · .+\]\((.+)\) \| (\d+) \|", index, re.MULTILINE)
+    minutes = [read(path).metadata["bloomlab"]["minutes"] for path in NOTEBOOKS]
+    assert rows == [(path.name[:2], path.name, str(count)) for path, count in zip(NOTEBOOKS, minutes, strict=True)]
+    sections = re.findall(r"^### (\d\d) · .+ \((\d+) minutes\)", guide, re.MULTILINE)
+    assert sections == [(number, count) for number, _, count in rows]
