@@ -290,10 +290,11 @@ class Lab:
 
     def _views(self) -> dict[str, Callable[..., "ReadingView"]]:
         """How each view of a text is made, but for what it shows."""
-        from bloomlab.views import alibi, attention, hidden, predictions
+        from bloomlab.views import alibi, attention, hidden, predictions, tokens_view
 
-        lens = (self.model, self.tokenizer)
+        lens, measure = (self.model, self.tokenizer), partial(self.trace, read=costs.READ)
         made = {
+            "tokens": partial(tokens_view.TokensView, self._read_all, self.tokenizer, measure=measure),
             "attention": partial(attention.AttentionView, self._read_all),
             "alibi": partial(alibi.AlibiView, self._read_all, texts=partial(self._length_texts, None)),
             "hidden": partial(hidden.HiddenStates, self._read_all, *lens),

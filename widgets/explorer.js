@@ -13,8 +13,10 @@ import { hiddenPanel } from "./hidden.js";
 import { make, set } from "./lib/dom.js";
 import { viewFrame } from "./lib/frame.js";
 import { predictionsPanel } from "./predictions.js";
+import { tokensPanel } from "./tokens.js";
 
 const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage) => import("./lib/frame.js").Panel][]} */ ([
+  ["tokens", "Tokens", tokensPanel],
   ["attention", "Attention", attentionPanel],
   ["alibi", "ALiBi", alibiPanel],
   ["hidden", "Hidden states", hiddenPanel],

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bloomlab.trace import Trace
 
 TITLES = {
+    "tokens": "Tokens",
     "attention": "Attention",
     "alibi": "ALiBi",
     "hidden": "Hidden states",

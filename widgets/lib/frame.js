@@ -36,6 +36,7 @@ import { textBox } from "./textbox.js";
  *   the strip: which tokens are chosen, which is pointed at, and how long the bar under each is, if there are bars
  * @property {(...words: (Node | string)[]) => void} say  one sentence about what is shown, for screen readers too
  * @property {(picture: any, numbers: Record<string, number | string>) => void} showCode  with these in place of their names
+ * @property {(text: string) => void} read  another text, as if somebody had typed it
  * @property {(() => void)[]} undo  what to do when the view goes away
  *
  * @typedef {object} Panel
@@ -216,6 +217,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     showCode({ code: parts }, numbers) {
       code.show(parts.map((/** @type {string} */ part, /** @type {number} */ i) => (i % 2 ? String(numbers[part]) : part)).join(""));
     },
+    read: box.write,
     undo,
   });
 
