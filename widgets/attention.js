@@ -15,19 +15,26 @@
 //   [data-part="canvas"]                   the matrix, one pixel a cell: x = key, y = query; clear above the diagonal
 //   [data-part="ledger"]                   data-query, data-key, data-exact, data-probability, data-error
 //   [data-ledger="content|position|total|normaliser|probability"]   the numbers
-//   input[name][value="content|position|both|probability"]          the toggles
+//   input[name][value="content|position|both|probability"]          what the colours show of one head
+//   input[name][value="head|layer|all|rollout"]                     whose pattern: data-pattern of the root
+//   [data-part="shares"]                   data-exact; [data-share="position|content"]: how much each alone explains
+//   [data-part="arcs"]                     takes the arrow keys; data-arcs: how many; [data-part="arcs-canvas"]
+//   [data-part="forms"]                    slope × key beside slope × distance; data-error
 //   [data-part="live"]                     one sentence about the cell, read aloud by screen readers
 //   [data-part="code"], [data-part="copy"], [data-part="stamp"]
 // Colours of probabilities: step round(255·√p) of cividis; of signed numbers: step round(127.5 + 127.5·x/limit).
+import { tokenArcs } from "./lib/arcs.js";
 import { bytes, floats, largestPart, ledgerOf, shownValue, tokenNames, cellCount, cellNumber } from "./lib/causal.js";
 import { divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "./lib/colours.js";
-import { make, quoted, set } from "./lib/dom.js";
+import { direction, make, quoted, set } from "./lib/dom.js";
+import { alibiForms } from "./lib/forms.js";
 import { viewFrame } from "./lib/frame.js";
 import { headGrid } from "./lib/heads.js";
 import { scoreLedger } from "./lib/ledger.js";
 import { legend } from "./lib/legend.js";
 import { attentionMatrix } from "./lib/matrix.js";
 import { fixed, probability, slopeName } from "./lib/numbers.js";
+import { patternShares } from "./lib/shares.js";
 import { toggles } from "./lib/toggles.js";
 
 const MODES = [
@@ -35,6 +42,12 @@ const MODES = [
   ["position", "position", "ALiBi, slope × distance: the farther back, the lower"],
   ["both", "both", "content + position, what goes into the softmax"],
   ["probability", "probability", "softmax: the share of its attention that a token gives to another"],
+];
+const PATTERNS = [
+  ["head", "this head", "where one head looks, and what its sum is made of"],
+  ["layer", "mean of the layer", "the mean over the heads of this layer; content and position are parts of one head's sum only"],
+  ["all", "mean of all", "the mean over all heads of all layers; content and position are parts of one head's sum only"],
+  ["rollout", "rollout", "how much of each column stems from each token, if attention were all: half of it stays, half comes from where the heads look on average, layer after layer (Abnar and Zuidema, 2020)"],
 ];
 const PROBABILITY_TICKS = /** @type {[number, string][]} */ (
   [0, 0.01, 0.1, 0.25, 0.5, 1].map((p) => [Math.sqrt(p), String(p)])
@@ -52,6 +65,8 @@ export function attentionPanel(stage) {
   let thumbs = /** @type {Uint8Array} */ (new Uint8Array());
   let exact = { first: 0, count: 0 };
   let values = /** @type {import("./lib/causal.js").HeadValues} */ ({ scores: floats(null), probs: floats(null) });
+  let averages = { which: /** @type {[string, number][]} */ ([]), values: new Float32Array() };
+  let read = 0; // counts the arrivals of values
   let pointed = /** @type {{query: number | null, key: number | null}} */ ({ query: null, key: null });
   let pointedHead = /** @type {{layer: number, head: number} | null} */ (null);
 
@@ -60,8 +75,29 @@ export function attentionPanel(stage) {
     head: stage.get("head"),
     query: stage.get("query"),
     key: Math.min(stage.get("key"), stage.get("query")),
-    mode: stage.get("mode"),
+    pattern: stage.get("pattern"),
+    mode: stage.get("pattern") === "head" ? stage.get("mode") : "probability",
   });
+
+  /** The pattern that is shown, of one head or of several together, if it is here. */
+  const shownPattern = () => {
+    const { layer, head, pattern } = chosen();
+    if (pattern === "head") return exactOf(layer, head)?.probs ?? null;
+    const at = averages.which.findIndex(([name, of]) => name === pattern && (of === layer || pattern === "all"));
+    const cells = cellCount(names.length);
+    const found = averages.values.subarray(at * cells, (at + 1) * cells);
+    return at >= 0 && found.length === cells ? found : null;
+  };
+  /** What is shown, in words. */
+  const patternName = () => {
+    const { layer, head, pattern } = chosen();
+    return {
+      head: `layer ${layer}, head ${head}`,
+      layer: `mean of the ${picture.heads} heads of layer ${layer}`,
+      all: `mean of all ${picture.layers * picture.heads} heads`,
+      rollout: `rollout up to layer ${layer}`,
+    }[/** @type {"head"} */ (pattern)];
+  };
 
   /** The exact values of a head, if they are here. */
   const exactOf = (/** @type {number} */ layer, /** @type {number} */ head) => {
@@ -87,8 +123,14 @@ export function attentionPanel(stage) {
   const matrix = attentionMatrix({ pick: stage.choose, point: pointAtCell });
   const scale = legend();
   const ledger = scoreLedger();
+  const forms = alibiForms();
+  ledger.element.append(forms.element);
+  const shares = patternShares();
+  const arcs = tokenArcs({ pick: stage.choose, point: pointAtCell, pointToken: pointAtToken });
+  const about = make("p", { class: "bl-how bl-about", "data-part": "about" });
   const headTitle = make("h3", { class: "bl-title" });
   const modes = toggles({ id: `${stage.id}-mode`, says: "what the colours show", choices: MODES, choose: (mode) => stage.choose({ mode }) });
+  const whose = toggles({ id: `${stage.id}-pattern`, says: "whose pattern", choices: PATTERNS, choose: (pattern) => stage.choose({ pattern }) });
   stage.body.append(
     make(
       "div",
@@ -103,12 +145,16 @@ export function attentionPanel(stage) {
         "section",
         { class: "bl-panel bl-panel-matrix", "aria-label": "one head" },
         headTitle,
+        whose.element,
         modes.element,
+        about,
         make("p", { class: "bl-how" }, "row: who is looking · query ↓    column: at whom · key →"),
         matrix.element,
         scale.element,
+        shares.element,
       ),
       ledger.element,
+      arcs.element,
     ),
   );
 
@@ -117,6 +163,12 @@ export function attentionPanel(stage) {
   /** @param {import("./lib/causal.js").Cell | null} cell */
   function pointAtCell(cell) {
     pointed = cell ?? { query: null, key: null };
+    stage.drawSoon();
+  }
+
+  /** @param {number | null} token */
+  function pointAtToken(token) {
+    pointed = { query: token, key: token };
     stage.drawSoon();
   }
 
@@ -130,30 +182,35 @@ export function attentionPanel(stage) {
   // ---- drawing: the picture when a text was read, the head when another is chosen, marks all the time ----
 
   function readExact() {
+    read += 1;
     exact = stage.get("exact") ?? { first: 0, count: 0 };
     values = { scores: floats(stage.get("scores")), probs: floats(stage.get("probs")) };
+    averages = { which: stage.get("averaged")?.patterns ?? [], values: floats(stage.get("averages")) };
     painted = "";
   }
 
   let painted = "";
   function paintHead() {
-    const { layer, head, mode } = chosen();
+    const { layer, head, mode, pattern } = chosen();
     const found = exactOf(layer, head);
-    const key = [layer, head, mode, found !== null].join();
+    const probs = shownPattern();
+    const key = [layer, head, mode, pattern, probs !== null].join();
     if (key === painted) return;
     painted = key;
     const slope = picture.slopes[head];
-    headTitle.replaceChildren(
-      `layer ${layer}, head ${head} `,
-      make("span", { class: "bl-how" }, `slope ${slopeName(slope)} · reach ${fixed(3 / slope, 0)} tokens`),
-    );
-    headTitle.title = "reach: how far back ALiBi has taken 3 nats off, leaving a twentieth of the weight";
+    const waits = stage.get("live") ? "asking for it …" : "not in this file";
+    const more = pattern === "head" ? `slope ${slopeName(slope)} · reach ${fixed(3 / slope, 0)} tokens` : probs ? "" : waits;
+    headTitle.replaceChildren(`${patternName()} `, make("span", { class: "bl-how" }, more));
+    headTitle.title = pattern === "head" ? "reach: how far back ALiBi has taken 3 nats off, leaving a twentieth of the weight" : "";
+    about.textContent = String(PATTERNS.find(([name]) => name === pattern)?.[2]);
+    shares.show(found, slope, names.length, `layer ${layer}, head ${head}`);
+    modes.enable(pattern === "head");
     if (mode === "probability" || !found) {
       matrix.paint(PROBABILITY_COLOURS, (cell, query, key) =>
-        found ? probabilityStep(found.probs[cell]) : roughStep(layer, head, query, key),
+        probs ? probabilityStep(probs[cell]) : pattern === "head" ? roughStep(layer, head, query, key) : 0,
       );
-      scale.show(PROBABILITY_COLOURS, "probability", PROBABILITY_TICKS);
-      set(matrix.element, { "data-colours": "probability", "data-limit": 1 });
+      scale.show(PROBABILITY_COLOURS, pattern === "rollout" ? "share of the column" : "probability", PROBABILITY_TICKS);
+      set(matrix.element, { "data-colours": "probability", "data-limit": 1, "data-exact": String(probs !== null) });
       return;
     }
     const limit = largestPart(found, slope, names.length);
@@ -166,20 +223,22 @@ export function attentionPanel(stage) {
 
   function draw() {
     paintHead();
-    const { layer, head, query, key, mode } = chosen();
+    const { layer, head, query, key, mode, pattern } = chosen();
     const shownHead = pointedHead ?? { layer, head };
-    const found = exactOf(shownHead.layer, shownHead.head);
+    const found = pointedHead || pattern === "head" ? exactOf(shownHead.layer, shownHead.head)?.probs : shownPattern();
+    const rough = pointedHead !== null || pattern === "head"; // a thumbnail is there; of a mean there is none
     const share = (/** @type {number} */ from, /** @type {number} */ to) =>
-      found ? found.probs[cellNumber(from, to)] : roughProbability(shownHead.layer, shownHead.head, from, to);
+      found ? found[cellNumber(from, to)] : rough ? roughProbability(shownHead.layer, shownHead.head, from, to) : 0;
     // a cell under the pointer is explained at once; a token alone only lights up
     const onCell = pointed.query !== null && pointed.key !== null && pointed.key < pointed.query;
     const onDiagonal = pointed.query !== null && pointed.query === pointed.key && matrix.element.matches(":hover");
     const cell = onCell || onDiagonal ? { query: Number(pointed.query), key: Number(pointed.key) } : { query, key };
 
-    stage.mark(cell, pointed.key ?? pointed.query, (token) => share(cell.query, token));
+    stage.mark(cell, pointed.key ?? pointed.query, found || rough ? (token) => share(cell.query, token) : null);
     heads.mark({ layer, head }, pointedHead, pointed, names.length);
     matrix.mark({ query, key }, pointed);
     modes.mark(mode);
+    whose.mark(pattern);
     const exactHead = exactOf(layer, head);
     ledger.show(
       names,
@@ -188,20 +247,27 @@ export function attentionPanel(stage) {
       exactHead && ledgerOf(exactHead, picture.slopes[head], cell.query, cell.key),
       roughProbability(layer, head, cell.query, cell.key),
       stage.get("live"),
+      pattern === "head" ? "" : `in layer ${layer}, head ${head}`,
     );
-    const where = `layer ${shownHead.layer}, head ${shownHead.head}: token ${cell.query} `;
+    const row = pointed.query ?? query;
+    const to = pointed.key === null || pointed.key >= row ? key : pointed.key;
+    arcs.draw(shownPattern(), patternName(), read, { query, key }, { query: row, key: Math.min(to, row) });
+    forms.show(names, { query, key }, picture.slopes[head], exactHead, [read, layer, head].join());
     const who = cell.query === cell.key ? ["itself"] : [`token ${cell.key} `, quoted(names[cell.key])];
-    const p = share(cell.query, cell.key);
-    stage.say(where, quoted(names[cell.query]), " looks at ", ...who, ` with probability ${found ? "" : "≈ "}${probability(p)}`);
+    const p = found || rough ? `${found ? "" : "≈ "}${probability(share(cell.query, cell.key))}` : "…";
+    const whole = pointedHead ? `layer ${pointedHead.layer}, head ${pointedHead.head}` : patternName();
+    const verb = pattern === "rollout" && !pointedHead ? " stems from " : " looks at ";
+    const how = pattern === "rollout" && !pointedHead ? `, a share of ${p}` : ` with probability ${p}`;
+    stage.say(`${whole}: token ${cell.query} `, quoted(names[cell.query]), verb, ...who, how);
     stage.showCode(picture, { layer, head, query, key });
-    set(stage.root, { "data-mode": mode });
+    set(stage.root, { "data-mode": mode, "data-pattern": pattern });
   }
 
-  stage.listen("change:exact change:scores change:probs", () => {
+  stage.listen("change:exact change:scores change:probs change:averaged change:averages", () => {
     readExact();
     stage.drawNow();
   });
-  stage.listen("change:mode", stage.drawNow);
+  stage.listen("change:mode change:pattern", stage.drawNow);
 
   return {
     draw,
@@ -215,17 +281,16 @@ export function attentionPanel(stage) {
       pointedHead = null;
       heads.show(picture, thumbs, stage.id);
       matrix.show(names);
+      arcs.show(names, direction(picture.text));
     },
 
     fit() {
       painted = "";
       matrix.fit();
+      arcs.fit();
     },
 
-    point(token) {
-      pointed = { query: token, key: token };
-      stage.drawSoon();
-    },
+    point: pointAtToken,
   };
 }
 

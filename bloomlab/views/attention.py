@@ -5,6 +5,7 @@ page and listens.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import torch
 import traitlets
 from torch import Tensor
 
+from bloomlab.lens.attention import rollout
 from bloomlab.lens.reads import check
 from bloomlab.model.alibi import slopes
 from bloomlab.views._assets import module_text, style_text
@@ -25,6 +27,7 @@ READ = ["attn.scores", "attn.probs"]
 TILE = 64  # a thumbnail has at most this many cells a side; of a longer text it shows the largest of each block
 EXACT_BYTES = 1_000_000  # exact values of the whole layer cross to the page if they fit here, else of one head
 SAVED_BYTES = 24_000_000  # and into a saved page those of all heads, if they fit here
+SAVED_AVERAGES = 6_000_000  # and all means and rollouts, if they fit here
 
 CODE = """\
 import bloomlab
@@ -88,6 +91,32 @@ def exact_values(trace: "Trace", first: int, count: int) -> dict[str, Any]:
     return values
 
 
+def average_values(trace: "Trace", patterns: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """Patterns of several heads together, as float32 cells: ("layer", 2), ("all", 0), ("rollout", 2).
+
+    The mean over the heads of a layer; over all heads of all layers; and `bloomlab.lens.attention.rollout` up to a
+    layer.
+    """
+    if not patterns:
+        return {"averaged": {"patterns": []}, "averages": b""}
+    each = (trace[f"h.{layer}.attn.probs"][0].detach().float().cpu().mean(0) for layer in range(trace.config.n_layer))
+    means = torch.stack(list(each))  # (layer, query, key)
+    flows = rollout(means[:, None]) if any(name == "rollout" for name, _ in patterns) else means
+    found = {"layer": means.__getitem__, "all": lambda _: means.mean(0), "rollout": flows.__getitem__}
+    return {
+        "averaged": {"patterns": [list(pattern) for pattern in patterns]},
+        "averages": b"".join(_causal(found[name](layer)).numpy().tobytes() for name, layer in patterns),
+    }
+
+
+def saved_averages(trace: "Trace", shown: list[tuple[str, int]]) -> dict[str, Any]:
+    """For a page that has no kernel to ask: all of them, or what is shown if a file should not hold so many."""
+    layers, tokens = trace.config.n_layer, len(trace.tokens)
+    every = [("all", 0), *((name, layer) for name in ("layer", "rollout") for layer in range(layers))]
+    fits = 4 * len(every) * tokens * (tokens + 1) // 2 <= SAVED_AVERAGES
+    return average_values(trace, every if fits else shown)
+
+
 def saved_values(trace: "Trace", layer: int, head: int) -> dict[str, Any]:
     """For a page that has no kernel to ask: exact values of as many heads as a file should hold."""
     heads, tokens = trace.config.n_head, len(trace.tokens)
@@ -121,6 +150,7 @@ class AttentionView(ReadingView):
         view = lab.attention("Leo lives in Oslo.")
         view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # point at a cell, here or in the page
         view.mode = "content"                                        # or "position", "both", "probability"
+        view.pattern = "rollout"                                     # or "layer", "all": means; "head"
         view.show("Another text.")
         view.trace                                                   # the numbers themselves
         view.save("leo.html")                                        # works offline; also .png and .svg
@@ -131,6 +161,7 @@ class AttentionView(ReadingView):
     _css = style_text(module)
 
     # what the page sets
+    pattern = traitlets.Enum(("head", "layer", "all", "rollout"), "head").tag(sync=True)
     mode = traitlets.Enum(("probability", "content", "position", "both"), "probability").tag(sync=True)
 
     # what the page draws
@@ -138,9 +169,12 @@ class AttentionView(ReadingView):
     exact = traitlets.Dict({"first": 0, "count": 0}).tag(sync=True)
     scores = traitlets.Bytes().tag(sync=True)
     probs = traitlets.Bytes().tag(sync=True)
+    averaged: Any = traitlets.Dict({"patterns": []}).tag(sync=True)
+    averages = traitlets.Bytes().tag(sync=True)
 
     def _take(self, trace: "Trace", place: dict[str, int]) -> None:
         payload = attention_payload(trace, place["layer"], place["head"])
+        payload |= average_values(trace, self._together(place["layer"]))
         payload["picture"]["code"] = code_parts(CODE, trace, self._setup)
         for name, value in payload.items():
             setattr(self, name, value)
@@ -150,7 +184,8 @@ class AttentionView(ReadingView):
 
     def _saved(self) -> dict[str, Any]:
         assert self.trace is not None
-        return super()._saved() | saved_values(self.trace, self.layer, self.head)
+        exact = saved_values(self.trace, self.layer, self.head)
+        return super()._saved() | exact | saved_averages(self.trace, self._together(self.layer))
 
     def _still(self) -> str:
         return static_html(self.picture, self.thumbs, self.layer, self.head, self.query)
@@ -174,4 +209,17 @@ class AttentionView(ReadingView):
         first, count = exact_reach(self.picture["heads"], len(self.picture["tokens"]), self.layer, self.head)
         with self.hold_sync():
             for name, value in exact_values(self.trace, first, count).items():
+                setattr(self, name, value)
+
+    def _together(self, layer: int) -> list[tuple[str, int]]:
+        """The pattern of several heads that is shown, if it is one."""
+        return [] if self.pattern == "head" else [(self.pattern, 0 if self.pattern == "all" else layer)]
+
+    @traitlets.observe("layer", "pattern")
+    def _send_averages(self, _: dict[str, Any]) -> None:
+        wanted = self._together(self.layer)
+        if self.trace is None or not wanted or list(wanted[0]) in self.averaged["patterns"]:
+            return
+        with self.hold_sync():
+            for name, value in average_values(self.trace, wanted).items():
                 setattr(self, name, value)

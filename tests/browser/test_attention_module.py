@@ -290,7 +290,7 @@ def test_cancel_goes_back_to_the_text_of_the_picture(blank: BlankPage) -> None:
 
 def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
     assert blank.view is not None
-    blank.page.locator("summary").click()
+    blank.page.locator(".bl-foot summary").click()
     assert blank.page.locator('[data-part="code"]').inner_text() == blank.view.code
     blank.page.locator('[data-part="heads"]').press("ArrowRight")
     blank.page.wait_for_function("model.sent.length > 0")
@@ -301,7 +301,7 @@ def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
 
 def test_the_code_is_copied(blank: BlankPage) -> None:
     blank.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    blank.page.locator("summary").click()
+    blank.page.locator(".bl-foot summary").click()
     blank.page.locator('[data-part="copy"]').click()
     expect(blank.page.locator('[data-part="copy"]')).to_have_text("copied")
     selected = blank.page.evaluate("getSelection().toString()")
@@ -314,7 +314,7 @@ def test_a_second_view_of_the_same_model_follows_the_first(blank: BlankPage) -> 
     page.locator('[data-part="heads"]').first.press("ArrowRight")
     assert [page.locator(".bloomlab").nth(i).get_attribute("data-head") for i in (0, 1)] == ["1", "1"]
     page.locator('input[value="both"]').nth(1).check()
-    assert page.locator("input:checked").count() == 2  # one in each: they are groups of their own
+    assert page.locator("input:checked").count() == 4  # two in each: they are groups of their own
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map((element) => element.id)")
     assert len(ids) == len(set(ids))
 
@@ -343,7 +343,7 @@ def test_every_focusable_part_keeps_its_keys_from_the_notebook_and_shows_focus(b
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement === document.body"):
             break
-    assert seen[:5] == ["text", "strip", "heads", "INPUT", "matrix"]
+    assert seen[:6] == ["text", "strip", "heads", "INPUT", "INPUT", "matrix"]
 
 
 def test_a_larger_scale_makes_everything_larger(blank: BlankPage) -> None:

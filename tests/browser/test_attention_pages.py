@@ -20,7 +20,7 @@ def test_hostile_text_is_shown_as_it_is_and_does_nothing(visit: Visit, text: str
     blank = BlankPage(visit.page)
     blank.draw(AttentionView(small_trace, text))
     page = visit.page
-    page.locator("summary").click()
+    page.locator(".bl-foot summary").click()
     for part in ('[data-part="strip"] .bl-chip >> nth=0', '[data-part="heads"]', '[data-part="canvas"]'):
         page.locator(part).hover()
     assert shown_on_strip(page) == visible(text)
@@ -115,7 +115,7 @@ def test_a_screen_reader_and_a_weak_eye_are_served(chromium: Browser, theme: str
     page.evaluate(
         "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
     )
-    page.locator("summary").click()
+    page.locator(".bl-foot summary").click()
     for text in (None, "bad", " "):
         if text is not None:
             page.locator('[data-part="text"]').fill(text)

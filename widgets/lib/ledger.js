@@ -48,10 +48,11 @@ export function scoreLedger() {
      * @param {import("./causal.js").Ledger | null} ledger null while exact values are on their way
      * @param {number} rough the probability as the thumbnail knows it
      * @param {boolean} live whether there is a kernel to ask
+     * @param {string} [where] which head this is of, if another picture stands beside it
      */
-    show(names, { query, key }, slope, ledger, rough, live) {
+    show(names, { query, key }, slope, ledger, rough, live, where = "") {
       const distance = query - key;
-      title.replaceChildren(quoted(names[query]), " looks at ", distance === 0 ? "itself" : quoted(names[key]));
+      title.replaceChildren(quoted(names[query]), " looks at ", distance === 0 ? "itself" : quoted(names[key]), make("span", { class: "bl-how" }, where && ` ${where}`));
       set(element, { "data-query": query, "data-key": key, "data-exact": String(ledger !== null) });
       cells.content.how.textContent = "q·k/√d";
       cells.position.how.textContent = `slope ${slopeName(slope)} × distance ${distance}`;

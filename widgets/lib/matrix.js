@@ -140,6 +140,7 @@ export function attentionMatrix({ pick, point }) {
       size = Math.max(least, Math.min(themeLength(element, "--bl-cell-most"), Math.floor(room / tokens)));
       frame.style.setProperty("--bl-cell", `${size}px`);
       frame.style.setProperty("--bl-tokens", String(tokens));
+      unseen.hidden = size * tokens < 2 * themeLength(element, "--bl-label");
       layLabels(true);
     },
 

@@ -18,6 +18,11 @@ export function toggles({ id, says, choices, choose }) {
   return {
     element: make("fieldset", { class: "bl-toggles" }, make("legend", { class: "bl-hidden" }, says), ...labels),
 
+    /** @param {boolean} possible */
+    enable(possible) {
+      for (const input of inputs) input.disabled = !possible;
+    },
+
     /** @param {string | number} value the one that is chosen */
     mark(value) {
       for (const input of inputs) input.checked = input.value === String(value);

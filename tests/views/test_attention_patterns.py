@@ -1,0 +1,69 @@
+"""Patterns of several heads together: the means and the rollout that the attention view sends, and when."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bloomlab.lens.attention import head_average, rollout
+from bloomlab.views import attention
+from bloomlab.views.attention import AttentionView, attention_payload, average_values, saved_averages
+from tests.views.aside import aside
+from tests.views.small_trace import small_trace
+
+TEXT = "Leo lives in Oslo."
+
+
+def cells(data: bytes, number: int = 0, tokens: int = 9) -> np.ndarray[Any, Any]:
+    """One of the matrices that crossed, with zeros where nobody looks."""
+    count = tokens * (tokens + 1) // 2
+    matrix = np.zeros((tokens, tokens), np.float32)
+    matrix[np.tril_indices(tokens)] = np.frombuffer(data, np.float32)[number * count : (number + 1) * count]
+    return matrix
+
+
+def test_the_means_and_the_rollout_are_the_lens_s() -> None:
+    trace = small_trace(TEXT)
+    probs = trace.stack("attn.probs")[:, 0]
+    wanted = [("layer", 2), ("all", 0), ("rollout", 3), ("rollout", 0)]
+    values = average_values(trace, wanted)
+    assert values["averaged"] == {"patterns": [list(pattern) for pattern in wanted]}
+    expected = [head_average(probs)[2], probs.mean((0, 1)), rollout(probs)[3], rollout(probs)[0]]
+    for number, matrix in enumerate(expected):
+        torch.testing.assert_close(torch.from_numpy(cells(values["averages"], number)), matrix)
+
+
+def test_the_first_picture_carries_none_of_them() -> None:
+    view = AttentionView(small_trace, TEXT)
+    assert view.averages == b"" and view.averaged == {"patterns": []}
+    assert "averages" not in attention_payload(small_trace(TEXT))
+
+
+def test_a_mean_is_sent_when_it_is_asked_for_and_follows_the_layer_and_the_text() -> None:
+    view = AttentionView(small_trace, TEXT, layer=1)
+    probs = small_trace(TEXT).stack("attn.probs")[:, 0]
+    aside(lambda: view.set_state({"pattern": "rollout"}))
+    assert view.averaged == {"patterns": [["rollout", 1]]}
+    np.testing.assert_allclose(cells(view.averages), rollout(probs)[1], atol=1e-7)
+    view.layer = 3
+    np.testing.assert_allclose(cells(view.averages), rollout(probs)[3], atol=1e-7)
+    view.pattern = "all"
+    before = view.averages
+    view.layer = 0  # the mean of all heads is the same in every layer: nothing is sent again
+    assert view.averages is before and view.averaged == {"patterns": [["all", 0]]}
+    view.show("A cat.")
+    tokens = len(small_trace("A cat.").tokens)
+    expected = small_trace("A cat.").stack("attn.probs").mean((0, 1, 2))
+    np.testing.assert_allclose(cells(view.averages, tokens=tokens), expected, atol=1e-7)
+
+
+def test_a_saved_page_holds_all_of_them_or_the_shown_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = small_trace(TEXT)
+    every = saved_averages(trace, [])["averaged"]["patterns"]
+    assert every == [["all", 0], *([name, layer] for name in ("layer", "rollout") for layer in range(4))]
+    monkeypatch.setattr(attention, "SAVED_AVERAGES", 1000)
+    assert saved_averages(trace, [("layer", 2)])["averaged"] == {"patterns": [["layer", 2]]}
+    view = AttentionView(small_trace, TEXT, pattern="layer")
+    assert view.save(tmp_path / "x.html").stat().st_size > 0 and view.averaged == {"patterns": [["layer", 0]]}
