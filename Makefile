@@ -1,6 +1,7 @@
 # make lab     open JupyterLab on the first notebook     (ARGS="--no-browser --port=8899" for a server)
 # make test    run everything                            (needs Chromium; installs Debian's when run as root)
 # make fast    run what fits in a minute
+# make gallery a page for each view, for any browser      (in gallery/)
 # make bench   measure bloomlab against transformers
 # Each sets up .venv first. PIP_ARGS="--extra-index-url …" adds a package index; PYTHON=… picks the Python.
 
@@ -9,10 +10,10 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test fast bench format chromium
+.PHONY: help lab test fast gallery bench format chromium
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 lab: .venv/.lab
 	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(ROOT) $(ARGS)
@@ -26,6 +27,9 @@ test: .venv/.dev .venv-v4/.ready .venv-oldest/.ready chromium
 fast: .venv/.dev
 	$(PY) -m ruff check .
 	$(PY) -m pytest -m "not slow and not browser" $(ARGS)
+
+gallery: .venv/.lab
+	$(PY) docs/make_gallery.py $(ARGS)
 
 bench: .venv/.dev
 	$(PY) -m tests.benchmarks $(ARGS)

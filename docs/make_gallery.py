@@ -1,0 +1,78 @@
+"""Write a gallery: a page for each view, interactive, and one that leads to them; no network, no server, no Python.
+
+python docs/make_gallery.py [FOLDER]      into gallery/, unless another folder is named
+"""
+
+import sys
+from html import escape
+from pathlib import Path
+
+import bloomlab
+from bloomlab.views._assets import style_text
+
+TEXT = "Leo lives in Oslo. Leo has a cat. The cat of Leo is called Mia. Leo lives in"
+
+PAGES = {  # verb of the lab -> title, what to try there, the text
+    "explore": ("Explore", "All views of one text, linked: choose a token, and every tab follows.", TEXT),
+    "tokens": (
+        "Tokens",
+        "What BLOOM reads. Click on a token to see how it was merged.",
+        "Léa habite à Zürich. 小梅住在北京。",
+    ),
+    "attention": ("Attention", "Who looks at whom. Click on a cell for the sum behind it.", TEXT),
+    "alibi": ("ALiBi", "How far each head can look, and does. Compare the first head with the last.", TEXT),
+    "hidden_states": ("Hidden states", "What BLOOM would say if it stopped early, and who added what.", TEXT),
+    "predictions": ("Predictions", "What three task heads make of a text, at every layer.", "Leo lives in Oslo."),
+}
+
+INDEX = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>bloomlab: gallery</title>
+<style>{style}
+.bloomlab-index {{ font-size: var(--bl-normal); }}
+.bloomlab-index h1 {{ font-size: var(--bl-large); }}
+.bloomlab-index dt {{ margin-top: calc(2 * var(--bl-unit)); font-weight: var(--bl-strong); }}
+.bloomlab-index dd {{ margin: 0; }}
+.bloomlab-index a {{ color: var(--bl-accent); }}
+</style>
+</head>
+<body class="bloomlab-page">
+<main class="bloomlab bloomlab-index">
+<h1>bloomlab: what a language model does with a text</h1>
+<p>{about}</p>
+<dl>
+{entries}
+</dl>
+</main>
+</body>
+</html>
+"""
+
+
+def make(place: Path) -> list[Path]:
+    """Write all pages; the first leads to the others."""
+    place.mkdir(parents=True, exist_ok=True)
+    lab = bloomlab.load()
+    pages = [getattr(lab, verb)(text).save(place / f"{verb}.html") for verb, (_, _, text) in PAGES.items()]
+    entries = [
+        f'<dt><a href="{verb}.html">{escape(title)}</a></dt><dd>{escape(words)}</dd>'
+        for verb, (title, words, _) in PAGES.items()
+    ]
+    about = escape(
+        f"Made by bloomlab {bloomlab.__version__} with its embedded model: a BLOOM of {lab.model.num_parameters():,} "
+        "parameters, trained on a small world in ten languages. Each page holds one text; in Jupyter, type your own."
+    )
+    index = place / "index.html"
+    style = style_text("explorer")
+    index.write_text(INDEX.format(style=style, about=about, entries="\n".join(entries)), encoding="utf-8")
+    return [index, *pages]
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "gallery")
+    for path in make(folder):
+        print(f"{path.stat().st_size / 1e6:5.1f} MB  {path}")
