@@ -62,10 +62,7 @@ export function tokensPanel(stage) {
     open(comparing) {
       stage.choose({ comparing });
     },
-    read(text) {
-      const number = Math.max(stage.get("typed").number, stage.get("answered")) + 1;
-      stage.choose({ typed: { text, number } });
-    },
+    read: stage.read,
   });
 
   const title = make("h3", { class: "bl-title" });

@@ -52,10 +52,9 @@ export function languageTable({ open, read }) {
   );
   let shown = ""; // the texts that have a row
   let lines = /** @type {Record<string, any>[]} */ ([]);
-  let opened = false; // as we set it ourselves
-  element.addEventListener("toggle", () => {
-    if (element.open !== opened) open(element.open ? "open" : "closed");
-    opened = element.open;
+  summary.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    event.preventDefault(); // it opens when the view has heard of it
+    open(element.open ? "closed" : "open");
   });
 
   /** @param {any} row */
@@ -87,7 +86,7 @@ export function languageTable({ open, read }) {
     show(comparison, live, state) {
       const { rows, done } = comparison;
       const running = comparison.state === "running";
-      opened = element.open = state !== "closed";
+      element.open = state !== "closed";
       set(element, { "data-state": comparison.state, "data-rows": rows.length, "data-done": done });
       run.hidden = running || comparison.state === "done" || !live;
       stop.hidden = progress.hidden = !running;
