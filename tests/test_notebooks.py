@@ -5,6 +5,7 @@ from top to bottom is tested by nbmake; how notebooks are stored by test_project
 """
 
 import re
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+from bloomlab import tiny
+from tests.fake_hub import REPO, fake_hub
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -106,3 +110,30 @@ def test_the_index_has_a_line_for_every_lesson_and_the_guide_a_section() -> None
     assert rows == [(path.name[:2], path.name, str(count)) for path, count in zip(NOTEBOOKS, minutes, strict=True)]
     sections = re.findall(r"^### (\d\d) · .+ \((\d+) minutes\)", guide, re.MULTILINE)
     assert sections == [(number, count) for number, _, count in rows]
+
+
+@pytest.mark.slow
+def test_the_lesson_on_real_models_opens_one_from_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its download is off when nobody asks for it; here a hub on this machine answers in place of the real one."""
+    notebook = read(FOLDER / "12_the_real_blooms.ipynb")
+    assert "skipped: download is false" in said(notebook)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("download = False", "download = True")
+        cell.source = re.sub(r'^name = "560m"$', f'name = "{REPO}"', cell.source, flags=re.MULTILINE)
+    published = tmp_path / "published"
+    published.mkdir()
+    for path in tiny.folder().iterdir():
+        if path.is_file():
+            shutil.copy(path, published)
+    with fake_hub(published) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        opened = said(notebook)
+    assert hub.asked["GET model.safetensors"] == 1
+    assert "skipped" not in opened and "the capital of norway is" in opened
+
+    monkeypatch.setenv("HF_ENDPOINT", "http://localhost:9")  # nobody listens there
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+    assert re.search(r"skipped: .*small-bloom", said(notebook))
