@@ -83,11 +83,11 @@ COMMANDS = {
     "attention": Command("lab.attention", "who looks at whom, and the sum behind it", "Leo lives in Oslo."),
     "alibi": Command("lab.alibi", "how far each head can look, and does", "Leo lives in Oslo."),
     "hidden": Command("lab.hidden_states", "the residual stream: who added what", "Leo lives in Oslo."),
-    "predictions": Command(
+    "predict": Command(
         "lab.predictions",
-        "what comes next, what is named, where the answer is",
+        "what four heads say: next, language, tags, answer",
         "Leo lives in Oslo.",
-        options=(Option("--question", str, "what to ask the text"),),
+        options=(Option("--question", str, 'what to ask the text: "Where does Leo live?"'),),
     ),
     "generate": Command(
         "lab.generate",
@@ -137,7 +137,10 @@ COMMANDS = {
             Option("--revision", str, "branch, tag or commit on the hub"),
         ),
     ),
+    "card": Command("lab.card", "how the model was made, what it reaches and cannot do", "", ""),
     "info": Command("lab.info", "a model's sizes, its parameters, what fits here", "7b1", "[name]"),
+    "lessons": Command("lab.lessons", "the lessons, and how long each takes", "", ""),
+    "doctor": Command("bloomlab.doctor.examine", "what works here, what does not, and what to do", "", ""),
     "help": Command("bloomlab.commands.overview", "this list; with a name, the options of one", "generate", "[name]"),
 }
 

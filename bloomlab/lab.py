@@ -27,6 +27,7 @@ from torch import Tensor
 from bloomlab import tiny
 from bloomlab.arguments import whole_text
 from bloomlab.asking import answer, classify, tag
+from bloomlab.card import Card, described, embedded_card
 from bloomlab.edits import Index, check_columns, zero
 from bloomlab.errors import CheckpointError, InputError, TokenizerError
 from bloomlab.heads.causal_lm import BloomForCausalLM
@@ -35,6 +36,7 @@ from bloomlab.hooks import Edit
 from bloomlab.hub import find
 from bloomlab.lens import costs, effect, logit_lens
 from bloomlab.lens.anatomy import Info, info
+from bloomlab.lessons import Lessons, listed
 from bloomlab.record import record, weights_hash
 from bloomlab.room import Fit, fit_of, fits
 from bloomlab.tokenizer import BloomTokenizerFast
@@ -137,6 +139,15 @@ class Lab:
         dtype, weights = str(self.model.dtype).removeprefix("torch."), weights_hash(self.model)
         opened = f"{dtype} on {self.model.device}, weights {weights}"
         return Info(self.name, self.model.config, fit_of(self.name, self.model.config), opened)
+
+    def card(self) -> Card:
+        """What is known of this model. Of the embedded one: how it was made, what it reaches, what it cannot do."""
+        return embedded_card() if self.embedded else described(self.info(), self.heads, self.code)
+
+    @staticmethod
+    def lessons() -> Lessons:
+        """The lessons that come with bloomlab, and how long each takes."""
+        return listed()
 
     def tokens(self, x: str | Trace, translations: Mapping[str, str] | None = None) -> "Tokens":
         """The tokens of a text, or of a trace of one, in order: a list that shows itself as chips to click on.

@@ -23,11 +23,11 @@ FLOORS = [
     ["trace", "record", "edits", "finetune", "verdicts", "asking"],
     [f"jax.{name}" for name in "hooks embedding alibi attention mlp block cache outputs contract checkpoint".split()],
     [f"jax.{name}" for name in "pretrained bloom sampling decode causal_lm bridge".split()],
-    ["lens.*", "tiny.*"],
+    ["lens.*", "tiny.*", "card", "lessons"],
     ["views.*"],
     ["lab"],
     ["checks.*"],
-    ["lessons", "doctor", "commands", "orders", "magics", "cli", "__main__"],
+    ["doctor", "commands", "orders", "magics", "cli", "__main__"],
     ["__init__"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
