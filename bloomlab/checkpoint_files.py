@@ -168,8 +168,6 @@ def open_bin(path: Path) -> dict[str, Stored]:
     try:
         # weights_only is named, so that no setting of the machine can loosen it
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except (KeyboardInterrupt, SystemExit):
-        raise
     except Exception as error:
         why = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise CheckpointError(

@@ -182,7 +182,7 @@ class Source:
                         if self.endpoint:
                             download(self.endpoint, self.name, self.commit, name, self.kept.parent, bar)
                         self._check(name)
-        except (BloomlabError, KeyboardInterrupt, SystemExit):
+        except BloomlabError:
             raise
         except Exception as error:  # whatever the libraries raise
             raise _in_words(error, self.name, self.endpoint, self.kept, self.revision) from None
@@ -279,7 +279,7 @@ def _ask(repo: str, revision: str, cache_dir: str | os.PathLike[str] | None) -> 
         if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
             raise ConnectionError("HF_HUB_OFFLINE is set")
         commit, files = listing(address, repo, revision)
-    except (BloomlabError, KeyboardInterrupt, SystemExit):
+    except BloomlabError:
         raise
     except Exception as error:  # whatever the libraries raise
         copy = None if status_of(error) in (401, 403, 404) else _kept(repo, revision, kept)

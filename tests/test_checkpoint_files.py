@@ -1,5 +1,6 @@
 """One file of weights: read right, or refused with one clear sentence and nothing executed."""
 
+import errno
 import io
 import json
 import pickle
@@ -137,6 +138,15 @@ def test_a_folder_or_nothing_in_the_files_place_is_an_error(tmp_path: Path) -> N
             open_file(tmp_path / name)
 
 
+def test_a_file_that_cannot_be_read_is_said(safetensors: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CheckpointError, match=r"cannot read .*model\.safetensors: Permission denied"):
+        open_file(safetensors)
+
+
 # -- headers that lie ----
 
 
@@ -207,6 +217,16 @@ def test_a_header_that_is_no_honest_json_is_refused(tmp_path: Path, text: bytes)
     path = tmp_path / "model.safetensors"
     path.write_bytes(struct.pack("<Q", len(text)) + text)
     with pytest.raises(CheckpointError, match=r"model\.safetensors is broken"):
+        open_file(path)
+
+
+def test_a_header_that_names_a_tensor_twice_is_refused(tmp_path: Path) -> None:
+    """Even if both times it says the same: one of them could be what another reader of the file believes."""
+    one = f'"a": {json.dumps(entry())}'
+    text = f"{{{one}, {one}}}".encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(8))
+    with pytest.raises(CheckpointError, match="its header names something twice"):
         open_file(path)
 
 
