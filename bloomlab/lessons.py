@@ -6,6 +6,7 @@ beside the copies, `.bloomlab-lessons.json`, remembers what that was.
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,45 @@ def folder() -> Path:
     """Where the lessons are: inside the installed package, or beside it in a checkout."""
     installed = Path(__file__).parent / "_notebooks"
     return installed if installed.is_dir() else Path(__file__).parents[1] / "notebooks"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson: its notebook, its title, how many minutes a student needs, and what it is about."""
+
+    file: str
+    title: str
+    minutes: int
+    about: str
+
+
+class Lessons(tuple[Lesson, ...]):
+    """The lessons in the order of the course. Its repr is a list with the time each takes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        if not self:
+            return f"there are no lessons in {folder()}"
+        lines = [f"{lesson.title:<30}{lesson.minutes:>4} min  {lesson.about}" for lesson in self]
+        total = sum(lesson.minutes for lesson in self) / 60
+        rest = f"{len(self)} lessons, {total:.0f} hours; {folder() / 'README.md'} says which to take if you have less"
+        return "\n".join([*lines, rest, "`bloomlab lab` in a terminal copies them to where you work, and opens them"])
+
+
+def listed() -> Lessons:
+    """All lessons, as the list that ships with them has it.
+
+    >>> listed()[0]
+    Lesson(file='00_welcome.ipynb', title='00 · Welcome', minutes=10, about='a first look: tokens, heads, writing')
+    """
+    page = folder() / "README.md"
+    rows = re.findall(
+        r"^\| \[(.+?)\]\((\w+\.ipynb)\) \| (\d+) \| (.+?) \|$",
+        page.read_text(encoding="utf-8") if page.is_file() else "",
+        re.MULTILINE,
+    )
+    return Lessons(Lesson(file, title, int(minutes), about) for title, file, minutes, about in rows)
 
 
 @dataclass(frozen=True)

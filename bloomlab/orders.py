@@ -32,6 +32,8 @@ def split_line(line: str) -> tuple[list[str], str]:
     ([], '-5 degrees')
     >>> split_line('"A text in quotes"')             # quotes around all of it are not part of it
     ([], 'A text in quotes')
+    >>> split_line("--question 'Where is he?' Leo")  # and around a value of more than one word
+    (['--question', 'Where is he?'], 'Leo')
     """
     options: list[str] = []
     while word := re.match(r"\s*(-\S+)", line):
@@ -39,13 +41,17 @@ def split_line(line: str) -> tuple[list[str], str]:
         if word[1] == "--":
             break
         options.append(word[1])
-        value = re.match(r"\s*(\S+)", line)
+        value = re.match(r"""\s*("[^"]*"|'[^']*'|\S+)""", line)
         if value and word[1] not in FLAGS and "=" not in word[1]:
-            options.append(value[1])
+            options.append(_unquoted(value[1]))
             line = line[value.end() :]
-    text = line.strip()
+    return options, _unquoted(line.strip())
+
+
+def _unquoted(text: str) -> str:
+    """A text without the quotes that stand around all of it."""
     quoted = re.fullmatch(r"""(["'])(.+)\1""", text)
-    return options, quoted[2] if quoted and quoted[1] not in quoted[2] else text
+    return quoted[2] if quoted and quoted[1] not in quoted[2] else text
 
 
 def split_question(text: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from bloomlab import lessons
 from bloomlab.errors import InputError
-from bloomlab.lessons import FIRST, NOTE, copy_to, folder
+from bloomlab.lessons import FIRST, NOTE, copy_to, folder, listed
 
 
 @pytest.fixture
@@ -22,6 +22,20 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (place / name).write_text(f'{{"cells": ["{name}"]}}')
     monkeypatch.setattr(lessons, "folder", lambda: place)
     return place
+
+
+def test_the_list_names_every_lesson_once_in_order_with_its_time() -> None:
+    found = listed()
+    assert [lesson.file for lesson in found] == sorted(path.name for path in folder().glob("*.ipynb"))
+    assert all(5 <= lesson.minutes <= 45 and lesson.about for lesson in found)
+    lines = repr(found).splitlines()
+    assert lines[0].split("  ")[-1] == found[0].about and len(lines) == len(found) + 2
+    assert max(map(len, lines[: len(found)])) <= 120
+
+
+def test_where_there_are_no_lessons_the_list_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons, "folder", lambda: tmp_path)
+    assert repr(listed()) == f"there are no lessons in {tmp_path}"
 
 
 def test_all_lessons_are_copied_and_the_first_is_there(tmp_path: Path) -> None:

@@ -28,6 +28,10 @@ class EchoLab:
         ),
         ("ablate --spot=mlp.out --pos 0,2 Leo", ("ablate", ("Leo",), {"spot": "mlp.out", "pos": [0, 2]})),
         ("generate --seed 1 Leo", ("generate", ("Leo",), {"seed": 1, "do_sample": True})),
+        (
+            'predict --question "Where does Leo live?" Leo lives',
+            ("predictions", ("Leo lives",), {"question": "Where does Leo live?"}),
+        ),
         ("generate --max-new-tokens 3 Leo", ("generate", ("Leo",), {"max_new_tokens": 3})),
         ("ask Where does Leo live? Leo lives in Oslo.", ("answer", ("Where does Leo live?", "Leo lives in Oslo."), {})),
         ("info", ("info", (), {})),
