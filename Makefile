@@ -2,7 +2,9 @@
 # make test    run everything                            (needs Chromium; installs Debian's when run as root)
 # make fast    run what fits in a minute
 # make gallery a page for each view, for any browser      (in gallery/)
+# make guards  leave out each guard against bad files: does a test notice?
 # make bench   measure bloomlab against transformers
+# make peers   measure the attention view against BertViz and CircuitsVis
 # Each sets up .venv first. PIP_ARGS="--extra-index-url …" adds a package index; PYTHON=… picks the Python.
 
 PYTHON ?= python3
@@ -10,10 +12,10 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test fast gallery bench format chromium
+.PHONY: help lab test fast gallery guards bench peers format chromium
 
 help:
-	@sed -n '1,6s/^# //p' Makefile
+	@sed -n '/^$$/q; s/^# //p' Makefile
 
 lab: .venv/.lab
 	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(ROOT) $(ARGS)
@@ -31,8 +33,14 @@ fast: .venv/.dev
 gallery: .venv/.lab
 	$(PY) docs/make_gallery.py $(ARGS)
 
+guards: .venv/.dev
+	$(PY) -m tests.hostile.guards $(ARGS)
+
 bench: .venv/.dev
 	$(PY) -m tests.benchmarks $(ARGS)
+
+peers: .venv-peers/.ready
+	.venv-peers/bin/python -m tests.benchmarks.peers $(ARGS)
 
 format: .venv/.dev
 	$(PY) -m ruff check --fix .
@@ -57,13 +65,14 @@ format: .venv/.dev
 	$(PIP) -c constraints.txt -e . --group dev $(PIP_ARGS)
 	@touch $@
 
-# Two environments of their own that borrow all else, torch above all, from .venv: the last transformers 4, and the
-# oldest huggingface_hub that is allowed.
+# Environments of their own that borrow all else, torch above all, from .venv: the last transformers 4, the oldest
+# huggingface_hub that is allowed, and the viewers of attention that ours is compared with.
 SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
 .venv-v4/.ready: tests/parity/v4/requirements.txt
 .venv-oldest/.ready: tests/oldest/requirements.txt
-.venv-v4/.ready .venv-oldest/.ready: .venv/.dev
+.venv-peers/.ready: tests/benchmarks/peers.txt
+.venv-v4/.ready .venv-oldest/.ready .venv-peers/.ready: .venv/.dev
 	$(PY) -m venv --clear --without-pip $(@D)
 	$(PY) -m pip --python $(@D)/bin/python install --disable-pip-version-check --no-deps -r $(filter %.txt,$^) $(PIP_ARGS)
 	$(PY) $(SITE) > "$$($(@D)/bin/python $(SITE))/borrowed.pth"
