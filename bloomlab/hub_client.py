@@ -25,7 +25,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 WAIT = 10  # seconds for the hub's next word
 LONGEST = 60  # seconds for its whole answer
-MAX_LISTING = 1 << 22  # bytes of the list of files; the largest BLOOM's has 0.2 MB
+MAX_LISTING = 1 << 22  # bytes of the list of files: room for some ten thousand
 CHUNK = 1 << 18  # bytes between two steps of a progress bar, and the most that is lost when a connection breaks
 
 
@@ -91,8 +91,8 @@ def listing(address: str, repo: str, revision: str) -> tuple[str, dict[str, File
             answer += part
             if len(answer) > MAX_LISTING:
                 raise DownloadError(
-                    f"the hub's {repo} has too many files: its list is longer than {MAX_LISTING >> 20} MB, and that of "
-                    "the largest BLOOM has 0.2 MB; it is no BLOOM that can be opened here"
+                    f"the hub's {repo} has too many files: their list is longer than {MAX_LISTING >> 20} MB; it is no "
+                    "BLOOM that can be opened here"
                 )
             if time.monotonic() > until:
                 raise TimeoutError("the list of files did not end")

@@ -247,7 +247,7 @@ def test_a_list_without_end_is_not_read_to_its_end(hub: FakeHub) -> None:
     hub.fault = endless_list(b'{"rfilename": "model-00001-of-00001.safetensors", "size": 1},' * 1000)
     tracemalloc.start()
     try:
-        with pytest.raises(DownloadError, match="too many files: its list is longer than 4 MB"):
+        with pytest.raises(DownloadError, match="too many files: their list is longer than 4 MB"):
             fetch_all()
         assert tracemalloc.get_traced_memory()[1] < 20 << 20
     finally:
