@@ -42,6 +42,7 @@ def style_text(name: str) -> str:
     return "\n".join([*shared, *own])
 
 
+@cache
 def _enclosed(path: Path) -> str:
     """A file as a function that returns its exports: all other names stay inside."""
     text = _DEFAULT.sub("", _linked(path))
@@ -68,5 +69,9 @@ def _in_order(path: Path, seen: set[Path] | None = None) -> list[Path]:
     if path in seen:
         return []
     seen.add(path)
-    imports = _IMPORT.findall(path.read_text(encoding="utf-8"))
-    return [*(part for _, found in imports for part in _in_order((path.parent / found).resolve(), seen)), path]
+    return [*(part for found in _imports(path) for part in _in_order(found, seen)), path]
+
+
+@cache
+def _imports(path: Path) -> list[Path]:
+    return [(path.parent / found).resolve() for _, found in _IMPORT.findall(path.read_text(encoding="utf-8"))]
