@@ -1,0 +1,90 @@
+"""Lessons as a student takes them, in JupyterLab and in Notebook 7: run, looked at, touched, and solved by typing."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Locator, expect
+
+from tests.browser.conftest import Visit
+from tests.browser.driving import Notebook
+from tests.browser.servers import Server
+from tests.test_notebooks import open_lines, solutions
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+def merges_of_a_piece(lesson: Notebook) -> None:
+    view = lesson.page.locator("[data-view=tokens]").last
+    view.locator("[data-part=strip] [data-token='1']").first.click()
+    expect(view).to_have_attribute("data-query", "1")
+    replay = view.locator("[data-part=replay]")
+    replay.press("Home")
+    expect(replay).to_have_attribute("data-step", "0")
+    replay.press("ArrowRight")
+    expect(replay).to_have_attribute("data-step", "1")
+
+
+def another_head(lesson: Notebook) -> None:
+    view = lesson.page.locator("[data-view=attention]")
+    expect(view).to_have_attribute("data-head", "2")
+    view.locator("[data-part=heads] [data-layer='0'][data-head='1']").click()
+    expect(view).to_have_attribute("data-head", "1")
+    expect(view).to_have_attribute("data-layer", "0")
+    expect(view.locator("[data-part=ledger]")).to_be_visible()
+
+
+def heads_by_keys(lesson: Notebook) -> None:
+    view = lesson.page.locator("[data-view=alibi]")
+    slopes = view.locator("[data-part=slopes]")
+    for count in (1, 2):
+        slopes.press("ArrowRight")
+        expect(view).to_have_attribute("data-head", str(count))
+
+
+def states_of_a_token(lesson: Notebook) -> None:
+    view = lesson.page.locator("[data-view=hidden]")
+    view.locator("[data-part=strip] [data-token='3']").first.click()
+    expect(view.locator("[data-part=cell]")).to_have_attribute("data-token", "3")
+
+
+LESSONS = {
+    "01_tokens": merges_of_a_piece,
+    "03_attention": another_head,
+    "04_alibi": heads_by_keys,
+    "05_residual_stream": states_of_a_token,
+}
+
+
+def exercise(lesson: Notebook) -> Locator:
+    """The cell with the three dots."""
+    cells = lesson.page.locator(".jp-CodeCell").filter(
+        has=lesson.page.locator(".cm-line", has_text=re.compile(r"= \.\.\.$"))
+    )
+    expect(cells).to_have_count(1)
+    return cells
+
+
+@pytest.mark.parametrize(("name", "touch"), LESSONS.items(), ids=LESSONS)
+def test_a_lesson_is_run_touched_and_solved(
+    chromium: Browser, server: Server, name: str, touch: Callable[[Notebook], None]
+) -> None:
+    source = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    [(cell, line)], [answer] = open_lines(source), solutions(source)
+    visit = Visit(chromium, height=6000)
+    lesson = Notebook(visit, server, NOTEBOOKS / f"{name}.ipynb", f"lesson-{name}")
+    lesson.run_all()
+    touch(lesson)
+    asked = exercise(lesson)
+    expect(asked).to_contain_text("in place of the three dots")
+    visit.screenshot(f"lesson-{name}-{server.app}")
+
+    asked.locator(".cm-content").click()
+    lesson.page.keyboard.press("Control+a")
+    lesson.page.keyboard.insert_text(cell.source.replace(line, answer.rstrip("\n")))
+    lesson.page.keyboard.press("Control+Enter")
+    expect(lesson.page.locator(".jp-OutputArea-output", has_text="Well done")).to_be_visible(timeout=30_000)
+    assert visit.refused == [] and visit.widget_errors == []
+    lesson.close()
