@@ -3,7 +3,7 @@
 // layer, or one head after every layer, to see where the answer appears.
 //
 // What tests and other views can rely on:
-//   .bloomlab                              the root; data-asked, and what every view has
+//   .bloomlab                              the root; data-asked, data-after: the layer; and what every view has
 //   [data-part="grid"]                     takes the arrow keys
 //   [data-cell][data-row][data-column]     a cell of it: its word or number; data-marked: ▲ label read here, [ ] answer
 //   [data-part="next" | "language" | "tags" | "answer"]   the heads; data-layer, data-token: what they speak of
@@ -50,7 +50,7 @@ export function predictionsPanel(stage) {
   let pointed = /** @type {import("./lib/headgrid.js").Spot | null} */ (null);
   let pointedToken = /** @type {number | null} */ (null);
 
-  const chosen = () => ({ layer: stage.get("layer"), token: stage.get("query"), asked: stage.get("asked") });
+  const chosen = () => ({ layer: stage.get("after"), token: stage.get("query"), asked: stage.get("asked") });
 
   // ---- the pieces ----
 
@@ -59,7 +59,7 @@ export function predictionsPanel(stage) {
   const scale = legend();
   scale.show(PROBABILITY_COLOURS, "probability", TICKS);
   const slider = make("input", { class: "bl-slider", type: "range", min: 0, step: 1, id: `${stage.id}-layer`, "data-lm-suppress-shortcuts": "true", "data-part": "slider" });
-  slider.addEventListener("input", () => stage.choose({ layer: Number(slider.value) }));
+  slider.addEventListener("input", () => stage.choose(atLayer(Number(slider.value))));
   slider.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => event.stopPropagation());
   const sliderSays = make("output", { for: slider.id });
   const explains = make("p", { class: "bl-note", "data-part": "explains" });
@@ -125,11 +125,16 @@ export function predictionsPanel(stage) {
 
   // ---- choosing, pointing and asking ----
 
+  /** The other views follow this one to a layer; it does not follow them, for only the last layer makes sense at first. @param {number} layer */
+  function atLayer(layer) {
+    return { after: layer, layer };
+  }
+
   /** @param {import("./lib/headgrid.js").Spot} spot */
   function pick({ row, token }) {
     line = row;
     const at = { query: token, key: Math.min(stage.get("key"), token) };
-    stage.choose({ ...at, layer: rows[row].layer });
+    stage.choose({ ...at, ...atLayer(rows[row].layer) });
     stage.drawNow(); // the row is nobody else's business
   }
 
@@ -222,8 +227,8 @@ export function predictionsPanel(stage) {
     explains.textContent = `${marks.join("; ")}${marks.length ? ". " : ""}${last ? "This is the last layer: what the heads say." : "Only the last layer is what the heads say; nothing taught the others to make sense."}${picture.edited ? " The trace was edited: only the next token shows it, the other heads have read the text afresh." : ""}`;
     const here = rows[pointed ? pointed.row : row];
     if (here) stage.say(sentence(here, at.token));
-    stage.showCode(picture, { layer, query: token, quoted: JSON.stringify(stage.get("question")) });
-    set(stage.root, { "data-asked": asked });
+    stage.showCode(picture, { after: layer, query: token, quoted: JSON.stringify(stage.get("question")) });
+    set(stage.root, { "data-asked": asked, "data-after": layer });
   }
 
   /** @param {{layer: number, token: number}} at */
@@ -279,7 +284,7 @@ export function predictionsPanel(stage) {
     stale = true;
     stage.drawSoon();
   });
-  stage.listen("change:asked change:question", stage.drawNow);
+  stage.listen("change:asked change:question change:after", stage.drawNow);
 
   return {
     draw,
