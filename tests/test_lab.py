@@ -9,7 +9,7 @@ import torch
 import bloomlab
 from bloomlab.chips import Token
 from bloomlab.edits import zero
-from bloomlab.errors import BloomlabError, CheckpointError, GenerationError, HookError, InputError
+from bloomlab.errors import BloomlabError, CheckpointError, GenerationError, HookError, InputError, TokenizerError
 from bloomlab.lab import Lab, load
 from bloomlab.record import weights_hash
 from bloomlab.trace import Trace
@@ -43,6 +43,11 @@ def test_a_folder_opens_with_its_name_model_and_tokenizer(folder: Path, lab: Lab
     assert (
         load(folder, dtype=torch.bfloat16).model.dtype == load(folder, dtype="bfloat16").model.dtype == torch.bfloat16
     )
+
+
+def test_a_tokenizer_of_another_model_is_refused() -> None:
+    with pytest.raises(TokenizerError, match=r"the tokenizer has \d+ tokens, but the model knows 100; use"):
+        Lab(random_model(vocab_size=100), byte_tokenizer())
 
 
 def test_opening_leaves_the_world_as_it_was(folder: Path) -> None:

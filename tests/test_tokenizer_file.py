@@ -10,7 +10,14 @@ from tokenizers import Tokenizer, models
 
 from bloomlab.errors import TokenizerError
 from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.tokenizer_file import BYTE_OF, bytes_of, library_errors, read_tokenizer_json, read_vocab_and_merges
+from bloomlab.tokenizer_file import (
+    BYTE_OF,
+    MAX_BYTES,
+    bytes_of,
+    library_errors,
+    read_tokenizer_json,
+    read_vocab_and_merges,
+)
 from tests.small_tokenizer import TEXTS, trained_json
 
 
@@ -219,6 +226,14 @@ def test_a_folder_with_the_older_pair_of_files_opens(tmp_path: Path) -> None:
     whole = BloomTokenizerFast(tokenizer_object=Tokenizer.from_str(trained_json()))
     assert [tokenizer.encode(text) for text in TEXTS] == [whole.encode(text) for text in TEXTS]
     assert tokenizer.pad_token_id == 3
+
+
+def test_merges_too_long_to_be_blooms_are_not_read(tmp_path: Path) -> None:
+    vocab, merges = broken(tmp_path, "")
+    with merges.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)  # a hole: it takes no room
+    with pytest.raises(TokenizerError, match=rf"expected .*merges\.txt to have at most {MAX_BYTES} bytes, but it has"):
+        read_vocab_and_merges(vocab, merges)
 
 
 def test_merges_that_are_missing_or_no_text_are_one_clear_error(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def without(guard: str, tests: Sequence[str]) -> str:
 
 def tests_of(files: Sequence[str]) -> list[str]:
     """The tests of the files that read what others wrote, and of these files."""
-    names = [*dict.fromkeys([*FILES, "room", *files])]
+    names = [*dict.fromkeys([*FILES, "room", "asking", *files])]
     paths = [ROOT / "tests" / f"test_{name}.py" for name in names] + [ROOT / "tests" / "hostile" / "test_properties.py"]
     return [str(path.relative_to(ROOT)) for path in paths if path.exists()]
 
