@@ -3,26 +3,35 @@
     from bloomlab import checks
     checks.half_weight(20, slope)          Well done: … or Not yet: …
 
-parts.py has the checks of lessons 01 to 06, about the parts of the model; use.py those of 07 to 12, about using it.
+parts.py has the checks of lessons 01 to 06, about the parts of the model; use.py those of 07 to 13, about using it.
 No check raises for a wrong answer: a wrong answer is what it is for.
 """
 
 from bloomlab.checks.parts import attention, decided, gelu, half_weight, layer_norm, more_tokens_than_characters
-from bloomlab.checks.use import changes_the_label, columns_computed, first_step, guess_among, parameters, says_instead
+from bloomlab.checks.use import (
+    columns_computed,
+    enough_tokens,
+    first_step,
+    guess_among,
+    one_shape,
+    parameters,
+    says_instead,
+)
 from bloomlab.checks.verdict import Verdict
 
 __all__ = [
     "Verdict",
     "attention",
-    "changes_the_label",
     "columns_computed",
     "decided",
+    "enough_tokens",
     "first_step",
     "gelu",
     "guess_among",
     "half_weight",
     "layer_norm",
     "more_tokens_than_characters",
+    "one_shape",
     "parameters",
     "says_instead",
 ]

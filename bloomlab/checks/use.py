@@ -1,4 +1,4 @@
-"""The checks of lessons 07 to 12: generation, interventions, the real models."""
+"""The checks of lessons 07 to 13: generation, interventions, the real models, JAX."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -39,21 +39,24 @@ def columns_computed(prompt: int, new: int, answer: Sequence[int]) -> Verdict:
     )
 
 
-@exercise("a text", str)
-def changes_the_label(lab: "Lab", text: str, label: str, ending: str) -> Verdict:
-    """08: at most ten tokens that, put at the end of a text, give it another label."""
-    if not ending:
-        return Verdict(False, "the ending is empty, so nothing has changed; add a word or two.")
-    try:
-        count, found = len(lab.tokens(ending)), cast("Classification", lab.classify(text + ending))
-    except BloomlabError as error:
-        return Verdict(False, f"{error}.")
-    said = f"with {ending[:40]!r} at its end the head says {found.label!r} ({found.score:.2f})"
-    if found.label != label:
-        return Verdict(False, f"{said}; what would a text in {label!r} end with? The end weighs most.")
-    if count > 10:
-        return Verdict(False, f"{said}, but that took {count} tokens; try with ten or fewer.")
-    return Verdict(True, f"{said}. {count} token{'s'[: count != 1]} outweighed all that came before.")
+@exercise("a whole number of tokens", int)
+def enough_tokens(lab: "Lab", text: str, label: str, count: int) -> Verdict:
+    """08: after how many tokens of a text the head gives it a label, and keeps to it."""
+    tokens = lab.tokens(text)
+    if not 1 <= count <= len(tokens):
+        return Verdict(False, f"the text has {len(tokens)} tokens, so {count} of them cannot be read.")
+    found = cast("list[Classification]", lab.classify([text[: token.span[1]] for token in tokens]))
+    said = [one.label for one in found]
+    wavers = next((n for n in range(count, len(said) + 1) if said[n - 1] != label), None)
+    if wavers == count:
+        return Verdict(False, f"after {count} it says {said[count - 1]!r}: {found[count - 1].text!r}; it needs more.")
+    if wavers:
+        return Verdict(
+            False, f"after {count} it says {label!r}, but after {wavers} it says {said[wavers - 1]!r} again."
+        )
+    if count > 1 and said[count - 2] == label:
+        return Verdict(False, f"after {count} it says {label!r}, but after {count - 1} it did so already.")
+    return Verdict(True, f"{found[count - 1].text!r} is enough ({found[count - 1].score:.2f}), and it keeps to that.")
 
 
 @exercise("a dictionary of edits", dict)
@@ -137,3 +140,30 @@ def parameters(size: str, count: int) -> Verdict:
     if count == config.parameter_count():
         return Verdict(True, f"{count:,} numbers, so {2 * count / 1e9:.1f} GB at two bytes each.")
     return Verdict(False, slips.get(count, f"{count:,} is not it: V·H + 4H, and in each layer 12H² + 13H."))
+
+
+@exercise("a whole number", int)
+def one_shape(lengths: Sequence[int], multiple: int) -> Verdict:
+    """13: the smallest multiple to which texts of these lengths can be padded, so that all have one shape.
+
+    >>> one_shape([1, 4, 9], 4)
+    Not yet: padded to multiples of 4 they have 4 or 12 columns, and each of these is compiled anew.
+    >>> one_shape([1, 4, 9], 16)
+    Not yet: one shape, of 16 columns; but the longest text has 9, so a smaller number will do.
+    >>> one_shape([1, 4, 9], 9)
+    Well done: one shape, of 9 columns, compiled once.
+    """
+    if multiple < 1:
+        return Verdict(False, "a multiple of nothing has no columns; take at least 1.")
+    widths = sorted({-(-length // multiple) * multiple for length in lengths})
+    if len(widths) > 1:
+        shown = " or ".join(map(str, widths))
+        return Verdict(
+            False, f"padded to multiples of {multiple} they have {shown} columns, and each of these is compiled anew."
+        )
+    if multiple > max(lengths):
+        return Verdict(
+            False,
+            f"one shape, of {widths[0]} columns; but the longest text has {max(lengths)}, so a smaller number will do.",
+        )
+    return Verdict(True, f"one shape, of {widths[0]} columns, compiled once.")

@@ -40,21 +40,34 @@ def test_a_patch_that_changes_the_answer_passes_and_others_are_told_where_to_loo
     assert "does not fit" in checks.says_instead(lab, text, word, {spot: bloomlab.zero(head=1)}).says
 
 
-class LabelledByItsEnd(bloomlab.Lab):
-    """A lab whose head looks at the last letter: "s" is English, all else French."""
+class LabelledByCount(bloomlab.Lab):
+    """A lab whose head looks at the number of tokens: 2, and from 4 on, are French; all else is English."""
 
     def classify(self, text: Any) -> Any:
-        label = "en" if text.endswith("s") else "fr"
+        return [self._one(one) for one in text]
+
+    def _one(self, text: str) -> Classification:
+        label = "fr" if len(self.tokens(text)) in (2, 4, 5) else "en"
         return Classification(text, label, {label: 0.75}, 0, ())
 
 
-def test_an_ending_that_changes_the_label_passes_if_it_is_short() -> None:
+@pytest.mark.parametrize(
+    ("count", "says"),
+    [
+        (0, "has 5 tokens"),
+        (1, "it needs more"),
+        (2, "after 3 it says 'en' again"),
+        (3, "it needs more"),
+        (5, "after 4 it did so already"),
+        (6, "has 5 tokens"),
+    ],
+)
+def test_too_few_and_too_many_tokens_for_a_label_are_told_apart(count: int, says: str) -> None:
     opened = bloomlab.load()
-    lab = LabelledByItsEnd(opened.model, opened.tokenizer)
-    assert "'en' (0.75). 1 token outweighed" in checks.changes_the_label(lab, "Leo vit", "en", " lives").says
-    for ending, says in {"": "empty", " vit": "'fr'", " a b c d e f g h i j k lives": "ten or fewer"}.items():
-        verdict = checks.changes_the_label(lab, "Leo vit", "en", ending)
-        assert not verdict.done and says in verdict.says, ending
+    lab = LabelledByCount(opened.model, opened.tokenizer)
+    verdict = checks.enough_tokens(lab, "Leo lives in Oslo.", "fr", count)
+    assert not verdict.done and says in verdict.says
+    assert "'Leo lives in Oslo' is enough (0.75)" in checks.enough_tokens(lab, "Leo lives in Oslo.", "fr", 4).says
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ LAST_ARGUMENT = {
     "gelu": (),
     "columns_computed": (50, 100),
     "says_instead": (None, "", ""),
-    "changes_the_label": (None, "", ""),
+    "enough_tokens": (None, "", ""),
     "first_step": ({}, 0.5),
     "guess_among": (8,),
     "parameters": ("3b",),
+    "one_shape": ([1],),
 }
 
 
