@@ -6,6 +6,7 @@ The table is the embedding table itself: the weights are tied, so a token is sco
 points along its own embedding.
 """
 
+from functools import cached_property, partial
 from typing import Any
 
 import flax.linen as nn
@@ -17,7 +18,7 @@ from bloomlab.config import BloomConfig
 from bloomlab.errors import InputError
 from bloomlab.jax.bloom import FlaxBloomModule
 from bloomlab.jax.cache import KVCache
-from bloomlab.jax.decode import generate
+from bloomlab.jax.decode import generate, write
 from bloomlab.jax.hooks import NO_HOOKS, Hooks
 from bloomlab.jax.outputs import FlaxGenerateOutput, FlaxMaskedLMOutput
 from bloomlab.jax.pretrained import FlaxBloomPreTrainedModel
@@ -69,6 +70,11 @@ class FlaxBloomForCausalLM(FlaxBloomPreTrainedModel):
             GenerationError, InputError: as the torch classes do.
         """
         return generate(self, input_ids, attention_mask, **settings)
+
+    @cached_property
+    def _write(self) -> Any:
+        """The compiled loop."""
+        return jax.jit(partial(write, self.module, self.config, self.dtype), static_argnames="plan")
 
 
 def next_token_loss(logits: Array, labels: Array) -> Array:

@@ -109,7 +109,8 @@ def _open_msgpack(path: Path) -> dict[str, Stored]:
         raise CheckpointError(f"{path} is broken: {shorten(str(error))}; fetch it again") from None
     stored = {}
     for parts, leaf in flat.items():
-        if not isinstance(leaf, np.ndarray) or leaf.dtype.name not in DTYPES:
+        named = all(isinstance(part, str) for part in parts)
+        if not named or not isinstance(leaf, np.ndarray) or leaf.dtype.name not in DTYPES:
             raise CheckpointError(
                 f"expected weights in {path}, but {shorten(parts)} is {shorten(leaf)}; fetch it again"
             )

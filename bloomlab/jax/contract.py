@@ -4,7 +4,7 @@ Inputs are checked by the functions that check torch's, in the same words. Under
 has a shape but no values yet, so there only its shape is checked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -32,7 +32,7 @@ def checked_inputs(
     ids = _stand_in(input_ids)
     if past is None:
         mask = full_mask(ids, None, _stand_in(attention_mask), None, None, config)
-        return _array(input_ids), _array(mask if attention_mask is None else attention_mask), None
+        return _ids(input_ids), _array(mask if attention_mask is None else attention_mask), None
     room, rows = _checked_cache(past, config)
     if isinstance(past["column"], jax.core.Tracer):  # inside a compiled function nobody knows the column yet
         column = room - (ids.shape[1] if getattr(ids, "ndim", 0) == 2 else 0)
@@ -52,16 +52,19 @@ def checked_inputs(
         wide = jnp.ones((rows, room), jnp.int32) if attention_mask is None else _array(attention_mask)
     else:
         wide = jnp.pad(_array(attention_mask), ((0, 0), (0, room - width)), constant_values=1)
-    return _array(input_ids), wide, past
+    return _ids(input_ids), wide, past
 
 
 def _checked_cache(past: Any, config: BloomConfig) -> tuple[int, int]:
     """How many columns and rows a cache has room for, if it is one, and of this model."""
-    if not isinstance(past, Mapping) or not {"pairs", "column"} <= past.keys():
+    known = isinstance(past, Mapping) and {"pairs", "column"} <= past.keys()
+    if not known or not isinstance(past["pairs"], Sequence) or getattr(past["column"], "ndim", 1) != 0:
         raise InputError(
             f"past_key_values must be what init_cache or an earlier call returned, but got {type(past).__name__}"
         )
-    shapes = [tuple(torch.empty(half.shape, device="meta") for half in pair) for pair in past["pairs"]]
+    shapes = [
+        tuple(torch.empty(getattr(half, "shape", ()), device="meta") for half in tuple(pair)) for pair in past["pairs"]
+    ]
     past_pairs(shapes, config)
     return shapes[0][0].shape[2], shapes[0][0].shape[0]
 
@@ -79,6 +82,10 @@ def _stand_in(value: Any) -> Any:
     except (TypeError, ValueError):  # rows of different lengths
         return value
     return torch.tensor(array) if array.dtype.kind in "iubf" else value
+
+
+def _ids(value: Any) -> Array:
+    return _array(value).astype(jnp.int32)
 
 
 def _array(value: Any) -> Array:
@@ -109,12 +116,14 @@ def checked_dtype(dtype: Any) -> Any:
         name = name if name in DTYPES else jnp.dtype(dtype).name
     except TypeError:
         name = str(dtype)
-    known = {"float32": jnp.float32, "float16": jnp.float16, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
-    if name not in known or (name == "float64" and not jax.config.jax_enable_x64):  # type: ignore[attr-defined]
-        known = {name: value for name, value in known.items() if name != "float64" or jax.config.jax_enable_x64}  # type: ignore[attr-defined]
-        hint = did_you_mean(name, [*known, "auto"])
-        raise InputError(f"dtype must be 'auto' or one of {', '.join(known)}, but got {dtype!r}{hint}")
-    return known[name]
+    if name not in DTYPES:
+        hint = did_you_mean(name, [*DTYPES, "auto"])
+        raise InputError(f"dtype must be 'auto' or one of {', '.join(DTYPES)}, but got {dtype!r}{hint}")
+    if name == "float64" and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]  # it has
+        raise InputError(
+            "JAX computes in float64 only after jax.config.update('jax_enable_x64', True); call that first"
+        )
+    return getattr(jnp, name)
 
 
 def checked_cache_size(batch_size: Any, max_length: Any) -> None:

@@ -6,7 +6,6 @@ is show a step on its way, or be stopped half-way: for that there is `stream` in
 """
 
 import secrets
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -86,9 +85,8 @@ def generate(
 
     key = jax.random.PRNGKey(secrets.randbits(31) if chosen.seed is None else chosen.seed % 2**32)
     dials = (chosen.temperature or 1.0, chosen.top_p or 1.0, chosen.repetition_penalty)
-    run = _loop(model)
     params = model.params if params is None else params
-    end = run(params, ids, mask, key if prng_key is None else prng_key, dials, plan=_plan(chosen, config))
+    end = model._write(params, ids, mask, key if prng_key is None else prng_key, dials, plan=_plan(chosen, config))
     written = end.ids[:, : ids.shape[1] + int(end.n_new)]
     if not end.finite:
         raise _not_finite(model, params, written[:, :-1], mask)
@@ -106,13 +104,6 @@ def _plan(chosen: Settings, config: BloomConfig) -> Plan:
         stop_ids=tuple(chosen.stop_ids(config)),
         pad_id=chosen.pad_id(config),
     )
-
-
-def _loop(model: Any) -> Any:
-    """The model's compiled loop, made when it first writes."""
-    if "_write" not in vars(model):
-        model._write = jax.jit(partial(write, model.module, model.config, model.dtype), static_argnames="plan")
-    return model._write
 
 
 def write(

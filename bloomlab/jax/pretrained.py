@@ -200,9 +200,16 @@ class FlaxBloomPreTrainedModel:
 
     def init_weights(self, rng: Any, input_shape: tuple[int, int] = (1, 1), params: Any = None) -> Any:
         """New params: normal(0, initializer_range), biases 0, norms 1, 0. `params` that are given stay as they are."""
-        ids = jnp.zeros(input_shape, jnp.int32)
-        new = jax.jit(self.module.init)(rng, ids, jnp.ones_like(ids))["params"]
-        return new if params is None else unflatten_dict({**flatten_dict(new), **flatten_dict(params)})
+        flat = flatten_dict(self.params_shape_tree)
+        keys = jax.random.split(rng, len(flat))
+        drawn = {path: self._new(path[-1], leaf, key) for (path, leaf), key in zip(flat.items(), keys, strict=True)}
+        return unflatten_dict(drawn | ({} if params is None else flatten_dict(params)))
+
+    def _new(self, name: str, leaf: Any, key: Array) -> Array:
+        if name in ("kernel", "embedding"):
+            drawn: Array = self.config.initializer_range * jax.random.normal(key, leaf.shape)
+            return drawn
+        return jnp.ones(leaf.shape) if name == "scale" else jnp.zeros(leaf.shape)
 
     def to_bf16(self, params: Any) -> Any:
         """The params in bfloat16; the model's own stay as they are: `model.params = model.to_bf16(model.params)`."""
