@@ -24,6 +24,12 @@ CONTENTS = {  # section -> module, and the names in it
         "heads.token_classification": ["BloomForTokenClassification"],
         "heads.question_answering": ["BloomForQuestionAnswering"],
     },
+    "In JAX": {
+        "jax.pretrained": ["FlaxBloomPreTrainedModel"],
+        "jax.bloom": ["FlaxBloomModel"],
+        "jax.causal_lm": ["FlaxBloomForCausalLM", "next_token_loss"],
+        "jax.bridge": ["record"],
+    },
     "What they return": {
         "outputs": [
             "ModelOutput",

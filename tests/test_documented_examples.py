@@ -39,7 +39,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_name_the_pages_import_is_there() -> None:
     names = "AutoTokenizer BloomConfig BloomForCausalLM BloomForQuestionAnswering BloomForSequenceClassification"
-    for name in f"{names} BloomForTokenClassification BloomModel BloomTokenizerFast".split():
+    for name in (
+        f"{names} BloomForTokenClassification BloomModel BloomTokenizerFast FlaxBloomModel FlaxBloomForCausalLM".split()
+    ):
         assert name in bloomlab.__all__
         assert callable(getattr(bloomlab, name))
 
@@ -137,3 +139,26 @@ def test_an_answer_inside_a_text() -> None:
 
     targets = {"start_positions": torch.tensor([14]), "end_positions": torch.tensor([15])}
     assert model(**inputs, **targets).loss.item() > 0
+
+
+# The Flax classes
+
+
+@pytest.mark.slow
+def test_the_flax_base_model_gives_its_last_hidden_states() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(NAME)
+    model = bloomlab.FlaxBloomModel.from_pretrained(NAME)
+    inputs = tokenizer("Hello, my dog is cute", return_tensors="jax")
+    outputs = model(**inputs)
+    last_hidden_states = outputs.last_hidden_state
+    assert last_hidden_states.shape == (*inputs["input_ids"].shape, 48)
+
+
+@pytest.mark.slow
+def test_the_flax_causal_model_gives_the_next_token_s_logits() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(NAME)
+    model = bloomlab.FlaxBloomForCausalLM.from_pretrained(NAME)
+    inputs = tokenizer("Hello, my dog is cute", return_tensors="np")
+    outputs = model(**inputs)
+    next_token_logits = outputs.logits[:, -1]
+    assert next_token_logits.shape == (1, 424)
