@@ -723,16 +723,18 @@ def stop(signum, frame):  # as Python's own, but silent once the download is ove
         raise KeyboardInterrupt
 signal.signal(signal.SIGALRM, stop)
 chance, interrupted, broken = random.Random(0), 0, []
-for i in range(count):
+for i in range(20 * count):  # on a busy machine many come too late: then the next comes sooner
+    if interrupted == count:
+        break
     if i % 3 == 0:  # else the next goes on from what this one left
         shutil.rmtree(cache, ignore_errors=True)
     loading = True
     try:
         signal.setitimer(signal.ITIMER_REAL, max(1e-3, chance.random() * usual * 1.1))
         fetch()
-        loading = False
+        loading, usual = False, usual * 0.97
     except KeyboardInterrupt:
-        interrupted += 1
+        interrupted, usual = interrupted + 1, usual * 1.02
     loading = False
     signal.setitimer(signal.ITIMER_REAL, 0)
     blobs = [path for path in cache.rglob("*") if path.parent.name == "blobs"]
@@ -745,11 +747,11 @@ print(json.dumps({"interrupted": interrupted, "broken": broken}))
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the timer is that of Unix")
 def test_an_interrupt_anywhere_in_a_download_leaves_only_whole_files(hub: FakeHub, tmp_path: Path) -> None:
-    """At 120 random moments; what is left of one download is where the next goes on."""
-    run = in_another_python(INTERRUPTED, REPO, str(tmp_path / "shared"), "120")
+    """At 60 random moments; what is left of one download is where the next goes on."""
+    run = in_another_python(INTERRUPTED, REPO, str(tmp_path / "shared"), "60")
     assert run.returncode == 0, run.stderr[-2000:]
     result = json.loads(run.stdout.splitlines()[-1])
-    assert result["broken"] == [] and result["interrupted"] > 30
+    assert result["broken"] == [] and result["interrupted"] == 60
     assert all_whole(tmp_path / "shared")
     assert BloomForCausalLM.from_pretrained(REPO, cache_dir=tmp_path / "shared")
 
