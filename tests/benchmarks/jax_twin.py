@@ -67,13 +67,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.jax_twin", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="how often each side of a row is measured")
     parser.add_argument("--new", type=int, default=64, help="tokens to write")
+    parser.add_argument("--only", choices=SHAPES, help="one of the shapes")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     start = time.perf_counter()
     print(f"jax {jax.__version__}, torch {torch.__version__} with {torch.get_num_threads()} threads, float32\n")
     print(f"{'':<44}{'compile':>11}{'jax':>13}{'torch':>13}{'ratio':>8}{'best':>8}")
     for name, shape in SHAPES.items():
-        rows(name, shape, options.rounds, options.new)
+        if options.only in (None, name):
+            rows(name, shape, options.rounds, options.new)
     print(f"\nmeasured in {time.perf_counter() - start:.0f} s")
 
 
