@@ -170,8 +170,9 @@ def without(guard: str, tests: Sequence[str]) -> str:
 
 def tests_of(files: Sequence[str]) -> list[str]:
     """The tests of the files that read what others wrote, and of these files."""
-    names = [*dict.fromkeys([*FILES, "room", "asking", *files])]
-    paths = [ROOT / "tests" / f"test_{name}.py" for name in names] + [ROOT / "tests" / "hostile" / "test_properties.py"]
+    own = (f"test_{name}" for name in (*FILES, "room", "asking", *files))
+    names = [*own, "hostile/test_properties", "model/test_bloom"]
+    paths = [ROOT / "tests" / f"{name}.py" for name in dict.fromkeys(names)]
     return [str(path.relative_to(ROOT)) for path in paths if path.exists()]
 
 
