@@ -21,6 +21,21 @@ class Said(NamedTuple):
 FIRST = Said("say", "lives", {"person": "Leo", "city": "Oslo"})
 
 
+def texts_to_compare(text: str, given: Mapping[str, str] | None) -> tuple[dict[str, str], str]:
+    """What the comparison reads, by name, and a word about it where it does not say what the text says."""
+    if given is not None:
+        texts, note = dict(given), ""
+    elif found := translations(text):
+        texts, note = {own_name(code): said for code, said in found.items()}, ""
+    else:
+        texts = {own_name(code): said for code, said in first_sentences().items()}
+        note = (
+            "The embedded world's grammar does not know this text, so the other rows say that Leo lives in Oslo. "
+            "lab.tokens(text, translations={name: text, …}) compares your own."
+        )
+    return (texts if text in texts.values() else {"this text": text, **texts}), note
+
+
 def translations(text: str) -> dict[str, str]:
     """What the text says in each language, by its code; empty where the grammar does not know it all.
 

@@ -18,7 +18,7 @@ from bloomlab.lens.costs import Cost
 from bloomlab.lens.tokens import replay, script
 from bloomlab.tokenizer import BloomTokenizerFast
 from bloomlab.views._assets import module_text, style_text
-from bloomlab.views._languages import first_sentences, own_name, translations
+from bloomlab.views._languages import texts_to_compare
 from bloomlab.views._reading import ReadingView, code_parts, stamp, text_picture
 from bloomlab.views._steps import Steps
 from bloomlab.views._tokens_still import still_html, still_text
@@ -118,21 +118,6 @@ def cost_payload(cost: Cost) -> dict[str, Any]:
         "per_byte": cost.tokens_per_byte,
         "bits": cost.bits_per_byte,
     }
-
-
-def texts_to_compare(text: str, given: Mapping[str, str] | None) -> tuple[dict[str, str], str]:
-    """What the comparison reads, by name, and a word about it where it does not say what the text says."""
-    if given is not None:
-        texts, note = dict(given), ""
-    elif found := translations(text):
-        texts, note = {own_name(code): said for code, said in found.items()}, ""
-    else:
-        texts = {own_name(code): said for code, said in first_sentences().items()}
-        note = (
-            "The embedded world's grammar does not know this text, so the other rows say that Leo lives in Oslo. "
-            "lab.tokens(text, translations={name: text, …}) compares your own."
-        )
-    return (texts if text in texts.values() else {"this text": text, **texts}), note
 
 
 def running(chip: Chip) -> tuple[str, int]:

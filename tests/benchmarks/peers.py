@@ -37,12 +37,12 @@ def bertviz(name: str, attention: list[torch.Tensor], tokens: list[str]) -> int:
     return len(getattr(peer, name)(attention, tokens, html_action="return").data.encode())
 
 
-def circuitsvis(name: str, attention: list[torch.Tensor], tokens: list[str]) -> int:
-    """All layers, one output each, as it shows them without a network: the script is in each of them."""
-    import circuitsvis.attention as peer
+def circuitsvis(form: str, attention: list[torch.Tensor], tokens: list[str]) -> int:
+    """All layers, an output for each: with the script in it, "local_src", or with its address, "cdn_src"."""
+    from circuitsvis.attention import attention_patterns
 
-    shown = [getattr(peer, name)(tokens=tokens, attention=layer[0]) for layer in attention]
-    return sum(len(output.local_src.encode()) for output in shown)
+    shown = [attention_patterns(tokens=tokens, attention=layer[0]) for layer in attention]
+    return sum(len(getattr(output, form).encode()) for output in shown)
 
 
 def live(trace: Trace) -> int:
@@ -65,9 +65,9 @@ def rows(trace: Trace) -> Iterator[tuple[str, Work, str]]:
     tokens = [token.text for token in trace.tokens]
     for name in ("model_view", "head_view"):
         yield f"BertViz {version('bertviz')}, {name}", lambda name=name: bertviz(name, attention, tokens), NEEDS_NETWORK
-    for name in ("attention_patterns", "attention_heads"):
-        what = f"CircuitsVis {version('circuitsvis')}, {name}"
-        yield what, lambda name=name: circuitsvis(name, attention, tokens), OFFLINE
+    for form, remark in (("cdn_src", NEEDS_NETWORK), ("local_src", OFFLINE)):
+        what = f"CircuitsVis {version('circuitsvis')}, attention_patterns"
+        yield what, lambda form=form: circuitsvis(form, attention, tokens), remark
     yield "bloomlab, lab.attention: first picture", lambda: live(trace), OFFLINE
     yield "bloomlab, lab.attention: saved page", lambda: page(trace), OFFLINE
 

@@ -17,9 +17,9 @@ from bloomlab.errors import InputError
 from bloomlab.lab import Lab, load
 from bloomlab.lens import costs
 from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.views._languages import translations
+from bloomlab.views._languages import texts_to_compare, translations
 from bloomlab.views._tokens_still import stages
-from bloomlab.views.tokens_view import LONGEST, TokensView, replay_payload, texts_to_compare, tokens_payload
+from bloomlab.views.tokens_view import LONGEST, TokensView, replay_payload, tokens_payload
 from tests.small_tokenizer import TEXTS, trained_json
 from tests.views.aside import aside
 from tests.views.small_trace import Values, small_trace
