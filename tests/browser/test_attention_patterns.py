@@ -168,6 +168,7 @@ def test_the_arcs_are_the_strongest_links_and_all_of_the_selected_token(blank: B
     query = int(blank.root("query"))
     own = {(query, key) for key in range(query) if probs[query, key] >= 0.01}
     others = {(link.query, link.key) for link in arcs(probs, count=24) if link.weight >= 0.01}
+    expect(blank.page.locator('[data-part="arcs"]')).to_have_attribute("data-query", str(query))
     drawn = blank.page.locator('[data-part="arcs"]').get_attribute("data-arcs")
     assert int(drawn or 0) in {len(own | others), len(own | others | {(query, int(blank.root("key")))})}
     assert inked(blank) > 500

@@ -47,6 +47,8 @@ export function tokenArcs({ pick, point, pointToken }) {
   let slot = 1; // a token's room, in pixels
   let drawn = /** @type {Drawn[]} */ ([]);
   let looks = "";
+  let colours = /** @type {number[][]} */ ([]);
+  let frame = 0;
 
   const weightOf = (/** @type {number} */ query, /** @type {number} */ key) => (pattern ? pattern[cellNumber(query, key)] : 0);
   const ranked = (/** @type {number} */ query) =>
@@ -117,8 +119,8 @@ export function tokenArcs({ pick, point, pointToken }) {
     const [readable, most] = [themeLength(element, "--bl-readable"), themeLength(element, "--bl-label")];
     slot = Math.max(1.5 * readable, Math.min(most, scroll.clientWidth / Math.max(1, count)));
     set(line, { dir: way, "data-upright": "false" });
-    const widest = Math.max(0, ...[...labels.children].map((label) => label.scrollWidth));
-    set(line, { "data-upright": String(widest > slot) }); // names that are too long for their room stand upright
+    const widest = Math.max(0, ...[...labels.children].map((label) => label.firstChild.offsetWidth));
+    set(line, { "data-upright": String(widest + themeLength(element, "--bl-unit") > slot) }); // names that are too long for their room stand upright
     line.style.setProperty("--bl-slot", `${slot}px`);
     line.style.setProperty("--bl-tokens", String(count));
   }
@@ -127,12 +129,15 @@ export function tokenArcs({ pick, point, pointToken }) {
   function paint({ query, key }) {
     const sharp = devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-    canvas.width = Math.round(width * sharp);
-    canvas.height = Math.round(height * sharp);
+    const [wide, high] = [Math.round(width * sharp), Math.round(height * sharp)];
+    if (canvas.width !== wide) canvas.width = wide;
+    if (canvas.height !== high) canvas.height = high;
     const brush = canvas.getContext("2d");
     brush.setTransform(sharp, 0, 0, sharp, 0, 0);
+    brush.clearRect(0, 0, width, height);
+    brush.setLineDash([]);
     brush.lineCap = "round";
-    const [quiet, accent, ink] = ["--bl-quiet", "--bl-accent", "--bl-ink"].map((name) => themeColour(element, name));
+    const [quiet, accent, ink] = colours;
     const thickest = themeLength(element, "--bl-half");
     const tall = height - 2 * thickest;
     const farthest = Math.max(1, span.end - span.first - 1);
@@ -153,7 +158,7 @@ export function tokenArcs({ pick, point, pointToken }) {
       brush.lineWidth = Math.max(1, thickest * Math.sqrt(weight));
       brush.stroke(path);
     };
-    if (!pattern) {
+    if (!pattern || !colours.length) {
       drawn = [];
       return;
     }
@@ -173,6 +178,7 @@ export function tokenArcs({ pick, point, pointToken }) {
       stroke({ ...picked, weight: 0 }, ink, [1, 1]);
     }
     drawn = [...others, ...own];
+    set(line, { "data-arcs": drawn.length, "data-query": query, "data-key": key });
   }
 
   /** @param {import("./causal.js").Cell} cell */
@@ -211,6 +217,7 @@ export function tokenArcs({ pick, point, pointToken }) {
     },
 
     fit() {
+      colours = ["--bl-quiet", "--bl-accent", "--bl-ink"].map((name) => themeColour(element, name));
       layLabels();
       looks = "";
     },
@@ -236,13 +243,13 @@ export function tokenArcs({ pick, point, pointToken }) {
       }
       title.replaceChildren("who looks at whom ", make("span", { class: "bl-how" }, `arcs · ${what}; thicker: more attention`));
       const inside = lit.query >= span.first && lit.query < span.end ? lit : cell;
-      paint(inside);
       sayRow(inside);
+      cancelAnimationFrame(frame); // a choice sets two places, and is painted once
+      frame = requestAnimationFrame(() => paint(inside));
       for (const label of labels.children) {
         const token = Number(label.getAttribute("data-token"));
         set(label, { "data-picked": token === cell.query, "data-key": token === cell.key, "data-pointed": token === lit.query && token !== cell.query });
       }
-      set(line, { "data-arcs": drawn.length, "data-query": inside.query, "data-key": inside.key });
     },
   };
 }
