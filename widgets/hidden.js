@@ -185,7 +185,8 @@ export function hiddenPanel(stage) {
     paintGrid();
     const shown = pointed ?? { row, token };
     stage.mark({ query: token, key: token }, pointedToken, null);
-    grid.mark({ row, token }, pointed);
+    const lit = pointed ?? (pointedToken === null ? null : { row, token: pointedToken }); // of a token alone, the chosen state
+    grid.mark({ row, token }, lit);
     cell.show(known, picture, names, shown);
     parts.show(known, picture, names, shown);
     const turn = `${known.first} ${token}`;
@@ -195,7 +196,7 @@ export function hiddenPanel(stage) {
     }
     turns.mark(row);
     const size = 2 * names.length;
-    map.mark(picture.states[row], row, points.subarray(row * size, (row + 1) * size), picture.explained[row], token);
+    map.mark(picture.states[row], row, points.subarray(row * size, (row + 1) * size), picture.explained[row], token, lit && lit.token);
     stage.say(sentence(shown));
     stage.showCode(picture, { row, query: token });
     modes.mark(mode);

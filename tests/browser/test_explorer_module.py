@@ -125,12 +125,13 @@ def test_a_token_under_the_pointer_lights_up_in_every_tab(blank: BlankPage, name
     blank.page.locator('[data-part="strip"] [data-token="3"] >> nth=0').hover()
     expect(blank.page.locator('.bl-part[data-token="3"]')).to_have_attribute("data-pointed", "")
     lit = {
-        "attention": ".bl-name[data-pointed] >> nth=0",
-        "hidden": ".bl-states-head[data-pointed]",
+        "attention": ".bl-rows .bl-name[data-pointed]",
+        "hidden": '[data-dot="3"][data-pointed]',
         "alibi": '[data-part="bias"]',
-    }.get(name)
-    if lit:
-        expect(panel(blank, name).locator(lit)).to_be_visible()
+        "predictions": "[data-pointed]",
+    }
+    if name in lit:
+        expect(panel(blank, name).locator(lit[name]).first).to_be_visible()
 
 
 def test_another_text_computes_the_open_tab_only(blank: BlankPage) -> None:

@@ -62,6 +62,7 @@ export function viewFrame({ model, el, name, makePanel }) {
   let asked = 0; // the number of the last text typed here
   let trouble = ""; // what the page itself found wrong
   let drawn = 0;
+  let choosing = false; // traits are being set
 
   // ---- the pieces ----
 
@@ -91,7 +92,10 @@ export function viewFrame({ model, el, name, makePanel }) {
 
   /** @param {Record<string, any>} places */
   function choose(places) {
+    choosing = true; // the model tells of one trait after the other; one drawing is enough
     for (const [trait, value] of Object.entries(places)) model.set(trait, value);
+    choosing = false;
+    safely(drawAll)();
     send();
   }
 
@@ -116,7 +120,7 @@ export function viewFrame({ model, el, name, makePanel }) {
   }
 
   function drawAll() {
-    if (model.get("picture") !== source) return; // a selection may arrive just before the picture it belongs to
+    if (choosing || model.get("picture") !== source) return; // a selection may arrive just before the picture it belongs to
     drawState();
     if (!picture) return;
     set(root, Object.fromEntries(SELECTION.map((trait) => [`data-${trait}`, model.get(trait)])));
@@ -227,7 +231,14 @@ export function viewFrame({ model, el, name, makePanel }) {
   });
   listen(`change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawAll);
   listen("change:scale", refit);
-  const resized = new ResizeObserver(safely(refit));
+  let width = 0;
+  const resized = new ResizeObserver(
+    safely(() => {
+      if (body.clientWidth === width) return; // it has only become longer or shorter
+      width = body.clientWidth;
+      refit();
+    }),
+  );
   resized.observe(body);
   const themed = new MutationObserver(safely(refit));
   themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });

@@ -139,16 +139,15 @@ export function tokenMap({ id, pick, step }) {
 
   /** A label that would cover another, or leave the map, stays away; the selected one comes first. */
   const layLabels = (/** @type {number} */ token) => {
-    const taken = /** @type {DOMRect[]} */ ([]);
     const frame = plane.getBoundingClientRect();
+    const boxOf = (/** @type {any} */ dot) => dot.lastChild.getBoundingClientRect();
+    for (const dot of dots) set(dot, { "data-left": false });
+    const outside = dots.filter((dot) => boxOf(dot).right > frame.right);
+    for (const dot of outside) set(dot, { "data-left": true });
+    const boxes = new Map(dots.map((dot) => [dot, boxOf(dot)])); // read together, so that the page is laid out once
+    const taken = /** @type {DOMRect[]} */ ([]);
     for (const dot of [dots[token], ...dots.filter((_, i) => i !== token)]) {
-      const label = dot.lastChild;
-      set(dot, { "data-left": false });
-      let box = label.getBoundingClientRect();
-      if (box.right > frame.right) {
-        set(dot, { "data-left": true });
-        box = label.getBoundingClientRect();
-      }
+      const box = boxes.get(dot);
       const covers = taken.some((other) => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom);
       set(dot, { "data-quiet": dot !== dots[token] && covers });
       if (!covers) taken.push(box);
@@ -173,8 +172,9 @@ export function tokenMap({ id, pick, step }) {
      * @param {Float32Array} points x, y of each token at this state
      * @param {number[]} explained
      * @param {number} token the selected one
+     * @param {number | null} pointed
      */
-    mark(label, row, points, explained, token) {
+    mark(label, row, points, explained, token, pointed) {
       slider.value = String(row);
       set(slider, { "aria-valuetext": stateName(label) });
       where.textContent = stateName(label);
@@ -189,7 +189,7 @@ export function tokenMap({ id, pick, step }) {
       dots.forEach((dot, i) => {
         dot.style.setProperty("--bl-x", part(points[2 * i], 0));
         dot.style.setProperty("--bl-y", part(points[2 * i + 1], 1));
-        set(dot, { "data-picked": i === token });
+        set(dot, { "data-picked": i === token, "data-pointed": i === pointed });
       });
       plane.style.setProperty("--bl-zero-x", part(0, 0));
       plane.style.setProperty("--bl-zero-y", part(0, 1));
