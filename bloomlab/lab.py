@@ -39,6 +39,7 @@ from bloomlab.lens.anatomy import Info, info
 from bloomlab.lessons import Lessons, listed
 from bloomlab.record import record, weights_hash
 from bloomlab.room import Fit, fit_of, fits
+from bloomlab.tiny.snapshot import open_snapshot
 from bloomlab.tokenizer import BloomTokenizerFast
 from bloomlab.trace import Trace
 from bloomlab.verdicts import Answer, Classification, Tagging
@@ -72,24 +73,34 @@ def load(
         name_or_folder: "tiny", "560m", "1b1", "1b7", "3b", "7b1", "176b", "bloomz-560m", …, "owner/name" or a folder.
         dtype: what to compute in; "auto" is what the files hold.
         device: where to compute; the CPU if not said.
-        revision: of a name: branch, tag or commit on the hub; its main branch if not said.
+        revision: of a name: branch, tag or commit on the hub; its main branch if not said. Of "tiny": a step of its
+            training, such as "step1200"; `tiny.snapshots()` lists them.
         cache_dir: of a name: where to keep what is downloaded; huggingface_hub's own place if not said.
 
     Raises:
         CheckpointError, ConfigError, TokenizerError: the folder is missing, or not all in it is in order.
         DownloadError: a file cannot be fetched.
+        InputError: the embedded model has no snapshot of this step.
         MemoryLimitError: the weights would not fit into this machine's memory; nothing large was downloaded then.
     """
-    folder = tiny.folder() if name_or_folder == "tiny" else name_or_folder
-    source = find(folder, CheckpointError, revision, cache_dir)
+    embedded = name_or_folder == "tiny"
+    snapshot = revision if embedded else None
+    folder = tiny.folder() if embedded else name_or_folder
+    source = find(folder, CheckpointError, None if embedded else revision, cache_dir)
     if source.commit:  # what is small first: it shows whether the large files are worth their download
         source.fetch("config", "tokenizer")
     tokenizer = BloomTokenizerFast.from_pretrained(source.fetch("tokenizer"))
-    model = BloomForCausalLM.from_pretrained(source, dtype=dtype, device=device)
+    if snapshot is None:
+        model = BloomForCausalLM.from_pretrained(source, dtype=dtype, device=device)
+    else:
+        model = open_snapshot(snapshot, dtype=dtype, device=device)
     lab = Lab(model, tokenizer, name=Path(name_or_folder).name)
-    lab.embedded = name_or_folder == "tiny"
+    lab.embedded = embedded
+    if embedded and snapshot is None:
+        lab.heads = Heads(len(tokenizer), {task: partial(tiny.head, task) for task in tiny.TASKS})
     arguments = [
-        *([] if name_or_folder == "tiny" else [repr(os.fspath(name_or_folder))]),
+        *([] if embedded and snapshot is None else [repr(os.fspath(name_or_folder))]),
+        *([] if snapshot is None else [f"revision={snapshot!r}"]),
         *([f"revision={source.commit!r}"] if source.commit else []),
         *([] if cache_dir is None else [f"cache_dir={os.fspath(cache_dir)!r}"]),
         *([] if dtype is torch.float32 else [f"dtype={str(dtype).removeprefix('torch.')!r}"]),

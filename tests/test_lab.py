@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import bloomlab
+from bloomlab import tiny
 from bloomlab.chips import Token
 from bloomlab.edits import zero
 from bloomlab.errors import BloomlabError, CheckpointError, GenerationError, HookError, InputError, TokenizerError
@@ -238,3 +239,21 @@ def test_several_continuations_come_as_a_list(lab: Lab) -> None:
 def test_the_lab_says_how_it_was_opened(folder: Path) -> None:
     assert load(folder, dtype="bfloat16").code == f"lab = bloomlab.load({str(folder)!r}, dtype='bfloat16')"
     assert bloomlab.load().code == "lab = bloomlab.load()"
+
+
+def test_a_snapshot_of_the_embedded_model_opens_by_its_step() -> None:
+    step = tiny.snapshots()[0]
+    before, now = load("tiny", revision=f"step{step}"), load()
+    assert before.code == f"lab = bloomlab.load('tiny', revision='step{step}')" and before.embedded
+    assert not before.model.lm_head.weight.equal(now.model.lm_head.weight)
+    assert set(now.heads) == set(tiny.TASKS) and not before.heads
+    with pytest.raises(InputError, match=f"no snapshot 'step{step + 1}'"):
+        load("tiny", revision=f"step{step + 1}")
+
+
+@pytest.mark.slow
+def test_the_embedded_lab_has_heads_that_know_their_tasks() -> None:
+    lab = load()
+    found = lab.classify(["Leo habite à Oslo.", "里奥住在奥斯陆。", "Привет, как дела?"])
+    assert [max(one.scores, key=one.scores.__getitem__) for one in found] == ["fr", "zh", "other"]
+    assert lab.answer("Where does Rosa live?", "Leo lives in Oslo. Rosa lives in Lima.").text == "Lima"

@@ -1,13 +1,48 @@
 """The embedded model: a BLOOM small enough to ship, and everything that made it.
 
-Read in this order: world (people and facts), language (how ten languages say them), documents (what the
-model reads), train_tokenizer, train, measure, evaluate. The trained files are in `weights/`; README.md is the
-model card.
+Read in this order: facts (people and what is true of them), language (how ten languages say it), world (stories with
+their labels), documents (what the model reads), labelled (what its task heads learn from), train_tokenizer, train,
+snapshot, measure, evaluate. The trained files are in `weights/`; README.md is the model card.
 """
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bloomlab.pretrained import BloomPreTrainedModel
+    from bloomlab.tiny import world as world
+
+
+TASKS = ("language", "tags", "answer")
 
 
 def folder() -> Path:
-    """The folder of the shipped model: config.json, model.safetensors and the tokenizer's files."""
+    """The folder of the shipped model: config.json, model.safetensors and the tokenizer's files.
+
+    In it are the folders of the task heads, and the snapshots of its training.
+    """
     return Path(__file__).parent / "weights"
+
+
+def head(task: str) -> "BloomPreTrainedModel":
+    """A task head, ready to use: "language", "tags" or "answer"; its labels are in `.config.id2label`.
+
+    Raises:
+        InputError: there is no such task.
+    """
+    from bloomlab.tiny.heads import open_head
+
+    return open_head(folder() / "heads", task)
+
+
+def snapshots(where: Path | None = None) -> list[int]:
+    """The steps of the training whose model ships too: `bloomlab.load("tiny", revision="step1200")` opens one."""
+    kept = ((where or folder()) / "snapshots").glob("step*.safetensors")
+    return sorted(int(path.stem.removeprefix("step")) for path in kept)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "world":  # read when it is first used: it holds ten languages
+        return import_module("bloomlab.tiny.world")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,83 +1,96 @@
-"""What the embedded model reads: short documents about the tiny world, lines of Python, and sums.
+"""What the embedded model reads: documents about the tiny world, lines of Python, and sums.
 
-Seven documents in a hundred are sums and ten are Python. The rest, in one of ten languages, are a story with
-a recap, a story with a question and its answer, the question before the story, or a translation. Every
-second half can be worked out from the first: that is what teaches a model to look back.
+Seven documents in a hundred are sums and ten are Python. The rest are in one of ten languages: a story with a
+recap, with questions and their answers, with its question before it, a translation; and, one in six, a long story
+that is asked about what it said at the beginning. Every second half can be worked out from the first: that is what
+teaches a model to look back, and to keep apart who is who.
 """
 
 import random
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
+from bloomlab.tiny.facts import FACTS, PEOPLE, TRAINING, WORDS, Fact, Pool, draw_fact, draw_facts
 from bloomlab.tiny.language import LANGUAGES, Language
-from bloomlab.tiny.world import FACTS, PEOPLE, WORDS, Fact, draw_fact, draw_person
+from bloomlab.tiny.world import draw_story, join, shuffled, tell
+
+SHORT = {"recap": 0.15, "questions": 0.38, "question first": 0.17, "translation": 0.13}
+KINDS = {**SHORT, "far": 0.17}
 
 
-def documents(seed: str, held: bool = False, languages: Mapping[str, Language] = LANGUAGES) -> Iterator[str]:
-    """Documents without end, the same ones for the same seed.
+class Document(NamedTuple):
+    """A text, and how many of its characters say something new: what comes after them follows from them."""
 
-    `held` takes every (person, city) pair from those that training never shows.
-    """
+    text: str
+    news: int
+
+
+def documents(
+    seed: str,
+    pool: Pool = TRAINING,
+    languages: Mapping[str, Language] = LANGUAGES,
+    kinds: Mapping[str, float] = KINDS,
+) -> Iterator[Document]:
+    """Documents without end, the same ones for the same seed; stories are of these kinds, in these shares."""
     rng = random.Random(seed)
-    kinds = {"recap": 0.35, "question last": 0.25, "question first": 0.20, "translation": 0.20}
     while True:
         place = rng.random()
         if place < 0.07:
-            yield sums(rng)
+            yield Document(sums(rng), 0)
         elif place < 0.17:
-            yield python(rng)
+            yield Document(python(rng), 0)
         else:
             kind = rng.choices(list(kinds), list(kinds.values()))[0]
-            yield story(kind, rng, held, languages)
+            text = document(kind, rng, pool, languages)
+            yield Document(text, text.rindex("\n") if kind == "question first" else text.index("\n"))
 
 
 # --------------------------------------------------------------------------------------------- stories
 
 
-def story(kind: str, rng: random.Random, held: bool, languages: Mapping[str, Language]) -> str:
-    """A document of one of the four kinds, in a language drawn at random.
-
-    >>> print(story("question last", random.Random(31), False, LANGUAGES))
-    Foha has a cat. She lives in Shanghai. She was born in Beijing.
-    Which animal does Foha have? A cat.
-    """
+def document(
+    kind: str, rng: random.Random, pool: Pool = TRAINING, languages: Mapping[str, Language] = LANGUAGES
+) -> str:
+    """A document of one of the KINDS, in a language drawn at random."""
     language, other = rng.sample(list(languages.values()), 2)
+    if kind == "far":
+        return far(rng, language, pool)
     if kind == "translation":
-        facts = draw_facts(rng, held, people=1, each=rng.choice((1, 2)))
-        return f"{language.label} {tell(facts, language, rng)}\n{other.label} {tell(facts, other, rng)}"
+        (facts,) = draw_facts(rng, people=1, each=rng.choice((1, 2, 3)), pool=pool)
+        return f"{language.label} {tell(facts, language, rng).text}\n{other.label} {tell(facts, other, rng).text}"
 
-    people = rng.choice((1, 2))
-    facts = draw_facts(rng, held, people, each=rng.choice((2, 3) if people == 1 else (1, 2)))
-    told = tell(facts, language, rng)
+    told = draw_story(rng, language, rng.choice((1, 2, 2, 3)), pool)
     if kind == "recap":
-        again = [language.say(fact, rng) for fact in rng.sample(facts, len(facts))]
-        return f"{told}\n{language.gap.join([language.again, *again])}"
-
-    fact = rng.choice(facts)
-    ask, answer = language.write("ask", fact), language.write("answer", fact)
-    if kind == "question last":
-        return f"{told}\n{language.gap.join([ask, answer])}"
-    return f"{ask}\n{told}\n{answer}"
+        again = [language.say(fact, rng) for fact in rng.sample(told.facts, len(told.facts))]
+        return f"{told.text}\n{language.gap.join([language.again, *again])}"
+    if kind == "questions":
+        return ask(told.text, rng.sample(told.facts, rng.randint(1, len(told.facts))), language)
+    fact = rng.choice(told.facts)
+    return f"{language.write('ask', fact)}\n{told.text}\n{language.write('answer', fact)}"
 
 
-def draw_facts(rng: random.Random, held: bool, people: int, each: int) -> list[Fact]:
-    """`each` facts about each of `people` people; two people are told apart by facts of the same kinds."""
-    kinds = rng.sample(list(FACTS), each)
-    facts: list[Fact] = []
-    for _ in range(people):
-        person = draw_person(rng, but=facts[0].values["person"] if facts else "")
-        animal = rng.choice(WORDS["animal"])
-        facts += [draw_fact(kind, person, animal, rng, held) for kind in kinds]
-    return facts
+def ask(text: str, facts: list[Fact], language: Language) -> str:
+    """A text, and below it a question and its answer for each fact."""
+    pairs = [join(language.write("ask", fact), language.write("answer", fact), language) for fact in facts]
+    return "\n".join([text, *pairs])
 
 
-def tell(facts: list[Fact], language: Language, rng: random.Random) -> str:
-    """Say the facts one after the other: by name, and by pronoun while it is about the same person."""
-    sentences, last = [], ""
-    for fact in facts:
-        person = fact.values["person"]
-        sentences.append(language.write("they", fact) if person == last else language.say(fact, rng))
-        last = person
-    return language.gap.join(sentences)
+def far(rng: random.Random, language: Language, pool: Pool = TRAINING, between: range = range(4, 18)) -> str:
+    """A long document: facts about two or three people, sentences about others, then questions about the first."""
+    early = shuffled(draw_facts(rng, people=rng.choice((2, 3)), each=rng.choice((1, 2)), pool=pool), rng)
+    names = tuple({fact.values["person"] for fact in early})
+    text = join(tell(early, language, rng).text, filler(rng, language, rng.choice(between), names, pool), language)
+    return ask(text, rng.sample(early, min(len(early), 4)), language)
+
+
+def filler(rng: random.Random, language: Language, count: int, names: tuple[str, ...], pool: Pool = TRAINING) -> str:
+    """So many sentences that have nothing to do with the people of these names: small talk, and facts about others."""
+    others = [pool.person(rng, but=names) for _ in range(3)]
+    pairs = [(person, kind) for person in others for kind in FACTS]
+    facts = [
+        draw_fact(kind, person, rng.choice(WORDS["animal"]), rng, pool) for person, kind in rng.sample(pairs, count)
+    ]
+    return tell(sorted(facts, key=lambda fact: others.index(fact.values["person"])), language, rng, talk=0.3).text
 
 
 # ------------------------------------------------------------------------------------- Python and sums

@@ -8,7 +8,7 @@ import itertools
 import math
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from bloomlab.errors import CheckpointError
 from bloomlab.files import read_json
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Hooks
-from bloomlab.tiny.documents import documents
+from bloomlab.tiny.documents import SHORT, documents, filler
+from bloomlab.tiny.facts import FACTS, WORDS, Pool, draw_fact, draw_facts
 from bloomlab.tiny.language import LANGUAGES, Language
-from bloomlab.tiny.world import FACTS, WORDS, draw_fact, draw_person
+from bloomlab.tiny.world import join, shuffled, tell
 from bloomlab.tokenizer import BloomTokenizerFast
 
 FIRST_ID = 4  # after <unk>, <s>, </s>, <pad>
@@ -42,8 +43,12 @@ def pack(texts: Iterator[str], tokenizer: BloomTokenizerFast, length: int, rows:
 
 
 def validation_rows(tokenizer: BloomTokenizerFast, length: int = 128, rows: int = 96) -> Tensor:
-    """Documents that training never drew; every (person, city) pair in them is held out."""
-    return pack(documents("validation", held=True), tokenizer, length, rows)
+    """Short documents that training never drew; every (person, city) pair in them is held out.
+
+    Invented names are left out: nobody can foresee one, so they would measure the world, not the model.
+    """
+    read = documents("validation", Pool(held=True, known=True), kinds=SHORT)
+    return pack((document.text for document in read), tokenizer, length, rows)
 
 
 @torch.no_grad()
@@ -56,6 +61,16 @@ def loss(model: BloomForCausalLM, ids: Tensor) -> float:
 def loss_by_length(model: BloomForCausalLM, ids: Tensor, lengths: tuple[int, ...]) -> dict[int, float]:
     """The loss on the same long rows, read whole or cut into shorter pieces."""
     return {length: loss(model, ids.reshape(-1, length)) for length in lengths}
+
+
+@torch.no_grad()
+def loss_by_position(model: BloomForCausalLM, ids: Tensor, width: int = 128) -> list[float]:
+    """The mean loss of each stretch of `width` positions of long rows: is it harder, or easier, far in?"""
+    total = torch.zeros(ids.shape[1] - 1)
+    for rows in ids.split(2):
+        logits = model(rows.to(model.device)).logits[:, :-1].float().cpu()
+        total += torch.nn.functional.cross_entropy(logits.transpose(1, 2), rows[:, 1:], reduction="none").sum(0)
+    return [float(part.mean()) / len(ids) for part in total.split(width)]
 
 
 # --------------------------------------------------------------------------------------------- attention
@@ -91,6 +106,15 @@ def token_before(model: BloomForCausalLM, ids: Tensor) -> Tensor:
     return probs[..., query, query - 1].mean((1, 3))
 
 
+@torch.no_grad()
+def attention_distance(model: BloomForCausalLM, ids: Tensor) -> Tensor:
+    """(layer, head) how many tokens back a head looks, on average over all queries."""
+    probs, _ = attention(model, ids)
+    position = torch.arange(ids.shape[1])
+    back = (position[:, None] - position).clamp(min=0).float()
+    return (probs * back).sum(-1).mean((1, 3))
+
+
 def attention(model: BloomForCausalLM, ids: Tensor) -> tuple[Tensor, Tensor]:
     """All probabilities (layer, batch, head, query, key) and the logits (batch, pos, vocab) of one pass."""
     names = [f"h.{layer}.attn.probs" for layer in range(model.config.n_layer)]
@@ -113,32 +137,97 @@ def sentences(text: str) -> list[str]:
 
 def half_sentences(language: Language, count: int) -> list[str]:
     """The first words of `count` sentences about held-out facts: "Leo lives in"."""
-    rng = random.Random(f"half sentences {language.code}")
+    rng, pool = random.Random(f"half sentences {language.code}"), Pool(held=True)
     spaced = dataclasses.replace(language, gap=" ")  # Chinese does not write its word boundaries
     halves = []
     for kind in itertools.islice(itertools.cycle(FACTS), count):
-        fact = draw_fact(kind, draw_person(rng), rng.choice(WORDS["animal"]), rng, held=True)
+        fact = draw_fact(kind, pool.person(rng), rng.choice(WORDS["animal"]), rng, pool)
         words = spaced.say(fact, rng).split(" ")
         halves.append(language.gap.join(words[: len(words) // 2 + 1]))
     return halves
 
 
 @torch.no_grad()
-def write_on(model: BloomForCausalLM, tokenizer: BloomTokenizerFast, count: int = 18) -> list[tuple[Language, str]]:
-    """What the model makes, greedily, of `count` half sentences in each language, to the end of the document."""
+def write_on(
+    model: BloomForCausalLM, tokenizer: BloomTokenizerFast, count: int = 18, **settings: Any
+) -> list[tuple[Language, str]]:
+    """What the model makes of `count` half sentences in each language, to the end of the document.
+
+    Greedily, unless `settings` (those of `generate`) say otherwise. Before each stands a sentence of small talk, which
+    is left out of the result: it tells the language, for "Leo compra" is Spanish and Portuguese.
+    """
     languages = [language for language in LANGUAGES.values() for _ in range(count)]
-    prompts = [half for language in LANGUAGES.values() for half in half_sentences(language, count)]
+    halves = [half for language in LANGUAGES.values() for half in half_sentences(language, count)]
+    talk = [language.talk[i % len(language.talk)] + language.gap for i, language in enumerate(languages)]
+    prompts = [opening + half for opening, half in zip(talk, halves, strict=True)]
     batch = tokenizer(prompts, padding=True, return_tensors="pt").to(model.device)
-    written = model.generate(**batch, max_new_tokens=64, eos_token_id=tokenizer.eos_token_id, progress=False)
+    settings = {"max_new_tokens": 64, "eos_token_id": tokenizer.eos_token_id, "progress": False, **settings}
+    written = model.generate(**batch, **settings)
     texts = [tokenizer.decode(row, skip_special_tokens=True) for row in written]
-    return list(zip(languages, texts, strict=True))
+    told = [text.removeprefix(opening) for opening, text in zip(talk, texts, strict=True)]
+    return list(zip(languages, told, strict=True))
+
+
+def documents_read(where: Path, each: int = 48) -> Iterator[str]:
+    """What the model in a folder was trained on: the first documents of each step, more than a step can hold."""
+    run = read_json(where / "history.json", MAX_BYTES, CheckpointError)
+    for step in range(1, run["steps"] + 1):
+        yield from (text for text, _ in itertools.islice(documents(f"{run['seed']} step {step}"), each))
+
+
+def absent(written: list[tuple[Language, str]], read: Iterable[str]) -> float:
+    """The share of written stories (up to the first new line) that stand in none of the documents read."""
+    stories = {text.split("\n")[0] for _, text in written}
+    known = {line for document in read for line in document.split("\n") if line in stories}
+    return 1 - len(known) / len(stories)
 
 
 def grammatical(written: list[tuple[Language, str]]) -> tuple[float, list[str]]:
     """The share of sentences that their language's grammar could have said, and those it could not."""
     every = [(language, sentence) for language, text in written for sentence in sentences(text)]
-    wrong = [sentence for language, sentence in every if sentence != language.again and not language.parse(sentence)]
+    wrong = [sentence for language, sentence in every if not language.says(sentence)]
     return 1 - len(wrong) / len(every), wrong
+
+
+# ---------------------------------------------------------------------------------------------- recall
+
+
+def questions(
+    tokenizer: BloomTokenizerFast, count: int, people: int = 2, gap: int = 0, held: bool = True, unseen: bool = False
+) -> list[tuple[str, str]]:
+    """Stories of so many people, asked about one of them: (prompt, answer).
+
+    Args:
+        gap: the least number of tokens between the facts and the question, filled with sentences about others.
+        held: (person, city) pairs are those that training never shows.
+        unseen: the names are spelled as training never spells one.
+    """
+    rng, pool = random.Random(f"questions {people} {gap} {held} {unseen}"), Pool(held, unseen)
+    cases: list[tuple[str, str]] = []
+    while len(cases) < count:
+        language = rng.choice(list(LANGUAGES.values()))
+        facts = shuffled(draw_facts(rng, people, each=rng.choice((1, 2)), pool=pool), rng)
+        text, between = tell(facts, language, rng).text, ""
+        names = tuple(fact.values["person"] for fact in facts)
+        while len(tokenizer.encode(between)) < gap:
+            between = join(between, filler(rng, language, 3, names, pool), language)
+        fact = rng.choice(facts)
+        told = join(text, between, language) if between else text
+        answer = language.gap + language.write("answer", fact)[:-1]  # a full stop may be one token with a new line
+        cases.append((f"{told}\n{language.write('ask', fact)}", answer))
+    return cases
+
+
+@torch.no_grad()
+def recall(model: BloomForCausalLM, tokenizer: BloomTokenizerFast, cases: list[tuple[str, str]]) -> list[bool]:
+    """Whether the model, always taking its likeliest token, gives exactly the answer of each (prompt, answer)."""
+    right = []
+    for prompt, answer in cases:
+        before, after = tokenizer.encode(prompt), tokenizer.encode(answer)
+        ids = torch.tensor([before + after]).to(model.device)
+        said = model(ids, logits_to_keep=len(after) + 1).logits[0, :-1].argmax(-1)
+        right.append(said.tolist() == after)
+    return right
 
 
 # ---------------------------------------------------------------------------------------------- golden

@@ -44,7 +44,7 @@ def train_tokenizer(seed: int = 0, count: int = DOCUMENTS) -> Tokenizer:
     words: list[PreTokenizer] = [Split(WORD_BOUNDARY, "removed"), *bloom]
     tokenizer.pre_tokenizer = Sequence(words)
     marked = {code: dataclasses.replace(lang, gap=lang.gap or WORD_BOUNDARY) for code, lang in LANGUAGES.items()}
-    corpus = itertools.islice(documents(f"tokenizer {seed}", languages=marked), count)
+    corpus = (document.text for document in itertools.islice(documents(f"tokenizer {seed}", languages=marked), count))
     trainer = BpeTrainer(
         vocab_size=VOCAB_SIZE,
         special_tokens=list(SPECIAL.values()),

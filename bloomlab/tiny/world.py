@@ -1,130 +1,151 @@
-"""The tiny world: its people, its cities, and the nine kinds of facts that can be true of somebody.
+"""The tiny world, told: short stories in ten languages, with every label that anyone could ask for.
 
-Everything here is independent of language: a fact is lives(person=Leo, city=Oslo). How it is said is in
-language.py and `languages/*.toml`. Nothing is stored: every person and fact is drawn from a seeded generator.
+    >>> told = story(language="fr", seed=4)
+    >>> print(told.text)
+    Le cheval de Gajo est jaune. Gajo habite à Dakar. Il a 58 ans. Il est médecin.
+    >>> told.questions[1]
+    Question(question='Où habite Gajo ?', answer='Dakar', span=Span(start=43, end=48, tag='CITY'))
+
+The world knows what it said, so where a story names whom, and what can be asked about it, comes for free.
 """
 
 import random
-import tomllib
-import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-# The nine kinds of facts, with what each one names.
-FACTS: dict[str, tuple[str, ...]] = {
-    "lives": ("person", "city"),
-    "born": ("person", "city"),
-    "has": ("person", "animal"),
-    "colour": ("person", "animal", "colour"),
-    "eats": ("person", "food"),
-    "job": ("person", "job"),
-    "age": ("person", "age"),
-    "buys": ("person", "number", "food"),
-    "knows": ("person", "friend"),
-}
+from bloomlab.errors import InputError, did_you_mean
+from bloomlab.tiny.facts import TRAINING, Fact, Pool, draw_facts
+from bloomlab.tiny.language import LANGUAGES, SLOT, Language, Place
+
+TAGS = ("O", "PERSON", "CITY", "ANIMAL", "FOOD", "JOB", "COLOUR", "NUMBER")
+TAG_OF_SLOT = {"friend": "PERSON", "age": "NUMBER"}  # any other slot names its tag itself
 
 
-def read_toml(name: str) -> dict[str, Any]:
-    with open(Path(__file__).parent / "languages" / f"{name}.toml", "rb") as file:
-        return tomllib.load(file)
+class Span(NamedTuple):
+    """A stretch of characters (`end` excluded) and what it names: one of TAGS, never "O"."""
+
+    start: int
+    end: int
+    tag: str
 
 
-NAMES = read_toml("names")
-PEOPLE: dict[str, list[str]] = NAMES["people"]  # name -> gender, then the spellings in SCRIPTS
-SYLLABLES: dict[str, list[str]] = NAMES["syllables"]  # syllable -> the spellings in SCRIPTS
-CITIES: dict[str, dict[str, str]] = NAMES["cities"]  # English name -> language -> name
-SCRIPTS = ("zh", "ar", "hi")  # the other seven languages write people's names in Latin letters
+class Question(NamedTuple):
+    """A question about a story, the words of the story that answer it, and where they stand."""
 
-WORDS: dict[str, list[str]] = {slot: list(words) for slot, words in read_toml("en")["words"].items()}
-COUNTABLE = ["bread", "apple", "banana", "orange", "egg", "mango", "tomato"]  # what one can buy three of
-AGES = range(11, 100)  # for these an Arabic number takes the singular: one form of "year" is enough
+    question: str
+    answer: str
+    span: Span
 
 
-# ---------------------------------------------------------------------------------------------- people
+class Sentence(NamedTuple):
+    """A sentence of a story: where it begins, the fact it states and the template it was made with."""
 
-
-def syllables(name: str) -> list[str]:
-    """Cut an invented name into its syllables, which all have two letters.
-
-    >>> syllables("Kamilo")
-    ['ka', 'mi', 'lo']
-    """
-    return [name[i : i + 2].lower() for i in range(0, len(name), 2)]
-
-
-def gender(person: str) -> str:
-    """f or m: known for the people of the list, told by the last letter for invented names.
-
-    >>> gender("Leo"), gender("Kamila")
-    ('m', 'f')
-    """
-    if person in PEOPLE:
-        return PEOPLE[person][0]
-    return "f" if person.endswith("a") else "m"
-
-
-def spell(person: str, code: str) -> str:
-    """A person's name in the script of a language.
-
-    >>> spell("Leo", "fr"), spell("Leo", "hi"), spell("Kamilo", "zh")
-    ('Leo', 'लियो', '卡米洛')
-    """
-    if code not in SCRIPTS:
-        return person
-    script = SCRIPTS.index(code)
-    if person in PEOPLE:
-        return PEOPLE[person][1 + script]
-    return "".join(SYLLABLES[syllable][script] for syllable in syllables(person))
-
-
-def draw_person(rng: random.Random, but: str = "") -> str:
-    """A person other than `but`: three in four come from the list, the others have an invented name."""
-    while True:
-        if rng.random() < 0.75:
-            name = rng.choice(list(PEOPLE))
-        else:
-            name = "".join(rng.sample(list(SYLLABLES), rng.choice((2, 3)))).capitalize()
-        if name != but and name not in CITIES:
-            return name
-
-
-# ----------------------------------------------------------------------------------------------- facts
-
-
-def held_out(person: str, city: str) -> bool:
-    """True for one (person, city) pair in ten. They never occur in training: the model cannot know them by heart."""
-    return (zlib.crc32(person.encode()) + list(CITIES).index(city)) % 10 == 0
+    start: int
+    fact: Fact
+    template: str
 
 
 @dataclass(frozen=True)
-class Fact:
-    """Something true in one document: a kind from FACTS, and a value for each thing that kind names."""
+class Story:
+    """A few sentences about one to four people; nothing in it is true of the real world.
 
-    kind: str
-    values: Mapping[str, str]
-
-    def __str__(self) -> str:
-        return f"{self.kind}({', '.join(f'{slot}={value}' for slot, value in self.values.items())})"
-
-
-def choices(kind: str, slot: str) -> list[str]:
-    """The words of a slot that make sense in a kind of fact: nobody buys three honey."""
-    return COUNTABLE if (kind, slot) == ("buys", "food") else WORDS[slot]
-
-
-def draw_fact(kind: str, person: str, animal: str, rng: random.Random, held: bool = False) -> Fact:
-    """A random fact of one kind about a person, whose animal (if it comes up) is this one.
-
-    `held` takes the city from the held-out pairs instead of the others.
+    Attributes:
+        text: the story.
+        language: the code of its language.
+        sentences: what it says, fact by fact; small talk is left out.
     """
-    special: dict[str, Callable[[], str]] = {
-        "person": lambda: person,
-        "animal": lambda: animal,
-        "friend": lambda: draw_person(rng, but=person),
-        "city": lambda: rng.choice([city for city in CITIES if held_out(person, city) == held]),
-        "age": lambda: str(rng.choice(AGES)),
-    }
-    slots = FACTS[kind]
-    return Fact(kind, {slot: special[slot]() if slot in special else rng.choice(choices(kind, slot)) for slot in slots})
+
+    text: str
+    language: str
+    sentences: tuple[Sentence, ...] = field(repr=False)
+
+    @property
+    def facts(self) -> list[Fact]:
+        """What the story says, in its order."""
+        return [sentence.fact for sentence in self.sentences]
+
+    @property
+    def spans(self) -> list[Span]:
+        """Everything the story names, in its order. Pronouns are no names."""
+        return [_span(place) for sentence in self.sentences for place in self._places(sentence)]
+
+    @property
+    def questions(self) -> list[Question]:
+        """One question for each fact: only somebody who knows who is who can answer it."""
+        return [self.ask(sentence) for sentence in self.sentences]
+
+    def ask(self, sentence: Sentence) -> Question:
+        """The question about one sentence."""
+        language, fact = LANGUAGES[self.language], sentence.fact
+        slot = next(mark["slot"] for mark in SLOT.finditer(language.template("answer", fact)) if not mark["choices"])
+        place = next(place for place in self._places(sentence) if place.slot == slot)
+        return Question(language.write("ask", fact), self.text[place.start : place.end], _span(place))
+
+    def _places(self, sentence: Sentence) -> list[Place]:
+        start, fact, template = sentence
+        places = LANGUAGES[self.language].places(template, fact.values)
+        return sorted(place._replace(start=start + place.start, end=start + place.end) for place in places)
+
+
+def _span(place: Place) -> Span:
+    return Span(place.start, place.end, TAG_OF_SLOT.get(place.slot, place.slot.upper()))
+
+
+def story(language: str = "en", seed: int = 0, people: int | None = None) -> Story:
+    """A story in one of the ten languages, the same one for the same seed.
+
+    Args:
+        language: "en", "fr", "es", "pt", "id", "vi", "sw", "zh", "ar" or "hi".
+        people: how many it is about, one to four; drawn if not said.
+
+    Raises:
+        InputError: there is no such language, or nobody, or a crowd.
+
+    >>> print(story("en", seed=7, people=1).text)
+    Yejagla works as a doctor. Yejagla buys four loaves of bread. Her duck is blue. Yejagla knows Uta.
+    """
+    if language not in LANGUAGES:
+        hint = did_you_mean(str(language), LANGUAGES)
+        raise InputError(f"the tiny world has no language {language!r}{hint}; it has {', '.join(LANGUAGES)}")
+    if people is not None and people not in range(1, 5):
+        raise InputError(f"expected one to four people, but got {people!r}")
+    rng = random.Random(f"story {language} {seed}")
+    return draw_story(rng, LANGUAGES[language], people or rng.choice((1, 2, 2, 3)))
+
+
+def draw_story(rng: random.Random, language: Language, people: int, pool: Pool = TRAINING) -> Story:
+    """A story of so many people."""
+    each = rng.choice(((2, 3, 4), (1, 2, 3), (1, 2), (1, 2))[people - 1])
+    return tell(shuffled(draw_facts(rng, people, each, pool), rng), language, rng, talk=0.1)
+
+
+def shuffled(facts: list[list[Fact]], rng: random.Random) -> list[Fact]:
+    """The facts of several people in one list: person by person, or (every second time) all mixed up."""
+    flat = [fact for each in facts for fact in each]
+    if rng.random() < 0.5:
+        rng.shuffle(flat)
+    return flat
+
+
+def tell(facts: Iterable[Fact], language: Language, rng: random.Random, talk: float = 0.0) -> Story:
+    """Say the facts one after the other: by name or, right after the same person, often by pronoun.
+
+    `talk` is the chance of small talk before a sentence; after it the name is said again.
+    """
+    text, sentences, last = "", [], ""
+    for fact in facts:
+        if rng.random() < talk:
+            text, last = join(text, rng.choice(language.talk), language), ""
+        person = fact.values["person"]
+        template = language.template("they" if person == last and rng.random() < 0.6 else "say", fact, rng)
+        said = language.fill(template, fact.values)
+        text = join(text, said, language)
+        sentences.append(Sentence(len(text) - len(said), fact, template))
+        last = "" if fact.kind == "colour" else person  # "his cat is black; he" might be the cat
+    return Story(text, language.code, tuple(sentences))
+
+
+def join(text: str, sentence: str, language: Language) -> str:
+    """A text with one sentence more."""
+    return text + language.gap + sentence if text else sentence

@@ -9,15 +9,19 @@ import re
 
 import pytest
 
-from bloomlab.tiny.documents import documents, python, story, sums
+from bloomlab.tiny.documents import KINDS, document, documents, python, sums
+from bloomlab.tiny.facts import Fact, Pool, held_out
 from bloomlab.tiny.language import LANGUAGES
-from bloomlab.tiny.world import Fact, held_out
 
 ENGLISH = {"en": LANGUAGES["en"], "again": LANGUAGES["en"]}
 
 
-def some(seed: str, count: int, held: bool = False) -> list[str]:
-    return list(itertools.islice(documents(seed, held), count))
+def some(seed: str, count: int) -> list[str]:
+    return [document.text for document in itertools.islice(documents(seed), count)]
+
+
+def english(kind: str, seed: int, pool: Pool = Pool()) -> str:  # noqa: B008  # it is frozen
+    return document(kind, random.Random(seed), pool, ENGLISH)
 
 
 def test_the_same_seed_gives_the_same_documents() -> None:
@@ -37,7 +41,7 @@ def test_seven_in_a_hundred_are_sums_and_ten_are_python() -> None:
 def test_no_document_crosses_the_line_between_training_and_held_out_pairs(held: bool) -> None:
     language, seen = LANGUAGES["en"], 0
     for seed in range(150):
-        text = story("recap", random.Random(seed), held, ENGLISH)
+        text = english("recap", seed, Pool(held=held, known=True))
         for sentence in re.findall(r"[^.\n]+\.", text):
             fact = language.parse(sentence.strip())
             if fact and "city" in fact.values and fact.values["person"] in sentence:
@@ -49,27 +53,49 @@ def test_no_document_crosses_the_line_between_training_and_held_out_pairs(held: 
 def test_a_recap_says_what_the_story_said() -> None:
     language = LANGUAGES["en"]
     for seed in range(40):
-        told, again = story("recap", random.Random(seed), False, ENGLISH).split("\n")
+        told, again = english("recap", seed).split("\n")
         first, *rest = re.findall(r"[^.]+\.", again)
-        assert first == language.again and len(rest) == told.count(".")
+        small = sum(told.count(sentence) for sentence in language.talk)
+        assert first == language.again and len(rest) == told.count(".") - small
 
 
-@pytest.mark.parametrize("kind", ["question last", "question first"])
-def test_the_answer_is_in_the_story(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["questions", "question first", "far"])
+def test_every_answer_is_in_the_story(kind: str) -> None:
     language = LANGUAGES["en"]
     for seed in range(60):
-        *rest, answer = re.findall(r"[A-Z0-9][^.?]*[.?]", story(kind, random.Random(seed), False, ENGLISH))
-        asked = language.parse(next(sentence for sentence in rest if sentence.endswith("?")))
-        assert asked is not None
-        told = [fact for sentence in rest if sentence.endswith(".") and (fact := language.parse(sentence))]
-        same = [{**fact.values, "person": asked.values["person"]} for fact in told if fact.kind == asked.kind]
-        assert answer in [language.write("answer", Fact(asked.kind, values)) for values in same]
+        sentences = re.findall(r"[A-Z0-9][^.?]*[.?]", english(kind, seed))
+        told = [fact for said in sentences if said.endswith(".") and (fact := language.parse(said))]
+        asked = [i for i, said in enumerate(sentences) if said.endswith("?")]
+        assert asked
+        for i in asked:
+            answer = sentences[-1] if kind == "question first" else sentences[i + 1]
+            question = language.parse(sentences[i])
+            assert question is not None
+            same = [{**fact.values, "person": question.values["person"]} for fact in told if fact.kind == question.kind]
+            assert answer in [language.write("answer", Fact(question.kind, values)) for values in same]
+
+
+def test_a_far_document_asks_about_its_beginning_only() -> None:
+    language = LANGUAGES["en"]
+    for seed in range(40):
+        told, *asked = english("far", seed).split("\n")
+        sentences = re.findall(r"[^.]+\.", told)
+        for line in asked:
+            fact = language.parse(line.split("?")[0] + "?")
+            assert fact is not None
+            person = fact.values["person"]
+            assert any(person in sentence for sentence in sentences[:6])
+            assert not any(person in sentence for sentence in sentences[-4:])
+
+
+def test_one_story_in_six_is_long() -> None:
+    assert sum(KINDS.values()) == pytest.approx(1) and 0.15 <= KINDS["far"] <= 0.20
 
 
 def test_a_translation_has_two_labelled_lines() -> None:
     labels = tuple(language.label for language in LANGUAGES.values())
     for seed in range(40):
-        lines = story("translation", random.Random(seed), False, LANGUAGES).split("\n")
+        lines = document("translation", random.Random(seed)).split("\n")
         assert len(lines) == 2 and all(line.startswith(labels) for line in lines)
 
 

@@ -12,6 +12,8 @@ import pytest
 import bloomlab.tiny
 from bloomlab.tiny import evaluate, folder
 from bloomlab.tiny.evaluate import Floor, heads_table
+from bloomlab.tiny.labelled import LABELS
+from bloomlab.tiny.world import TAGS
 
 CARD = Path(bloomlab.tiny.__file__).with_name("README.md")
 
@@ -26,7 +28,9 @@ def test_a_floor_holds_at_its_limit_and_on_the_right_side() -> None:
 @pytest.mark.slow
 def test_the_shipped_model_holds_every_floor() -> None:
     result = evaluate.evaluate()
-    assert len(result["floors"]) == 7
+    assert len(result["floors"]) == 15
+    assert len(result["by position"]) == 8 and result["distance"].shape == (4, 8)
+    assert set(result["language"]) == {"all", *LABELS["language"]} and set(result["tags"]) == {"all", *TAGS[1:]}
     for floor in result["floors"]:
         assert floor.holds, str(floor)
     table = heads_table(result).splitlines()
@@ -56,14 +60,17 @@ def test_a_folder_without_a_model_is_one_clear_sentence(tmp_path: Path) -> None:
 
 def test_the_card_names_the_files_that_ship() -> None:
     rows = re.findall(r"`(\S+)` \| ([\d,]+) \| `([0-9a-f]{64})`", CARD.read_text(encoding="utf-8"))
-    assert {name for name, _, _ in rows} == {path.name for path in folder().iterdir()}
+    files = [path for path in folder().rglob("*") if path.is_file()]
+    assert {name for name, _, _ in rows} == {path.relative_to(folder()).as_posix() for path in files}
     for name, size, digest in rows:
         content = (folder() / name).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (int(size.replace(",", "")), digest), name
 
 
-def test_the_shipped_model_is_small_enough_for_a_wheel() -> None:
-    assert sum(path.stat().st_size for path in folder().iterdir()) < 3_000_000
+def test_the_shipped_models_are_small_enough_for_a_wheel() -> None:
+    sizes = {path: path.stat().st_size for path in folder().rglob("*") if path.is_file()}
+    snapshots = sum(size for path, size in sizes.items() if path.parent.name == "snapshots")
+    assert sum(sizes.values()) - snapshots < 10_000_000 and snapshots < 7_500_000
 
 
 def test_the_folder_is_known_without_torch() -> None:

@@ -7,38 +7,15 @@ import torch
 
 import bloomlab
 from bloomlab import tiny
-from bloomlab.tiny.labelled import TAGS, TASKS, batch, draw_question, draw_story, spans
+from bloomlab.tiny.facts import Pool
+from bloomlab.tiny.labelled import LABELS, TASKS, batch, draw_labelled, draw_language, draw_other, draw_question
 from bloomlab.tiny.language import LANGUAGES
-from bloomlab.tiny.world import Fact
+from bloomlab.tiny.world import TAGS
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> bloomlab.BloomTokenizerFast:
     return bloomlab.BloomTokenizerFast.from_pretrained(tiny.folder())
-
-
-def test_a_span_is_the_longest_form_of_its_word_capital_or_not() -> None:
-    fact = Fact("buys", {"person": "Leo", "number": "3", "food": "apple"})
-    french, chinese = LANGUAGES["fr"], LANGUAGES["zh"]
-    for language in (french, chinese):
-        sentence = language.say(fact, random.Random(0))
-        words = {slot: sentence[start:end] for start, end, slot in spans(sentence, fact, language)}
-        assert words["person"] == language.word("person", "Leo")["one"]
-        assert words["food"] in {form.replace(" ", language.gap) for form in language.word("food", "apple").values()}
-    assert [slot for *_, slot in spans("Pommes", Fact("eats", {"food": "apple"}), french)] == ["food"]
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_every_thing_a_story_names_is_found_in_it(seed: int) -> None:
-    story = draw_story(random.Random(seed))
-    for fact, found in zip(story.facts, story.spans, strict=True):
-        named = {span.slot for span in found}
-        # a person may be a pronoun, and an animal whose colour is told too; nothing else can be left unsaid
-        assert set(fact.values) - named <= {"person", "animal"}, (story.text, fact)
-        for start, end, slot in found:
-            shown = story.text[start:end].lower()
-            forms = story.language.word(slot, fact.values[slot])
-            assert shown in {form.replace(" ", story.language.gap).lower() for form in forms.values()}
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -65,11 +42,28 @@ def test_a_batch_is_the_same_for_the_same_seed_and_fits_its_head(
 
 def test_tags_stand_on_the_tokens_of_their_words(tokenizer: bloomlab.BloomTokenizerFast) -> None:
     examples = batch("tags", "tags", 8, tokenizer)
-    story = draw_story(random.Random("tags"))  # the first of the batch
+    story = draw_labelled(random.Random("tags"))  # the first of the batch
     ids, labels = examples["input_ids"][0], examples["labels"][0]
-    for sentence in story.spans:
-        for start, end, slot in sentence:
-            tag = {"friend": "PERSON", "age": "NUMBER"}.get(slot, slot.upper())
-            tagged = tokenizer.decode(ids[labels == TAGS.index(tag)])
-            assert story.text[start:end] in tagged
+    for start, end, tag in story.spans:
+        tagged = tokenizer.decode(ids[labels == TAGS.index(tag)])
+        assert story.text[start:end] in tagged
     assert (labels[labels != -100] == 0).any() and torch.isin(labels, torch.arange(len(TAGS))).any()
+
+
+def test_a_text_of_another_kind_is_in_no_language_of_the_world() -> None:
+    drawn = [draw_other(random.Random(seed)) for seed in range(200)]
+    assert len(set(drawn)) > 190 and all(text.strip() for text in drawn)
+    for text in drawn:
+        assert not any(language.parse(text) for language in LANGUAGES.values()), text
+    assert any(">>>" in text for text in drawn) and any("а" <= letter <= "я" for letter in "".join(drawn))
+
+
+def test_one_text_in_six_is_in_another_language_and_the_others_in_theirs() -> None:
+    labels = [draw_language(random.Random(seed))[1] for seed in range(600)]
+    assert set(labels) == set(LABELS["language"])
+    assert 60 < labels.count("other") < 140
+
+
+def test_a_question_can_be_about_people_in_spellings_never_trained() -> None:
+    texts = " ".join(draw_question(random.Random(seed), Pool(unseen=True))[0] for seed in range(20))
+    assert not any(f" {name} " in texts for name in ("Leo", "Rosa", "Karim", "里奥"))

@@ -12,13 +12,18 @@ from bloomlab.model.alibi import slopes
 from bloomlab.tiny import folder
 from bloomlab.tiny.language import LANGUAGES
 from bloomlab.tiny.measure import (
+    absent,
+    attention_distance,
     golden,
     golden_distance,
     grammatical,
     look_back,
     loss,
     loss_by_length,
+    loss_by_position,
     pack,
+    questions,
+    recall,
     repeated_ids,
     sentences,
     token_before,
@@ -117,3 +122,49 @@ def test_golden_logits_notice_another_model_and_another_tokenizer(
     entries[0]["ids"][0] += 1
     path.write_text(json.dumps({"golden": entries}))
     assert golden_distance(model, tokenizer, path) == math.inf
+
+
+def test_a_blank_head_looks_as_far_back_as_its_slope_says(blank: BloomForCausalLM) -> None:
+    ids = torch.randint(4, 3072, (2, 40), generator=torch.Generator().manual_seed(0))
+    far = attention_distance(blank, ids)
+    assert far.shape == (4, 8)
+    for head, slope in enumerate(slopes(8)):
+        means = []
+        for query in range(40):
+            weights = [math.exp(-slope * back) for back in range(query + 1)]
+            means.append(sum(back * weight for back, weight in enumerate(weights)) / sum(weights))
+        assert float(far[2, head]) == pytest.approx(sum(means) / 40, rel=1e-4)
+
+
+def test_the_loss_by_position_of_a_model_without_a_preference_is_flat(blank: BloomForCausalLM) -> None:
+    ids = torch.randint(4, 3072, (3, 101), generator=torch.Generator().manual_seed(0))
+    losses = loss_by_position(blank, ids, width=25)
+    assert losses == pytest.approx([math.log(3072)] * 4, rel=1e-4)
+
+
+def test_the_losses_by_position_average_to_the_loss(tokenizer: BloomTokenizerFast) -> None:
+    model, ids = new_model(seed=0).eval(), validation_rows(tokenizer, 65, 4)
+    losses = loss_by_position(model, ids, width=16)
+    assert len(losses) == 4 and sum(losses) / 4 == pytest.approx(loss(model, ids), rel=1e-4)
+
+
+def test_a_question_can_be_far_from_its_answer(tokenizer: BloomTokenizerFast) -> None:
+    for prompt, answer in questions(tokenizer, 20, people=2, gap=120):
+        told, asked = prompt.rsplit("\n", 1)
+        assert asked and answer.strip() and answer[-1] not in ".。।"
+        assert len(tokenizer.encode(told)) >= 120
+    assert questions(tokenizer, 5) == questions(tokenizer, 5) != questions(tokenizer, 5, held=False)
+
+
+def test_recall_is_right_only_where_every_token_of_the_answer_is_the_likeliest(
+    tokenizer: BloomTokenizerFast, blank: BloomForCausalLM
+) -> None:
+    cases = questions(tokenizer, 6)
+    assert recall(blank, tokenizer, cases) == [False] * 6  # it always says token 0
+    assert recall(blank, tokenizer, [("Leo lives in", tokenizer.decode([0]) * 2)]) == [True]
+
+
+def test_a_story_that_was_read_is_not_new() -> None:
+    en = LANGUAGES["en"]
+    written = [(en, "Leo eats rice.\nWhat does Leo eat?"), (en, "Leo eats bread.")]
+    assert absent(written, ["Leo eats rice.\nLet us say it again.", "7 + 5 = 12"]) == 0.5

@@ -1,43 +1,22 @@
 """Training reads what it should, moves what it should, and can be stopped."""
 
 import re
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from bloomlab.errors import CheckpointError
-from bloomlab.tiny import folder, train
-from bloomlab.tiny.train import LENGTH, REPEATS, ROWS, batch, new_model, optimizers, rate
-from bloomlab.tokenizer import BloomTokenizerFast
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> BloomTokenizerFast:
-    return BloomTokenizerFast.from_pretrained(folder())
-
-
-def test_a_step_always_reads_the_same(tokenizer: BloomTokenizerFast) -> None:
-    first, labels = batch(7, 0, tokenizer, 3072)
-    assert first.shape == labels.shape == (ROWS, LENGTH)
-    assert torch.equal(first, batch(7, 0, tokenizer, 3072)[0])
-    assert not torch.equal(first, batch(8, 0, tokenizer, 3072)[0])
-    assert not torch.equal(first, batch(7, 1, tokenizer, 3072)[0])
-
-
-def test_repeated_rows_repeat_and_are_learned_from_the_second_time_on(tokenizer: BloomTokenizerFast) -> None:
-    for step in range(1, 11):
-        ids, labels = batch(step, 0, tokenizer, 3072)
-        first_copies = [int((row == -100).sum()) for row in labels]
-        assert all(size in train.SEGMENT for size in first_copies[:REPEATS]) and not any(first_copies[REPEATS:])
-        for row, label, size in zip(ids, labels, first_copies, strict=True):
-            assert torch.equal(label[size:], row[size:])
-            assert not size or torch.equal(row[size:], row[:-size])
+from bloomlab.tiny import rows, train
+from bloomlab.tiny.heads import HEADS
+from bloomlab.tiny.train import new_model, optimizers, rate
 
 
 def test_the_rate_rises_in_sixty_steps_and_falls_to_two_percent() -> None:
-    rates = [rate(step, 3000) for step in range(1, 3001)]
+    rates = [rate(step, 5400) for step in range(1, 5401)]
     assert rates.index(max(rates)) == 59 and rates[-1] == pytest.approx(0.02)
     assert rates[:59] == sorted(rates[:59]) and rates[60:] == sorted(rates[60:], reverse=True)
 
@@ -64,10 +43,12 @@ def test_a_new_model_is_small_what_it_adds_to_the_stream_smaller_and_the_seed_de
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short rows, a tokenizer from few documents: what is tested is the run, not the model."""
-    monkeypatch.setattr(train, "ROWS", 4)
-    monkeypatch.setattr(train, "LENGTH", 32)
+    monkeypatch.setattr(rows, "ROWS", 4)
+    monkeypatch.setattr(rows, "LENGTH", 32)
     monkeypatch.setattr(train, "MEASURE_EVERY", 4)
-    few, few_rows = train.train_tokenizer, train.validation_rows
+    monkeypatch.setattr(train, "SNAPSHOTS", (2, 5))
+    few, few_rows, few_questions = train.train_tokenizer, train.validation_rows, train.questions
+    monkeypatch.setattr(train, "questions", lambda tokenizer, count, gap=0: few_questions(tokenizer, 3, gap=gap // 4))
     monkeypatch.setattr(train, "train_tokenizer", lambda seed: few(seed, count=3000))
     monkeypatch.setattr(train, "validation_rows", lambda tokenizer: few_rows(tokenizer, 32, 4))
 
@@ -78,7 +59,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_like_one_that_was_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert train.train(whole / "out", whole, steps=6)
+    assert train.train(whole / "out", whole, steps=6, head_steps=2)
     shown = capsys.readouterr().err
     assert "6/6 [" in shown and re.search(r"<00:00, .*step.*, loss=\d", shown)  # time left, loss
     assert "step 4  loss" in shown and "wrote the model" in shown
@@ -86,10 +67,12 @@ def test_a_run_that_was_stopped_and_resumed_ends_like_one_that_was_not(
     shown = capsys.readouterr().err
     assert "3/6 [" in shown and "stopped after 3 of 6 steps; --resume goes on" in shown
     assert not (parts / "out").exists()
-    assert train.train(parts / "out", parts, steps=6, resume=True)
+    assert train.train(parts / "out", parts, steps=6, resume=True, head_steps=2)
     assert "3/6 [" in capsys.readouterr().err  # it goes on where it stopped
-    a, b = load_file(whole / "out" / "model.safetensors"), load_file(parts / "out" / "model.safetensors")
-    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    weights = ["model.safetensors", *(f"snapshots/step{step}.safetensors" for step in (2, 5))]
+    for file in [*weights, *(f"heads/{task}/model.safetensors" for task in HEADS)]:
+        a, b = load_file(whole / "out" / file), load_file(parts / "out" / file)
+        assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a), file
     for file in ("history.json", "golden.json", "config.json", "tokenizer.json"):
         assert (whole / "out" / file).read_bytes() == (parts / "out" / file).read_bytes(), file
 
@@ -102,3 +85,25 @@ def test_resuming_another_run_is_an_error(tmp_path: Path) -> None:
     train.train(tmp_path / "out", tmp_path, steps=6, stop_after=1)
     with pytest.raises(CheckpointError, match=r"'steps': 6.*'steps': 7"):
         train.train(tmp_path / "out", tmp_path, steps=7, resume=True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+def test_a_run_stopped_in_a_head_goes_on_with_that_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(task: str, *rest: Any) -> Any:
+        if task == "tags":
+            signal.raise_signal(signal.SIGINT)
+        return tune(task, *rest)
+
+    tune = train.tune
+    monkeypatch.setattr(train, "tune", interrupted)
+    assert not train.train(tmp_path / "out", tmp_path, steps=2, head_steps=2)
+    assert "stopped before the head 'tags' was done; --resume goes on" in capsys.readouterr().err
+    done = {path.name for path in (tmp_path / "model" / "heads").iterdir()}
+    assert done == {"language"} and not (tmp_path / "out").exists()
+    monkeypatch.setattr(train, "tune", tune)
+    assert train.train(tmp_path / "out", tmp_path, steps=2, head_steps=2, resume=True)
+    assert "the head for language" not in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out" / "heads").iterdir()} == set(HEADS)

@@ -1,88 +1,95 @@
-"""The world is the same each time, and keeps its secret pairs out of training."""
+"""Stories are the same for the same seed, and every label points at the words it should."""
 
-import itertools
 import random
 
 import pytest
 
-from bloomlab.tiny.world import (
-    CITIES,
-    COUNTABLE,
-    FACTS,
-    PEOPLE,
-    SYLLABLES,
-    choices,
-    draw_fact,
-    draw_person,
-    gender,
-    held_out,
-    spell,
-    syllables,
-)
+from bloomlab import tiny
+from bloomlab.errors import InputError
+from bloomlab.tiny.facts import Fact, Pool
+from bloomlab.tiny.language import CODES, LANGUAGES
+from bloomlab.tiny.world import TAG_OF_SLOT, TAGS, draw_story, story, tell
 
 
-def people(count: int, seed: int = 0) -> list[str]:
-    rng = random.Random(seed)
-    return [draw_person(rng) for _ in range(count)]
+def test_the_world_is_at_hand_as_tiny_world() -> None:
+    assert tiny.world.story is story
+    with pytest.raises(AttributeError):
+        tiny.nothing  # noqa: B018
 
 
-def test_one_person_in_four_has_an_invented_name_of_known_syllables() -> None:
-    drawn = people(1000)
-    invented = [name for name in drawn if name not in PEOPLE]
-    assert 200 < len(invented) < 300
-    for name in invented:
-        assert name.istitle() and len(syllables(name)) in (2, 3) and set(syllables(name)) <= set(SYLLABLES)
+@pytest.mark.parametrize("code", CODES)
+def test_a_story_is_the_same_for_the_same_seed_and_another_for_another(code: str) -> None:
+    assert story(code, 7) == story(code, 7)
+    assert len({story(code, seed).text for seed in range(30)}) == 30
 
 
-def test_nobody_is_called_like_a_city() -> None:
-    assert "Lima" in CITIES and set(syllables("Lima")) <= set(SYLLABLES)  # it could happen
-    assert not set(people(5000)) & set(CITIES)
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("unseen", [False, True])
+def test_everything_a_story_names_is_found_in_it(code: str, unseen: bool) -> None:
+    language, rng = LANGUAGES[code], random.Random(code)
+    for _ in range(12):
+        told = draw_story(rng, language, people=2, pool=Pool(unseen=unseen))
+        words = [(told.text[start:end], tag) for start, end, tag in told.spans]
+        for word, tag in words:
+            assert word.strip() == word and word and tag in TAGS[1:]
+        for fact in told.facts:
+            for slot, key in fact.values.items():
+                forms = {form.replace(" ", language.gap).lower() for form in language.word(slot, key).values()}
+                tag = TAG_OF_SLOT.get(slot, slot.upper())
+                # a person may be a pronoun
+                assert slot == "person" or any(word.lower() in forms for word, its in words if its == tag), told.text
 
 
-def test_an_invented_name_tells_the_gender_by_its_last_letter() -> None:
-    assert [gender(name) for name in ("Kamila", "Kamilo", "Kamili")] == ["f", "m", "m"]
-    assert gender("Juma") == "m"  # known people have their own
+@pytest.mark.parametrize("code", CODES)
+def test_every_question_is_about_one_person_and_answered_by_its_span(code: str) -> None:
+    for seed in range(12):
+        told = story(code, seed)
+        assert len(told.questions) == len(told.facts)
+        for fact, (question, answer, span) in zip(told.facts, told.questions, strict=True):
+            assert told.text[span.start : span.end] == answer
+            assert span in told.spans
+            assert question == LANGUAGES[code].write("ask", fact)
+            assert LANGUAGES[code].word("person", fact.values["person"])["one"] in question
 
 
-@pytest.mark.parametrize("script", range(3))
-def test_two_people_are_never_written_alike_by_their_syllables(script: int) -> None:
-    spellings = [written[script] for written in SYLLABLES.values()]
-    assert len(set(spellings)) == len(spellings)
-    known = [written[1 + script] for written in PEOPLE.values()]
-    assert len(set(known)) == len(known)
+def test_a_name_inside_another_word_is_not_mistaken_for_it() -> None:
+    facts = [Fact("colour", {"person": "Fredo", "animal": "cat", "colour": "red"})]
+    told = tell(facts, LANGUAGES["en"], random.Random(0))
+    assert [(told.text[s.start : s.end], s.tag) for s in told.spans] == [
+        ("Fredo", "PERSON"),
+        ("cat", "ANIMAL"),
+        ("red", "COLOUR"),
+    ]
+    assert told.questions[0].span.start == told.text.index("red.")
 
 
-def test_names_are_spelled_in_the_script_of_the_language() -> None:
-    assert [spell("Mirosa", code) for code in ("sw", "zh", "ar", "hi")] == ["Mirosa", "米罗萨", "ميروسا", "मीरोसा"]
+def test_the_answer_to_what_colour_is_a_colour_in_arabic_too() -> None:
+    facts = [Fact("colour", {"person": "Ana", "animal": "cat", "colour": "black"})]
+    assert tell(facts, LANGUAGES["ar"], random.Random(0)).questions[0].answer == "سوداء"
 
 
-def test_every_person_has_two_or_three_held_out_cities() -> None:
-    for person in [*PEOPLE, *people(200)]:
-        assert sum(held_out(person, city) for city in CITIES) in (2, 3)
+def test_small_talk_is_about_nobody_and_the_name_comes_back_after_it() -> None:
+    facts = [Fact("eats", {"person": "Leo", "food": "rice"}), Fact("has", {"person": "Leo", "animal": "cat"})]
+    told = tell(facts, LANGUAGES["en"], random.Random(0), talk=1.0)
+    sentences = [sentence + "." for sentence in told.text.split(". ")]
+    assert sentences[0] in LANGUAGES["en"].talk and sentences[2] in LANGUAGES["en"].talk
+    assert sentences[1].startswith("Leo") and sentences[3].startswith("Leo")
 
 
-def test_the_rule_that_holds_pairs_out_never_changes() -> None:
-    """A model is trained under this rule: with another one its held-out pairs would be no secret."""
-    assert [city for city in CITIES if held_out("Leo", city)] == ["Bogota", "Madrid", "Shanghai"]
-    assert [city for city in CITIES if held_out("Kamilo", city)] == ["Athens", "Lima", "Prague"]
+def test_a_pronoun_never_follows_an_animal() -> None:
+    cat = Fact("colour", {"person": "Leo", "animal": "cat", "colour": "red"})
+    rice = Fact("eats", {"person": "Leo", "food": "rice"})
+    for seed in range(30):
+        assert tell([cat, rice], LANGUAGES["es"], random.Random(seed)).text.endswith("Leo come arroz.")
 
 
-def test_facts_draw_their_city_from_the_pairs_asked_for() -> None:
-    rng = random.Random(0)
-    for held, kind in itertools.product((False, True), ("lives", "born")):
-        for person in people(200):
-            values = draw_fact(kind, person, "cat", rng, held).values
-            assert held_out(person, values["city"]) == held
+def test_a_story_can_be_about_one_to_four_people() -> None:
+    for people in range(1, 5):
+        assert len({fact.values["person"] for fact in story("fr", 3, people).facts}) == people
 
 
-@pytest.mark.parametrize("kind", FACTS)
-def test_a_fact_names_what_its_kind_says(kind: str) -> None:
-    fact = draw_fact(kind, "Leo", "cat", random.Random(0))
-    assert tuple(fact.values) == FACTS[kind] and fact.values["person"] == "Leo"
-    assert fact.values.get("animal", "cat") == "cat" and fact.values.get("friend") != "Leo"
-    assert str(fact).startswith(f"{kind}(person=Leo")
-
-
-def test_only_countable_food_is_counted() -> None:
-    assert choices("buys", "food") == COUNTABLE
-    assert set(COUNTABLE) < set(choices("eats", "food"))
+def test_what_the_world_does_not_have_is_one_clear_sentence() -> None:
+    with pytest.raises(InputError, match=r"no language 'de'; .*it has en, fr"):
+        story("de")
+    with pytest.raises(InputError, match="one to four people, but got 9"):
+        story("en", people=9)
