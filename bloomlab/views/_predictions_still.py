@@ -79,9 +79,9 @@ def verdicts(values: dict[str, Any]) -> list[str]:
     picture, layer, found = values["picture"], values["after"], arrays(values)
     said = []
     if "language" in found:
-        at = cell(values, found, "language", layer, picture["column"])
-        assert at is not None
-        said.append(f"label: {at.word}, probability {at.p:.3f}, read from token {picture['column']}")
+        probs = found["language"][layer, picture["column"]]
+        label = picture["labels"]["language"][int(probs.argmax())]
+        said.append(f"label: {label}, probability {probs.max():.3f}, read from token {picture['column']}")
     if values["answers"]:
         answer = values["answers"][layer]
         best = answer["spans"][0]
