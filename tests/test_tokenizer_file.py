@@ -91,6 +91,8 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("added_tokens/0/id", 7, "id of '<unk>'"),
     ("added_tokens/0/id", "0", "id of '<unk>'"),
     ("added_tokens/0/id", True, "id of '<unk>'"),
+    ("added_tokens/1/id", 1.0, "a whole number"),
+    ("added_tokens/1/id", True, "a whole number"),
     ("added_tokens/0/lstrip", True, "lstrip of '<unk>'"),
     ("added_tokens/0/rstrip", True, "rstrip of '<unk>'"),
     ("added_tokens/0/single_word", True, "single_word of '<unk>'"),
