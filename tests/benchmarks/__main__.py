@@ -7,7 +7,6 @@ only `best` is within the bound the row says "noisy": measure again on a quiet m
 
 import argparse
 import gc
-import json
 import statistics
 import time
 import warnings
@@ -18,8 +17,8 @@ from typing import Any
 import torch
 import transformers
 
-from bloomlab import BloomConfig, BloomForCausalLM, BloomTokenizerFast, Lab, tiny
-from bloomlab.views.attention import attention_payload
+from bloomlab import BloomConfig, BloomForCausalLM
+from tests.benchmarks import explorer
 from tests.benchmarks.plain import without_hooks
 
 Work = Callable[[], object]
@@ -148,22 +147,6 @@ def rows_tiny(shape: dict[str, Any]) -> Iterator[Row]:
     )
 
 
-def payload_bytes(model: Any, text: str) -> int:
-    """How much crosses from Python to the page before the explorer's first picture."""
-    lab = Lab(model, BloomTokenizerFast.from_pretrained(tiny.folder()))
-    payload = attention_payload(lab.trace(text, read=["attn.scores", "attn.probs"]))
-    binary = {name: value for name, value in payload.items() if isinstance(value, bytes)}
-    rest = {name: value for name, value in payload.items() if name not in binary}
-    return sum(map(len, binary.values())) + len(json.dumps(rest, ensure_ascii=False).encode())
-
-
-def payloads() -> Iterator[str]:
-    for layers, heads, tokens in [(4, 8, 8), (4, 8, 64), (24, 16, 512)]:
-        model = BloomForCausalLM(BloomConfig(vocab_size=3072, hidden_size=128, n_layer=layers, n_head=heads))
-        what = f"explorer, {layers} × {heads} heads, {tokens} tokens"
-        yield f"{what:<62}{payload_bytes(model, ' Leo' * tokens) / 1e3:9.1f} kB"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="how often each side of a row is measured")
@@ -189,8 +172,8 @@ def main() -> None:
             print(row(what, bound, mine, other, rounds), flush=True)
         for what, bound, mine, other in rows_tiny(tiny):
             print(row(what, bound, mine, other, rounds), flush=True)
-    print("\nsent to the page for the first picture (24 × 16 heads and 512 tokens may take 2000 kB)")
-    for line in payloads():
+    print("\nthe explorer")
+    for line in explorer.measure():
         print(line, flush=True)
 
 

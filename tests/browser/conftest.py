@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from tests.browser import chromium as installed
 from tests.browser.servers import APPS, Server
+
+expect.set_options(timeout=20_000)  # milliseconds; a busy machine is no reason to fail
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 HERE = re.compile(r"^(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|^(data|blob|about|file):")

@@ -1,0 +1,105 @@
+"""The hidden states in JupyterLab and Notebook 7: painted, stepped by keys, typed into."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Locator, expect
+
+import bloomlab
+from bloomlab.lens.logit_lens import READ, logit_lens
+from bloomlab.views._cells import word
+from tests.browser.conftest import Visit
+from tests.browser.driving import Notebook
+from tests.browser.painted import steps_apart, type_text
+from tests.browser.servers import Server
+from tests.browser.texts import TEXTS
+
+
+@pytest.fixture(scope="module")
+def lab() -> bloomlab.Lab:
+    """What the notebook loads, here: to compare with."""
+    return bloomlab.load()
+
+
+@pytest.fixture(scope="module")
+def notebook(chromium: Browser, server: Server) -> Iterator[Notebook]:
+    visit = Visit(chromium, height=1400)
+    cells = ["import bloomlab", "lab = bloomlab.load()", 'view = lab.hidden_states("Leo.")\nview']
+    notebook = Notebook(visit, server, cells, "hidden")
+    notebook.run_all()
+    yield notebook
+    assert visit.refused == [] and visit.widget_errors == []
+    notebook.close()
+
+
+@pytest.fixture
+def hidden(notebook: Notebook) -> Locator:
+    root = notebook.page.locator("[data-view=hidden]")
+    notebook.python("view.show('.'); view.layer, view.part, view.mode = 3, 'post', 'prediction'")
+    expect(root).to_have_attribute("data-tokens", "1")
+    expect(root).to_have_attribute("data-row", "8")
+    return root
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_the_grid_is_painted_with_what_the_model_would_say(hidden: Locator, lab: bloomlab.Lab, language: str) -> None:
+    text = TEXTS[language]
+    type_text(hidden, text)
+    said = logit_lens(lab.model, lab.trace(text, read=READ))
+    tokens = len(lab.tokens(text))
+    for row, token in [(0, tokens - 2), (3, tokens - 1), (7, tokens - 3), (8, tokens - 1)]:
+        cell = hidden.locator(f"[data-cell][data-row='{row}'][data-column='{token}']")
+        expect(cell.locator(".bl-token")).to_have_text(word(lab.tokenizer, int(said[row].ids[token, 0])))
+        colour = cell.evaluate("e => getComputedStyle(e).backgroundColor.match(/\\d+/g).map(Number)")
+        assert steps_apart(np.array(colour), float(said[row].probs[token, 0])) <= 1.0
+
+
+def test_keys_step_the_grid_the_shares_and_the_cosines_and_leave_the_notebook_alone(
+    hidden: Locator, notebook: Notebook
+) -> None:
+    active = "jupyterapp.shell.currentWidget.content.activeCellIndex"
+    type_text(hidden, TEXTS["english"])
+    hidden.locator("[data-part=text]").click()
+    before = notebook.page.evaluate(active)
+    last = hidden.get_attribute("data-query")
+    for part, key, row in [
+        ("grid", "ArrowUp", "7"),
+        ("shares", "ArrowUp", "6"),
+        ("turns", "ArrowUp", "5"),
+        ("slider", "ArrowLeft", "4"),
+        ("shares", "ArrowDown", "5"),
+    ]:
+        hidden.locator(f"[data-part={part}]").press(key)
+        expect(hidden).to_have_attribute("data-row", row)
+    hidden.locator("[data-part=grid]").press("Home")
+    expect(hidden).to_have_attribute("data-query", "0")
+    assert last != "0" and notebook.page.evaluate(active) == before
+    notebook.page.wait_for_timeout(200)
+    assert notebook.python("print(view.row, view.layer, view.part, view.query)") == "5 2 mid 0\n"
+
+
+def test_the_toggles_repaint_and_an_error_keeps_the_picture(hidden: Locator, notebook: Notebook) -> None:
+    type_text(hidden, TEXTS["chinese"])
+    for mode in ("entropy", "rank", "norm", "added", "prediction"):
+        hidden.locator(f"input[value={mode}]").check()
+        expect(hidden).to_have_attribute("data-mode", mode)
+        assert hidden.locator("[data-cell] .bl-token").first.inner_text() != ""
+    cells = hidden.locator("[data-cell]").count()
+    notebook.python("lab.max_tokens = 5")
+    hidden.locator("[data-part=text]").fill("Leo " * 9)
+    expect(hidden).to_have_attribute("data-state", "error")
+    expect(hidden.locator("[data-part=says]")).to_contain_text("at most 5")
+    assert hidden.locator("[data-cell]").count() == cells
+    notebook.python("lab.max_tokens = 2048")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pictures_to_look_at(hidden: Locator, notebook: Notebook, theme: str) -> None:
+    type_text(hidden, TEXTS["arabic"])
+    notebook.dark(theme == "dark")
+    try:
+        assert hidden.evaluate("e => e.scrollWidth <= e.clientWidth")
+        notebook.visit.screenshot(f"hidden-{notebook.server.app}-{theme}")
+    finally:
+        notebook.dark(False)
