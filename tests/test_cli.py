@@ -53,6 +53,7 @@ def test_alone_it_shows_what_it_can_do() -> None:
     assert run("--version").stdout == f"bloomlab {bloomlab.__version__}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

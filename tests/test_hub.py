@@ -91,7 +91,7 @@ def wait_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a hub that says nothing up soon. (Not by default: a busy machine takes a while to answer.)"""
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
     monkeypatch.setattr("bloomlab.hub_client.WAIT", 0.5)
-    monkeypatch.setattr("bloomlab.hub_client.LONGEST", 1.0)
+    monkeypatch.setattr("bloomlab.hub_client.LONGEST", 0.4)
 
 
 def fetch_all() -> Path:
