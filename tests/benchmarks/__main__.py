@@ -18,7 +18,7 @@ import torch
 import transformers
 
 from bloomlab import BloomConfig, BloomForCausalLM
-from tests.benchmarks import explorer
+from tests.benchmarks import explorer, views
 from tests.benchmarks.plain import without_hooks
 
 Work = Callable[[], object]
@@ -172,6 +172,9 @@ def main() -> None:
             print(row(what, bound, mine, other, rounds), flush=True)
         for what, bound, mine, other in rows_tiny(tiny):
             print(row(what, bound, mine, other, rounds), flush=True)
+    print("\nthe views")
+    for line in views.first_pictures():
+        print(line, flush=True)
     print("\nthe explorer")
     for line in explorer.measure():
         print(line, flush=True)

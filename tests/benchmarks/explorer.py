@@ -14,7 +14,8 @@ from playwright.sync_api import sync_playwright
 
 import bloomlab
 from bloomlab import BloomConfig, BloomForCausalLM, BloomTokenizerFast, Lab, tiny
-from bloomlab.views.explorer import TITLES, Explorer
+from bloomlab.views._reading import ReadingView
+from bloomlab.views.explorer import TITLES
 from tests.browser import chromium
 from tests.browser.blank_page import BlankPage
 
@@ -43,7 +44,7 @@ CLICKS = {
 }
 
 
-def sent(view: Explorer) -> tuple[int, int]:
+def sent(view: ReadingView) -> tuple[int, int]:
     """Bytes that cross to the page before the first picture: the data, and the module with its style sheet."""
     state = view.get_state()
     sizes = {

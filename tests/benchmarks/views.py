@@ -3,24 +3,13 @@
 python -m tests.benchmarks.views
 """
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import bloomlab
+from tests.benchmarks.explorer import sent
 
 MOST = 300  # kB of data
 TEXT = "Leo lives in Oslo. He has a cat. Leo eats bread. " * 5
-
-
-def sent(view: Any) -> tuple[int, int]:
-    """Bytes that cross to the page before the first picture: the data, and the module with its style sheet."""
-    sizes = {
-        name: len(value) if isinstance(value, bytes) else len(json.dumps(value, ensure_ascii=False).encode())
-        for name, value in view.get_state().items()
-    }
-    code = sizes.pop("_esm") + sizes.pop("_css")
-    return sum(sizes.values()), code
 
 
 def first_pictures() -> Iterator[str]:
@@ -32,7 +21,6 @@ def first_pictures() -> Iterator[str]:
         "alibi": lab.alibi(text),
         "hidden states": lab.hidden_states(text),
         "predictions": lab.predictions(text),
-        "explorer": lab.explore(text),
     }
     for name, view in views.items():
         data, code = sent(view)
