@@ -3,6 +3,7 @@
 Texts that are read together are padded, which changes no score but in its last digits.
 """
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -98,14 +99,43 @@ def best_spans(starts: Tensor, ends: Tensor, top: int = TOP) -> list[tuple[int, 
 
 
 def entities(text: str, tokens: Sequence[Token], tags: Sequence[str], scores: Sequence[float]) -> tuple[Entity, ...]:
-    """Neighbours with the same tag, other than "O", as one thing; the spaces around it are not part of it."""
+    """What is named: neighbouring words with the same tag, other than "O"; the spaces around are not part of it.
+
+    A word is what its last token says, for no other has seen all of it: at "Pa" nobody knows whom it begins.
+    """
     found = []
-    for name, group in groupby(range(len(tags)), key=tags.__getitem__):
-        columns = tuple(group)
-        part, start, end = _piece(text, tokens, columns[0], columns[-1])
-        if name != OUTSIDE and part:
-            found.append(Entity(part, name, start, end, min(scores[column] for column in columns), columns))
+    for name, group in groupby(words(text, tokens), key=lambda columns: tags[columns[-1]]):
+        parts = list(group)
+        columns = tuple(column for part in parts for column in part)
+        named, start, end = _piece(text, tokens, columns[0], columns[-1])
+        if name != OUTSIDE and named:
+            found.append(Entity(named, name, start, end, min(scores[part[-1]] for part in parts), columns))
     return tuple(found)
+
+
+def words(text: str, tokens: Sequence[Token]) -> list[list[int]]:
+    """The tokens of each word. Where a script writes no spaces, each token is a word.
+
+    >>> parts = [Token(0, part.encode(), part, (at, at + len(part))) for at, part in [(0, "Pa"), (2, "ul"), (4, ".")]]
+    >>> words("Paul.", parts)
+    [[0, 1], [2]]
+    """
+    found: list[list[int]] = []
+    for place, token in enumerate(tokens):
+        before = text[tokens[place - 1].span[1] - 1 : tokens[place - 1].span[1]] if place else ""
+        first = text[token.span[0] : token.span[0] + 1]
+        same_character = place > 0 and token.span[0] < tokens[place - 1].span[1]
+        if same_character or (_joins(before) and _joins(first)):
+            found[-1].append(place)
+        else:
+            found.append([place])
+    return found
+
+
+def _joins(character: str) -> bool:
+    """Whether a character is a letter, or a part of one, in a script that writes spaces between words."""
+    is_letter = bool(character) and unicodedata.category(character)[0] in "LMN"
+    return is_letter and not unicodedata.name(character, "").startswith(("CJK", "HIRAGANA", "KATAKANA", "THAI"))
 
 
 def _piece(text: str, tokens: Sequence[Token], first: int, last: int) -> tuple[str, int, int]:

@@ -21,7 +21,7 @@ SURE = 0.5  # an answer less likely than this is called a guess
 
 
 class Entity(NamedTuple):
-    """A thing that is named: `text[start:end]`, on the tokens `columns`; the score is the least of theirs."""
+    """A thing that is named: `text[start:end]`, on the tokens `columns`; the score is the least of its words'."""
 
     text: str
     tag: str
@@ -87,7 +87,7 @@ class Tagging:
     Attributes:
         tags: the likeliest tag of each token, read from that token, which has seen nothing of what follows it.
         scores: the probability of every tag, for each token.
-        entities: neighbours with the same tag, other than "O", together.
+        entities: neighbouring words with the same tag, other than "O". A word is tagged as its last token is.
     """
 
     text: str

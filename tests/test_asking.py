@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from bloomlab.asking import best_spans, entities
+from bloomlab.asking import best_spans, entities, words
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from tests.task_heads import KINDS, LABELS, random_head, random_lab
@@ -54,8 +54,8 @@ def test_each_token_has_the_model_s_own_tag(lab: Lab, text: str) -> None:
     assert list(found.tags) == [LABELS["tags"][i] for i in probs.argmax(-1).tolist()]
     for entity in found.entities:
         assert text[entity.start : entity.end] == entity.text == entity.text.strip() != ""
-        assert {found.tags[column] for column in entity.columns} == {entity.tag} != {"O"}
-        assert entity.score == min(found.scores[column][entity.tag] for column in entity.columns)
+        assert found.tags[entity.columns[-1]] == entity.tag != "O"
+        assert entity.score <= found.scores[entity.columns[-1]][entity.tag]
 
 
 @pytest.mark.parametrize("context", TEXTS)
@@ -117,17 +117,23 @@ def test_questions_go_with_the_contexts_beside_them(lab: Lab) -> None:
     assert lab.classify([]) == [] and lab.answer(QUESTION, []) == []
 
 
-def test_neighbours_with_one_tag_are_one_thing_without_the_spaces_around_it(lab: Lab) -> None:
-    tokens = lab.tokens(" New York, Leo")
-    tags = ["CITY"] * 9 + ["O"] * 2 + ["PERSON"] * 3
-    named = entities(" New York, Leo", tokens, tags, [0.9] * 8 + [0.7] + [1.0] * 5)
+def test_a_word_is_named_by_its_last_token_without_the_spaces_around_it(lab: Lab) -> None:
+    text = " New York, Leo"  # a token for each letter
+    tags = ["CITY"] * 9 + ["O"] * 2 + ["CITY", "O", "PERSON"]
+    named = entities(text, lab.tokens(text), tags, [0.9] * 8 + [0.7] + [1.0] * 5)
     assert [entity[:5] for entity in named] == [("New York", "CITY", 1, 9, 0.7), ("Leo", "PERSON", 11, 14, 1.0)]
+    assert [len(entity.columns) for entity in named] == [9, 3]
     assert entities("  ", lab.tokens("  "), ["CITY"] * 2, [1.0, 1.0]) == ()
+
+
+def test_where_no_spaces_are_written_every_token_can_be_a_word(lab: Lab) -> None:
+    assert words("黑猫a1", lab.tokens("黑猫a1")) == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    assert words("في دار", lab.tokens("في دار")) == [[0, 1, 2, 3], [4], [5, 6, 7, 8, 9, 10]]
 
 
 def test_a_part_of_a_character_gives_the_whole_character(lab: Lab) -> None:
     tokens = lab.tokens("a😀b")
-    assert entities("a😀b", tokens, ["O", "O", "CITY", "O", "O", "O"], [1.0] * 6)[0][:4] == ("😀", "CITY", 1, 2)
+    assert entities("a😀b", tokens, ["O", "O", "O", "O", "CITY", "O"], [1.0] * 6)[0][:4] == ("😀", "CITY", 1, 2)
 
 
 @pytest.mark.slow
