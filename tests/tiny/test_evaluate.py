@@ -1,21 +1,20 @@
-"""The shipped model holds its floors, and a model that does not is noticed."""
+"""The shipped model holds its floors, a model that does not is noticed, and the card says what was measured."""
 
-import hashlib
-import re
+import copy
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-import bloomlab.tiny
 from bloomlab.tiny import evaluate, folder
-from bloomlab.tiny.evaluate import Floor, heads_table
-from bloomlab.tiny.labelled import LABELS
-from bloomlab.tiny.world import TAGS
+from bloomlab.tiny.card import CARD, filled
+from bloomlab.tiny.floors import FIGURES, Floor, floors
 
-CARD = Path(bloomlab.tiny.__file__).with_name("README.md")
+KEPT: dict[str, Any] = json.loads((folder() / FIGURES).read_text(encoding="utf-8"))
 
 
 def test_a_floor_holds_at_its_limit_and_on_the_right_side() -> None:
@@ -25,30 +24,54 @@ def test_a_floor_holds_at_its_limit_and_on_the_right_side() -> None:
     assert str(Floor("share", 0.5, "≥", 0.97)).endswith("FAIL")
 
 
-@pytest.mark.slow
-def test_the_shipped_model_holds_every_floor() -> None:
-    result = evaluate.evaluate()
-    assert len(result["floors"]) == 15
-    assert len(result["by position"]) == 8 and result["distance"].shape == (4, 8)
-    assert set(result["language"]) == {"all", *LABELS["language"]} and set(result["tags"]) == {"all", *TAGS[1:]}
-    for floor in result["floors"]:
+def test_the_kept_figures_hold_every_floor() -> None:
+    for floor in floors(KEPT):
         assert floor.holds, str(floor)
-    table = heads_table(result).splitlines()
-    assert len(table) == 1 + 8 and "1/2 " in table[1] and "0.393" in table[1] and "1/256" in table[-1]
+
+
+def test_the_card_shows_the_kept_figures_and_the_files_that_ship() -> None:
+    """`python -m bloomlab.tiny.evaluate --write` puts them there."""
+    assert filled(CARD.read_text(encoding="utf-8"), folder()) == CARD.read_text(encoding="utf-8")
+
+
+def numbers(figures: Any, name: str = "") -> dict[str, float]:
+    """Every number, by the path to it."""
+    if isinstance(figures, dict | list):
+        pairs = figures.items() if isinstance(figures, dict) else enumerate(figures)
+        return {path: value for key, part in pairs for path, value in numbers(part, f"{name}.{key}").items()}
+    return {name: figures} if isinstance(figures, int | float) else {}
 
 
 @pytest.mark.slow
-def test_a_damaged_model_fails_with_exit_code_1(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
+def test_the_shipped_model_reaches_what_is_kept() -> None:
+    """Another processor may round one sentence in a hundred into another one, no more."""
+    found = evaluate.evaluate()
+    for floor in floors(found):
+        assert floor.holds, str(floor)
+    now, kept = numbers(found), numbers({k: v for k, v in KEPT.items() if k not in ("head_logits", "seconds")})
+    assert {path for path in kept if not path.startswith(".golden")} <= set(now)
+    for path, value in kept.items():
+        if not path.startswith(".golden"):
+            assert now[path] == pytest.approx(value, rel=0.02, abs=0.03), path
 
-    shutil.copytree(folder(), tmp_path, dirs_exist_ok=True)
-    weights = load_file(tmp_path / "model.safetensors")
-    weights["transformer.h.1.mlp.dense_h_to_4h.weight"].zero_()
-    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    run = subprocess.run(
-        [sys.executable, "-m", "bloomlab.tiny.evaluate", str(tmp_path)], capture_output=True, text=True
-    )
-    assert run.returncode == 1 and "FAIL" in run.stdout
+
+@pytest.mark.parametrize(("path", "value"), [("loss", 9.0), ("repeats", 0.1), ("absent", 0.0), ("golden_heads", 1.0)])
+def test_a_figure_that_is_too_low_misses_its_floor(path: str, value: float) -> None:
+    figures = copy.deepcopy(KEPT)
+    figures[path] = value
+    assert sum(not floor.holds for floor in floors(figures)) == 1
+
+
+@pytest.mark.slow
+def test_a_damaged_head_is_noticed(tmp_path: Path) -> None:
+    from bloomlab.tiny.heads import HEADS, open_head
+    from bloomlab.tokenizer import BloomTokenizerFast
+
+    heads = {task: open_head(folder() / "heads", task) for task in HEADS}
+    tokenizer = BloomTokenizerFast.from_pretrained(folder())
+    assert evaluate._heads_distance(folder() / FIGURES, evaluate.head_logits(heads, tokenizer)) < 1e-3
+    next(heads["tags"].parameters()).data.mul_(1.01)
+    assert evaluate._heads_distance(folder() / FIGURES, evaluate.head_logits(heads, tokenizer)) > 1e-3
 
 
 def test_a_folder_without_a_model_is_one_clear_sentence(tmp_path: Path) -> None:
@@ -58,21 +81,28 @@ def test_a_folder_without_a_model_is_one_clear_sentence(tmp_path: Path) -> None:
     assert run.returncode == 1 and len(run.stderr.strip().splitlines()) == 1 and "config.json" in run.stderr
 
 
-def test_the_card_names_the_files_that_ship() -> None:
-    rows = re.findall(r"`(\S+)` \| ([\d,]+) \| `([0-9a-f]{64})`", CARD.read_text(encoding="utf-8"))
-    files = [path for path in folder().rglob("*") if path.is_file()]
-    assert {name for name, _, _ in rows} == {path.relative_to(folder()).as_posix() for path in files}
-    for name, size, digest in rows:
-        content = (folder() / name).read_bytes()
-        assert (len(content), hashlib.sha256(content).hexdigest()) == (int(size.replace(",", "")), digest), name
+@pytest.mark.slow
+def test_samples_are_written_in_every_language() -> None:
+    written = evaluate.samples(folder(), 1)
+    assert [line[1:3] for line in written.split("\n") if line.startswith("[")] == [
+        "en", "fr", "es", "pt", "id", "vi", "sw", "zh", "ar", "hi"
+    ]  # fmt: skip
 
 
-def test_the_shipped_models_are_small_enough_for_a_wheel() -> None:
-    sizes = {path: path.stat().st_size for path in folder().rglob("*") if path.is_file()}
-    snapshots = sum(size for path, size in sizes.items() if path.parent.name == "snapshots")
-    assert sum(sizes.values()) - snapshots < 10_000_000 and snapshots < 7_500_000
+def test_the_shipped_model_is_small_enough_for_a_wheel() -> None:
+    paths = [path for path in folder().rglob("*") if path.is_file()]
+    models = sum(path.stat().st_size for path in paths if "snapshots" not in path.parts)
+    assert models < 10_000_000
 
 
 def test_the_folder_is_known_without_torch() -> None:
     code = "import bloomlab.tiny, sys; bloomlab.tiny.folder(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_a_card_without_its_figures_is_told(tmp_path: Path) -> None:
+    from bloomlab.errors import CheckpointError
+
+    shutil.copy(folder() / "history.json", tmp_path)
+    with pytest.raises(CheckpointError, match=FIGURES):
+        filled(CARD.read_text(encoding="utf-8"), tmp_path)
