@@ -54,3 +54,13 @@ def test_a_value_in_a_message_is_never_huge() -> None:
     assert shorten("a b") == "'a b'"
     assert len(shorten("x" * 10_000)) == 80
     assert shorten(10**5000) == "a int too long to show"
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ConfigError, match=r"cannot read .*config\.json: Permission denied"):
+        read_json(tmp_path / "config.json", 1000, ConfigError)

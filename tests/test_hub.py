@@ -226,6 +226,12 @@ def test_a_model_too_large_for_the_memory_is_not_downloaded(hub: FakeHub, monkey
     assert f"GET {SHARD}" not in hub.asked
 
 
+def test_a_model_that_lacks_a_file_is_no_bloom(hub: FakeHub) -> None:
+    del hub.files["config.json"]
+    with pytest.raises(DownloadError, match=r"has no 'config\.json': it is no BLOOM that can be opened here"):
+        fetch_all()
+
+
 @pytest.mark.parametrize(("name", "size"), [("config.json", 10**9), ("tokenizer.json", 10**9), (SHARD, 10**11)])
 def test_a_file_larger_than_any_of_blooms_is_not_downloaded(hub: FakeHub, name: str, size: int) -> None:
     def lists_it(answer: Answer) -> bool:

@@ -230,6 +230,15 @@ def test_a_folder_with_the_older_pair_of_files_opens(tmp_path: Path) -> None:
     assert tokenizer.pad_token_id == 3
 
 
+def test_added_tokens_out_of_order_are_refused(tmp_path: Path) -> None:
+    values = json.loads(trained_json())
+    first = len(values["model"]["vocab"])
+    added = [{"content": f"<{i}>", "id": i, "special": True} for i in (first + 1, first)]
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**values, "added_tokens": values["added_tokens"] + added}))
+    with pytest.raises(TokenizerError, match="expected ids that follow the vocabulary, in order"):
+        read_tokenizer_json(tmp_path / "tokenizer.json")
+
+
 def test_merges_too_long_to_be_blooms_are_not_read(tmp_path: Path) -> None:
     vocab, merges = broken(tmp_path, "")
     with merges.open("wb") as file:
