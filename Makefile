@@ -38,6 +38,7 @@ guards: .venv/.dev
 
 bench: .venv/.dev
 	$(PY) -m tests.benchmarks $(ARGS)
+	$(PY) -m bloomlab.tiny.evaluate
 	$(PY) -m tests.benchmarks.jax_twin
 
 peers: .venv-peers/.ready
