@@ -74,10 +74,10 @@ def syllables(name: str) -> list[tuple[str, str, str]]:
 
 
 def is_invented(name: str) -> bool:
-    """Whether a word could be an invented name: of such syllables, one or more.
+    """Whether a word could be an invented name: of such syllables, or one with a coda.
 
-    >>> [is_invented(name) for name in ("Kantolo", "Bruzev", "Elle", "Mvua", "Il")]
-    [True, True, False, False, False]
+    >>> [is_invented(name) for name in ("Kantolo", "Bruzev", "Thev", "She", "Elle", "Mvua")]
+    [True, True, True, False, False, False]
     """
     if not re.fullmatch("[A-Z][a-z]{2,9}", name) or re.search(r"(.)\1", name.lower()):
         return False
@@ -85,7 +85,7 @@ def is_invented(name: str) -> bool:
     whole = all(
         coda in ("", *CODAS) and (onset in ONSETS or (not onset and i == 0)) for i, (onset, _, coda) in enumerate(parts)
     )
-    return bool(parts) and whole
+    return whole and (len(parts) > 1 or (parts != [] and bool(parts[0][2])))
 
 
 def never_trained(name: str) -> bool:
