@@ -7,9 +7,11 @@ import pytest
 import torch
 import transformers
 
+import bloomlab
+from bloomlab import tiny
 from bloomlab.asking import best_spans, entities, words
 from bloomlab.errors import InputError
-from bloomlab.lab import Lab
+from bloomlab.lab import Lab, load
 from tests.task_heads import KINDS, LABELS, random_head, random_lab
 from tests.tiny_random import byte_tokenizer, random_model
 
@@ -255,3 +257,53 @@ def test_an_answer_that_is_weak_or_nowhere_is_called_so(lab: Lab) -> None:
         found.score == pytest.approx(1 / 121)
         and found.note == "a guess: the likeliest stretch has a probability of 0.01 only"
     )
+
+
+# ---- the embedded model's own heads ----
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Lab:
+    return load()
+
+
+def test_the_embedded_heads_are_opened_when_they_are_asked(embedded: Lab) -> None:
+    assert list(embedded.heads) == list(tiny.TASKS)
+    french: Any = embedded.classify("Leo vit à Oslo.")
+    assert french.label == "fr" and french.score > 0.9
+    tagging: Any = embedded.tag("Leo lives in Oslo.")
+    assert [(entity.text, entity.tag) for entity in tagging.entities] == [("Leo", "PERSON"), ("Oslo", "CITY")]
+    found: Any = embedded.answer(QUESTION, "Ana lives in Paris. Leo lives in Oslo.")
+    assert (found.text, found.start, found.note) == ("Oslo", 33, "")
+
+
+@pytest.mark.parametrize("text", ["привет", "{}", "\x00", "a" * 300, "\u202e\u200b", "<pad>", "7 + 5 = 12", "𒀀"])
+def test_text_from_outside_its_world_is_answered_and_never_an_exception(embedded: Lab, text: str) -> None:
+    found: Any = embedded.classify(text)
+    assert sum(found.scores.values()) == pytest.approx(1, abs=1e-4) and len(found.scores) == 11
+    assert len(embedded.tag(text).tags) == len(embedded.tokens(text))  # type: ignore[union-attr]
+    answer: Any = embedded.answer(QUESTION, text)
+    assert 0 <= answer.score <= 1 and (answer.score >= 0.5 or answer.note)
+
+
+def test_a_question_the_context_does_not_answer_is_called_a_guess(embedded: Lab) -> None:
+    found: Any = embedded.answer("Where does Ana live?", "Leo lives in Oslo.")
+    assert found.note.startswith("a guess") and found.score < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", [None, *KINDS])
+def test_transformers_opens_the_shipped_files_strictly_and_says_the_same(task: str | None) -> None:
+    """The trunk and its heads are plain BLOOM checkpoints."""
+    lab = bloomlab.load()
+    where = tiny.folder() / "heads" / task if task else tiny.folder()
+    ours: Any = lab.heads[task] if task else lab.model
+    theirs, report = getattr(transformers, type(ours).__name__).from_pretrained(
+        where, output_loading_info=True, dtype=torch.float32
+    )
+    assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
+    for text in [QUESTION + "\n" + TEXTS[0], *TEXTS[1:4]]:
+        ids = ids_of(lab, text)
+        mine, reference = ours(ids), theirs.eval()(ids)
+        for key in ("start_logits", "end_logits") if task == "answer" else ("logits",):
+            torch.testing.assert_close(mine[key], reference[key], atol=1e-4, rtol=1e-4)
