@@ -29,7 +29,7 @@ def test_the_columns_of_a_generation_are_counted(answer: tuple[int, ...], done: 
 def test_a_patch_that_changes_the_answer_passes_and_others_are_told_where_to_look() -> None:
     lab = bloomlab.load()
     text = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
-    other = lab.trace(text.replace("Oslo", "Rome"), read=["resid_post", "logits"])
+    other = lab.trace(text.replace("Oslo", "Lima"), read=["resid_post", "logits"])
     word = lab.tokenizer.decode([int(other["logits"][0, -1].argmax())])
     spot = f"h.{lab.model.config.n_layer - 1}.resid_post"
     last = len(lab.tokens(text)) - 1
