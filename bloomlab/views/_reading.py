@@ -156,8 +156,7 @@ class ReadingView(anywidget.AnyWidget):
     def save(self, path: str | Path) -> Path:
         """Write the view to a file: .html (interactive, needs no network), .png or .svg (its main picture)."""
         path = Path(path)
-        if self.trace is None:
-            raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
+        self._shown()
         if path.suffix == ".html":
             path.write_text(page(self.module, self._saved(), self._still(), self.text), encoding="utf-8")
         elif path.suffix in (".png", ".svg"):
@@ -165,6 +164,16 @@ class ReadingView(anywidget.AnyWidget):
         else:
             raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
         return path
+
+    def _shown(self) -> "Trace":
+        """The trace that is on the page.
+
+        Raises:
+            InputError: there is none yet.
+        """
+        if self.trace is None:
+            raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
+        return self.trace
 
     def _saved(self) -> dict[str, Any]:
         """The traits of a page that has no kernel to ask."""

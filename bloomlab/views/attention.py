@@ -183,9 +183,9 @@ class AttentionView(ReadingView):
         return strongest(trace, place["layer"], place["head"])
 
     def _saved(self) -> dict[str, Any]:
-        assert self.trace is not None
-        exact = saved_values(self.trace, self.layer, self.head)
-        return super()._saved() | exact | saved_averages(self.trace, self._together(self.layer))
+        trace = self._shown()
+        exact = saved_values(trace, self.layer, self.head)
+        return super()._saved() | exact | saved_averages(trace, self._together(self.layer))
 
     def _still(self) -> str:
         return static_html(self.picture, self.thumbs, self.layer, self.head, self.query)
@@ -193,8 +193,7 @@ class AttentionView(ReadingView):
     def _draw(self, path: Path) -> None:
         from bloomlab.views._figure import matrix_figure  # matplotlib, only when it is asked for
 
-        assert self.trace is not None
-        probs = self.trace[f"h.{self.layer}.attn.probs"][0, self.head]
+        probs = self._shown()[f"h.{self.layer}.attn.probs"][0, self.head]
         title = f"layer {self.layer}, head {self.head}"
         matrix_figure(probs, names(self.picture), title, self.picture["stamp"]).savefig(path)
 
