@@ -259,7 +259,7 @@ export function attentionPanel(stage) {
     const verb = pattern === "rollout" && !pointedHead ? " stems from " : " looks at ";
     const how = pattern === "rollout" && !pointedHead ? `, a share of ${p}` : ` with probability ${p}`;
     stage.say(`${whole}: token ${cell.query} `, quoted(names[cell.query]), verb, ...who, how);
-    stage.showCode(picture, { layer, head, query, key });
+    stage.showCode(picture, { layer, head, query, key, pattern });
     set(stage.root, { "data-mode": mode, "data-pattern": pattern });
   }
 

@@ -31,12 +31,16 @@ SAVED_AVERAGES = 6_000_000  # and all means and rollouts, if they fit here
 
 CODE = """\
 import bloomlab
+from bloomlab.lens.attention import head_average, rollout
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
 
 SETUP
 trace = lab.trace(TEXT, read=["attn.scores", "attn.probs"])
-print(trace["h.{layer}.attn.probs"][0, {head}, {query}, {key}])  # the probability the model used
+probs = trace.stack("attn.probs")[:, 0]
+means, flows = head_average(probs), rollout(probs)
+patterns = {"head": probs[{layer}, {head}], "layer": means[{layer}], "all": means.mean(0), "rollout": flows[{layer}]}
+print(patterns["{pattern}"][{query}, {key}])  # what the matrix shows; of "head", the probability the model used
 scores = trace["h.{layer}.attn.scores"][0, {head}]
 print(score_ledger(scores, slopes(HEADS)[{head}], query={query}, key={key}))
 """

@@ -295,7 +295,7 @@ def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
     blank.page.locator('[data-part="heads"]').press("ArrowRight")
     blank.page.wait_for_function("model.sent.length > 0")
     blank.answer()
-    assert "[0, 1, " in blank.view.code
+    assert "probs[0, 1]" in blank.view.code
     assert blank.page.locator('[data-part="code"]').inner_text() == blank.view.code
 
 

@@ -307,6 +307,17 @@ def test_the_code_computes_the_selected_cell() -> None:
     assert said[1] == str(score_ledger(trace["h.2.attn.scores"][0, 5], slopes(8)[5], 6, 3))
 
 
+@pytest.mark.parametrize("pattern", ["layer", "all", "rollout"])
+def test_the_code_computes_the_cell_of_a_mean_and_of_the_rollout(pattern: str) -> None:
+    view = AttentionView(small_trace, TEXT, setup="lab = the_lab")
+    view.pattern, view.layer, view.query, view.key = pattern, 2, 6, 3
+    lab = Values({}, trace=lambda text, read: small_trace(text))
+    said: list[Any] = []
+    exec(view.code, {"the_lab": lab, "print": said.append})
+    number = 6 * 7 // 2 + 3
+    assert float(said[0]) == pytest.approx(float(np.frombuffer(view.averages, np.float32)[number]), rel=1e-6)
+
+
 def test_a_real_lab_is_explored_and_the_code_repeats_its_numbers() -> None:
     lab = Lab(random_model(), byte_tokenizer(), name="random")
     view = lab.attention("Leo 猫!")
