@@ -38,6 +38,7 @@ globalThis.fakeModel = () => {
       }
     },
     listeners,
+    unsent: () => Object.keys(changed).length,
     save_changes() { sent.push({ ...changed }); for (const name of Object.keys(changed)) delete changed[name]; },
     arrive(values) {
       for (const [name, value] of Object.entries(values)) {
@@ -124,6 +125,11 @@ class BlankPage:
             aside(partial(self.view.set_state, message))
         self.push()
         return messages
+
+    def answered(self) -> list[dict[str, Any]]:
+        """The same, once the page has said all that it has to say; it waits a little between two messages."""
+        self.page.wait_for_function("model.sent.length > 0 && model.unsent() === 0")
+        return self.answer()
 
     # ---- looking ----
 

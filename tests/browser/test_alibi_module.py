@@ -85,8 +85,7 @@ def test_a_click_on_the_lines_chooses_the_token_and_reaches_python(blank: BlankP
     hover_distance(blank.page, 6)
     blank.page.mouse.down()
     blank.page.mouse.up()
-    blank.page.wait_for_function("model.sent.length > 0")
-    assert blank.answer() == [{"key": 2}]
+    assert blank.answered() == [{"key": 2}]
 
 
 def test_the_chosen_heads_line_is_painted_where_the_bias_is(blank: BlankPage) -> None:
@@ -234,8 +233,7 @@ def test_the_length_lab_is_run_from_the_page(blank: BlankPage) -> None:
     lab = page.locator('[data-part="lab"]')
     assert lab.get_attribute("data-state") == "idle" and not page.locator('[data-part="lab-table"]').is_visible()
     page.locator('[data-part="lab-run"]').click()
-    page.wait_for_function("model.sent.length > 0")
-    assert {"wanted": 1} in blank.answer()
+    assert {"wanted": 1} in blank.answered()
     expect(lab).to_have_attribute("data-state", "done")
     assert lab.get_attribute("data-curves") == "4"
     assert "256 tokens, 4× the trained length: 1.25 nats a token, against 1.75 at 64" in lab.inner_text()
@@ -255,8 +253,7 @@ def test_a_running_lab_says_how_far_and_can_be_cancelled(blank: BlankPage) -> No
     assert "1 of 4 tokens" in page.locator('[data-part="lab"]').inner_text()
     assert page.locator('[data-part="lab-progress"]').evaluate("(bar) => bar.value") == 0.25
     page.locator('[data-part="lab-stop"]').click()
-    page.wait_for_function("model.sent.length > 0")
-    blank.answer()
+    blank.answered()
     assert page.locator('[data-part="lab"]').get_attribute("data-state") == "stopped"
     assert page.locator('[data-part="lab"]').get_attribute("data-curves") == "1"
 
@@ -265,8 +262,7 @@ def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
     assert blank.view is not None
     blank.page.locator("summary").click()
     blank.page.locator('[data-part="slopes"]').press("ArrowRight")
-    blank.page.wait_for_function("model.sent.length > 0")
-    blank.answer()
+    blank.answered()
     assert "slopes(8)[1]" in blank.view.code
     assert blank.page.locator('[data-part="code"]').inner_text() == blank.view.code
 

@@ -141,8 +141,7 @@ def test_a_click_selects_and_the_selection_reaches_python(blank: BlankPage) -> N
     blank.hover_cell(6, 2)
     blank.page.mouse.down()
     blank.page.mouse.up()
-    blank.page.wait_for_function("model.sent.length > 0")
-    assert blank.answer() == [{"query": 6, "key": 2}]
+    assert blank.answered() == [{"query": 6, "key": 2}]
     assert blank.view is not None
     assert (blank.view.query, blank.view.key) == (6, 2)
 
@@ -157,8 +156,7 @@ def test_another_layer_brings_its_exact_values_and_is_shown_roughly_until_then(b
     p = trace["h.3.attn.probs"][0, 2, query, key].item()
     assert steps_apart(blank.pixel('[data-part="canvas"]', key, query), cividis(p)) <= 1
     assert blank.ledger("probability") == pytest.approx(p, abs=2 / 255)
-    page.wait_for_function("model.sent.length > 0")
-    blank.answer()
+    blank.answered()
     expect(ledger).to_have_attribute("data-exact", "true")
     assert blank.ledger("probability") == pytest.approx(p, abs=6e-4)
 
@@ -293,8 +291,7 @@ def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
     blank.page.locator(".bl-foot summary").click()
     assert blank.page.locator('[data-part="code"]').inner_text() == blank.view.code
     blank.page.locator('[data-part="heads"]').press("ArrowRight")
-    blank.page.wait_for_function("model.sent.length > 0")
-    blank.answer()
+    blank.answered()
     assert "probs[0, 1]" in blank.view.code
     assert blank.page.locator('[data-part="code"]').inner_text() == blank.view.code
 

@@ -37,8 +37,7 @@ def blank(visit: Visit) -> Iterator[BlankPage]:
 def choose_pattern(blank: BlankPage, name: str) -> None:
     """Press a toggle, and let Python answer."""
     blank.page.locator(f'input[value="{name}"]').check()
-    blank.page.wait_for_function("model.sent.length > 0")
-    blank.answer()
+    blank.answered()
     expect(blank.page.locator(".bl-matrix")).to_have_attribute("data-exact", "true")
 
 

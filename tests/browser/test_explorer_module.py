@@ -35,16 +35,10 @@ def panel(blank: BlankPage, name: str) -> Locator:
     return blank.page.locator(f'[role="tabpanel"][data-panel="{name}"]')
 
 
-def answered(blank: BlankPage) -> None:
-    """Give Python what the page has to say, once it has said it."""
-    blank.page.wait_for_function("model.sent.length > 0")
-    blank.answer()
-
-
 def open_tab(blank: BlankPage, name: str) -> None:
     if blank.root("tab") != name:
         tab(blank, name).click()
-        answered(blank)
+        blank.answered()
     expect(panel(blank, name)).to_be_visible()
 
 
@@ -62,7 +56,7 @@ def test_the_attention_is_there_at_first_and_nothing_else_is_computed(blank: Bla
 def test_a_tab_computes_when_it_is_opened_and_says_so_until_then(blank: BlankPage, name: str) -> None:
     tab(blank, name).click()
     expect(blank.page.locator('[data-part="tab-says"]')).to_have_text("computing …")
-    answered(blank)
+    blank.answered()
     expect(blank.page.locator('[data-part="tab-says"]')).to_be_hidden()
     expect(panel(blank, name)).to_be_visible()
     expect(panel(blank, "attention")).to_be_hidden()
@@ -91,7 +85,7 @@ def test_tabs_that_are_only_passed_by_are_not_computed(blank: BlankPage) -> None
         "new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true, cancelable: true })); }",
         TABS.index(last) - TABS.index("attention"),
     )
-    answered(blank)
+    blank.answered()
     expect(panel(blank, last)).to_be_visible()
     assert {name for name in TABS if blank.view.views[name].trace is not None} == {"attention", last}
 
@@ -100,18 +94,18 @@ def test_a_place_chosen_in_one_tab_is_chosen_in_all(blank: BlankPage) -> None:
     page = blank.page
     page.locator('[data-part="heads"] [data-layer="1"][data-head="4"]').click()
     page.locator('[data-part="strip"] [data-token="5"] >> nth=0').click()
-    answered(blank)
+    blank.answered()
     open_tab(blank, "hidden")
     assert (blank.root("layer"), blank.root("query"), blank.root("row")) == ("1", "5", "4")
     expect(page.locator('[data-cell][aria-selected="true"]')).to_have_attribute("data-column", "5")
     page.locator('[data-part="grid"]').press("ArrowDown")
     page.locator('[data-part="grid"]').press("ArrowLeft")
     assert (blank.root("layer"), blank.root("query"), blank.root("row")) == ("2", "4", "5")
-    answered(blank)
+    blank.answered()
     open_tab(blank, "alibi")
     assert (blank.root("layer"), blank.root("head"), blank.root("query")) == ("2", "4", "4")
     page.locator('[data-part="slopes"]').press("ArrowLeft")
-    answered(blank)
+    blank.answered()
     open_tab(blank, "attention")
     expect(panel(blank, "attention").locator(".bl-panel-matrix .bl-title").first).to_contain_text("layer 2, head 3")
     expect(page.locator('[data-part="ledger"]')).to_have_attribute("data-exact", "true")
@@ -145,7 +139,7 @@ def test_another_text_computes_the_open_tab_only(blank: BlankPage) -> None:
     assert views["hidden"].text == "A cat." and views["attention"].text == TEXT
     tab(blank, "attention").click()
     expect(blank.page.locator('[data-part="tab-says"]')).to_have_text("computing …")
-    answered(blank)
+    blank.answered()
     assert views["attention"].text == "A cat."
     assert blank.page.locator(".bl-rows .bl-name").count() == 6
 
@@ -161,7 +155,7 @@ def test_an_error_is_said_and_the_last_picture_of_every_tab_stays(blank: BlankPa
         tab(blank, name).click()
         expect(panel(blank, name)).to_be_visible()
     assert shown_on_strip(blank.page).startswith("Leo")
-    answered(blank)
+    blank.answered()
 
 
 def test_a_trace_that_read_too_little_leaves_its_tabs_with_words(visit: Visit) -> None:
@@ -169,7 +163,7 @@ def test_a_trace_that_read_too_little_leaves_its_tabs_with_words(visit: Visit) -
     blank.draw(LAB.explore(LAB.trace(TEXT, read=["attn.scores", "attn.probs"])))
     expect(panel(blank, "attention")).to_be_visible()
     tab(blank, "hidden").click()
-    answered(blank)
+    blank.answered()
     says = visit.page.locator('[data-part="tab-says"]')
     expect(says).to_contain_text("the trace has no embed")
     expect(panel(blank, "hidden")).to_be_hidden()
@@ -180,10 +174,10 @@ def test_a_trace_that_read_too_little_leaves_its_tabs_with_words(visit: Visit) -
 def test_a_tab_keeps_what_is_its_own(blank: BlankPage) -> None:
     page = blank.page
     page.locator('[data-panel="attention"] input[value="content"]').check()
-    answered(blank)
+    blank.answered()
     open_tab(blank, "hidden")
     page.locator('[data-panel="hidden"] input[value="rank"]').check()
-    answered(blank)
+    blank.answered()
     open_tab(blank, "attention")
     assert page.locator('[data-panel="attention"] input[value="content"]').is_checked()
     assert (blank.view.views["attention"].mode, blank.view.views["hidden"].mode) == ("content", "rank")

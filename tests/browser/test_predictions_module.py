@@ -147,14 +147,12 @@ def test_a_question_is_asked_when_typing_pauses(blank: BlankPage) -> None:
     expect(part(page, "answer-text").locator(".bl-token")).to_have_text(answer.text)  # type: ignore[union-attr]
     part(page, "question").fill("x" * 300)
     part(page, "question").press("Enter")
-    page.wait_for_function("model.sent.length > 0")
-    blank.answer()
+    blank.answered()
     expect(part(page, "note")).to_contain_text("the question has 301 tokens")
     assert page.locator('input[value="answer"]').is_disabled()
     part(page, "question").fill("")
     part(page, "question").press("Enter")
-    page.wait_for_function("model.sent.length > 0")
-    blank.answer()
+    blank.answered()
     expect(part(page, "note")).to_contain_text("type a question")
 
 
@@ -173,8 +171,7 @@ def test_a_lab_without_heads_shows_the_next_token_and_says_how_to_add_others(vis
 def test_typing_reads_and_an_error_keeps_the_last_picture(blank: BlankPage) -> None:
     page = blank.page
     part(page, "text").fill("bad")
-    page.wait_for_function("model.sent.length > 0")
-    blank.answer()
+    blank.answered()
     expect(page.locator(".bloomlab")).to_have_attribute("data-state", "error")
     assert HOSTILE[0] + HOSTILE[1] in part(page, "says").inner_text()
     assert blank.root("tokens") == "9" and part(page, "grid").is_visible()

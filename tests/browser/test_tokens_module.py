@@ -47,11 +47,6 @@ def pieces(page: Page, stage: int, of: str = ".bl-hex") -> list[str]:
     return page.locator(f'[data-stage="{stage}"] .bl-piece {of}').all_text_contents()
 
 
-def answered(blank: BlankPage) -> None:
-    blank.page.wait_for_function("model.sent.length > 0")
-    blank.answer()
-
-
 # ---- chips and replays ----
 
 
@@ -123,7 +118,7 @@ def test_keys_step_the_chips_enter_opens_the_replay_and_arrows_step_it(blank: Bl
     assert said in (replay.get_attribute("aria-valuetext") or "")
     replay.press("Escape")
     expect(strip).to_be_focused()
-    answered(blank)
+    blank.answered()
     assert blank.view.replayed == {"chip": 1, "step": 4}
 
 
@@ -205,7 +200,7 @@ def test_languages_are_compared_when_the_comparison_is_opened(blank: BlankPage) 
     page, compare = blank.page, part(blank.page, "compare")
     assert compare.get_attribute("data-state") == "idle" and blank.view.costs == {}
     compare.locator("summary").click()
-    answered(blank)
+    blank.answered()
     expect(compare).to_have_attribute("data-state", "done")
     for name, found in blank.view.costs.items():
         assert cost(page, name, "tokens") == found.tokens
@@ -235,11 +230,11 @@ def test_a_running_comparison_says_how_far_and_can_be_cancelled_and_taken_up_aga
     assert part(page, "compare-progress").evaluate("(bar) => bar.value") == 0.1
     assert page.locator('[data-cost="bits"]').all_inner_texts()[1:] == ["…"] * 9
     part(page, "compare-stop").click()
-    answered(blank)
+    blank.answered()
     assert compare.get_attribute("data-state") == "stopped"
     assert compare.evaluate("(details) => details.open") and cost(page, "English", "bits") > 0
     part(page, "compare-run").click()
-    answered(blank)
+    blank.answered()
     assert compare.get_attribute("data-state") == "done"
 
 
@@ -247,7 +242,7 @@ def test_a_language_is_read_with_a_click(blank: BlankPage) -> None:
     aside(blank.view.compare)
     blank.push()
     blank.page.locator('[data-language="हिन्दी"] button').click()
-    answered(blank)
+    blank.answered()
     assert blank.view.text == "लियो ओस्लो में रहता है।"
     assert part(blank.page, "text").input_value() == "लियो ओस्लो में रहता है।"
     assert part(blank.page, "compare").get_attribute("data-state") == "done"  # of the same ten, this one unchanged
@@ -282,7 +277,7 @@ def test_typing_recomputes_and_an_error_keeps_the_picture(visit: Visit) -> None:
 def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
     blank.page.locator(".bl-foot summary").click()
     part(blank.page, "strip").press("ArrowRight")
-    answered(blank)
+    blank.answered()
     assert "chips(tokens)[2]" in blank.view.code
     assert part(blank.page, "code").inner_text() == blank.view.code
     aside(blank.view.compare)

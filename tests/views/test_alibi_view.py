@@ -24,7 +24,7 @@ from bloomlab.views.alibi import (
     text_rows,
 )
 from tests.tiny_random import byte_tokenizer, random_model
-from tests.views.aside import aside
+from tests.views.aside import aside, in_a_loop
 from tests.views.small_trace import counting_reader, small_trace
 
 TEXT = "Leo lives in Oslo. 😀"
@@ -228,7 +228,7 @@ def test_a_press_runs_the_lab_step_by_step_and_another_stops_it() -> None:
         view.set_state({"stopped": 1})
         await asyncio.sleep(0.05)
 
-    aside(lambda: asyncio.run(asyncio.wait_for(press(), 20)))
+    in_a_loop(press)
     assert 2 <= len(ran) < 10
     assert view.lengths["state"] == "stopped"
     assert len(view.lengths["curves"]) == len(view.length_losses) == len(ran)
@@ -248,7 +248,7 @@ def test_a_press_while_the_lab_runs_starts_it_anew_and_only_once() -> None:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
 
-    aside(lambda: asyncio.run(asyncio.wait_for(press(), 20)))
+    in_a_loop(press)
     assert view.lengths["state"] == "done" and len(view.lengths["curves"]) == 5
     assert len(ran) <= 7
 

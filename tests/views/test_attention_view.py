@@ -16,7 +16,7 @@ from bloomlab.views import _reading, attention
 from bloomlab.views._reading import stamp
 from bloomlab.views.attention import AttentionView, attention_payload
 from tests.tiny_random import byte_tokenizer, random_model
-from tests.views.aside import aside
+from tests.views.aside import aside, in_a_loop
 from tests.views.small_trace import Values, counting_reader, small_trace
 
 TEXT = "Leo lives in Oslo. 😀"
@@ -270,7 +270,7 @@ def test_a_burst_of_a_hundred_texts_costs_at_most_two_runs_and_the_last_wins() -
         while view.answered < 100:
             await asyncio.sleep(0.01)
 
-    aside(lambda: asyncio.run(asyncio.wait_for(burst(), 20)))
+    in_a_loop(burst)
     assert len(runs) - 1 <= 2
     assert view.text == "Text number 100."
 
@@ -288,7 +288,7 @@ def test_a_burst_while_the_model_is_busy_costs_one_more_run() -> None:
         while view.answered < 100:
             await asyncio.sleep(0.01)
 
-    aside(lambda: asyncio.run(asyncio.wait_for(burst(), 20)))
+    in_a_loop(burst)
     assert runs == [TEXT, "first", "Text number 100."]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from bloomlab.lab import Lab
 from tests.tiny_random import byte_tokenizer, random_model
+from tests.views.aside import in_a_loop
 
 TEXT = "Leo 😀 lives."
 VIEWS: dict[str, Callable[[Lab], Any]] = {
@@ -54,7 +55,7 @@ def test_a_hundred_texts_typed_at_once_run_the_model_at_most_twice(name: str, la
         await until(lambda: view.answered == 100)
         return view, runs
 
-    view, runs = asyncio.run(asyncio.wait_for(burst(), 30))
+    view, runs = in_a_loop(burst)
     assert view.text == "text 100" and view.state == "ready"
     assert len(runs) <= (0 if name == "tokens" else 2)
 
@@ -70,4 +71,4 @@ def test_a_hundred_moves_of_the_selection_run_no_model(name: str, lab: Lab) -> N
         await asyncio.sleep(0.1)
         return runs
 
-    assert asyncio.run(asyncio.wait_for(burst(), 30)) == []
+    assert in_a_loop(burst) == []

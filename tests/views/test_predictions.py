@@ -16,7 +16,7 @@ from bloomlab.views._predictions_still import arrays, cell, lines, verdicts
 from bloomlab.views.predictions import READ, Predictions, answer_values, predictions_payload
 from tests.task_heads import LABELS, random_head, random_lab
 from tests.tiny_random import byte_tokenizer, random_model
-from tests.views.aside import aside
+from tests.views.aside import aside, in_a_loop
 
 TEXT = "Leo 😀 في."
 QUESTION = "Who?"
@@ -209,7 +209,7 @@ def test_a_burst_of_questions_asks_the_last_one_only(lab: Lab, monkeypatch: pyte
             await asyncio.sleep(0.0005)
         await asyncio.sleep(0.3)
 
-    aside(lambda: asyncio.run(burst()))
+    in_a_loop(burst)
     assert len(asked) <= 2 and asked[-1] == "Question 99?"
 
 

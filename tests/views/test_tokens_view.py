@@ -21,7 +21,7 @@ from bloomlab.views._languages import texts_to_compare, translations
 from bloomlab.views._tokens_still import stages
 from bloomlab.views.tokens_view import LONGEST, TokensView, replay_payload, tokens_payload
 from tests.small_tokenizer import TEXTS, trained_json
-from tests.views.aside import aside
+from tests.views.aside import aside, in_a_loop
 from tests.views.small_trace import Values, small_trace
 
 SMALL = BloomTokenizerFast(tokenizer_object=Tokenizer.from_str(trained_json()))
@@ -188,7 +188,7 @@ def test_opening_counts_at_once_and_measures_a_text_at_a_time() -> None:
         await asyncio.sleep(0.05)
         return view
 
-    view = asyncio.run(asyncio.wait_for(open_and_close(), 20))
+    view = in_a_loop(open_and_close)
     assert view.comparison["state"] == "stopped" and len(read) == view.comparison["done"] <= 4
     assert view.costs.keys() == {row["name"] for row in view.comparison["rows"] if row["bits"] is not None}
     assert view._saved()["comparison"]["state"] == "stopped"
@@ -217,7 +217,7 @@ def test_a_hundred_wishes_to_open_measure_once() -> None:
         while view.comparison["state"] == "running":
             await asyncio.sleep(0.005)
 
-    asyncio.run(asyncio.wait_for(burst(), 20))
+    in_a_loop(burst)
     assert len(read) == 10
 
 
