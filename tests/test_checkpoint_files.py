@@ -315,6 +315,14 @@ def test_a_tensor_seen_from_the_side_is_read_as_it_is_meant(tmp_path: Path) -> N
     assert not stored["b"].load(torch.float32).requires_grad
 
 
+def test_a_zip_whose_list_of_parts_is_broken_is_refused(tmp_path: Path, bin_file: Path) -> None:
+    broken = tmp_path / "broken.bin"
+    broken.write_bytes(bin_file.read_bytes().replace(b"PK\x01\x02", b"PK\x01\x03"))
+    assert zipfile.is_zipfile(broken)
+    with pytest.raises(CheckpointError, match="Bad magic number"):
+        open_file(broken)
+
+
 def test_a_compressed_zip_is_refused(tmp_path: Path, bin_file: Path) -> None:
     """torch never compresses; a few bytes could stand for any number of gigabytes."""
     bomb = tmp_path / "bomb.bin"

@@ -129,6 +129,7 @@ export function tokenArcs({ pick, point, pointToken }) {
   function paint({ query, key }) {
     const sharp = devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    if (!width || !height) return; // out of sight; the frame fits it again once it has room
     const [wide, high] = [Math.round(width * sharp), Math.round(height * sharp)];
     if (canvas.width !== wide) canvas.width = wide;
     if (canvas.height !== high) canvas.height = high;
