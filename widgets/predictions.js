@@ -219,7 +219,7 @@ export function predictionsPanel(stage) {
     stage.mark({ query: token, key: token }, pointedToken, null);
     drawHeads(at);
     slider.value = String(layer);
-    sliderSays.textContent = `${layer} of 0 to ${picture.layers - 1}`;
+    sliderSays.textContent = layer === picture.layers - 1 ? `${layer}, the last` : `${layer}; the last is ${picture.layers - 1}`;
     modes.mark(asked);
     for (const input of modes.element.querySelectorAll("input")) input.disabled = known.rows(input.value, 0).length === 0;
     const last = at.layer === picture.layers - 1;
