@@ -26,15 +26,11 @@ def static_text(picture: dict[str, Any], layer: int, head: int) -> str:
     )
 
 
-def static_html(picture: dict[str, Any], thumbs: bytes, layer: int, head: int, query: int) -> str:
-    """The text's chips, all heads as one picture, the selected head's matrix, and one row of it in numbers."""
-    if not picture:
-        return "<p>bloomlab attention: nothing read yet.</p>"
+def static_html(picture: dict[str, Any], thumbs: bytes, matrix: NDArray[np.uint8], whose: str, query: int) -> str:
+    """The text's chips, all heads as one picture, a matrix of colour steps, and one row of it in numbers."""
     shown = [escape(name) for name in names(picture)]
     chips = " ".join(f"<code><bdi>{escape(chip['shown'])}</bdi></code>" for chip in picture["chips"])
-    steps = tiles(picture, thumbs)
-    number = layer * picture["heads"] + head
-    row = steps[number][query // picture["block"]].tolist()
+    row = matrix[query // picture["block"]].tolist()
     strongest = sorted(range(len(row)), key=lambda key: -row[key])[:SHOWN_KEYS]
     rows = "".join(
         f"<tr><td>{_place(key, picture['block'], shown)}</td><td>{(row[key] / 255) ** 2:.3f}</td></tr>"
@@ -45,9 +41,9 @@ def static_html(picture: dict[str, Any], thumbs: bytes, layer: int, head: int, q
         f"<div><p>{chips}</p>"
         f"<p>Attention of {picture['layers']} layers (down) × {picture['heads']} heads (across); "
         "dark is 0, yellow is 1:</p>"
-        f"{_image(_grid(steps, picture['heads']), 'attention of every head, in small')}"
-        f"<p>Layer {layer}, head {head}: each row is a token that looks, each column a token looked at.</p>"
-        f"{_image(_enlarged(steps[number], 320), f'attention matrix of layer {layer}, head {head}')}"
+        f"{_image(_grid(tiles(picture, thumbs), picture['heads']), 'attention of every head, in small')}"
+        f"<p>{whose[0].upper() + whose[1:]}: each row is a token that looks, each column a token looked at.</p>"
+        f"{_image(_enlarged(matrix, 320), f'attention matrix: {whose}')}"
         f"<table><thead><tr><th>token {query} <bdi>{shown[query]}</bdi> looks at</th>"
         f"<th>probability ≈</th></tr></thead><tbody>{rows}</tbody></table>"
         f"<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"

@@ -61,10 +61,8 @@ def attention_payload(trace: "Trace", layer: int = 0, head: int = 0) -> dict[str
     block = max(1, math.ceil(tokens / TILE))
     picture = {**text_picture(trace), "slopes": slopes(heads), "block": block}
     thumbs = b"".join(
-        _causal(_largest(trace[f"h.{layer}.attn.probs"][0].detach().float().cpu(), block))
-        .sqrt().mul(255).round().to(torch.uint8).numpy().tobytes()
-        for layer in range(layers)
-    )  # fmt: skip
+        _causal(colour_steps(trace[f"h.{layer}.attn.probs"][0], block)).numpy().tobytes() for layer in range(layers)
+    )
     first, count = exact_reach(heads, tokens, layer, head)
     return {"picture": picture, "thumbs": thumbs, **exact_values(trace, first, count)}
 
@@ -96,21 +94,27 @@ def exact_values(trace: "Trace", first: int, count: int) -> dict[str, Any]:
 
 
 def average_values(trace: "Trace", patterns: Sequence[tuple[str, int]]) -> dict[str, Any]:
-    """Patterns of several heads together, as float32 cells: ("layer", 2), ("all", 0), ("rollout", 2).
+    """Patterns of several heads together, as float32 cells."""
+    matrices = together(trace, patterns)
+    return {
+        "averaged": {"patterns": [list(pattern) for pattern in patterns]},
+        "averages": b"".join(_causal(matrix).numpy().tobytes() for matrix in matrices),
+    }
+
+
+def together(trace: "Trace", patterns: Sequence[tuple[str, int]]) -> list[Tensor]:
+    """Patterns of several heads, (query, key) each: ("layer", 2), ("all", 0), ("rollout", 2).
 
     The mean over the heads of a layer; over all heads of all layers; and `bloomlab.lens.attention.rollout` up to a
     layer.
     """
     if not patterns:
-        return {"averaged": {"patterns": []}, "averages": b""}
+        return []
     each = (trace[f"h.{layer}.attn.probs"][0].detach().float().cpu().mean(0) for layer in range(trace.config.n_layer))
     means = torch.stack(list(each))  # (layer, query, key)
     flows = rollout(means[:, None]) if any(name == "rollout" for name, _ in patterns) else means
     found = {"layer": means.__getitem__, "all": lambda _: means.mean(0), "rollout": flows.__getitem__}
-    return {
-        "averaged": {"patterns": [list(pattern) for pattern in patterns]},
-        "averages": b"".join(_causal(found[name](layer)).numpy().tobytes() for name, layer in patterns),
-    }
+    return [found[name](layer) for name, layer in patterns]
 
 
 def saved_averages(trace: "Trace", shown: list[tuple[str, int]]) -> dict[str, Any]:
@@ -136,11 +140,12 @@ def _causal(matrix: Tensor) -> Tensor:
     return matrix[..., rows, columns].contiguous()
 
 
-def _largest(probs: Tensor, block: int) -> Tensor:
-    """The largest value of each block of cells, so that no thin stripe gets lost in a thumbnail."""
-    if block == 1:
-        return probs
-    return torch.nn.functional.max_pool2d(probs, block, ceil_mode=True)
+def colour_steps(probs: Tensor, block: int) -> Tensor:
+    """(head, query, key) -> round(255·√p), of each block of cells the largest: no thin stripe gets lost."""
+    probs = probs.detach().float().cpu()
+    if block > 1:
+        probs = torch.nn.functional.max_pool2d(probs, block, ceil_mode=True)
+    return probs.sqrt().mul(255).round().to(torch.uint8)
 
 
 # ---- the view: traits only ----
@@ -191,15 +196,30 @@ class AttentionView(ReadingView):
         exact = saved_values(trace, self.layer, self.head)
         return super()._saved() | exact | saved_averages(trace, self._together(self.layer))
 
+    def _matrix(self) -> tuple[Tensor, str]:
+        """The probabilities that the matrix shows, (query, key), and whose they are."""
+        trace, patterns = self._shown(), self._together(self.layer)
+        words = {
+            "head": f"layer {self.layer}, head {self.head}",
+            "layer": f"mean of the {trace.config.n_head} heads of layer {self.layer}",
+            "all": f"mean of all {trace.config.n_layer * trace.config.n_head} heads",
+            "rollout": f"rollout up to layer {self.layer}",
+        }[self.pattern]
+        matrix = together(trace, patterns)[0] if patterns else trace[f"h.{self.layer}.attn.probs"][0, self.head]
+        return matrix, words
+
     def _still(self) -> str:
-        return static_html(self.picture, self.thumbs, self.layer, self.head, self.query)
+        if self.trace is None:
+            return "<p>bloomlab attention: nothing read yet.</p>"
+        matrix, words = self._matrix()
+        steps = colour_steps(matrix[None], self.picture["block"])[0].numpy()
+        return static_html(self.picture, self.thumbs, steps, words, self.query)
 
     def _draw(self, path: Path) -> None:
         from bloomlab.views._figure import matrix_figure  # matplotlib, only when it is asked for
 
-        probs = self._shown()[f"h.{self.layer}.attn.probs"][0, self.head]
-        title = f"layer {self.layer}, head {self.head}"
-        matrix_figure(probs, names(self.picture), title, self.picture["stamp"]).savefig(path)
+        matrix, words = self._matrix()
+        matrix_figure(matrix, names(self.picture), words, self.picture["stamp"]).savefig(path)
 
     def __repr__(self) -> str:
         return static_text(self.picture, self.layer, self.head)

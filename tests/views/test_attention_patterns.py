@@ -1,5 +1,6 @@
 """Patterns of several heads together: the means and the rollout that the attention view sends, and when."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,26 @@ def test_a_saved_page_holds_all_of_them_or_the_shown_one(tmp_path: Path, monkeyp
     assert saved_averages(trace, [("layer", 2)])["averaged"] == {"patterns": [["layer", 2]]}
     view = AttentionView(small_trace, TEXT, pattern="layer")
     assert view.save(tmp_path / "x.html").stat().st_size > 0 and view.averaged == {"patterns": [["layer", 0]]}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("head", "layer 1, head 2"),
+        ("layer", "mean of the 8 heads of layer 1"),
+        ("all", "mean of all 32 heads"),
+        ("rollout", "rollout up to layer 1"),
+    ],
+)
+def test_a_still_and_a_figure_show_the_pattern_that_is_chosen(pattern: str, words: str, tmp_path: Path) -> None:
+    view = AttentionView(small_trace, TEXT, layer=1, head=2, query=8, pattern=pattern)
+    probs = small_trace(TEXT).stack("attn.probs")[:, 0]
+    one = {"head": probs[1, 2], "layer": probs[1].mean(0), "all": probs.mean((0, 1)), "rollout": rollout(probs)[1]}
+    still = view._repr_mimebundle_()[0]["text/html"]
+    assert f"<p>{words[0].upper()}{words[1:]}:" in still
+    told = [float(value) for value in re.findall(r"<td>(0\.\d+|1\.000)</td>", still)]
+    expected = one[pattern][8].sort(descending=True).values[: len(told)]
+    np.testing.assert_allclose(told, expected, atol=6e-3)  # a byte a cell
+    svg = view.save(tmp_path / "x.svg").read_text(encoding="utf-8")
+    other = AttentionView(small_trace, TEXT, layer=0, head=0).save(tmp_path / "y.svg").read_text(encoding="utf-8")
+    assert svg.count("<image") == other.count("<image") > 0 and svg != other
