@@ -2,11 +2,14 @@
 
     from bloomlab import checks
     checks.half_weight(20, slope)          Well done: … or Not yet: …
+    checks.cover("How many?", count)       asks for a prediction, then shows it beside the answer
 
-parts.py has the checks of lessons 01 to 06, about the parts of the model; use.py those of 07 to 13, about using it.
+parts.py has the checks of lessons 01 to 06, about the parts of the model; use.py those of 07 to 13, about using it;
+covers.py the cover.
 No check raises for a wrong answer: a wrong answer is what it is for.
 """
 
+from bloomlab.checks.covers import cover
 from bloomlab.checks.parts import attention, decided, gelu, half_weight, layer_norm, more_tokens_than_characters
 from bloomlab.checks.use import (
     columns_computed,
@@ -23,6 +26,7 @@ __all__ = [
     "Verdict",
     "attention",
     "columns_computed",
+    "cover",
     "decided",
     "enough_tokens",
     "first_step",

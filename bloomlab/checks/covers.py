@@ -1,0 +1,38 @@
+"""Predict, then look: a question whose answer stays covered until a prediction is written down."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bloomlab.views.cover import Cover
+
+
+def cover(
+    question: str,
+    answer: str | bool | int | float,
+    *,
+    choices: Sequence[object] = (),
+    because: str = "",
+    unit: str = "",
+    shows: object = None,
+) -> "Cover":
+    """Ask for a prediction; once there is one, show it beside the answer.
+
+    Args:
+        question: what to predict.
+        answer: what it is: a value that the notebook has computed. A number asks for a number, True or False for yes
+            or no, a text for a text.
+        choices: to choose from; the answer must be one of them.
+        because: one sentence that explains the answer.
+        unit: what stands behind a number: "tokens", "%".
+        shows: what is uncovered with the answer: a view, a table, a figure, a text, anything a notebook can show.
+
+    Returns:
+        the widget; `.prediction` is what was said, `.answer` the answer, `.save("question.html")` a page to hand out.
+
+    Raises:
+        InputError: no question, an answer that is neither text nor number, or one that is not among the choices.
+    """
+    from bloomlab.views.cover import Cover
+
+    return Cover(question, answer, choices=choices, because=because, unit=unit, shows=shows)

@@ -1,0 +1,192 @@
+"""A cover: a question whose answer stays hidden until somebody has written down a prediction.
+
+A prediction that turned out wrong is remembered; a result that was only looked at is not. The answer is a value that
+was computed when the cell ran, so it is true of the model at hand.
+"""
+
+import base64
+import io
+import math
+import sys
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+from IPython.core.formatters import DisplayFormatter
+from ipywidgets import Output, Widget  # type: ignore[import-untyped]  # it ships no types
+
+from bloomlab.arguments import whole_text
+from bloomlab.errors import InputError
+from bloomlab.files import shorten
+from bloomlab.views._assets import module_text, style_text
+from bloomlab.views._page import page
+
+YES_NO = ("yes", "no")
+
+
+def cover_payload(
+    question: str, answer: str | bool | int | float, choices: Sequence[object] = (), because: str = "", unit: str = ""
+) -> dict[str, Any]:
+    """What the page is told: the question, how to predict, and what the answer is.
+
+    `kind` is "choice", "number" or "text"; `number` is the answer as it is shown, to say how far off a prediction was.
+
+    >>> cover_payload("How much?", 2 / 3)["answer"], cover_payload("Is it?", True)["choices"]
+    ('0.667', ['yes', 'no'])
+
+    Raises:
+        InputError: a text that is none, or an answer that is not among the choices.
+    """
+    if not whole_text(question, "question").strip():
+        raise InputError("expected a question, but got an empty text; a cover asks for a prediction")
+    answer = answer.item() if hasattr(answer, "item") else answer  # a tensor or array of one number
+    if isinstance(answer, bool):
+        answer, choices = YES_NO[not answer], choices or YES_NO
+    if not isinstance(answer, str | int | float):
+        raise InputError(
+            f"expected an answer that is a text or a number, but got {shorten(answer)}; "
+            "a table, a picture or a view goes into shows="
+        )
+    if isinstance(answer, float) and not math.isfinite(answer):
+        raise InputError(f"expected an answer that is a finite number, but got {answer}; find out where it comes from")
+    shown = answer if isinstance(answer, str) else _digits(answer)
+    words = [whole_text(str(choice), "a choice") for choice in choices]
+    if words and shown not in words:
+        raise InputError(
+            f"the answer {shorten(shown)} is not among the choices {', '.join(map(repr, words))}; add it to choices="
+        )
+    is_number = not isinstance(answer, str) and not words
+    return {
+        "question": question,
+        "kind": "choice" if words else "number" if is_number else "text",
+        "choices": words,
+        "answer": whole_text(shown, "answer"),
+        "number": float(shown.replace(",", "")) if is_number else None,
+        "because": whole_text(because, "because"),
+        "unit": whole_text(unit, "unit"),
+    }
+
+
+def _digits(number: int | float) -> str:
+    """A whole number in full, any other to three digits.
+
+    >>> _digits(250880), _digits(0.04321), _digits(1234.5)
+    ('250,880', '0.0432', '1,234')
+    """
+    return f"{number:,}" if isinstance(number, int) else f"{number:.3g}" if abs(number) < 999.5 else f"{number:,.0f}"
+
+
+class Cover(anywidget.AnyWidget):
+    """A question; under it, once there is a prediction, prediction and answer side by side, and what follows from it.
+
+    Attributes:
+        prediction: what was written or chosen; "" before.
+        revealed: whether the answer is shown; set it to True to show it from Python.
+        answer: the answer as it is shown.
+        shows: what was covered: the object that was passed as `shows`, or None.
+    """
+
+    _esm = module_text("cover")
+    _css = style_text("cover")
+
+    question = traitlets.Unicode().tag(sync=True)
+    kind = traitlets.Enum(("choice", "number", "text"), "text").tag(sync=True)
+    choices = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    answer = traitlets.Unicode().tag(sync=True)
+    number = traitlets.Float(None, allow_none=True).tag(sync=True)
+    unit = traitlets.Unicode().tag(sync=True)
+    because = traitlets.Unicode().tag(sync=True)
+    shown = traitlets.Unicode().tag(sync=True)  # the widget that shows the covered thing, as widgets name each other
+    shown_text = traitlets.Unicode().tag(sync=True)  # the same for a page without a kernel
+    scale = traitlets.Float(1.0, min=0.5, max=3.0).tag(sync=True)  # larger for a projector
+    live = traitlets.Bool(True).tag(sync=True)  # False in a saved page
+
+    # what the page sets
+    prediction = traitlets.Unicode().tag(sync=True)
+    revealed = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(
+        self,
+        question: str,
+        answer: str | bool | int | float,
+        *,
+        choices: Sequence[object] = (),
+        because: str = "",
+        unit: str = "",
+        shows: object = None,
+        **traits: Any,
+    ) -> None:
+        told = cover_payload(question, answer, choices, because, unit)
+        self.shows = shows
+        self._bundle = {} if shows is None else bundle(shows)
+        self._holder = None if shows is None else shows if isinstance(shows, Widget) else _output(self._bundle)
+        covered = {} if self._holder is None else {"shown": f"IPY_MODEL_{self._holder.model_id}"}
+        super().__init__(**told, **covered, shown_text=str(self._bundle.get("text/plain", "")), **traits)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the question as a page that works in any browser, offline: to hand out, or to project.
+
+        Raises:
+            InputError: the file's name does not end in .html.
+        """
+        path = Path(path)
+        if path.suffix != ".html":
+            raise InputError(f"a cover is saved as .html, for a picture would show its answer; got {str(path)!r}")
+        names = ("question", "kind", "choices", "answer", "number", "unit", "because", "shown_text", "scale")
+        state = {name: getattr(self, name) for name in names} | {"prediction": "", "revealed": False, "shown": ""}
+        path.write_text(page("cover", state, self._still(), self.question), encoding="utf-8")
+        return path
+
+    def _still(self) -> str:
+        """The question, and the answer folded away, without script."""
+        choices = "".join(f'<li dir="auto">{escape(choice)}</li>' for choice in self.choices)
+        because = f'<p dir="auto">{escape(self.because)}</p>' if self.because else ""
+        return (
+            f'<div><p dir="auto"><b>{escape(self.question)}</b></p>{choices and f"<ul>{choices}</ul>"}'
+            "<details><summary>Predict, write it down, and open this</summary>"
+            f"<p><b><bdi>{escape(self.answer)}</bdi></b> {escape(self.unit)}</p>{because}{_still_of(self._bundle)}"
+            "</details></div>"
+        )
+
+    def __repr__(self) -> str:
+        choices = f" ({' · '.join(self.choices)})" if self.choices else ""
+        return f"{self.question}{choices}\npredict, then look: cover.answer (in the next cell: _.answer)"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The widget; and for a page without a kernel, or a terminal, the same in still form."""
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        return {**data, "text/html": self._still(), "text/plain": repr(self)}, metadata
+
+
+def bundle(shows: object) -> dict[str, Any]:
+    """All forms in which a notebook could show an object, by MIME type.
+
+    A figure of matplotlib is taken from pyplot, which would show it under the cell.
+    """
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None and isinstance(shows, pyplot.Figure):
+        picture = io.BytesIO()
+        shows.savefig(picture, format="png", bbox_inches="tight")
+        pyplot.close(shows)
+        return {"image/png": base64.b64encode(picture.getvalue()).decode(), "text/plain": "a picture"}
+    if isinstance(shows, str):
+        return {"text/plain": shows}
+    data: dict[str, Any] = DisplayFormatter().format(shows)[0]  # type: ignore[no-untyped-call]  # IPython's
+    return data
+
+
+def _output(data: dict[str, Any]) -> Widget:
+    """A widget that shows what is not one, as Jupyter shows the result of a cell."""
+    return Output(outputs=({"output_type": "display_data", "data": data, "metadata": {}},))
+
+
+def _still_of(data: dict[str, Any]) -> str:
+    """The covered object without script: as markup of its own, a picture, or text."""
+    if "text/html" in data:
+        return str(data["text/html"])
+    if "image/png" in data:
+        return f'<img src="data:image/png;base64,{escape(str(data["image/png"]))}" alt="the picture that was covered">'
+    return f'<pre dir="auto">{escape(str(data["text/plain"]))}</pre>' if data else ""

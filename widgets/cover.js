@@ -1,0 +1,164 @@
+// @ts-check
+// A question, a prediction, and only then the answer: the two side by side, and a sentence that teaches.
+import { isolated, make, pushButton, set } from "./lib/dom.js";
+import { toggles } from "./lib/toggles.js";
+
+const ZEROS = [0x0660, 0x06f0, 0x0966, 0x09e6, 0xff10]; // of the digits that people write besides 0 to 9
+
+/**
+ * The number somebody wrote: 1,000 or 0,5 or 47 % or ٤٧; null if it is none.
+ * @param {string} text
+ * @returns {number | null}
+ */
+export function writtenNumber(text) {
+  const digits = text.replace(/\p{Nd}/gu, (digit) => {
+    const code = /** @type {number} */ (digit.codePointAt(0));
+    const zero = ZEROS.find((start) => code >= start && code < start + 10);
+    return zero === undefined ? digit : String(code - zero);
+  });
+  const found = /^[^\d+\-−.,]*([+\-−]?[\d.,'’_\s]*\d[\d.,'’_\s]*(?:e[+-]?\d+)?)\D*$/iu.exec(digits);
+  if (!found) return null;
+  const bare = found[1].replace(/[\s'’_]/gu, "").replace("−", "-");
+  const grouped = /^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$/.test(bare);
+  const number = Number(grouped ? bare.replaceAll(",", "") : bare.replace(/[,.]$/, "").replace(",", "."));
+  return Number.isFinite(number) ? number : null;
+}
+
+/**
+ * What to say of a prediction beside the answer.
+ * @param {{kind: string, prediction: string, answer: string, number: number | null}} found
+ * @returns {{sign: string, says: string}}
+ */
+export function remark({ kind, prediction, answer, number }) {
+  if (!prediction) return { sign: "", says: "nothing was predicted" };
+  if (kind === "text") return { sign: "", says: "Compare the two." };
+  const said = kind === "number" ? writtenNumber(prediction) : null;
+  if (kind === "choice" ? prediction === answer : said === number) return { sign: "✓", says: "You knew it." };
+  if (kind === "choice" || said === null || number === null) return { sign: "", says: "Not what you said: why?" };
+  const ratio = said > number ? said / number : number / said;
+  const far = said > 0 && number > 0 && ratio >= 2;
+  const by = far ? `${short(ratio)} times` : short(Math.abs(said - number));
+  return { sign: "", says: `${by} too ${said > number ? "high" : "low"}.` };
+}
+
+/** @param {number} number */
+function short(number) {
+  return number >= 100 ? Math.round(number).toLocaleString("en") : String(Number(number.toPrecision(2)));
+}
+
+/** @param {{model: any, el: HTMLElement}} view */
+function render({ model, el }) {
+  const id = `bl-${Math.random().toString(36).slice(2, 10)}`;
+  const get = (/** @type {string} */ name) => model.get(name);
+  const choices = /** @type {string[]} */ (get("choices"));
+  let chosen = ""; // not told to Python before the answer is asked for
+  let covered = /** @type {any} */ (null); // the view of what was covered
+  let gone = false;
+
+  // ---- the question ----
+
+  const question = make("p", { class: "bl-cover-question", id: `${id}-question`, dir: "auto", "data-part": "question" }, get("question"));
+  const picker = toggles({ id, says: "your prediction", choices: choices.map((word, i) => [i, word]), choose: (i) => (chosen = choices[i]) });
+  set(picker.element, { "aria-describedby": `${id}-question` });
+  const says = { number: "your prediction, a number", text: "your prediction, in a few words" }[/** @type {"text"} */ (get("kind"))] ?? "";
+  const box = make("input", {
+    class: "bl-cover-box",
+    id: `${id}-box`,
+    type: "text",
+    dir: "auto",
+    autocomplete: "off",
+    "aria-describedby": `${id}-question`,
+    "data-lm-suppress-shortcuts": "true",
+    "data-part": "box",
+    ...(get("kind") === "number" ? { inputmode: "decimal" } : {}),
+  });
+  const written = make("p", { class: "bl-cover-write" }, make("label", { for: `${id}-box` }, says), box, make("span", { class: "bl-how" }, get("unit")));
+  const ask = get("kind") === "choice" ? picker.element : written;
+  const press = pushButton("reveal", { "data-part": "reveal" }, reveal);
+  const asking = make("div", { class: "bl-cover-ask" }, ask, press);
+  asking.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    event.stopPropagation(); // the notebook's shortcuts are not meant
+    if (event.key !== "Enter" || event.isComposing || event.target === press) return;
+    event.preventDefault();
+    reveal();
+  });
+
+  // ---- the answer: not in the page before it is asked for ----
+
+  const list = make("dl", { class: "bl-cover-sides" });
+  const sides = make("div", { tabindex: -1, role: "group", "aria-label": "prediction and answer", "data-part": "answered" }, list);
+  const live = make("p", { class: "bl-live", role: "status", "aria-live": "polite", "data-part": "live" });
+  const because = make("p", { class: "bl-cover-because", dir: "auto", "data-part": "because" });
+  const place = make("div", { class: "bl-cover-shown", "data-part": "shown" });
+  const answered = make("div", { class: "bl-cover-answer" }, because, place);
+  const panel = make("div", { "data-panel": "cover" }, make("div", { class: "bl-cover" }, question, asking, sides, live, answered));
+  const root = make("div", { class: "bloomlab", "data-view": "cover" }, make("div", { class: "bl-view" }, panel));
+  el.append(root);
+
+  function reveal() {
+    const kind = get("kind");
+    const said = (kind === "choice" ? chosen : box.value.trim()).toWellFormed?.() ?? chosen;
+    if (!said || (kind === "number" && writtenNumber(said) === null)) {
+      live.textContent = { choice: "Choose one first: a guess will do.", number: "Write a number first: a guess will do.", text: "Write a prediction first: a guess will do." }[/** @type {"text"} */ (kind)];
+      (kind === "choice" ? ask.querySelector("input") : box)?.focus();
+      return;
+    }
+    model.set("prediction", said);
+    model.set("revealed", true);
+    model.save_changes();
+    draw();
+    sides.focus();
+  }
+
+  /** @param {string} name @param {string} said @param {string} how @param {string} part */
+  function side(name, said, how, part) {
+    return make("div", {}, make("dt", { class: "bl-how" }, name), make("dd", { "data-part": part }, make("bdi", { class: "bl-cover-said" }, said), ` ${how}`));
+  }
+
+  function draw() {
+    const revealed = get("revealed");
+    set(root, { "data-state": revealed ? "revealed" : "asking" });
+    asking.hidden = revealed;
+    sides.hidden = answered.hidden = !revealed;
+    if (!revealed) {
+      list.replaceChildren();
+      because.textContent = live.textContent = "";
+      return;
+    }
+    const [prediction, answer, unit] = [get("prediction"), get("answer"), get("unit")];
+    const { sign, says: found } = remark({ kind: get("kind"), prediction, answer, number: get("number") });
+    list.replaceChildren(side("you said", prediction || "–", prediction && unit, "said"), side("it is", answer, unit, "answer"));
+    because.textContent = get("because");
+    live.textContent = `${sign} ${found}`.trim();
+    set(live, { "aria-label": `You said ${isolated(prediction || "nothing")}. It is ${isolated(answer)} ${unit}. ${found}` });
+    void uncover();
+  }
+
+  async function uncover() {
+    if (covered || place.childNodes.length || !get("shown_text")) return;
+    const text = make("pre", { class: "bl-code", dir: "auto", tabindex: 0, "aria-label": "what was covered" }, get("shown_text"));
+    place.append(text); // at once, and for good where there is no kernel
+    const [, name] = get("shown").split("IPY_MODEL_");
+    if (!name || !model.widget_manager) return;
+    covered = await model.widget_manager.create_view(await model.widget_manager.get_model(name));
+    if (gone) covered.remove();
+    else place.replaceChildren(covered.el);
+  }
+
+  const scale = () => root.style.setProperty("--bl-scale", String(get("scale") ?? 1));
+  model.on("change:revealed change:prediction", draw);
+  model.on("change:scale", scale);
+  scale();
+  draw();
+  return () => {
+    gone = true;
+    covered?.remove();
+    model.off("change:revealed change:prediction", draw);
+    model.off("change:scale", scale);
+    root.remove();
+  };
+}
+
+export default {
+  render,
+};
