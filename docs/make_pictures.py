@@ -1,0 +1,44 @@
+"""Make the README's picture: the explorer with the head that finds Oslo again, as Chromium draws the saved page.
+
+python -m docs.make_pictures [FOLDER]      in the project's folder; into docs/, unless another folder is named
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+import bloomlab
+from tests.browser import chromium
+
+TEXT = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+CITY = 3  # where Oslo stands
+WIDTH = 960  # pixels of the page; the picture has half as many again, to be sharp
+MARGIN = 6
+
+
+def draw(browser: Browser, place: Path) -> Path:
+    """Write explorer.png: everything from the text box down to the legend of the head's matrix."""
+    lab = bloomlab.load()
+    view = lab.explore(TEXT)
+    looks = lab.trace(TEXT, read=["attn.probs"]).stack("attn.probs")[:, 0, :, -1, CITY]
+    view.layer, view.head = divmod(int(looks.argmax()), looks.shape[1])
+    view.key = CITY
+    picture = place / "explorer.png"
+    page = browser.new_page(viewport={"width": WIDTH, "height": 1600}, color_scheme="light", device_scale_factor=1.5)
+    with tempfile.TemporaryDirectory() as folder:
+        page.goto(view.save(Path(folder) / "explorer.html").as_uri())
+        legend = page.locator("[data-panel=attention] [data-part=legend]")
+        bottom = legend.evaluate("(element) => element.getBoundingClientRect().bottom")
+        page.screenshot(path=picture, clip={"x": 0, "y": 0, "width": WIDTH, "height": bottom + MARGIN})
+    page.close()
+    return picture
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
+    with sync_playwright() as playwright:
+        with playwright.chromium.launch(executable_path=chromium.find(), headless=True, args=chromium.ARGS) as browser:
+            made = draw(browser, folder)
+    print(f"{made.stat().st_size / 1e3:.0f} kB  {made}")
