@@ -6,12 +6,15 @@ from top to bottom is tested by nbmake; how notebooks are stored by test_project
 
 import re
 import shutil
+import sys
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 
 from bloomlab import tiny
@@ -20,6 +23,9 @@ from tests.fake_hub import REPO, fake_hub
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 DONE = "well done"
+
+INDEX = (FOLDER / "README.md").read_text(encoding="utf-8")
+[COLAB] = re.findall(r"```python\n(.*google\.colab.*?)\n```", INDEX, re.DOTALL)
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 
@@ -83,7 +89,7 @@ def test_a_lesson_asks_before_it_shows(path: Path) -> None:
 
 @every_notebook
 def test_a_lesson_begins_with_a_cell_that_needs_no_other(path: Path) -> None:
-    code = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+    code = [cell.source for cell in read(path).cells if cell.cell_type == "code" and cell.source != COLAB]
     assert "import bloomlab" in code[0] and "bloomlab.__version__" in code[0]
     assert any("lab = bloomlab.load()" in cell for cell in code[:2])
 
@@ -103,13 +109,31 @@ def test_each_lesson_leads_to_the_next() -> None:
 
 
 def test_the_index_has_a_line_for_every_lesson_and_the_guide_a_section() -> None:
-    index = (FOLDER / "README.md").read_text(encoding="utf-8")
     guide = (FOLDER.parent / "docs" / "teaching.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| \[(\d\d) · .+\]\((.+)\) \| (\d+) \|", index, re.MULTILINE)
+    rows = re.findall(r"^\| \[(\d\d) · .+\]\((.+)\) \| (\d+) \|", INDEX, re.MULTILINE)
     minutes = [read(path).metadata["bloomlab"]["minutes"] for path in NOTEBOOKS]
     assert rows == [(path.name[:2], path.name, str(count)) for path, count in zip(NOTEBOOKS, minutes, strict=True)]
     sections = re.findall(r"^### (\d\d) · .+ \((\d+) minutes\)", guide, re.MULTILINE)
     assert sections == [(number, count) for number, _, count in rows]
+
+
+def test_the_course_begins_with_the_cell_for_colab() -> None:
+    cells = [cell.source for cell in read(NOTEBOOKS[0]).cells if cell.cell_type == "code"]
+    assert cells[0] == COLAB
+
+
+@pytest.mark.parametrize("colab", [False, True], ids=["elsewhere", "on Colab"])
+def test_the_cell_for_colab_acts_there_and_nowhere_else(colab: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    if colab:
+        modules = [ModuleType(name) for name in ("google", "google.colab", "google.colab.output")]
+        modules[1].output = modules[2]  # type: ignore[attr-defined]
+        modules[2].enable_custom_widget_manager = lambda: done.append("widgets")  # type: ignore[attr-defined]
+        for module in modules:
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+    shell = SimpleNamespace(system=done.append)
+    exec(TransformerManager().transform_cell(COLAB), {"get_ipython": lambda: shell})
+    assert done == (["pip install --quiet bloomlab-*.whl", "widgets"] if colab else [])
 
 
 @pytest.mark.slow
