@@ -18,7 +18,7 @@ from bloomlab.apart import apart
 from bloomlab.checkpoint_files import Stored, open_file
 from bloomlab.errors import CheckpointError, InputError, did_you_mean
 from bloomlab.files import replacing, shorten, write_json
-from bloomlab.layout import LAYOUTS, read_index
+from bloomlab.layout import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
 from bloomlab.memory import check_memory
 
 PREFIX = "transformer."
@@ -48,7 +48,8 @@ def open_folder(folder: Path) -> dict[str, Stored]:
         if (folder / name).exists():
             break
     else:
-        raise CheckpointError(f"expected one of {', '.join(LAYOUTS)} in {folder}, but there is none; check the folder")
+        there = FLAX_ONLY if (folder / MSGPACK).exists() else "none; check the folder"
+        raise CheckpointError(f"expected one of {', '.join(LAYOUTS)} in {folder}, but there is {there}")
     stored = _open_shards(folder / name) if name.endswith(".json") else open_file(folder / name)
     tensors: dict[str, Stored] = {}
     for full, tensor in stored.items():

@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from bloomlab.errors import BloomlabError, DownloadError, InputError, did_you_me
 from bloomlab.files import replacing, shorten
 from bloomlab.hub_client import COMMIT, File, download, endpoint, listing, progress, say, token
 from bloomlab.hub_errors import AGAIN, WITHOUT_NETWORK, download_error, status_of
-from bloomlab.layout import LAYOUTS, read_index
+from bloomlab.layout import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
 from bloomlab.memory import gigabytes
 
 SIZES = ("560m", "1b1", "1b7", "3b", "7b1")
@@ -47,7 +47,7 @@ def local_folder(
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """The folder with these parts of a model: "config", "tokenizer", "weights"; see `find`."""
+    """The folder with these parts of a model: "config", "tokenizer", "weights", "flax weights"; see `find`."""
     return find(name_or_folder, error, revision, cache_dir).fetch(*parts)
 
 
@@ -123,6 +123,8 @@ class Source:
     def fetch(self, *parts: str) -> Path:
         """The folder, with these parts of the model in it, each file whole and checked.
 
+        "weights" are what the torch classes read; "flax weights" the same, or flax_model.msgpack where that is all.
+
         Raises:
             DownloadError: a file cannot be fetched; the finished ones are kept.
         """
@@ -133,7 +135,9 @@ class Source:
         if "tokenizer" in parts:
             self._get(self._tokenizer_files())
         if "weights" in parts:
-            self._get(self._weight_files())
+            self._get(self._weight_files(LAYOUTS))
+        if "flax weights" in parts:
+            self._get(self._weight_files((*LAYOUTS, MSGPACK)))
         if self.endpoint and self.revision != self.commit:
             with suppress(OSError):  # a cache that cannot be written to is no reason to fail now
                 _remember(self.kept / "refs" / self.revision, self.commit)
@@ -146,8 +150,8 @@ class Source:
         known = ["tokenizer.json"] if "tokenizer.json" in files else ["vocab.json", "merges.txt"]
         return [*known, *(name for name in ("tokenizer_config.json", "special_tokens_map.json") if name in files)]
 
-    def _weight_files(self) -> list[str]:
-        name = next((name for name in LAYOUTS if name in (self.files or {})), LAYOUTS[0])
+    def _weight_files(self, layouts: Iterable[str]) -> list[str]:
+        name = next((name for name in layouts if name in (self.files or {})), LAYOUTS[0])
         if not name.endswith(".json"):
             return [name]
         self._get([name])
@@ -161,10 +165,13 @@ class Source:
         where = f"the hub's {self.name}" if self.endpoint else f"the copy of {self.name} kept here"
         for name in names:
             if name not in files:
+                if MSGPACK in files and name == LAYOUTS[0]:
+                    raise DownloadError(f"{where} has no {shorten(name)}, but {FLAX_ONLY}")
                 if self.endpoint:
                     raise DownloadError(f"{where} has no {shorten(name)}: it is no BLOOM that can be opened here")
                 raise DownloadError(f"{where} has no {shorten(name)}, and the hub cannot be asked; {WITHOUT_NETWORK}")
-            size, most = files[name].size, MAX_WEIGHTS if name.endswith((".safetensors", ".bin")) else MAX_SMALL
+            large = name.endswith((".safetensors", ".bin", ".msgpack"))
+            size, most = files[name].size, MAX_WEIGHTS if large else MAX_SMALL
             if size > most:
                 raise DownloadError(
                     f"{shorten(name)} of {where} has {gigabytes(size)}, and a BLOOM's has less than {gigabytes(most)}: "

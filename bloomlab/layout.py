@@ -3,6 +3,7 @@
 model.safetensors                                  one file, or
 model.safetensors.index.json + its shards          several; the index says which tensor is in which
 pytorch_model.bin, pytorch_model.bin.index.json    the same in the older format
+flax_model.msgpack                                 the layout of the Flax classes, which bloomlab.jax reads
 """
 
 from pathlib import Path
@@ -17,6 +18,9 @@ LAYOUTS = (
     "pytorch_model.bin.index.json",
 )
 """What is looked for, in this order."""
+
+MSGPACK = "flax_model.msgpack"
+FLAX_ONLY = f"{MSGPACK}, which FlaxBloomForCausalLM opens; what that then saves with save_pretrained opens here too"
 
 MAX_INDEX_BYTES = 1 << 20  # BLOOM's largest index has 0.1 MB
 

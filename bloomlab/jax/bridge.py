@@ -38,6 +38,7 @@ def record(
         MemoryLimitError: the readings would not fit into this machine's memory.
     """
     trace = torch_record.record(_InTorch(model), tokenizer, text, read, edit)  # type: ignore[arg-type]  # it stands in
+    trace.provenance["model"] = model.name
     trace.provenance["versions"] |= {name: version(name) for name in ("jax", "flax")}
     return trace
 

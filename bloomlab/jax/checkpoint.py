@@ -21,12 +21,11 @@ from torch import Tensor
 
 from bloomlab.checkpoint import PREFIX, open_folder
 from bloomlab.checkpoint_files import Stored
-from bloomlab.errors import CheckpointError
+from bloomlab.errors import CheckpointError, InputError
 from bloomlab.files import replacing, shorten, what_it_is
-from bloomlab.layout import LAYOUTS
+from bloomlab.layout import LAYOUTS, MSGPACK
 from bloomlab.memory import check_memory
 
-MSGPACK = "flax_model.msgpack"
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
 
@@ -46,6 +45,24 @@ def torch_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     return {
         torch_name(path): tuple(leaf.shape[::-1] if path[-1] == "kernel" else leaf.shape) for path, leaf in flat.items()
     }
+
+
+def checked_params(params: Any, wanted: Any) -> Any:
+    """The params, if they have the names and shapes of the tree `wanted`; at no number is looked.
+
+    Raises:
+        InputError: they are of another model, or no params.
+    """
+    if not isinstance(params, Mapping):
+        raise InputError(f"params must be a tree like model.params, but got {type(params).__name__}")
+    shapes, given = torch_shapes(wanted), torch_shapes(params)
+    for name in sorted(shapes.keys() | given.keys()):
+        if shapes.get(name) != given.get(name):
+            raise InputError(
+                f"expected shape {shapes.get(name)} for {name!r}, but got {given.get(name)}; "
+                "params must be of this model"
+            )
+    return params
 
 
 def to_params(state: Mapping[str, Tensor], tree: Any) -> Any:

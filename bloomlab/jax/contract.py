@@ -17,6 +17,7 @@ from bloomlab.arguments import whole_number
 from bloomlab.config import BloomConfig
 from bloomlab.contract import full_mask, past_pairs
 from bloomlab.errors import InputError, did_you_mean
+from bloomlab.files import shorten
 from bloomlab.jax.cache import KVCache
 from bloomlab.pretrained import DTYPES
 
@@ -124,6 +125,19 @@ def checked_dtype(dtype: Any) -> Any:
             "JAX computes in float64 only after jax.config.update('jax_enable_x64', True); call that first"
         )
     return getattr(jnp, name)
+
+
+def checked_key(name: str, key: Any) -> Any:
+    """The key of random numbers, of the new kind (jax.random.key) or the old (jax.random.PRNGKey).
+
+    Raises:
+        InputError: it is none, as a plain number is none.
+    """
+    dtype, axes = getattr(key, "dtype", None), getattr(key, "ndim", None)
+    new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and axes == 0
+    if not new and not (dtype == jnp.uint32 and axes == 1):
+        raise InputError(f"{name} must be one key, such as jax.random.key(0), but got {shorten(key)}")
+    return key
 
 
 def checked_cache_size(batch_size: Any, max_length: Any) -> None:

@@ -2,7 +2,8 @@
 
 The loop is compiled once for each shape (rows, prompt, new tokens) and each kind of choice. Temperature, top_p,
 repetition penalty and seed are numbers it is given, so changing them compiles nothing. What a compiled loop cannot do
-is show a step on its way, or be stopped half-way: for that there is `stream` in torch.
+is show a step on its way, or be stopped half-way: for that there is `stream` in torch. Inside somebody else's `jax.jit`
+or `jax.vmap` nobody knows how long the rows become, so there they come out at full width, filled with padding.
 """
 
 import secrets
@@ -21,7 +22,8 @@ from bloomlab.generation.predict import checked_prompt
 from bloomlab.generation.settings import Settings
 from bloomlab.hooks import Hooks
 from bloomlab.jax.cache import KVCache, init_cache
-from bloomlab.jax.contract import checked_inputs
+from bloomlab.jax.checkpoint import checked_params
+from bloomlab.jax.contract import checked_inputs, checked_key
 from bloomlab.jax.outputs import FlaxGenerateOutput
 from bloomlab.jax.sampling import draw, keep_top_k, keep_top_p, penalise_repetition, scale_temperature
 from bloomlab.memory import check_memory
@@ -63,7 +65,8 @@ def generate(
         prng_key: the source of random numbers, in place of a seed.
 
     Raises:
-        GenerationError: a setting makes no sense; or the logits are not finite: `.ids` is what was written so far.
+        GenerationError: a setting makes no sense; or the logits are not finite: `.ids` is what was written so far
+            (inside `jax.jit`, where no value is known, the row ends there instead, and padding follows).
         InputError: the ids or the mask do not fit.
     """
     config, chosen = model.config, Settings.of(settings)
@@ -74,8 +77,15 @@ def generate(
         raise GenerationError("the compiled loop always keeps a cache; leave use_cache=True")
     if prng_key is not None and chosen.seed is not None:
         raise GenerationError("pass a seed or a prng_key, not both")
+    if prng_key is not None:
+        checked_key("prng_key", prng_key)
     ids, mask, _ = checked_inputs(input_ids, attention_mask, None, config)
-    checked_prompt(torch.tensor(np.asarray(ids)), torch.tensor(np.asarray(mask)))
+    if not _has_no_values(ids, mask):
+        checked_prompt(torch.tensor(np.asarray(ids)), torch.tensor(np.asarray(mask)))
+    if _has_no_values(ids) and not chosen.greedy and chosen.seed is None and prng_key is None:
+        raise GenerationError(
+            "inside jax.jit or jax.vmap a seed drawn at random would stay the same for ever; pass prng_key=…"
+        )
     copies, n_new = chosen.num_return_sequences, chosen.max_new_tokens
     ids, mask = ids.repeat(copies, 0), mask.repeat(copies, 0)
     if n_new == 0:
@@ -85,12 +95,19 @@ def generate(
 
     key = jax.random.PRNGKey(secrets.randbits(31) if chosen.seed is None else chosen.seed % 2**32)
     dials = (chosen.temperature or 1.0, chosen.top_p or 1.0, chosen.repetition_penalty)
-    params = model.params if params is None else params
+    params = model.params if params is None else checked_params(params, model.params_shape_tree)
     end = model._write(params, ids, mask, key if prng_key is None else prng_key, dials, plan=_plan(chosen, config))
+    if _has_no_values(end.n_new):
+        return FlaxGenerateOutput(sequences=end.ids)
     written = end.ids[:, : ids.shape[1] + int(end.n_new)]
     if not end.finite:
         raise _not_finite(model, params, written[:, :-1], mask)
     return FlaxGenerateOutput(sequences=written)
+
+
+def _has_no_values(*arrays: Array) -> bool:
+    """Whether JAX is only looking at the function these arrays are in: they have a shape but no values yet."""
+    return any(isinstance(array, jax.core.Tracer) for array in arrays)
 
 
 def _plan(chosen: Settings, config: BloomConfig) -> Plan:

@@ -23,7 +23,7 @@ from bloomlab.hub import find
 from bloomlab.jax.cache import KVCache, init_cache
 from bloomlab.jax.checkpoint import (
     DTYPES,
-    MSGPACK,
+    checked_params,
     open_weights,
     to_params,
     to_state,
@@ -31,8 +31,9 @@ from bloomlab.jax.checkpoint import (
     torch_shapes,
     write_msgpack,
 )
-from bloomlab.jax.contract import asked, checked_cache_size, checked_dtype, checked_inputs
+from bloomlab.jax.contract import asked, checked_cache_size, checked_dtype, checked_inputs, checked_key
 from bloomlab.jax.hooks import NO_HOOKS, Hooks
+from bloomlab.layout import MSGPACK
 from bloomlab.memory import check_memory
 from bloomlab.pretrained import overridden
 
@@ -52,6 +53,7 @@ class FlaxBloomPreTrainedModel:
     Attributes:
         module: the flax module, for `module.apply({"params": params}, …)`.
         params: the weights, a tree of arrays.
+        name: what it was opened as, for those who look at a Trace of it.
     """
 
     config_class = BloomConfig
@@ -72,6 +74,7 @@ class FlaxBloomPreTrainedModel:
         self.module: nn.Module = self.module_class(config, self.dtype)
         self.key = jax.random.PRNGKey(seed)
         self._params: Any = None
+        self.name = "unnamed"
         self._last_shape: tuple[int, ...] = (0, 0)
         self._growing = 0
         if _do_init:
@@ -115,11 +118,13 @@ class FlaxBloomPreTrainedModel:
         """
         refuse_unknown(deprecated)
         ids, mask, past = checked_inputs(input_ids, attention_mask, past_key_values, self.config)
-        params = self.params if params is None else params
-        if train and dropout_rng is None and self.config.hidden_dropout + self.config.attention_dropout > 0:
+        if dropout_rng is not None:
+            checked_key("dropout_rng", dropout_rng)
+        elif train and self.config.hidden_dropout + self.config.attention_dropout > 0:
             raise InputError("train=True drops out at random; pass dropout_rng=jax.random.key(0), a new one each call")
         attentions, states = asked(output_attentions, output_hidden_states, self.config)
         own = self.checked(hooks)
+        params = self.params if params is None else checked_params(params, self.params_shape_tree)
         own.start(0 if past is None else past["column"])
         read = own.read.union(attentions, states)
         inputs = (params, ids, mask, past, dropout_rng, bool(train), read)
@@ -183,14 +188,7 @@ class FlaxBloomPreTrainedModel:
 
     @params.setter
     def params(self, params: Any) -> None:
-        wanted, given = torch_shapes(self.params_shape_tree), torch_shapes(params)
-        for name in sorted(wanted.keys() | given.keys()):
-            if wanted.get(name) != given.get(name):
-                raise InputError(
-                    f"expected shape {wanted.get(name)} for {name!r}, but got {given.get(name)}; "
-                    "params must be of this model"
-                )
-        self._params = params
+        self._params = checked_params(params, self.params_shape_tree)
 
     @cached_property
     def params_shape_tree(self) -> Any:
@@ -259,10 +257,15 @@ class FlaxBloomPreTrainedModel:
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
         config = overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
-        stored = open_weights(source.fetch("weights"))
+        count = config.parameter_count()  # say what will not fit before it is downloaded
+        what = f"a model of {count:,} parameters, which JAX holds in float32,"
+        check_memory(4 * count, what, "use a smaller model, or the torch classes with dtype='bfloat16'")
+        stored = open_weights(source.fetch("flax weights"))
         if wanted is None:
             wanted = checked_dtype(next(iter(stored.values())).dtype)
         model = cls(config, dtype=wanted, _do_init=False)
+        place = Path(source.name).absolute()  # weights/ is no name of a model: then the folder around it is
+        model.name = place.parent.name if place.name == "weights" else place.name
         tree = model.params_shape_tree
         head = [torch_name(path) for path in flatten_dict(tree) if path[0] == "lm_head"]
         plan = match(stored, torch_shapes(tree), head)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bloomlab import BloomConfig, FlaxBloomForCausalLM
-from bloomlab.errors import BloomlabError, GenerationError
+from bloomlab.errors import BloomlabError, GenerationError, InputError
 from tests.jax.twins import jax_twin
 from tests.tiny_random import padded_mask, random_ids, random_model
 
@@ -86,6 +86,34 @@ def test_logits_that_are_not_finite_stop_the_writing_and_are_named(model: Any) -
     with pytest.raises(GenerationError, match=r"not finite after 5 columns: 'h\.1\.mlp\.out' is the first") as caught:
         model.generate(IDS, params=broken)
     assert np.array_equal(caught.value.ids, IDS)
+
+
+@pytest.mark.slow
+def test_inside_jit_and_vmap_rows_come_out_at_full_width(model: Any) -> None:
+    stop = int(model.generate(IDS, MASK, eos_token_id=None).sequences[0, 7])
+    how: dict[str, Any] = {"eos_token_id": stop, "pad_token_id": 3, "max_new_tokens": 12}
+    expected = [np.asarray(model.generate(IDS[i : i + 1], MASK[i : i + 1], **how).sequences[0]) for i in range(2)]
+    ids, mask = jnp.asarray(IDS.numpy()), jnp.asarray(MASK.numpy())
+    compiled = jax.jit(lambda params, ids, mask: model.generate(ids, mask, params=params, **how).sequences)
+    many = jax.vmap(lambda ids, mask: model.generate(ids[None], mask[None], **how).sequences[0])
+    for rows in (compiled(model.params, ids, mask), many(ids, mask)):
+        assert rows.shape == (2, 17)
+        for row, known in zip(np.asarray(rows), expected, strict=True):
+            assert np.array_equal(row[: len(known)], known) and (row[len(known) :] == 3).all()
+    assert len(expected[0]) < 17
+
+
+@pytest.mark.slow
+def test_inside_jit_a_draw_needs_a_key_of_its_own(model: Any) -> None:
+    ids, how = jnp.asarray(IDS.numpy()), {"do_sample": True, "max_new_tokens": 8}
+    with pytest.raises(GenerationError, match="a seed drawn at random would stay the same for ever; pass prng_key"):
+        jax.jit(lambda ids: model.generate(ids, **how))(ids)
+    draw = jax.jit(lambda ids, key: model.generate(ids, prng_key=key, eos_token_id=None, **how).sequences)
+    one, other = draw(ids, jax.random.key(1)), draw(ids, jax.random.key(2))
+    outside = model.generate(ids, prng_key=jax.random.key(1), eos_token_id=None, **how).sequences
+    assert jnp.array_equal(one, outside) and not jnp.array_equal(one, other)
+    with pytest.raises(InputError, match="prng_key must be one key, such as"):
+        model.generate(ids, prng_key=7, **how)
 
 
 BAD: list[dict[str, Any]] = [

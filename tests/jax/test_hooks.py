@@ -118,7 +118,7 @@ def test_a_trace_of_a_jax_run_is_the_trace_of_torch(model: Any) -> None:
         ours = record(model, byte_tokenizer(), text, read)
         theirs = torch_record(TORCH, byte_tokenizer(), text, read)
         assert ours.names == theirs.names and ours.tokens if isinstance(text, str) else True
-        assert ours.provenance["weights"] == theirs.provenance["weights"]
+        assert ours.provenance["weights"] == theirs.provenance["weights"] and ours.provenance["model"] == "unnamed"
         assert {"jax", "flax", "torch"} <= ours.provenance["versions"].keys()
         row, expected = (ours, theirs) if isinstance(text, str) else (ours.row(1), theirs.row(1))
         for name in theirs.names:
@@ -145,7 +145,7 @@ def test_every_view_of_a_trace_shows_a_jax_run() -> None:
     model = bloomlab.FlaxBloomForCausalLM.from_pretrained(bloomlab.tiny.folder())
     text = "Leo lives in Oslo."
     trace = record(model, lab.tokenizer, text, sorted({*alibi.READ, *hidden.READ, *attention.READ}))
-    trace.provenance["model"] = lab.name  # as lab.trace does
+    assert trace.provenance["model"] == lab.name == "tiny"
     assert str(lab.alibi(trace)) == str(lab.alibi(text))
     assert str(lab.hidden_states(trace)) == str(lab.hidden_states(text))
     assert str(lab.attention(trace)) == str(lab.attention(text))

@@ -11,11 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 
 from bloomlab import BloomConfig, BloomForCausalLM, BloomModel, FlaxBloomForCausalLM, FlaxBloomModel
-from bloomlab.errors import BloomlabError, CheckpointError, InputError
+from bloomlab.errors import BloomlabError, CheckpointError, DownloadError, InputError, MemoryLimitError
 from bloomlab.jax.cache import init_cache
-from bloomlab.jax.checkpoint import MSGPACK, to_state
+from bloomlab.jax.checkpoint import to_state
+from bloomlab.layout import MSGPACK
+from tests.fake_hub import REPO, fake_hub
 from tests.jax.twins import assert_close, make_twins
 from tests.tiny_random import SIZES, padded_mask, random_ids, random_model
 
@@ -67,6 +70,14 @@ def test_without_init_there_are_no_params_until_they_are_given() -> None:
 
 
 @pytest.mark.slow
+def test_params_of_another_model_or_none_at_all_are_refused_in_a_call(model: FlaxBloomForCausalLM) -> None:
+    with pytest.raises(InputError, match=r"expected shape \(24,\) for .*, but got None; params must be of this model"):
+        model(IDS, params={})
+    with pytest.raises(InputError, match=r"params must be a tree like model\.params, but got int"):
+        model.generate(IDS, params=3)
+
+
+@pytest.mark.slow
 def test_params_are_cast_and_the_model_s_own_stay(model: FlaxBloomForCausalLM) -> None:
     for cast, name in ((model.to_bf16, "bfloat16"), (model.to_fp16, "float16"), (model.to_fp32, "float32")):
         assert {leaf.dtype.name for leaf in jax.tree.leaves(cast(model.params))} == {name}
@@ -115,6 +126,10 @@ def test_training_drops_out_by_its_key_and_nothing_else_does() -> None:
     assert jnp.array_equal(final(dropout_rng=one), final())
     with pytest.raises(InputError, match="pass dropout_rng"):
         final(train=True)
+    assert jnp.array_equal(final(train=True, dropout_rng=jax.random.key(1)), final(train=True, dropout_rng=one))
+    for key in (1, "one", jnp.zeros(2), jnp.stack([one, two])):
+        with pytest.raises(InputError, match=r"dropout_rng must be one key, such as jax\.random\.key\(0\), but got"):
+            final(train=True, dropout_rng=key)
 
 
 @pytest.mark.slow
@@ -231,6 +246,46 @@ def test_what_either_language_saved_opens_in_both(layout: str, model: Any, tmp_p
     else:
         ours = BloomForCausalLM.from_pretrained(tmp_path).state_dict()
         assert all(torch.equal(ours[name], value) for name, value in random_model().state_dict().items())
+
+
+@pytest.mark.slow
+def test_a_name_on_the_hub_opens_even_where_there_is_flax_s_own_file_only(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.save_pretrained(tmp_path / "published", safe_serialization=False)
+    with fake_hub(tmp_path / "published") as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        with pytest.raises(
+            DownloadError, match=r"but flax_model\.msgpack, which FlaxBloomForCausalLM opens; what that"
+        ):
+            BloomForCausalLM.from_pretrained(REPO)
+        assert f"GET {MSGPACK}" not in hub.asked
+        with monkeypatch.context() as little:
+            little.setattr("bloomlab.memory.free_bytes", lambda: 1000)
+            with pytest.raises(MemoryLimitError, match=r"which JAX holds in float32, needs .* but 1\.0 kB are free"):
+                FlaxBloomForCausalLM.from_pretrained(REPO)
+        assert f"GET {MSGPACK}" not in hub.asked
+        again = FlaxBloomForCausalLM.from_pretrained(REPO)
+        assert hub.asked[f"GET {MSGPACK}"] == 1
+        assert jax.tree.all(jax.tree.map(jnp.array_equal, again.params, model.params)) and again.name == "small-bloom"
+
+        model.save_pretrained(tmp_path / "plain")
+        hub.files = {path.name: path.read_bytes() for path in (tmp_path / "plain").iterdir()}
+        hub.files[MSGPACK] = b"not asked for where the torch classes' files are"
+        FlaxBloomForCausalLM.from_pretrained(REPO)
+        assert hub.asked[f"GET {MSGPACK}"] == 1 and hub.asked["GET model.safetensors"] == 1
+
+
+@pytest.mark.slow
+def test_a_folder_that_only_jax_can_open_says_so(model: Any, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path, safe_serialization=False)
+    with pytest.raises(CheckpointError, match=r"but there is flax_model\.msgpack, which FlaxBloomForCausalLM opens"):
+        BloomForCausalLM.from_pretrained(tmp_path)
+    FlaxBloomForCausalLM.from_pretrained(tmp_path).save_pretrained(tmp_path)  # the way it says
+    assert BloomForCausalLM.from_pretrained(tmp_path).config.n_layer == CONFIG.n_layer
 
 
 @pytest.mark.slow
