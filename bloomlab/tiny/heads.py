@@ -26,7 +26,7 @@ HEADS: dict[str, type[BloomPreTrainedModel]] = {
     "tags": BloomForTokenClassification,
     "answer": BloomForQuestionAnswering,
 }
-HEAD_STEPS = {"language": 400, "tags": 1000, "answer": 2000}
+HEAD_STEPS = {"language": 400, "tags": 1200, "answer": 2000}
 HEAD_ROWS = 16
 TRUNK_RATE, HEAD_RATE = 1e-3, 5e-3
 

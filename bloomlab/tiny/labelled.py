@@ -1,7 +1,7 @@
 """Examples with answers, for the task heads: the world knows what it said, so the labels come for free.
 
     language    a text, and which of the ten languages it is in, if it is in one
-    tags        a story, and for each token what it names: a person, a city, an animal, …
+    tags        a text, and for each token what it names: a person, a city, an animal, …, or nothing
     answer      a question and a story, and the first and the last token of the answer
 
 Each function draws one example; `batch` draws several and pads them into tensors that a head takes as they are.
@@ -16,7 +16,7 @@ from torch import Tensor
 from bloomlab.tiny.documents import python, sums
 from bloomlab.tiny.facts import TRAINING, Pool
 from bloomlab.tiny.language import LANGUAGES
-from bloomlab.tiny.world import TAGS, Span, Story, draw_story
+from bloomlab.tiny.world import TAGS, Span, Story, draw_story, span_of
 from bloomlab.tokenizer import BloomTokenizerFast
 
 LABELS: dict[str, tuple[str, ...]] = {"language": (*LANGUAGES, "other"), "tags": TAGS, "answer": ("start", "end")}
@@ -79,6 +79,30 @@ def draw_language(rng: random.Random, pool: Pool = TRAINING) -> tuple[str, str]:
     return rng.choice((story.text, story.text, short, story.ask(sentence).question)), story.language
 
 
+def draw_tagged(rng: random.Random, pool: Pool = TRAINING) -> tuple[str, list[Span]]:
+    """A text and all it names: a story, every second time with a question before or behind it.
+
+    One text in ten is of "other" kind and names nothing: a word that is unknown need not be a city.
+    """
+    if rng.random() < 1 / 10:
+        return draw_other(rng), []
+    story = draw_labelled(rng, pool)
+    place = rng.random()
+    if place < 1 / 2:
+        return story.text, story.spans
+    language, fact = LANGUAGES[story.language], rng.choice(story.facts)
+    template, gap = language.template("ask", fact), rng.choice(("\n", language.gap))
+    question = language.fill(template, fact.values)
+    names = [span_of(found) for found in sorted(language.places(template, fact.values))]
+    if place < 3 / 4:
+        return question + gap + story.text, [*names, *_moved(story.spans, len(question + gap))]
+    return story.text + gap + question, [*story.spans, *_moved(names, len(story.text + gap))]
+
+
+def _moved(spans: list[Span], by: int) -> list[Span]:
+    return [Span(start + by, end + by, tag) for start, end, tag in spans]
+
+
 def draw_question(rng: random.Random, pool: Pool = TRAINING) -> tuple[str, Span]:
     """A question, a story of one to three people that answers it, and where the answer stands.
 
@@ -108,11 +132,11 @@ def batch(
         inputs, offsets = _encode([text for text, _ in asked], tokenizer)
         ends = torch.tensor([columns(span, row) for (_, span), row in zip(asked, offsets, strict=True)])
         return {**inputs, "start_positions": ends[:, 0], "end_positions": ends[:, 1]}
-    stories = [draw_labelled(rng, pool) for _ in range(rows)]
-    inputs, offsets = _encode([story.text for story in stories], tokenizer)
+    tagged = [draw_tagged(rng, pool) for _ in range(rows)]
+    inputs, offsets = _encode([text for text, _ in tagged], tokenizer)
     labels = torch.zeros_like(inputs["input_ids"])
-    for row, story in enumerate(stories):
-        for span in story.spans:
+    for row, (_, spans) in enumerate(tagged):
+        for span in spans:
             first, last = columns(span, offsets[row])
             labels[row, first : last + 1] = TAGS.index(span.tag)
     return {**inputs, "labels": labels.masked_fill(inputs["attention_mask"] == 0, -100)}

@@ -68,7 +68,7 @@ class Story:
     @property
     def spans(self) -> list[Span]:
         """Everything the story names, in its order. Pronouns are no names."""
-        return [_span(place) for sentence in self.sentences for place in self._places(sentence)]
+        return [span_of(place) for sentence in self.sentences for place in self._places(sentence)]
 
     @property
     def questions(self) -> list[Question]:
@@ -80,7 +80,7 @@ class Story:
         language, fact = LANGUAGES[self.language], sentence.fact
         slot = next(mark["slot"] for mark in SLOT.finditer(language.template("answer", fact)) if not mark["choices"])
         place = next(place for place in self._places(sentence) if place.slot == slot)
-        return Question(language.write("ask", fact), self.text[place.start : place.end], _span(place))
+        return Question(language.write("ask", fact), self.text[place.start : place.end], span_of(place))
 
     def _places(self, sentence: Sentence) -> list[Place]:
         start, fact, template = sentence
@@ -88,7 +88,8 @@ class Story:
         return sorted(place._replace(start=start + place.start, end=start + place.end) for place in places)
 
 
-def _span(place: Place) -> Span:
+def span_of(place: Place) -> Span:
+    """What stands in a place of a sentence, as a label."""
     return Span(place.start, place.end, TAG_OF_SLOT.get(place.slot, place.slot.upper()))
 
 

@@ -1,6 +1,7 @@
 """The labels are true: they point at the words that the world put there."""
 
 import random
+import re
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 import bloomlab
 from bloomlab import tiny
 from bloomlab.tiny.facts import Pool
-from bloomlab.tiny.labelled import LABELS, TASKS, batch, draw_labelled, draw_language, draw_other, draw_question
+from bloomlab.tiny.labelled import LABELS, TASKS, batch, draw_language, draw_other, draw_question, draw_tagged
 from bloomlab.tiny.language import LANGUAGES
 from bloomlab.tiny.world import TAGS
 
@@ -42,12 +43,26 @@ def test_a_batch_is_the_same_for_the_same_seed_and_fits_its_head(
 
 def test_tags_stand_on_the_tokens_of_their_words(tokenizer: bloomlab.BloomTokenizerFast) -> None:
     examples = batch("tags", "tags", 8, tokenizer)
-    story = draw_labelled(random.Random("tags"))  # the first of the batch
+    text, spans = draw_tagged(random.Random("tags"))  # the first of the batch
     ids, labels = examples["input_ids"][0], examples["labels"][0]
-    for start, end, tag in story.spans:
+    assert spans
+    for start, end, tag in spans:
         tagged = tokenizer.decode(ids[labels == TAGS.index(tag)])
-        assert story.text[start:end] in tagged
+        assert text[start:end] in tagged
     assert (labels[labels != -100] == 0).any() and torch.isin(labels, torch.arange(len(TAGS))).any()
+
+
+def test_questions_name_somebody_too_and_other_texts_nobody() -> None:
+    """In every language: `?` ends a question, and the words that are marked are the values of its fact."""
+    drawn = [draw_tagged(random.Random(seed)) for seed in range(400)]
+    asked = [(text, spans) for text, spans in drawn if any(mark in text for mark in "?؟？") and spans]
+    assert 120 < len(asked) < 240 and 20 < sum(not spans for _, spans in drawn) < 70
+    for text, spans in asked:
+        assert spans == sorted(spans) and all(text[start:end].strip() == text[start:end] for start, end, _ in spans)
+        assert len({text[start:end] for start, end, tag in spans if tag == "PERSON"}) <= 6
+        question = next(part for part in re.split(r"\n|(?<=[.。।?？؟]) ?", text) if part.endswith(("?", "؟", "？")))
+        inside = [span for span in spans if text.index(question) <= span.start < text.index(question) + len(question)]
+        assert "PERSON" in {span.tag for span in inside}, text
 
 
 def test_a_text_of_another_kind_is_in_no_language_of_the_world() -> None:
