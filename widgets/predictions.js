@@ -299,7 +299,9 @@ export function predictionsPanel(stage) {
       if (box.readOnly) box.title = "a saved page: another question needs the model";
     },
 
-    fit() {},
+    fit() {
+      painted = ""; // the rows are made anew, and the chosen cell brought into view
+    },
 
     point(token) {
       if (token === pointedToken) return;

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.servers import Server
@@ -74,6 +74,7 @@ class Notebook:
         self.command("apputils:change-theme", theme="JupyterLab Dark" if on else "JupyterLab Light")
         wanted = "false" if on else "true"
         self.page.wait_for_function(f"document.body.dataset.jpThemeLight === '{wanted}'")
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)  # it covers the page while styles load
 
     def close(self) -> None:
         """End the kernel too: each holds a copy of torch."""

@@ -138,6 +138,19 @@ def test_arrow_keys_step_rows_and_tokens_and_the_slider_layers(blank: BlankPage)
     assert "after layer 2, token 8" in part(page, "live").inner_text()
 
 
+def test_the_chosen_cell_stays_in_view_when_the_page_becomes_narrower(blank: BlankPage) -> None:
+    page = blank.page
+    for width in (1200, 620):
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(page.locator('[data-cell][aria-selected="true"]')).to_have_attribute("data-column", "8")
+        page.wait_for_function(
+            """() => {
+                const cell = document.querySelector('[data-cell][aria-selected="true"]').getBoundingClientRect();
+                return cell.right <= document.querySelector('[data-part="grid"]').getBoundingClientRect().right + 1;
+            }"""
+        )
+
+
 def test_a_question_is_asked_when_typing_pauses(blank: BlankPage) -> None:
     page = blank.page
     part(page, "question").fill("Where does Leo live?")
