@@ -2,8 +2,13 @@
 
 import io
 import re
+import shlex
 from contextlib import redirect_stdout
 from pathlib import Path
+
+import pytest
+
+from bloomlab.cli import cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,3 +31,23 @@ def test_the_map_has_a_line_for_every_folder() -> None:
     for line in lines:
         if not line.startswith("  "):
             assert (ROOT / line.split()[0]).is_dir(), line
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/teaching.md", "docs/measured.md"])
+def test_every_make_that_a_page_names_is_there(page: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:`|^    )make (\w+)", text, re.MULTILINE))
+    assert named and all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named), named
+
+
+def test_every_command_of_the_terminal_is_one() -> None:
+    lines = re.findall(r"^    (?:\.venv.Scripts.)?bloomlab (\w+)(.*)$", README, re.MULTILINE)
+    assert len(lines) == 6
+    for name, rest in lines:
+        cli.commands[name].make_context(name, shlex.split(rest, comments=True))  # raises what a terminal would say
+
+
+def test_each_heading_stands_once() -> None:
+    headings = re.findall(r"^## .+", README, re.MULTILINE)
+    assert len(headings) == len(set(headings))
