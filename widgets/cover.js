@@ -5,6 +5,8 @@ import { toggles } from "./lib/toggles.js";
 
 const ZEROS = [0x0660, 0x06f0, 0x0966, 0x09e6, 0xff10]; // of the digits that people write besides 0 to 9
 
+const NEAR = 0.05; // a twentieth of the answer is near enough for a guess
+
 /**
  * The number somebody wrote: 1,000 or 0,5 or 47 % or ٤٧; null if it is none.
  * @param {string} text
@@ -35,6 +37,7 @@ export function remark({ kind, prediction, answer, number }) {
   const said = kind === "number" ? writtenNumber(prediction) : null;
   if (kind === "choice" ? prediction === answer : said === number) return { sign: "✓", says: "You knew it." };
   if (kind === "choice" || said === null || number === null) return { sign: "", says: "Not what you said: why?" };
+  if (Math.abs(said - number) <= NEAR * Math.abs(number)) return { sign: "✓", says: "Close enough for a guess." };
   const ratio = said > number ? said / number : number / said;
   const far = said > 0 && number > 0 && ratio >= 2;
   const by = far ? `${short(ratio)} times` : short(Math.abs(said - number));
@@ -86,7 +89,7 @@ function render({ model, el }) {
   // ---- the answer: not in the page before it is asked for ----
 
   const list = make("dl", { class: "bl-cover-sides" });
-  const sides = make("div", { tabindex: -1, role: "group", "aria-label": "prediction and answer", "data-part": "answered" }, list);
+  const sides = make("div", { tabindex: -1, role: "group", "data-part": "answered" }, list);
   const live = make("p", { class: "bl-live", role: "status", "aria-live": "polite", "data-part": "live" });
   const because = make("p", { class: "bl-cover-because", dir: "auto", "data-part": "because" });
   const place = make("div", { class: "bl-cover-shown", "data-part": "shown" });
@@ -130,7 +133,7 @@ function render({ model, el }) {
     list.replaceChildren(side("you said", prediction || "–", prediction && unit, "said"), side("it is", answer, unit, "answer"));
     because.textContent = get("because");
     live.textContent = `${sign} ${found}`.trim();
-    set(live, { "aria-label": `You said ${isolated(prediction || "nothing")}. It is ${isolated(answer)} ${unit}. ${found}` });
+    set(sides, { "aria-label": `You said ${isolated(prediction || "nothing")}. It is ${isolated(answer)} ${unit}. ${found}` });
     void uncover();
   }
 

@@ -52,8 +52,8 @@ def cover_payload(
         )
     if isinstance(answer, float) and not math.isfinite(answer):
         raise InputError(f"expected an answer that is a finite number, but got {answer}; find out where it comes from")
-    shown = answer if isinstance(answer, str) else _digits(answer)
     words = [whole_text(str(choice), "a choice") for choice in choices]
+    shown = str(answer) if words or isinstance(answer, str) else _digits(answer)
     if words and shown not in words:
         raise InputError(
             f"the answer {shorten(shown)} is not among the choices {', '.join(map(repr, words))}; add it to choices="

@@ -99,6 +99,7 @@ def test_a_number_is_read_as_people_write_it(blank: BlankPage, written: str, num
     ("kind", "prediction", "answer", "number", "says"),
     [
         ("number", "47 %", "47", 47, "✓ You knew it."),
+        ("number", "0.7", "0.674", 0.674, "✓ Close enough for a guess."),
         ("number", "40", "47", 47, " 7 too low."),
         ("number", "3", "315", 315, " 105 times too low."),  # 315 / 3
         ("number", "0.5", "0.05", 0.05, " 10 times too high."),

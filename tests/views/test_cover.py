@@ -29,6 +29,7 @@ def test_a_number_a_choice_and_a_text_are_asked_for_in_their_own_way() -> None:
         "choice",
         "text",
     ]
+    assert cover_payload("Which step?", 1800, choices=[1600, 1800])["answer"] == "1800"
     chosen = cover_payload("Which?", 3, choices=range(4))
     assert (chosen["kind"], chosen["choices"], chosen["answer"]) == ("choice", ["0", "1", "2", "3"], "3")
     assert cover_payload("Is it?", False)["answer"] == "no"
