@@ -4,6 +4,7 @@ An untouched exercise does not pass its own check, and the solution printed belo
 from top to bottom is tested by nbmake; how notebooks are stored by test_project.py.)
 """
 
+import ast
 import re
 import shutil
 import sys
@@ -84,7 +85,22 @@ def test_what_a_lesson_says_of_itself_is_on_its_first_page(path: Path) -> None:
 
 @every_notebook
 def test_a_lesson_asks_before_it_shows(path: Path) -> None:
-    assert len(re.findall(r"\*\*(?:Predict|Guess)", pages(read(path)))) >= 3
+    notebook = read(path)
+    covers = [cell for cell in notebook.cells if cell.source.startswith("checks.cover(")]
+    assert len(re.findall(r"\*\*(?:Predict|Guess)", pages(notebook))) + len(covers) >= 3
+    assert covers or path.name[:2] in ("00", "13"), "no prediction is asked for before its answer is shown"
+
+
+@every_notebook
+def test_no_result_under_a_cover_is_typed_in_by_hand(path: Path) -> None:
+    """The answer and what is shown are computed when the notebook runs: they are names or expressions, no literals."""
+    for cell in read(path).cells:
+        if cell.source.startswith("checks.cover("):
+            call = ast.parse(cell.source, mode="eval").body
+            assert isinstance(call, ast.Call)
+            shown = [keyword.value for keyword in call.keywords if keyword.arg == "shows"]
+            for value in [call.args[1], *shown]:
+                assert any(isinstance(node, ast.Name) for node in ast.walk(value)), ast.unparse(value)
 
 
 @every_notebook

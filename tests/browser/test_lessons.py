@@ -50,6 +50,21 @@ def states_of_a_token(lesson: Notebook) -> None:
     expect(view.locator("[data-part=cell]")).to_have_attribute("data-token", "3")
 
 
+def predict(lesson: Notebook) -> None:
+    """Under every cover of the lesson: a guess, right or wrong, and then the answer beside it."""
+    covers = lesson.page.locator("[data-view=cover]")
+    for cover in covers.all():
+        expect(cover).to_have_attribute("data-state", "asking")
+        if cover.locator("input[type=radio]").count():
+            cover.locator("input[type=radio]").last.check()
+        else:
+            cover.locator("[data-part=box]").fill("7")
+        cover.locator("[data-part=reveal]").click()
+        expect(cover).to_have_attribute("data-state", "revealed")
+        expect(cover.locator("[data-part=answer]")).not_to_be_empty()
+    assert covers.count() >= 2
+
+
 LESSONS = {
     "01_tokens": merges_of_a_piece,
     "03_attention": another_head,
@@ -76,6 +91,7 @@ def test_a_lesson_is_run_touched_and_solved(
     visit = Visit(chromium, height=6000)
     lesson = Notebook(visit, server, NOTEBOOKS / f"{name}.ipynb", f"lesson-{name}")
     lesson.run_all()
+    predict(lesson)
     touch(lesson)
     asked = exercise(lesson)
     expect(asked).to_contain_text("in place of the three dots")
