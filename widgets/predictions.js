@@ -3,7 +3,7 @@
 // layer, or one head after every layer, to see where the answer appears.
 //
 // What tests and other views can rely on:
-//   .bloomlab                              the root; data-asked, data-after: the layer; and what every view has
+//   .bloomlab                              the root; data-asked, data-layer: after which; and what every view has
 //   [data-part="grid"]                     takes the arrow keys
 //   [data-cell][data-row][data-column]     a cell of it: its word or number; data-marked: ▲ label read here, [ ] answer
 //   [data-part="next" | "language" | "tags" | "answer"]   the heads; data-layer, data-token: what they speak of
@@ -13,7 +13,7 @@
 //   input[name][value="all|next|language|tags|answer"]    the toggles
 import { tokenNames } from "./lib/causal.js";
 import { PROBABILITY_COLOURS } from "./lib/colours.js";
-import { isolated, lastOf, make, quoted, set } from "./lib/dom.js";
+import { isolated, lastOf, make, pushButton, quoted, set } from "./lib/dom.js";
 import { viewFrame } from "./lib/frame.js";
 import { headGrid } from "./lib/headgrid.js";
 import { legend } from "./lib/legend.js";
@@ -50,7 +50,7 @@ export function predictionsPanel(stage) {
   let pointed = /** @type {import("./lib/headgrid.js").Spot | null} */ (null);
   let pointedToken = /** @type {number | null} */ (null);
 
-  const chosen = () => ({ layer: stage.get("after"), token: stage.get("query"), asked: stage.get("asked") });
+  const chosen = () => ({ layer: stage.get("layer"), token: stage.get("query"), asked: stage.get("asked") });
 
   // ---- the pieces ----
 
@@ -59,9 +59,10 @@ export function predictionsPanel(stage) {
   const scale = legend();
   scale.show(PROBABILITY_COLOURS, "probability", TICKS);
   const slider = make("input", { class: "bl-slider", type: "range", min: 0, step: 1, id: `${stage.id}-layer`, "data-lm-suppress-shortcuts": "true", "data-part": "slider" });
-  slider.addEventListener("input", () => stage.choose(atLayer(Number(slider.value))));
+  slider.addEventListener("input", () => stage.choose({ layer: Number(slider.value) }));
   slider.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => event.stopPropagation());
   const sliderSays = make("output", { for: slider.id });
+  const toLast = pushButton("to the last", { "data-part": "to-last" }, () => stage.choose({ layer: picture.layers - 1 }));
   const explains = make("p", { class: "bl-note", "data-part": "explains" });
 
   const next = headPanel("next", "what comes next", "lm_head");
@@ -82,7 +83,7 @@ export function predictionsPanel(stage) {
       "section",
       { class: "bl-panel", "aria-label": "what the heads say of every token" },
       make("h3", { class: "bl-title" }, "four heads over the same tokens ", make("span", { class: "bl-how" }, "each asked after a layer: head(ln_f(state))")),
-      make("div", { class: "bl-controls" }, modes.element, make("p", { class: "bl-slide" }, make("label", { for: slider.id }, "after layer "), slider, sliderSays)),
+      make("div", { class: "bl-controls" }, modes.element, make("p", { class: "bl-slide" }, make("label", { for: slider.id }, "after layer "), slider, sliderSays, toLast)),
       grid.element,
       scale.element,
       explains,
@@ -125,16 +126,11 @@ export function predictionsPanel(stage) {
 
   // ---- choosing, pointing and asking ----
 
-  /** The other views follow this one to a layer; it does not follow them, for only the last layer makes sense at first. @param {number} layer */
-  function atLayer(layer) {
-    return { after: layer, layer };
-  }
-
   /** @param {import("./lib/headgrid.js").Spot} spot */
   function pick({ row, token }) {
     line = row;
     const at = { query: token, key: Math.min(stage.get("key"), token) };
-    stage.choose({ ...at, ...atLayer(rows[row].layer) });
+    stage.choose({ ...at, layer: rows[row].layer });
     stage.drawNow(); // the row is nobody else's business
   }
 
@@ -219,7 +215,8 @@ export function predictionsPanel(stage) {
     stage.mark({ query: token, key: token }, pointedToken, null);
     drawHeads(at);
     slider.value = String(layer);
-    sliderSays.textContent = layer === picture.layers - 1 ? `${layer}, the last` : `${layer}; the last is ${picture.layers - 1}`;
+    sliderSays.textContent = layer === picture.layers - 1 ? `${layer}, the last` : `${layer} of 0 to ${picture.layers - 1}`;
+    toLast.disabled = layer === picture.layers - 1;
     modes.mark(asked);
     for (const input of modes.element.querySelectorAll("input")) input.disabled = known.rows(input.value, 0).length === 0;
     const last = at.layer === picture.layers - 1;
@@ -227,8 +224,8 @@ export function predictionsPanel(stage) {
     explains.textContent = `${marks.join("; ")}${marks.length ? ". " : ""}${last ? "This is the last layer: what the heads say." : "Only the last layer is what the heads say; nothing taught the others to make sense."}${picture.edited ? " The trace was edited: only the next token shows it, the other heads have read the text afresh." : ""}`;
     const here = rows[pointed ? pointed.row : row];
     if (here) stage.say(sentence(here, at.token));
-    stage.showCode(picture, { after: layer, query: token, quoted: JSON.stringify(stage.get("question")) });
-    set(stage.root, { "data-asked": asked, "data-after": layer });
+    stage.showCode(picture, { layer, query: token, quoted: JSON.stringify(stage.get("question")) });
+    set(stage.root, { "data-asked": asked });
   }
 
   /** @param {{layer: number, token: number}} at */
@@ -284,7 +281,7 @@ export function predictionsPanel(stage) {
     stale = true;
     stage.drawSoon();
   });
-  stage.listen("change:asked change:question change:after", stage.drawNow);
+  stage.listen("change:asked change:question", stage.drawNow);
 
   return {
     draw,

@@ -40,7 +40,7 @@ def predictions_figure(values: dict[str, Any]) -> Figure:
                     before, after = ("[", "") if said.mark == "[" else ("", said.mark.replace("▲", " ▲"))
                     word = before + _plain(said.word) + after
                     axes.text(column, row, word, ha="center", va="center", color=colour, fontsize=8)
-        which = f"after layer {values['after']}" if values["asked"] == "all" else "at every layer"
+        which = f"after layer {values['layer']}" if values["asked"] == "all" else "at every layer"
         axes.set_title("\n".join([f"what the heads say {which}", *map(_dollars, verdicts(values))]), loc="left")
         axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
         shown = names(picture)

@@ -47,7 +47,7 @@ def lines(values: dict[str, Any]) -> list[tuple[str, str, int]]:
     kinds = ["next", *(task for task in ("language", "tags") if task in found)]
     kinds += ["start", "end"] if "ends" in found else []
     if asked == "all":
-        return [(NAMES[kind], kind, values["after"]) for kind in kinds]
+        return [(NAMES[kind], kind, values["layer"]) for kind in kinds]
     of_head = [kind for kind in kinds if kind == asked or (asked == "answer" and kind in ("start", "end"))]
     layers = range(values["picture"]["layers"])
     return [
@@ -76,7 +76,7 @@ def cell(values: dict[str, Any], found: dict[str, NDArray[Any]], kind: str, laye
 
 def verdicts(values: dict[str, Any]) -> list[str]:
     """What the task heads say at the selected layer, each in a sentence; and why those that are missing say nothing."""
-    picture, layer, found = values["picture"], values["after"], arrays(values)
+    picture, layer, found = values["picture"], values["layer"], arrays(values)
     said = []
     if "language" in found:
         probs = found["language"][layer, picture["column"]]
@@ -101,12 +101,12 @@ def still_text(values: dict[str, Any]) -> str:
     if not picture:
         return "Predictions(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
     text, found = picture["text"], arrays(values)
-    following = cell(values, found, "next", values["after"], values["query"])
+    following = cell(values, found, "next", values["layer"], values["query"])
     next_word = f"next {following.word!r} {following.p:.3f}; " if following else ""
     said = "; ".join(verdicts(values)[: len(picture["labels"]) + 1 - len(picture["missing"])])
     return (
         f"Predictions({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens; after layer "
-        f"{values['after']}, at token {values['query']}: {next_word}{said}{'; ' if said else ''}{picture['stamp']})"
+        f"{values['layer']}, at token {values['query']}: {next_word}{said}{'; ' if said else ''}{picture['stamp']})"
     )
 
 
@@ -131,7 +131,7 @@ def still_html(values: dict[str, Any]) -> str:
         for name, kind, layer in lines(values)
     )
     said = "".join(f'<p dir="auto">{escape(sentence)}</p>' for sentence in verdicts(values))
-    which = f"after layer {values['after']}" if values["asked"] == "all" else "after every layer"
+    which = f"after layer {values['layer']}" if values["asked"] == "all" else "after every layer"
     return (
         f"<div><p>What the heads say {which}; dark is 0, yellow is 1. ▲: the label is read here. [ ]: the answer.</p>"
         f'<div style="overflow-x:auto"><table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>'

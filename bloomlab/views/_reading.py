@@ -140,6 +140,10 @@ class ReadingView(anywidget.AnyWidget):
         last = len(trace.tokens) - 1
         return {"query": last, "key": max(0, last - 1)}
 
+    def _last_layer_at_first(self, trace: "Trace") -> dict[str, int]:
+        """The last layer, for only what comes after it is what the model says; later, the layer that was chosen."""
+        return {} if self.picture else {"layer": trace.config.n_layer - 1}
+
     @property
     def text(self) -> str:
         """The text that is shown."""

@@ -68,10 +68,10 @@ def attention_payload(trace: "Trace", layer: int = 0, head: int = 0) -> dict[str
 
 
 def strongest(trace: "Trace", layer: int, head: int) -> dict[str, int]:
-    """The last token as the query, and the key it looks at most."""
+    """The last token as the query, and the token before it that it looks at most: how far away that is matters."""
     check(trace, READ)
     last = len(trace.tokens) - 1
-    return {"query": last, "key": int(trace[f"h.{layer}.attn.probs"][0, head, last].argmax())}
+    return {"query": last, "key": int(trace[f"h.{layer}.attn.probs"][0, head, last, : last or 1].argmax())}
 
 
 def exact_reach(heads: int, tokens: int, layer: int, head: int) -> tuple[int, int]:

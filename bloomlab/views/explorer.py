@@ -83,9 +83,10 @@ class Explorer(ReadingView):
         self._carry(self.tab)
 
     def _first_place(self, trace: "Trace", place: dict[str, int]) -> dict[str, int]:
+        place = place | self._last_layer_at_first(trace)
         if all(f"h.{place['layer']}.{spot}" in trace for spot in attention.READ):
-            return attention.strongest(trace, place["layer"], place["head"])
-        return super()._first_place(trace, place)
+            return place | attention.strongest(trace, place["layer"], place["head"])
+        return place | super()._first_place(trace, place)
 
     # ---- the views inside ----
 

@@ -192,8 +192,7 @@ class HiddenStates(ReadingView):
             setattr(self, name, value)
 
     def _first_place(self, trace: "Trace", place: dict[str, int]) -> dict[str, int]:
-        first = {} if self.picture else {"layer": trace.config.n_layer - 1}  # what the model says in the end
-        return super()._first_place(trace, place) | first
+        return super()._first_place(trace, place) | self._last_layer_at_first(trace)
 
     def _still(self) -> str:
         return still_html(self._values())

@@ -52,13 +52,13 @@ from bloomlab.lens.predictions import answer_probs, label_probs, next_tokens
 SETUP
 trace = lab.trace(TEXT, read=["resid_post"])
 ids, probs = next_tokens(lab.model, trace)  # (layer, pos, top)
-print([lab.tokenizer.decode([i]) for i in ids[{after}, {query}]], probs[{after}, {query}])
+print([lab.tokenizer.decode([i]) for i in ids[{layer}, {query}]], probs[{layer}, {query}])
 """
 CODE_OF = {
-    "language": 'print(label_probs(lab.heads["language"], trace.ids[0])[{after}, {query}])  # if it ended there\n',
-    "tags": 'print(label_probs(lab.heads["tags"], trace.ids[0])[{after}, {query}])\n',
+    "language": 'print(label_probs(lab.heads["language"], trace.ids[0])[{layer}, {query}])  # if it ended there\n',
+    "tags": 'print(label_probs(lab.heads["tags"], trace.ids[0])[{layer}, {query}])\n',
     "answer": 'question = torch.tensor(lab.tokenizer.encode({quoted} + "\\n"))\n'
-    'print(answer_probs(lab.heads["answer"], question, trace.ids[0])[{after}, :, {query}])  # starts, ends there\n',
+    'print(answer_probs(lab.heads["answer"], question, trace.ids[0])[{layer}, :, {query}])  # starts, ends there\n',
 }
 
 
@@ -176,7 +176,7 @@ class Predictions(ReadingView):
     "tags" and "answer", those that there are. `setup` is the Python that made `lab`, for `.code`.
 
         view = lab.predictions("Leo lives in Oslo.", "Where does Leo live?")
-        view.after, view.query = 1, 3              # after which layer, and at which token
+        view.layer, view.query = 1, 3              # after which layer, and at which token
         view.asked = "answer"                      # one head at every layer; or "next", "language", "tags", "all"
         view.question = "Who lives in Oslo?"
         view.save("leo.html")                      # works offline; also .png and .svg
@@ -189,9 +189,6 @@ class Predictions(ReadingView):
     # what the page sets
     asked = traitlets.Enum(("all", "next", "language", "tags", "answer"), "all").tag(sync=True)
     question = traitlets.Unicode().tag(sync=True)
-    after = traitlets.Int(0).tag(
-        sync=True
-    )  # the layer: not the one of all views, for only the last makes sense at first
 
     # what the page draws
     window = traitlets.Dict({"first": 0, "count": 0, "top": 0}).tag(sync=True)
@@ -224,10 +221,11 @@ class Predictions(ReadingView):
         payload = predictions_payload(trace, self._model, self._tokenizer, self._heads, self.question, place["query"])
         present = [CODE_OF[task] for task in HEADS if task not in payload["picture"]["missing"]]
         payload["picture"]["code"] = code_parts(CODE + "".join(present), trace, self._setup)
-        last = trace.config.n_layer - 1
-        payload["after"] = min(self.after, last) if self.picture else last
         for name, value in payload.items():
             setattr(self, name, value)
+
+    def _first_place(self, trace: "Trace", place: dict[str, int]) -> dict[str, int]:
+        return super()._first_place(trace, place) | self._last_layer_at_first(trace)
 
     @property
     def quoted(self) -> str:
@@ -247,11 +245,6 @@ class Predictions(ReadingView):
         return still_text(self._saved())
 
     # ---- listening to the page ----
-
-    @traitlets.validate("after")
-    def _a_layer_there_is(self, proposal: dict[str, Any]) -> int:
-        value = max(0, int(proposal["value"]))
-        return min(value, self.picture["layers"] - 1) if self.picture else value
 
     @traitlets.observe("query")
     def _send_another_window(self, _: dict[str, Any]) -> None:

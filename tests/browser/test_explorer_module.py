@@ -111,6 +111,13 @@ def test_a_place_chosen_in_one_tab_is_chosen_in_all(blank: BlankPage) -> None:
     expect(page.locator('[data-part="ledger"]')).to_have_attribute("data-exact", "true")
     assert page.locator('[data-part="ledger"]').get_attribute("data-query") == "4"
     assert (blank.view.layer, blank.view.head, blank.view.query) == (2, 3, 4)
+    page.locator('[data-part="heads"] [data-layer="0"][data-head="1"]').click()
+    blank.answered()
+    open_tab(blank, "predictions")
+    expect(page.locator('[data-part="next"]')).to_have_attribute("data-layer", "0")
+    page.locator('[data-part="to-last"]').click()
+    blank.answered()
+    assert blank.view.layer == LAB.model.config.n_layer - 1
 
 
 @pytest.mark.parametrize("name", TABS)

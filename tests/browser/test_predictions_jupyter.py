@@ -38,7 +38,7 @@ def notebook(chromium: Browser, server: Server) -> Iterator[Notebook]:
 @pytest.fixture
 def predictions(notebook: Notebook) -> Locator:
     root = notebook.page.locator("[data-view=predictions]")
-    notebook.python(f"view.show('.'); view.after, view.asked, view.question = 3, 'all', {QUESTION!r}")
+    notebook.python(f"view.show('.'); view.layer, view.asked, view.question = 3, 'all', {QUESTION!r}")
     expect(root).to_have_attribute("data-tokens", "1")
     expect(root).to_have_attribute("data-asked", "all")
     return root
@@ -83,14 +83,14 @@ def test_a_head_is_asked_after_every_layer_by_keys_that_leave_the_notebook_alone
     before = notebook.page.evaluate(active)
     grid = predictions.locator("[data-part=grid]")
     grid.press("ArrowUp")
-    expect(predictions).to_have_attribute("data-after", "2")
+    expect(predictions).to_have_attribute("data-layer", "2")
     grid.press("ArrowLeft")
     predictions.locator("[data-part=slider]").press("ArrowLeft")
-    expect(predictions).to_have_attribute("data-after", "1")
+    expect(predictions).to_have_attribute("data-layer", "1")
     assert notebook.page.evaluate(active) == before
     notebook.page.wait_for_timeout(200)
     last = len(lab.tokens(TEXTS["english"])) - 1
-    assert notebook.python("print(view.asked, view.after, view.query)") == f"tags 1 {last - 1}\n"
+    assert notebook.python("print(view.asked, view.layer, view.query)") == f"tags 1 {last - 1}\n"
     tags = lab.tag(TEXTS["english"]).tags
     expect(predictions.locator("[data-cell][data-row='3'][data-column='3'] .bl-token")).to_have_text(tags[3])
 

@@ -104,14 +104,14 @@ def test_a_head_can_be_asked_at_every_layer(blank: BlankPage) -> None:
     for layer in range(3):
         assert word(page, layer, 4) == LABELS["tags"][found["tags"][layer, 4].argmax()]
     cell(page, 0, 4).click()
-    assert (blank.root("after"), blank.root("query")) == ("0", "4")
+    assert (blank.root("layer"), blank.root("query")) == ("0", "4")
     expect(part(page, "tags")).to_have_attribute("data-layer", "0")
     page.locator('input[value="answer"]').check()
     assert page.locator("[data-cell]").count() == 6 * 9
     assert word(page, 5, 2) == f"{found['ends'][2, 1, 2]:.2f}"
     page.wait_for_function("model.sent.some((sent) => sent.asked === 'answer')")
     blank.answer()
-    assert (blank.view.after, blank.view.query, blank.view.asked) == (0, 4, "answer")
+    assert (blank.view.layer, blank.view.query, blank.view.asked) == (0, 4, "answer")
 
 
 def test_arrow_keys_step_rows_and_tokens_and_the_slider_layers(blank: BlankPage) -> None:
@@ -128,13 +128,16 @@ def test_arrow_keys_step_rows_and_tokens_and_the_slider_layers(blank: BlankPage)
         assert blank.root("query") == token
         assert (grid.get_attribute("aria-activedescendant") or "").endswith(f"reading-{row}-{token}")
     part(page, "slider").press("ArrowLeft")
-    assert blank.root("after") == "1"
+    assert blank.root("layer") == "1"
     found = arrays(blank.view._saved())
     assert word(page, 2, 3) == LABELS["tags"][found["tags"][1, 3].argmax()]
     assert "nothing taught the others" in part(page, "explains").inner_text()
+    part(page, "to-last").click()
+    assert blank.root("layer") == "2" and part(page, "to-last").is_disabled()
+    part(page, "slider").press("ArrowLeft")
     page.locator('input[value="next"]').check()
     grid.press("ArrowDown")
-    assert blank.root("after") == "2"
+    assert blank.root("layer") == "2"
     assert "after layer 2, token 8" in part(page, "live").inner_text()
 
 

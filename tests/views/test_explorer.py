@@ -67,8 +67,9 @@ def test_what_a_view_shows_is_carried_under_its_name(lab: Lab) -> None:
     inside = view.views["attention"]
     before = view.attention_scores
     assert before == inside.scores != b""
-    view.set_state({"layer": 2})  # as a message from the page
-    assert inside.layer == 2 and view.attention_scores == inside.scores != before
+    assert view.layer == lab.model.config.n_layer - 1  # the only one that the predictions are taught at
+    view.set_state({"layer": 1})  # as a message from the page
+    assert inside.layer == 1 and view.attention_scores == inside.scores != before
     view.set_state({"attention_mode": "content"})
     assert inside.mode == "content"
     inside.mode = "both"
@@ -89,12 +90,12 @@ def test_the_selection_survives_the_tabs(lab: Lab) -> None:
     assert (view.views["attention"].query, view.views["attention"].key) == (2, 2)
 
 
-def test_a_new_text_points_to_what_its_last_token_looks_at_most(lab: Lab) -> None:
+def test_a_new_text_points_to_the_token_before_that_its_last_looks_at_most(lab: Lab) -> None:
     view = lab.explore(TEXT)
     view.layer, view.head, view.tab = 2, 4, "alibi"
     view.show(SHORT)
     row = lab.trace(SHORT)["h.2.attn.probs"][0, 4, -1]
-    assert (view.layer, view.head, view.query, view.key) == (2, 4, len(SHORT) - 1, int(row.argmax()))
+    assert (view.layer, view.head, view.query, view.key) == (2, 4, len(SHORT) - 1, int(row[:-1].argmax()))
     assert view.views["alibi"].key == view.key
 
 
@@ -164,7 +165,7 @@ def test_a_message_has_all_of_a_change(lab: Lab) -> None:
             sent.append(set(message["state"]) | {path[0] for path in message["buffer_paths"]})
 
     view._send = send  # what would go to the page
-    view.set_state({"layer": 2})
+    view.set_state({"layer": 1})
     assert sent == [{"attention_exact", "attention_scores", "attention_probs"}]
     sent.clear()
     view.show(SHORT)
@@ -225,7 +226,7 @@ def test_the_same_output_has_a_widget_a_still_page_and_a_line_of_text(lab: Lab) 
     data, _ = view._repr_mimebundle_()
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
     assert data["text/html"].startswith("<h3>Attention</h3>") and "Hidden states" not in data["text/html"]
-    assert "shows attention: layer 0, head 0, query 8" in data["text/plain"]
+    assert "shows attention: layer 2, head 0, query 8" in data["text/plain"]
 
 
 def test_an_explorer_without_a_text_waits(lab: Lab) -> None:

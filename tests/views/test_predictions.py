@@ -157,10 +157,10 @@ def test_a_question_that_cannot_be_asked_is_told(lab: Lab, question: str, says: 
 
 def test_the_first_picture_is_what_the_heads_say_in_the_end(lab: Lab) -> None:
     view = view_of(lab)
-    assert (view.after, view.query, view.state, view.text, view.asked) == (2, LAST, "ready", TEXT, "all")
-    view.after = 1
+    assert (view.layer, view.query, view.state, view.text, view.asked) == (2, LAST, "ready", TEXT, "all")
+    view.layer = 1
     view.show(SHORT)
-    assert (view.after, view.query, view.text) == (1, len(SHORT) - 1, SHORT)
+    assert (view.layer, view.query, view.text) == (1, len(SHORT) - 1, SHORT)
 
 
 def test_a_trace_is_shown_without_a_run_and_says_what_its_edits_reach(lab: Lab) -> None:
@@ -236,8 +236,8 @@ def test_a_view_without_a_text_waits_in_the_empty_state(lab: Lab) -> None:
 
 
 def test_the_code_computes_the_selected_cell(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
-    view = view_of(lab, "'''\\ {after} TEXT SETUP\n", "\"'{query}\\ SETUP 😀?", setup="lab = given")
-    view.after, view.query = 1, 2
+    view = view_of(lab, "'''\\ {layer} TEXT SETUP\n", "\"'{query}\\ SETUP 😀?", setup="lab = given")
+    view.layer, view.query = 1, 2
     exec(view.code, {"given": lab})
     said, label, tag, ends = capsys.readouterr().out.splitlines()
     found = arrays(view._saved())
