@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from bloomlab.errors import BloomlabError, DownloadError, InputError, did_you_mean
 from bloomlab.files import replacing, shorten
 from bloomlab.hub_client import COMMIT, File, download, endpoint, listing, progress, say, token
-from bloomlab.hub_errors import AGAIN, WITHOUT_NETWORK, download_error, status_of
+from bloomlab.hub_errors import AGAIN, WITHOUT_NETWORK, download_error, status_of, was_interrupted
 from bloomlab.layout import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
 from bloomlab.memory import gigabytes
 
@@ -192,6 +192,8 @@ class Source:
         except BloomlabError:
             raise
         except Exception as error:  # whatever the libraries raise
+            if was_interrupted(error):
+                raise KeyboardInterrupt from None
             raise _in_words(error, self.name, self.endpoint, self.kept, self.revision) from None
 
     def _check_room(self, names: list[str]) -> None:
@@ -289,6 +291,8 @@ def _ask(repo: str, revision: str, cache_dir: str | os.PathLike[str] | None) -> 
     except BloomlabError:
         raise
     except Exception as error:  # whatever the libraries raise
+        if was_interrupted(error):
+            raise KeyboardInterrupt from None
         copy = None if status_of(error) in (401, 403, 404) else _kept(repo, revision, kept)
         if copy is None:
             raise _in_words(error, repo, address, kept, revision) from None

@@ -753,13 +753,31 @@ print(json.dumps({"interrupted": interrupted, "broken": broken}))
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the timer is that of Unix")
 def test_an_interrupt_anywhere_in_a_download_leaves_only_whole_files(hub: FakeHub, tmp_path: Path) -> None:
-    """At 60 random moments; what is left of one download is where the next goes on."""
-    run = in_another_python(INTERRUPTED, REPO, str(tmp_path / "shared"), "60")
+    """At 300 random moments; what is left of one download is where the next goes on."""
+    run = in_another_python(INTERRUPTED, REPO, str(tmp_path / "shared"), "300")
     assert run.returncode == 0, run.stderr[-2000:]
     result = json.loads(run.stdout.splitlines()[-1])
-    assert result["broken"] == [] and result["interrupted"] == 60
+    assert result["broken"] == [] and result["interrupted"] == 300
     assert all_whole(tmp_path / "shared")
     assert BloomForCausalLM.from_pretrained(REPO, cache_dir=tmp_path / "shared")
+
+
+@pytest.mark.parametrize("where", ["bloomlab.hub.listing", "bloomlab.hub.download"])
+def test_an_interrupt_that_a_library_turns_into_an_error_is_still_one(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def library(*_: Any) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("while cleaning up")
+
+    fetch_all()
+    hub.files["config.json"] += b" "
+    monkeypatch.setattr("bloomlab.hub.Source._is_checked", lambda *_: False)
+    monkeypatch.setattr(where, library)
+    with pytest.raises(KeyboardInterrupt):  # and neither "cannot reach" nor the copy that is kept here
+        fetch_all()
 
 
 def test_a_source_can_be_passed_where_a_folder_can(hub: FakeHub) -> None:
