@@ -1,8 +1,10 @@
 """Making, calling, opening and saving: what the documentation promises, and the same errors as in torch."""
 
 import os
+import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from bloomlab.jax.cache import init_cache
 from bloomlab.jax.checkpoint import to_state
 from bloomlab.layout import MSGPACK
 from tests.fake_hub import REPO, fake_hub
+from tests.hostile.mutations import changed
 from tests.jax.twins import assert_close, make_twins
 from tests.tiny_random import SIZES, padded_mask, random_ids, random_model
 
@@ -354,6 +357,20 @@ def test_a_broken_msgpack_file_is_refused(content: bytes, words: str, tmp_path: 
     (tmp_path / MSGPACK).write_bytes(content)
     with pytest.raises(CheckpointError, match=words):
         FlaxBloomModel.from_pretrained(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_changed_msgpack_file_is_a_model_or_our_error(model: Any, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path, safe_serialization=False)
+    honest, outcomes = (tmp_path / MSGPACK).read_bytes(), Counter[str]()
+    for number in range(100):
+        (tmp_path / MSGPACK).write_bytes(changed(MSGPACK, honest, random.Random(number)))
+        try:
+            FlaxBloomForCausalLM.from_pretrained(tmp_path)
+            outcomes["a model"] += 1
+        except CheckpointError:
+            outcomes["our error"] += 1
+    assert outcomes["a model"] > 5 and outcomes["our error"] > 5
 
 
 def test_a_folder_is_refused_in_the_words_of_torch(tmp_path: Path) -> None:
