@@ -88,7 +88,7 @@ function render({ model, el }) {
 
   // ---- the answer: not in the page before it is asked for ----
 
-  const list = make("dl", { class: "bl-cover-sides" });
+  const list = make("div", { class: "bl-cover-sides" });
   const sides = make("div", { tabindex: -1, role: "group", "data-part": "answered" }, list);
   const live = make("p", { class: "bl-live", role: "status", "aria-live": "polite", "data-part": "live" });
   const because = make("p", { class: "bl-cover-because", dir: "auto", "data-part": "because" });
@@ -115,7 +115,7 @@ function render({ model, el }) {
 
   /** @param {string} name @param {string} said @param {string} how @param {string} part */
   function side(name, said, how, part) {
-    return make("div", {}, make("dt", { class: "bl-how" }, name), make("dd", { "data-part": part }, make("bdi", { class: "bl-cover-said" }, said), ` ${how}`));
+    return make("div", {}, make("div", { class: "bl-how" }, name), make("div", { class: "bl-cover-side", "data-part": part }, make("bdi", { class: "bl-cover-said" }, said), ` ${how}`));
   }
 
   function draw() {

@@ -36,6 +36,8 @@ def test_views_tables_and_figures_are_uncovered_with_the_answer(notebook: Notebo
     count.locator("[data-part=box]").fill("5")
     count.locator("[data-part=box]").press("Enter")
     expect(count.locator("[data-part=live]").first).to_have_text("✓ You knew it.")
+    said, answer = (count.locator(f"[data-part={name}]").bounding_box() for name in ("said", "answer"))
+    assert said and answer and said["y"] == answer["y"] and said["x"] < answer["x"]  # side by side
     view = count.locator("[data-view=attention]")
     view.locator("[data-part=heads] [data-layer='0'][data-head='1']").click()  # it is the view, alive
     expect(view).to_have_attribute("data-head", "1")
