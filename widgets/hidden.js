@@ -14,11 +14,11 @@
 //   [data-part="parts"] [data-share="N"]   what part N added; [data-share="sum"]; its table takes the arrow keys
 //   [data-part="turns"]                    the cosines; takes the arrow keys; data-row, data-other
 //   [data-part="map"] [data-dot="N"]       a token on the map; [data-part="slider"] chooses the state
-//   input[name][value="prediction|entropy|rank|norm|added"]   the toggles
+//   input[name][value="prediction|script|entropy|rank|norm|added"]   the toggles
 //   [data-part="live"], "code", "copy", "stamp"
-// Colours: probabilities as in the explorer; entropy, rank (log) and norm as a share of the largest; added: signed.
+// Colours: probabilities as in the explorer; script: a colour for each; entropy, rank (log) and norm as a share of the largest; added: signed.
 import { floats, tokenNames } from "./lib/causal.js";
-import { divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "./lib/colours.js";
+import { blockColours, blockStep, divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "./lib/colours.js";
 import { isolated, make, set } from "./lib/dom.js";
 import { viewFrame } from "./lib/frame.js";
 import { legend } from "./lib/legend.js";
@@ -26,11 +26,12 @@ import { fixed, probability, signed } from "./lib/numbers.js";
 import { stateCell, streamParts } from "./lib/statecell.js";
 import { stateGrid } from "./lib/stategrid.js";
 import { stateTurns, tokenMap } from "./lib/statemaps.js";
-import { placeOfRow, rowOfPlace, scriptMark, stateName, stateNumbers } from "./lib/states.js";
+import { placeOfRow, rowOfPlace, scriptKind, scriptMark, stateName, stateNumbers } from "./lib/states.js";
 import { toggles } from "./lib/toggles.js";
 
 const VALUES = [
   ["prediction", "next token", "what it would say next if it stopped here: the logit lens"],
+  ["script", "script", "the same words, in the colour of the script they are written in"],
   ["entropy", "entropy", "how unsure it is, in nats"],
   ["rank", "rank", "the place of the token that does follow, 1 for the likeliest"],
   ["norm", "length", "how long the vector is: its norm"],
@@ -120,7 +121,8 @@ export function hiddenPanel(stage) {
     const known = numbers;
     const most = Math.log(picture.vocab);
     const sums = mode === "added" && known.summed;
-    const colours = sums ? divergingColours(stage.body) : PROBABILITY_COLOURS;
+    const kinds = mode === "script" ? kindsOfScript() : new Map();
+    const colours = kinds.size ? blockColours(stage.body, [...kinds.values()]) : sums ? divergingColours(stage.body) : PROBABILITY_COLOURS;
     const colour = (/** @type {number} */ step) => Array.from(colours.subarray(3 * step, 3 * step + 3));
     const part = (/** @type {number} */ value) => Math.round(255 * Math.min(1, Math.max(0, value)));
     const ticks = (/** @type {(string | number)[]} */ ...texts) =>
@@ -131,6 +133,10 @@ export function hiddenPanel(stage) {
         const [{ id: word, shown, script, p }] = known.said(place);
         const follows = word === picture?.tokens[place.token + 1]?.id;
         return { text: shown, mark: `${scriptMark(script)}${follows ? " ✓" : ""}`, step: probabilityStep(p) };
+      },
+      script(place) {
+        const block = [...kinds.keys()].indexOf(scriptKind(known.said(place)[0].script)[0]);
+        return { ...looks.prediction(place), step: blockStep(block, kinds.size) };
       },
       entropy: (place) => ({ text: fixed(known.entropy(place), 2), step: part(known.entropy(place) / most) }),
       rank(place) {
@@ -148,24 +154,34 @@ export function hiddenPanel(stage) {
     /** @type {Record<string, [string, [number, string][]]>} */
     const scales = {
       prediction: ["probability", TICKS],
+      script: ["script", [...kinds.keys()].map((name, i) => [(i + 0.5) / kinds.size, name])],
       entropy: ["entropy, nats", ticks("0 sure", fixed(most / 2, 1), `${fixed(most, 1)} no idea`)],
       rank: ["rank, log scale", ticks(picture.vocab, Math.round(Math.sqrt(picture.vocab)), "1 likeliest")],
       norm: ["length", ticks(0, fixed(known.longest / 2, 0), fixed(known.longest, 0))],
       added: sums ? ["share added", ticks(fixed(-unit, 2), 0, `+${fixed(unit, 2)}`)] : ["no shares", []],
     };
     scale.show(colours, ...scales[mode]);
-    set(grid.element, { "data-colours": sums ? "signed" : "probability", "data-limit": sums ? unit : 1 });
+    set(grid.element, { "data-colours": kinds.size ? "script" : sums ? "signed" : "probability", "data-limit": sums ? unit : 1 });
     const tied = picture.tied ? "The first row mostly names the very token just read: BLOOM scores the next token with the table it looked the last one up in. " : "";
     const taught = "Only the last row is what the model says; nothing taught it to make sense in the rows before. ";
     /** @type {Record<string, string>} */
     const notes = {
       prediction: `${tied}${taught}✓ marks the token that does follow; two letters name the script (La: Latin, Ar: Arabic, …).`,
+      script: `${tied}${taught}The colour is the script of the word's first letter; the two letters name it without a colour.`,
       entropy: `${tied}${taught}`,
       rank: `${taught}Nothing follows the last token, so it has no rank.`,
       norm: "The vector's length after each addition. The first token's is often the largest.",
       added: picture.refusal || "What each step added, as a share of the last state: its projection on that state over the state's length. Negative: it points the other way.",
     };
     explains.textContent = notes[mode];
+  }
+
+  /** The scripts that the cells are written in, by name, with the name of their colour; no letter comes last. */
+  function kindsOfScript() {
+    const found = Array.from({ length: numbers.states * numbers.count }, (_, i) =>
+      scriptKind(numbers.said({ row: Math.floor(i / numbers.count), token: numbers.first + (i % numbers.count) })[0].script),
+    );
+    return new Map(found.sort((one, other) => (one[1] < other[1] ? -1 : Number(one[1] > other[1]))));
   }
 
   /** What a cell says, for a reader and for a screen reader. @param {import("./lib/states.js").Place} place */

@@ -117,9 +117,10 @@ def _refusal(trace: "Trace") -> str:
 
 
 def _word(tokenizer: BloomTokenizerFast, word: int) -> list[str]:
-    """How a token of the vocabulary shows, and the script it is written in."""
+    """How a token of the vocabulary shows, and the script it is written in; a special one such as </s> is in none."""
     tokens = tokenizer.tokens_of_ids([word])
-    return ["".join(chip.shown for chip in chips(tokens)), script(tokens[0].text)]
+    special = word in tokenizer.all_special_ids
+    return ["".join(chip.shown for chip in chips(tokens)), "" if special else script(tokens[0].text)]
 
 
 def _bytes(values: Tensor) -> bytes:
@@ -137,7 +138,7 @@ class HiddenStates(ReadingView):
 
         view = lab.hidden_states("Leo lives in Oslo.")
         view.layer, view.part, view.query = 1, "mid", 2  # the state after attention in layer 1, and a token
-        view.mode = "entropy"                            # or "prediction", "rank", "norm", "added"
+        view.mode = "entropy"                            # or "prediction", "script", "rank", "norm", "added"
         view.show("Another text.")
         view.save("leo.html")                            # works offline; also .png and .svg
     """
@@ -148,7 +149,7 @@ class HiddenStates(ReadingView):
 
     # what the page sets
     part = traitlets.Enum(("embed", "mid", "post"), "post").tag(sync=True)  # the embedding; after attention; after MLP
-    mode = traitlets.Enum(("prediction", "entropy", "rank", "norm", "added"), "prediction").tag(sync=True)
+    mode = traitlets.Enum(("prediction", "script", "entropy", "rank", "norm", "added"), "prediction").tag(sync=True)
 
     # what the page draws
     points = traitlets.Bytes().tag(sync=True)

@@ -173,6 +173,23 @@ def test_the_toggles_show_other_numbers_in_the_same_cells(blank: BlankPage) -> N
             assert (int(colour[0]) > int(colour[2])) == (share > 0)
 
 
+def test_the_words_can_be_coloured_by_script(visit: Visit) -> None:
+    """Each script that a word is written in has a colour, which the legend names and two letters in the cell repeat."""
+    page = BlankPage(visit.page)
+    page.draw(bloomlab.load().hidden_states("Leo, 猫. القطة बिल्ली"))
+    visit.page.locator('input[value="script"]').check()
+    colours: dict[str, set[str]] = {}
+    for state in visit.page.locator("[data-cell]").all():
+        mark = state.locator(".bl-mark").inner_text().removesuffix("✓").strip()
+        colours.setdefault(mark, set()).add(state.evaluate("(cell) => getComputedStyle(cell).backgroundColor"))
+    assert {"La", "Ar", "Ch", "De", ""} <= set(colours)
+    assert all(len(found) == 1 for found in colours.values())  # the same mark, the same colour
+    assert len({colour for found in colours.values() for colour in found}) == len(colours)
+    ticks = visit.page.locator(".bl-panel-grid .bl-tick").all_inner_texts()
+    assert {"Latin", "Arabic", "Chinese", "Devanagari"} <= set(ticks) and ticks[-1] == "no letter"
+    assert page.root("mode") == "script" and visit.errors == []
+
+
 def test_typing_reads_and_an_error_keeps_the_last_picture(blank: BlankPage) -> None:
     page = blank.page
     page.locator('[data-part="text"]').fill("bad")

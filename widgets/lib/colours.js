@@ -57,6 +57,25 @@ export function divergingColours(inside) {
 }
 
 /**
+ * 256 colours in blocks of the same width, one for each of these names of the theme.
+ * @param {Element} inside
+ * @param {string[]} names
+ */
+export function blockColours(inside, names) {
+  const colours = names.map((name) => themeColour(inside, name));
+  return Uint8Array.from({ length: 768 }, (_, i) => colours[Math.floor((Math.floor(i / 3) * names.length) / 256)][i % 3]);
+}
+
+/**
+ * The colour step, 0 to 255, in the middle of a block.
+ * @param {number} block
+ * @param {number} blocks
+ */
+export function blockStep(block, blocks) {
+  return Math.floor((256 * (block + 0.5)) / blocks);
+}
+
+/**
  * The colour step, 0 to 255, of a signed number on a scale from −limit to +limit.
  * @param {number} value
  * @param {number} limit

@@ -101,12 +101,30 @@ export function stateNumbers(get, picture) {
   };
 }
 
+const SCRIPTS = ["latin", "arabic", "devanagari", "cjk", "bengali", "tamil", "cyrillic"]; // each has a colour of the theme
+
+/**
+ * Which kind of script it is, and the colour of the theme that stands for it.
+ * @param {string} script as Unicode names it; "" where there is no letter
+ * @returns {[string, string]}
+ */
+export function scriptKind(script) {
+  if (!script) return ["no letter", "--bl-zero"];
+  const place = SCRIPTS.indexOf(script.toLowerCase());
+  return place < 0 ? ["another", `--bl-kind-${SCRIPTS.length + 1}`] : [scriptName(script), `--bl-kind-${place + 1}`];
+}
+
+/** @param {string} script */
+function scriptName(script) {
+  return script === "CJK" ? "Chinese" : script[0] + script.slice(1).toLowerCase();
+}
+
 /**
  * Two letters for a script, so that it can be told without a colour.
  * @param {string} script
  */
 export function scriptMark(script) {
-  return script && script[0] + script[1].toLowerCase();
+  return script && scriptName(script).slice(0, 2);
 }
 
 /**
