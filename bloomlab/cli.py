@@ -66,11 +66,7 @@ def explore(text: str, save: str, model: str) -> None:
         raise click.UsageError(f"--save takes a name that ends in .html, .png or .svg, and got {save!r}")
     from bloomlab.lab import load
 
-    view = load(model).explore(text)
-    try:
-        click.echo(view.save(save))
-    except OSError as error:
-        raise click.UsageError(f"cannot write {save}: {(error.strerror or str(error)).lower()}") from None
+    click.echo(load(model).explore(text).save(save))
 
 
 def settings(function: Callable[..., Any]) -> Callable[..., Any]:

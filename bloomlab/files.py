@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bloomlab.errors import BloomlabError
+from bloomlab.errors import BloomlabError, InputError
 
 
 def read_json(path: Path, limit: int, error: type[BloomlabError]) -> dict[str, Any]:
@@ -93,6 +93,20 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def saying_why_not(path: Path) -> Iterator[None]:
+    """What is written here and cannot be is said in one sentence.
+
+    Raises:
+        InputError: the folder is missing, full or read-only, or the name is one of a folder.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise InputError(f"cannot write {path}: {why}; name a folder that is there and yours to write to") from None
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bloomlab.errors import CheckpointError, ConfigError
-from bloomlab.files import read_json, replacing, shorten, write_json
+from bloomlab.errors import CheckpointError, ConfigError, InputError
+from bloomlab.files import read_json, replacing, saying_why_not, shorten, write_json
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -64,3 +64,12 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(ConfigError, match=r"cannot read .*config\.json: Permission denied"):
         read_json(tmp_path / "config.json", 1000, ConfigError)
+
+
+def test_a_place_that_cannot_be_written_to_is_said_with_the_next_step(tmp_path: Path) -> None:
+    for number, says in ((30, "read-only file system"), (28, "no space left on device"), (13, "permission denied")):
+        with (
+            pytest.raises(InputError, match=f"cannot write .*x: {says}; name a folder"),
+            saying_why_not(tmp_path / "x"),
+        ):
+            raise OSError(number, os.strerror(number))

@@ -16,6 +16,7 @@ import traitlets
 
 from bloomlab.chips import chips
 from bloomlab.errors import BloomlabError, InputError
+from bloomlab.files import saying_why_not
 from bloomlab.views._page import page
 
 if TYPE_CHECKING:
@@ -158,13 +159,20 @@ class ReadingView(anywidget.AnyWidget):
     # ---- the same elsewhere: in a file, in a page without a kernel, in a terminal ----
 
     def save(self, path: str | Path) -> Path:
-        """Write the view to a file: .html (interactive, needs no network), .png or .svg (its main picture)."""
+        """Write the view to a file: .html (interactive, needs no network), .png or .svg (its main picture).
+
+        Raises:
+            InputError: nothing is shown yet, the name ends otherwise, or the file cannot be written.
+        """
         path = Path(path)
         self._shown()
         if path.suffix == ".html":
-            path.write_text(page(self.module, self._saved(), self._still(), self.text), encoding="utf-8")
+            text = page(self.module, self._saved(), self._still(), self.text)
+            with saying_why_not(path):
+                path.write_text(text, encoding="utf-8")
         elif path.suffix in (".png", ".svg"):
-            self._draw(path)
+            with saying_why_not(path):
+                self._draw(path)
         else:
             raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
         return path

@@ -20,7 +20,7 @@ from ipywidgets import Output, Widget  # type: ignore[import-untyped]  # it ship
 
 from bloomlab.arguments import whole_text
 from bloomlab.errors import InputError
-from bloomlab.files import shorten
+from bloomlab.files import saying_why_not, shorten
 from bloomlab.views._assets import module_text, style_text
 from bloomlab.views._page import page
 
@@ -130,14 +130,16 @@ class Cover(anywidget.AnyWidget):
         """Write the question as a page that works in any browser, offline: to hand out, or to project.
 
         Raises:
-            InputError: the file's name does not end in .html.
+            InputError: the file's name does not end in .html, or it cannot be written.
         """
         path = Path(path)
         if path.suffix != ".html":
             raise InputError(f"a cover is saved as .html, for a picture would show its answer; got {str(path)!r}")
         names = ("question", "kind", "choices", "answer", "number", "unit", "because", "shown_text", "scale")
         state = {name: getattr(self, name) for name in names} | {"prediction": "", "revealed": False, "shown": ""}
-        path.write_text(page("cover", state, self._still(), self.question), encoding="utf-8")
+        text = page("cover", state, self._still(), self.question)
+        with saying_why_not(path):
+            path.write_text(text, encoding="utf-8")
         return path
 
     def _still(self) -> str:

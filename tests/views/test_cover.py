@@ -123,5 +123,7 @@ def test_the_saved_page_asks_afresh_and_holds_no_widget(tmp_path: Path) -> None:
     state = json.loads(text.split('id="state">')[1].split("</script>")[0])
     assert (state["prediction"], state["revealed"], state["shown"], state["live"]) == ("", False, "", False)
     assert state["shown_text"] == "a table"
+    with pytest.raises(InputError, match=r"cannot write .*question\.html: .*directory; name a folder that is there"):
+        cover.save(tmp_path / "question.html" / "question.html")
     with pytest.raises(InputError, match=r"saved as \.html"):
         cover.save(tmp_path / "question.png")
