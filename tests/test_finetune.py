@@ -13,7 +13,7 @@ from bloomlab import tiny
 from bloomlab.errors import InputError
 from bloomlab.finetune import fit
 from bloomlab.pretrained import BloomPreTrainedModel
-from bloomlab.tiny.labelled import TASKS, batch
+from bloomlab.tiny.labelled import PEOPLE, TASKS, batch
 from tests.tiny_random import random_ids, random_model
 
 HEADS = {
@@ -43,20 +43,22 @@ def accuracy(model: Any, examples: dict[str, Tensor]) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "steps", "floor"), [("language", 60, 0.9), ("tags", 150, 0.9), ("answer", 700, 0.65)])
-def test_a_new_head_learns_its_task_in_under_two_minutes_of_computing(task: str, steps: int, floor: float) -> None:
+@pytest.mark.parametrize(("task", "steps"), [("language", 60), ("tags", 150), ("answer", 700)])
+def test_a_new_head_learns_its_task_in_under_two_minutes_of_computing(task: str, steps: int) -> None:
+    """Questions are about stories of one person: telling whom a question means took the shipped head 2,000 steps."""
+    people = (1,) if task == "answer" else PEOPLE
     tokenizer = bloomlab.BloomTokenizerFast.from_pretrained(tiny.folder())
     model = new_head(task)
-    held_out = batch(task, "held out", 300, tokenizer, held=True)
+    held_out = batch(task, "held out", 300, tokenizer, held=True, people=people)
     before = accuracy(model, held_out)
     start = time.process_time()
-    lessons = (batch(task, f"lesson {i}", 16, tokenizer) for i in range(steps))
+    lessons = (batch(task, f"lesson {i}", 16, tokenizer, people=people) for i in range(steps))
     losses = fit(model, lessons, 1e-3, head_learning_rate=5e-3, steps=steps)
     assert time.process_time() - start < 120
     assert len(losses) == steps and sum(losses[-10:]) < sum(losses[:10]) / 4
     assert not model.training
     assert before < 0.5
-    assert accuracy(model, held_out) >= floor  # for answers, whom the question means: the shipped head took 2,000 steps
+    assert accuracy(model, held_out) >= 0.9
 
 
 def lessons(n: int) -> list[dict[str, Tensor]]:

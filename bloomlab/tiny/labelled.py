@@ -22,6 +22,7 @@ from bloomlab.tokenizer import BloomTokenizerFast
 LABELS: dict[str, tuple[str, ...]] = {"language": (*LANGUAGES, "other"), "tags": TAGS, "answer": ("start", "end")}
 """The three tasks, and the labels each tells apart."""
 TASKS = {task: len(labels) for task, labels in LABELS.items()}
+PEOPLE = (1, 2, 3)  # in a story
 
 ALPHABETS = (
     "abcdefghijklmnopqrstuvwxyz",
@@ -64,9 +65,9 @@ def draw_other(rng: random.Random) -> str:
     )
 
 
-def draw_labelled(rng: random.Random, pool: Pool = TRAINING) -> Story:
+def draw_labelled(rng: random.Random, pool: Pool = TRAINING, people: Sequence[int] = PEOPLE) -> Story:
     """A story of one to three people in one of the ten languages."""
-    return draw_story(rng, rng.choice(list(LANGUAGES.values())), rng.choice((1, 2, 3)), pool)
+    return draw_story(rng, rng.choice(list(LANGUAGES.values())), rng.choice(people), pool)
 
 
 def draw_language(rng: random.Random, pool: Pool = TRAINING) -> tuple[str, str]:
@@ -103,24 +104,31 @@ def _moved(spans: list[Span], by: int) -> list[Span]:
     return [Span(start + by, end + by, tag) for start, end, tag in spans]
 
 
-def draw_question(rng: random.Random, pool: Pool = TRAINING) -> tuple[str, Span]:
+def draw_question(rng: random.Random, pool: Pool = TRAINING, people: Sequence[int] = PEOPLE) -> tuple[str, Span]:
     """A question, a story of one to three people that answers it, and where the answer stands.
 
     The question comes first: a causal model must know what is asked before it reads.
     """
-    story = draw_labelled(rng, pool)
+    story = draw_labelled(rng, pool, people)
     question, _, (start, end, tag) = rng.choice(story.questions)
     before = len(question) + 1
     return f"{question}\n{story.text}", Span(before + start, before + end, tag)
 
 
 def batch(
-    task: str, seed: str, rows: int, tokenizer: BloomTokenizerFast, held: bool = False, unseen: bool = False
+    task: str,
+    seed: str,
+    rows: int,
+    tokenizer: BloomTokenizerFast,
+    held: bool = False,
+    unseen: bool = False,
+    people: Sequence[int] = PEOPLE,
 ) -> dict[str, Tensor]:
     """So many examples of a task, the same for the same seed, as the keyword arguments of its head.
 
     input_ids and attention_mask (row, pos), padded on the right; labels (row), labels (row, pos), or start_positions
-    and end_positions (row). `held` and `unseen` draw what training never shows: see `facts.Pool`.
+    and end_positions (row). `held` and `unseen` draw what training never shows: see `facts.Pool`. Questions are asked
+    about stories of so many `people`: with one, what kind of thing is asked for says enough.
     """
     rng, pool = random.Random(seed), Pool(held, unseen)
     if task == "language":
@@ -128,7 +136,7 @@ def batch(
         inputs, _ = _encode([text for text, _ in pairs], tokenizer)
         return {**inputs, "labels": torch.tensor([LABELS[task].index(label) for _, label in pairs])}
     if task == "answer":
-        asked = [draw_question(rng, pool) for _ in range(rows)]
+        asked = [draw_question(rng, pool, people) for _ in range(rows)]
         inputs, offsets = _encode([text for text, _ in asked], tokenizer)
         ends = torch.tensor([columns(span, row) for (_, span), row in zip(asked, offsets, strict=True)])
         return {**inputs, "start_positions": ends[:, 0], "end_positions": ends[:, 1]}
