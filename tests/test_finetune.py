@@ -46,7 +46,7 @@ def accuracy(model: Any, examples: dict[str, Tensor]) -> float:
 @pytest.mark.parametrize(("task", "steps"), [("language", 60), ("tags", 150), ("answer", 700)])
 def test_a_new_head_learns_its_task_in_under_two_minutes_of_computing(task: str, steps: int) -> None:
     """Questions are about stories of one person: telling whom a question means took the shipped head 2,000 steps."""
-    people = (1,) if task == "answer" else PEOPLE
+    people: tuple[int, ...] = (1,) if task == "answer" else PEOPLE
     tokenizer = bloomlab.BloomTokenizerFast.from_pretrained(tiny.folder())
     model = new_head(task)
     held_out = batch(task, "held out", 300, tokenizer, held=True, people=people)
