@@ -33,6 +33,12 @@ def test_the_map_has_a_line_for_every_folder() -> None:
             assert (ROOT / line.split()[0]).is_dir(), line
 
 
+def test_the_map_names_every_file_beside_the_folders() -> None:
+    (listed,) = re.findall(r"```\n(errors config .*?)```", README, re.DOTALL)
+    files = {path.stem for path in (ROOT / "bloomlab").glob("[a-z]*.py")}
+    assert files <= set(re.findall(r"\w+", listed)), files - set(re.findall(r"\w+", listed))
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/teaching.md", "docs/measured.md"])
 def test_every_make_that_a_page_names_is_there(page: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
