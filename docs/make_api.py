@@ -58,6 +58,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.hidden": ["stream", "norms", "cosines", "shares", "pca"],
         "lens.logit_lens": ["logit_lens", "LensRow"],
     },
+    "Teaching": {"checks.covers": ["cover"], "views.cover": ["Cover"]},
     "Errors": {
         "errors": [
             "BloomlabError",
