@@ -2,16 +2,17 @@
 
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from bloomlab.views._figure import figure_style, sign
 
 
 def alibi_figure(picture: dict[str, Any], distances: NDArray[np.float32], layer: int, head: int) -> Figure:
     """The bias against distance, the chosen head in colour; reach and mean distances (layer, head), one row a head."""
     slopes, of_heads, last = picture["slopes"], picture["of_heads"], max(1, len(picture["tokens"]) - 1)
-    with matplotlib.rc_context({"font.size": 9, "svg.fonttype": "path", "axes.spines.top": False}):
+    with figure_style(**{"axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(10, 0.16 * max(16, len(slopes)) + 2), layout="constrained", dpi=150)
         lines, rows = figure.subplots(1, 2)
         back = np.arange(max(last, 32) + 1)
@@ -21,9 +22,8 @@ def alibi_figure(picture: dict[str, Any], distances: NDArray[np.float32], layer:
         lines.axhline(-3, color="0.3", lw=1, ls="--")
         lines.text(back[-1], -2.9, "reach: 3 nats gone", ha="right", va="bottom", color="0.3")
         lines.set(xlim=(0, back[-1]), ylim=(-6.2, 0.1), xlabel="distance, tokens", ylabel="added to the score, nats")
-        lines.set_title(
-            f"ALiBi: head {head}, slope {slopes[head]:.4g}, reach {of_heads['reach'][head]:.0f}", loc="left"
-        )
+        title = f"what distance costs · ALiBi bias\nhead {head}: slope {slopes[head]:.4g}"
+        lines.set_title(f"{title}, reach {of_heads['reach'][head]:.0f} tokens", loc="left")
 
         heads = np.arange(len(slopes))
         for number, of_layer in enumerate(distances):
@@ -33,8 +33,13 @@ def alibi_figure(picture: dict[str, Any], distances: NDArray[np.float32], layer:
         rows.scatter(of_heads["reach"], heads, marker="|", s=90, color="0.2", label="reach")
         rows.axvline(last, color="0.3", lw=1, ls="--")
         rows.set_xscale("log")
+        rows.xaxis.set_major_formatter("{x:g}")
         rows.invert_yaxis()
         rows.set(xlabel="tokens back", ylabel="head", xlim=(0.09, max(of_heads["reach"]) * 1.3))
-        rows.set_title(f"| reach   ● mean distance, layer {layer}   ○ other layers   -- this text", loc="left")
-        figure.supxlabel(picture["stamp"].replace("$", r"\$"), fontsize=7, color="0.35", ha="right", x=0.99)
+        title = f"how far each head may look: | reach\nand does: ● on average, layer {layer}   ○ other layers"
+        rows.set_title(title, loc="left")
+        rows.text(
+            last, len(slopes) - 0.55, "this text ends", rotation=90, ha="right", va="bottom", fontsize=8, color="0.3"
+        )
+        sign(figure, picture["stamp"])
     return figure

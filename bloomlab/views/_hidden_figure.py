@@ -1,27 +1,17 @@
 """The grid of predictions as a matplotlib figure: what `.save("x.png")` and "x.svg" of the hidden states write."""
 
-import warnings
-from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from bloomlab.views._figure import _fonts
+from bloomlab.views._figure import figure_style, sign
 from bloomlab.views._hidden_still import arrays, cell_colours, step_name
 from bloomlab.views._static import names
 
 MOST_COLUMNS = 24  # tokens in one figure
 LONGEST = 9  # characters of a word in a cell
-
-
-def save_lens(values: dict[str, Any], path: Path) -> None:
-    """Write the figure. The words are any of the vocabulary: a letter that no installed font has becomes a box."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        lens_figure(values).savefig(path)
 
 
 def lens_figure(values: dict[str, Any]) -> Figure:
@@ -32,7 +22,7 @@ def lens_figure(values: dict[str, Any]) -> Figure:
     columns = range(start, min(count, start + MOST_COLUMNS))
     probs = found["probs"][:, columns.start : columns.stop, 0]
     size = (2.5 + 0.75 * len(columns), 1.8 + 0.3 * len(probs))  # inches
-    with matplotlib.rc_context({"font.family": _fonts(), "font.size": 9, "svg.fonttype": "path"}):
+    with figure_style():
         figure = Figure(figsize=size, layout="constrained", dpi=150)
         axes = figure.add_subplot()
         image = axes.imshow(probs, cmap="cividis", norm=PowerNorm(0.5, 0, 1), interpolation="nearest", aspect="auto")
@@ -49,8 +39,7 @@ def lens_figure(values: dict[str, Any]) -> Figure:
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         figure.colorbar(image, ax=axes, shrink=0.8, label="probability", ticks=[0, 0.01, 0.1, 0.25, 0.5, 1])
-        figure.supxlabel(picture["stamp"].replace("$", r"\$"), fontsize=7, color="0.35", ha="right", x=0.99)
-        figure.canvas.draw()  # the fonts are looked up now, while ours are set
+        sign(figure, picture["stamp"])
     return figure
 
 

@@ -17,6 +17,7 @@ import traitlets
 from bloomlab.chips import chips
 from bloomlab.errors import BloomlabError, InputError
 from bloomlab.files import saying_why_not
+from bloomlab.verdicts import readable
 from bloomlab.views._page import page
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def stamp(provenance: dict[str, Any]) -> str:
     weights = str(provenance.get("weights") or "")[:12]
     seed, edits = provenance.get("seed"), provenance.get("edits") or {}
     parts = [
-        str(provenance.get("model") or "unnamed model"),
+        readable(str(provenance.get("model") or "unnamed model")),
         f"weights {weights}" if weights else "weights not hashed",
         str(provenance.get("dtype") or "").removeprefix("torch."),
         f"seed {seed}" if seed is not None else "no seed",

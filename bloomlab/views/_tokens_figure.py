@@ -1,15 +1,12 @@
 """The tokens view as a matplotlib figure, for slides and papers: chips, one chip's merges, and costs by language."""
 
-import warnings
-from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bloomlab.views._figure import _fonts
+from bloomlab.views._figure import figure_style, sign
 from bloomlab.views._tokens_still import direction, replay_of, stages
 
 WIDTH = 10.0  # inches
@@ -18,20 +15,13 @@ ROW = 0.45  # inches
 MOST_CHIPS = 120  # of a longer text, the first
 
 
-def save_tokens(picture: dict[str, Any], comparison: dict[str, Any], chip: int, path: Path) -> None:
-    """Write the figure; a letter that no installed font has becomes a box."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        tokens_figure(picture, comparison, chip).savefig(path)
-
-
 def tokens_figure(picture: dict[str, Any], comparison: dict[str, Any], chip: int) -> Figure:
     """Chips with ids and bytes, below them the merges of the chosen chip, and the comparison if there is one."""
     lines = _lines(picture)
     steps = stages(replay_of(picture, chip))
     rows = [row for row in comparison["rows"] if row["bits"] is not None]
     heights = [1.6 * len(lines), 1.3 * len(steps) + 1, 0.8 * len(rows) + 1 if rows else 0]
-    with matplotlib.rc_context({"font.family": _fonts(), "font.size": 9, "svg.fonttype": "path"}):
+    with figure_style():
         figure = Figure(figsize=(WIDTH, ROW * sum(heights) + 0.4), layout="constrained", dpi=150)
         parts = figure.subplots(
             2 + bool(rows), 1, height_ratios=[height for height in heights if height], squeeze=False
@@ -42,8 +32,7 @@ def tokens_figure(picture: dict[str, Any], comparison: dict[str, Any], chip: int
         _draw_stages(parts[1], picture, steps, chip)
         if rows:
             _draw_costs(parts[2], rows)
-        figure.supxlabel(_text(picture["stamp"]), fontsize=7, color="0.35", ha="right", x=0.99)
-        figure.canvas.draw()  # the fonts are looked up now, while ours are set
+        sign(figure, picture["stamp"])
     return figure
 
 

@@ -279,9 +279,10 @@ class AlibiView(ReadingView):
 
     def _draw(self, path: Path) -> None:
         from bloomlab.views._alibi_figure import alibi_figure  # matplotlib, only when it is asked for
+        from bloomlab.views._figure import save_figure
 
         measured = measured_of(self.picture, self.measured)
-        alibi_figure(self.picture, measured[0].numpy(), self.layer, self.head).savefig(path)
+        save_figure(alibi_figure, path, self.picture, measured[0].numpy(), self.layer, self.head)
 
     def __repr__(self) -> str:
         return still_text(self.picture, self.layer, self.head)

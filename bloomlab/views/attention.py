@@ -216,10 +216,10 @@ class AttentionView(ReadingView):
         return static_html(self.picture, self.thumbs, steps, words, self.query)
 
     def _draw(self, path: Path) -> None:
-        from bloomlab.views._figure import matrix_figure  # matplotlib, only when it is asked for
+        from bloomlab.views._figure import matrix_figure, save_figure  # matplotlib, only when it is asked for
 
         matrix, words = self._matrix()
-        matrix_figure(matrix, names(self.picture), words, self.picture["stamp"]).savefig(path)
+        save_figure(matrix_figure, path, matrix, names(self.picture), words, self.picture["stamp"])
 
     def __repr__(self) -> str:
         return static_text(self.picture, self.layer, self.head)

@@ -200,9 +200,10 @@ class HiddenStates(ReadingView):
 
     def _draw(self, path: Path) -> None:
         """The grid of predictions; of a text of more than WINDOW tokens, the WINDOW that is shown."""
-        from bloomlab.views._hidden_figure import save_lens  # matplotlib, only when it is asked for
+        from bloomlab.views._figure import save_figure  # matplotlib, only when it is asked for
+        from bloomlab.views._hidden_figure import lens_figure
 
-        save_lens(self._values(), path)
+        save_figure(lens_figure, path, self._values())
 
     def _values(self) -> dict[str, Any]:
         """What a still picture shows: the traits, and the row of the selected state."""

@@ -237,9 +237,10 @@ class Predictions(ReadingView):
 
     def _draw(self, path: Path) -> None:
         """What the still picture shows: all heads at the selected layer, or one head at every layer."""
-        from bloomlab.views._predictions_figure import save_predictions  # matplotlib, only when it is asked for
+        from bloomlab.views._figure import save_figure  # matplotlib, only when it is asked for
+        from bloomlab.views._predictions_figure import predictions_figure
 
-        save_predictions(self._saved(), path)
+        save_figure(predictions_figure, path, self._saved())
 
     def __repr__(self) -> str:
         return still_text(self._saved())

@@ -221,9 +221,10 @@ class TokensView(ReadingView):
         return still_html(self.trace.tokens if self.trace else [], self.picture, self.comparison, self.chip)
 
     def _draw(self, path: Path) -> None:
-        from bloomlab.views._tokens_figure import save_tokens  # matplotlib, only when it is asked for
+        from bloomlab.views._figure import save_figure  # matplotlib, only when it is asked for
+        from bloomlab.views._tokens_figure import tokens_figure
 
-        save_tokens(self.picture, self.comparison, self.chip, path)
+        save_figure(tokens_figure, path, self.picture, self.comparison, self.chip)
 
     def __repr__(self) -> str:
         return still_text(self.picture, self.chip)

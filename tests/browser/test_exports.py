@@ -1,0 +1,34 @@
+"""Files that are sent to others: a hostile text, question or model name in them is a text there, too."""
+
+from pathlib import Path
+
+import pytest
+
+from bloomlab.lab import Lab
+from tests.browser.conftest import Visit
+from tests.browser.texts import HOSTILE
+from tests.tiny_random import byte_tokenizer, random_model
+
+LAB = Lab(random_model(), byte_tokenizer(), name=f"--> {' '.join(HOSTILE)}")
+TEXT = " ".join(HOSTILE)
+
+
+@pytest.mark.parametrize("name", ["tokens", "attention", "alibi", "hidden_states", "predictions"])
+def test_nothing_in_a_saved_svg_runs_or_loads(visit: Visit, tmp_path: Path, name: str) -> None:
+    asked = {"question": TEXT} if name == "predictions" else {}
+    svg = getattr(LAB, name)(TEXT, **asked).save(tmp_path / "x.svg")
+    visit.page.goto(svg.as_uri())
+    assert visit.page.evaluate("document.documentElement.nodeName") == "svg"  # it is well-formed
+    assert visit.page.evaluate("window.canary") is None
+    assert visit.page.locator("script, foreignObject, a, [onload], [onerror]").count() == 0
+    assert visit.page.locator("path").count() > 20
+    assert visit.errors == [] and visit.refused == []
+
+
+def test_a_page_may_be_called_anything(visit: Visit, tmp_path: Path) -> None:
+    """A file name is no part of the page; a title is text."""
+    path = LAB.explore(TEXT).save(tmp_path / "a'b\" onload=window.canary=1 <b>$x$ القطة \u202e.html")
+    visit.page.goto(path.as_uri())
+    visit.page.wait_for_selector("[role=tab]")
+    assert visit.page.title().startswith(HOSTILE[0][:20]) and visit.page.evaluate("window.canary") is None
+    assert visit.errors == [] and visit.refused == []

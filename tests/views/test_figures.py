@@ -1,0 +1,61 @@
+"""What `.save("x.png")` and "x.svg" of every view have in common."""
+
+import html
+import re
+from pathlib import Path
+
+import pytest
+
+from bloomlab.edits import zero
+from bloomlab.lab import Lab
+from bloomlab.trace import Trace
+from bloomlab.views import attention, hidden, predictions
+from bloomlab.views._figure import wrapped
+from tests.tiny_random import byte_tokenizer, random_model
+
+VIEWS = ["tokens", "attention", "alibi", "hidden_states", "predictions"]
+NAME = "<!-- --><script>window.canary=1</script> $x_1$ \u202e القطة"
+
+
+def written(svg: Path) -> str:
+    """The texts of an SVG whose letters are shapes: matplotlib writes each down beside them, as a comment."""
+    source = svg.read_text(encoding="utf-8")
+    return " ".join(html.unescape(found).strip() for found in re.findall(r"<!-- (.*?) -->", source, re.DOTALL))
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    return Lab(random_model(), byte_tokenizer(), name=NAME)
+
+
+@pytest.fixture(scope="module")
+def edited(lab: Lab) -> Trace:
+    """Of a text that is no markup, with several edits: more than fit into one line."""
+    edits = {f"h.{layer}.{spot}": zero() for layer in range(3) for spot in ("attn.mixed", "mlp.out")}
+    return lab.trace("<b> $x$ القطة 猫", read=[*attention.READ, *hidden.READ, *predictions.READ], edit=edits)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_picture_is_signed_with_model_weights_seed_and_edits(
+    lab: Lab, edited: Trace, tmp_path: Path, view: str
+) -> None:
+    shown = getattr(lab, view)(edited)
+    said = re.sub(r"\s+", " ", written(shown.save(tmp_path / "x.svg"))).replace(r"\$", "$")
+    assert "<script>window.canary=1</script> $x_1$ ⟨U+202E⟩ القطة · weights " in said
+    assert "float32 · no seed · edited: h.0.attn.mixed zero(), " in said and said.endswith("h.2.mlp.out zero()")
+    assert shown.save(tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_letter_that_no_font_has_is_no_warning(lab: Lab, tmp_path: Path, view: str) -> None:
+    getattr(lab, view)("\U00010fff 😀").save(tmp_path / "x.png")  # warnings are errors
+
+
+def test_a_long_line_is_broken_where_the_figure_ends() -> None:
+    from matplotlib.figure import Figure
+
+    lines = wrapped("one $two " * 40, Figure(figsize=(4, 1)), 7).split("\n")
+    assert len(lines) > 3 and all(len(line.replace("\\$", "$")) <= 64 for line in lines)
+    assert " ".join(lines).count(r"\$") == 40
