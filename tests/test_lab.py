@@ -207,6 +207,17 @@ def test_bad_input_changes_nothing(folder: Path) -> None:
     assert weights_hash(lab.model) == weights_hash(random_model())
 
 
+@pytest.mark.parametrize("verb", ["explore", "tokens", "attention", "alibi", "hidden_states", "predictions"])
+def test_every_view_of_a_checkpoint_folder_takes_a_text_or_a_trace(lab: Lab, verb: str) -> None:
+    trace = lab._read_all(TEXT)
+    for x in (TEXT, trace):
+        shown = getattr(lab, verb)(x)
+        view = shown.view if verb == "tokens" else shown
+        assert view.state == "ready" and view.picture["text"] == TEXT and view.picture["stamp"].startswith("small · ")
+        assert f"lab = {lab.code.removeprefix('lab = ')}" in view.code or verb == "tokens"
+    assert view.trace.ids.equal(trace.ids)
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(BloomlabError, match="nowhere"):
         load(tmp_path / "nowhere")

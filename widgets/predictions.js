@@ -74,7 +74,8 @@ export function predictionsPanel(stage) {
   const box = make("input", { class: "bl-question", type: "text", dir: "auto", id: `${stage.id}-question`, spellcheck: "false", autocomplete: "off", "data-lm-suppress-shortcuts": "true", "data-part": "question" });
   const answerText = make("p", { class: "bl-said-text bl-said-large", "data-part": "answer-text" });
   const note = make("p", { class: "bl-note", "data-part": "note", "aria-live": "polite" });
-  answer.element.insertBefore(make("p", { class: "bl-ask-row" }, make("label", { for: box.id }, "question "), box), answer.table);
+  const askRow = make("p", { class: "bl-ask-row" }, make("label", { for: box.id }, "question "), box);
+  answer.element.insertBefore(askRow, answer.table);
   answer.element.insertBefore(answerText, answer.table);
   answer.element.append(note);
 
@@ -263,7 +264,7 @@ export function predictionsPanel(stage) {
   function drawAnswer(at) {
     const found = known.answer(at.layer);
     const missing = picture.missing.answer ?? "";
-    box.disabled = missing !== "";
+    askRow.hidden = missing !== "";
     if (!typing && box.value !== stage.get("question")) box.value = stage.get("question");
     answer.show(
       { layer: at.layer, token: null },

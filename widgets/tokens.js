@@ -109,7 +109,7 @@ export function tokensPanel(stage) {
     const { parts, next, ranks } = stages[step];
     const many = `${parts.length} ${parts.length === 1 ? "part" : "parts"}`;
     if (next >= 0) return `${many}; next, rank ${ranks[next]} joins ${partName(parts[next])} and ${partName(parts[next + 1])}`;
-    return parts.length === 1 ? `${stages.length - 1} merges, one token` : `${many}, and no two neighbours are a pair that was learned`;
+    return parts.length === 1 ? "one token" : `${many}, and no two neighbours are a pair that was learned`;
   }
 
   function showChip(/** @type {number} */ place) {
@@ -155,7 +155,8 @@ export function tokensPanel(stage) {
       const last = replay.stages().length - 1;
       const step = replayed.chip === chip && replayed.step >= 0 ? Math.min(replayed.step, last) : last;
       const says = saysStep(step);
-      replay.mark(step, `${step} of ${last} merges done: ${says}`);
+      const done = last === 0 && replay.stages()[0].parts.length === 1 ? "a single byte, nothing to merge" : `${step} of ${last} ${last === 1 ? "merge" : "merges"} done: ${says}`;
+      replay.mark(step, done);
       stage.mark({ query, key: -1 }, pointed, null);
 
       const token = picture.tokens[query];
@@ -166,7 +167,7 @@ export function tokensPanel(stage) {
       facts.bytes.textContent = token.bytes || "none";
       facts.script.textContent = picture.scripts[query] || "–";
       facts.merges.textContent = `${last} of ${picture.merges.toLocaleString("en")} known`;
-      stage.say(`token ${query} `, quoted(shown), `${part}, id ${token.id}, bytes ${token.bytes || "none"}; ${step} of ${last} merges done: ${says}`);
+      stage.say(`token ${query} `, quoted(shown), `${part}, id ${token.id}, bytes ${token.bytes || "none"}; ${done}`);
       const comparison = stage.get("comparison");
       stage.showCode({ code: [...picture.code, "more"] }, { chip, more: comparison.code });
       languages.show(comparison, stage.get("live"), stage.get("comparing"));

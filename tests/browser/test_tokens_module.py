@@ -163,6 +163,8 @@ def test_a_text_without_merges_is_fine_too(visit: Visit, text: str) -> None:
     assert bytes.fromhex("".join(pieces(visit.page, 0))) == b"".join(
         LAB.tokens(text)[token].bytes for token in view.picture["chips"][0]["tokens"]
     )
+    if text == "a":
+        assert "bytes 61; a single byte, nothing to merge" in part(visit.page, "live").inner_text()
     if text.startswith("<s>"):
         assert "a special token is put in whole" in visit.page.locator('[aria-label="merges"]').inner_text()
     assert visit.errors == []

@@ -146,6 +146,7 @@ export function viewFrame({ model, el, name, makePanel }) {
   /** The scale, the theme or the room has changed; colours of the theme are known only once we stand in the page. */
   function refit() {
     root.style.setProperty("--bl-scale", String(model.get("scale") ?? 1));
+    box.fit();
     if (!picture || body.clientWidth === 0) return; // hidden, or in a page that is: there is nothing to measure yet
     panel.fit();
     drawAll();

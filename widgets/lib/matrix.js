@@ -33,7 +33,7 @@ export function attentionMatrix({ pick, point }) {
   );
   const rows = make("div", { class: "bl-rows", "aria-hidden": "true" });
   const columns = make("div", { class: "bl-columns", "aria-hidden": "true" });
-  const frame = make("div", { class: "bl-frame" }, rows, cells, columns);
+  const frame = make("div", { class: "bl-frame" }, rows, cells, make("div", { class: "bl-corner", "aria-hidden": "true" }), columns);
   const element = make("div", { class: "bl-matrix" }, frame);
   let tokens = 0;
   let size = 1; // of a cell, in pixels
@@ -44,6 +44,21 @@ export function attentionMatrix({ pick, point }) {
   let lit = { query: null, key: null };
   const marked = { query: /** @type {number[]} */ ([]), key: /** @type {number[]} */ ([]) }; // labels marked last
   let wasUnder = -1;
+  let shownFor = "";
+
+  /** Of a long text the matrix scrolls to the chosen cell, between the names, which stay. */
+  const bringIntoView = () => {
+    const place = [chosen.query, chosen.key].join();
+    if (place === shownFor || element.clientWidth === 0) return;
+    shownFor = place;
+    const [box, square] = [element.getBoundingClientRect(), cells.getBoundingClientRect()];
+    const [left, top] = [square.left + size * chosen.key, square.top + size * chosen.query];
+    const [right, bottom] = [box.left + element.clientWidth, box.top + element.clientHeight - columns.offsetHeight];
+    if (left < box.left + rows.offsetWidth) element.scrollLeft -= box.left + rows.offsetWidth - left;
+    else if (left + size > right) element.scrollLeft += left + size - right;
+    if (top < box.top) element.scrollTop -= box.top - top;
+    else if (top + size > bottom) element.scrollTop += top + size - bottom;
+  };
 
   /** @param {MouseEvent} event */
   const cellUnder = (event) => {
@@ -142,6 +157,7 @@ export function attentionMatrix({ pick, point }) {
       frame.style.setProperty("--bl-tokens", String(tokens));
       unseen.hidden = size * tokens < 2 * themeLength(element, "--bl-label");
       layLabels(true);
+      shownFor = "";
     },
 
     /**
@@ -167,6 +183,7 @@ export function attentionMatrix({ pick, point }) {
       picked.style.setProperty("--bl-column", String(cell.key));
       set(under, { "data-hidden": pointed.query === null || pointed.key === null || pointed.key > pointed.query });
       layLabels();
+      bringIntoView();
     },
   };
 }

@@ -20,7 +20,7 @@ export function tokenStrip({ pick, point }) {
   let options = [];
   let looks = /** @type {string[]} */ ([]); // how each was marked last
   let query = 0;
-  let shownFor = -1;
+  let shownFor = "";
 
   /** @param {Event} event */
   const tokenUnder = (event) => {
@@ -51,7 +51,7 @@ export function tokenStrip({ pick, point }) {
       element.dir = direction(picture.text);
       options = new Array(picture.tokens.length);
       looks = [];
-      shownFor = -1;
+      shownFor = "";
       const chips = picture.chips.map(({ shown, tokens }) => {
         const parts = tokens.map((token, part) => {
           const { id: number, bytes } = picture.tokens[token];
@@ -102,8 +102,9 @@ export function tokenStrip({ pick, point }) {
       const chosen = options[cell.query];
       if (!chosen) return;
       set(element, { "aria-activedescendant": chosen.id });
-      if (element.scrollHeight <= element.clientHeight || cell.query === shownFor) return;
-      shownFor = cell.query; // a long strip scrolls to who is looking; the page itself stays where it is
+      const room = [cell.query, element.scrollHeight, element.clientHeight].join();
+      if (element.scrollHeight <= element.clientHeight || room === shownFor) return;
+      shownFor = room; // a long strip scrolls to who is looking; the page itself stays where it is
       const [box, chip] = [element.getBoundingClientRect(), chosen.parentElement.parentElement.getBoundingClientRect()];
       if (chip.top < box.top) element.scrollTop -= box.top - chip.top;
       if (chip.bottom > box.bottom) element.scrollTop += chip.bottom - box.bottom;

@@ -4,7 +4,6 @@ import { lastOf, make, pushButton, set } from "./dom.js";
 
 const TYPING_PAUSE = 250; // milliseconds without a key before the text is sent
 const MOST_LINES = 6;
-const LONG_LINE = 100; // characters; a longer text gets two lines
 
 /**
  * @param {{id: string, send: (text: string, problem: string) => void, cancel: () => void}} listeners
@@ -36,10 +35,12 @@ export function textBox({ id, send, cancel }) {
   };
   const sendSoon = lastOf(TYPING_PAUSE, sendNow);
 
-  /** The box is as tall as its text. */
+  /** The box is as tall as its text, in the room there is. */
   const grow = () => {
-    const lines = text.value.split("\n").length;
-    set(text, { rows: Math.min(MOST_LINES, Math.max(lines, text.value.length > LONG_LINE ? 2 : 1)) });
+    set(text, { rows: 1 });
+    const { lineHeight, paddingTop, paddingBottom } = getComputedStyle(text);
+    const lines = (text.scrollHeight - parseFloat(paddingTop) - parseFloat(paddingBottom)) / parseFloat(lineHeight);
+    set(text, { rows: Math.min(MOST_LINES, Math.max(1, Math.round(lines) || 1)) });
   };
 
   text.addEventListener("input", () => {
@@ -57,6 +58,7 @@ export function textBox({ id, send, cancel }) {
   return {
     element,
     close: sendSoon.cancel,
+    fit: grow,
 
     /** How many characters a person would count. */
     length: () => [...text.value].length,
