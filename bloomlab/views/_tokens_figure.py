@@ -32,7 +32,7 @@ def tokens_figure(picture: dict[str, Any], comparison: dict[str, Any], chip: int
         _draw_stages(parts[1], picture, steps, chip)
         if rows:
             _draw_costs(parts[2], rows)
-        sign(figure, picture["stamp"])
+        sign(figure, comparison["stamp"] or picture["stamp"])
     return figure
 
 

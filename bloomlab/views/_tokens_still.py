@@ -91,7 +91,7 @@ def still_html(tokens: Sequence[Token], picture: dict[str, Any], comparison: dic
         f"neighbours, the pair that was learned first is joined first (rank, of {picture['merges']}).</p>"
         f"<table><thead><tr><th>merge</th><th>rank</th><th>parts</th></tr></thead><tbody>{rows}</tbody></table>"
         f"{_languages(comparison['rows'])}"
-        f"<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"
+        f"<p><small>{escape(comparison['stamp'] or picture['stamp'])} · run the cell to explore</small></p></div>"
     )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bloomlab.trace import Trace
 
 LONGEST = 64  # bytes: a longer token is shown, but its merges are too many to look at
-IDLE: dict[str, Any] = {"state": "idle", "message": "", "note": "", "done": 0, "rows": [], "code": ""}
+IDLE: dict[str, Any] = {"state": "idle", "message": "", "note": "", "done": 0, "rows": [], "code": "", "stamp": ""}
 
 CODE = """\
 import bloomlab
@@ -269,10 +269,11 @@ class TokensView(ReadingView):
 
     def _measure_all(self, texts: Mapping[str, str], measure: "Callable[[str], Trace]") -> Iterator[None]:
         for place, (name, text) in enumerate(texts.items()):
-            cost = self.costs[name] = costs.cost(measure(text))
+            trace = measure(text)
+            cost = self.costs[name] = costs.cost(trace)
             rows = list(self.comparison["rows"])
             rows[place] = {**rows[place], **cost_payload(cost)}
-            self.comparison = {**self.comparison, "rows": rows, "done": place + 1}
+            self.comparison = {**self.comparison, "rows": rows, "done": place + 1, "stamp": stamp(trace.provenance)}
             yield
 
     def _ended(self, state: str, message: str) -> None:

@@ -160,6 +160,7 @@ def test_what_is_compared_is_what_the_lens_says(lab: Lab) -> None:
         assert "".join(said for said, _ in row["chips"]) == row["text"]
         assert sum(parts for _, parts in row["chips"]) == cost.tokens
     assert view.comparison["state"] == "done" and view.comparison["done"] == 10
+    assert "weights" in view.comparison["stamp"] and view.comparison["stamp"] in view._still()
 
 
 def test_no_model_runs_before_the_comparison_is_opened() -> None:
@@ -199,7 +200,8 @@ def small_costs(text: str) -> Any:
     tokens = SMALL.tokens(text)
     ids = torch.tensor([[token.id for token in tokens]])
     values = {"logits": torch.zeros(1, len(tokens), len(SMALL))}
-    return Values(values, text=text, tokens=tokens, ids=ids, config=small_trace("x").config)
+    of_trace = {"config": small_trace("x").config, "provenance": {"model": "small"}}
+    return Values(values, text=text, tokens=tokens, ids=ids, **of_trace)
 
 
 def test_a_hundred_wishes_to_open_measure_once() -> None:

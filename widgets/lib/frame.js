@@ -46,7 +46,7 @@ import { textBox } from "./textbox.js";
  * @property {(token: number | null) => void} point
  */
 
-const FIRST_TEXTS = ["Leo lives in Oslo.", "猫坐在垫子上。", "القطة تنام هنا."];
+const FIRST_TEXTS = ["Leo lives in Oslo. Leo has a cat.", "里奥住在奥斯陆。里奥有一只猫。", "يعيش ليو في أوسلو. لدى ليو قطة.", "लियो ओस्लो में रहता है। लियो के पास एक बिल्ली है।"]; // the same in four scripts, from the embedded world
 const SENDING_PAUSE = 60; // milliseconds without a step before a selection is sent
 const SELECTION = ["layer", "head", "query", "key"];
 

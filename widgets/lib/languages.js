@@ -21,6 +21,7 @@ export function languageTable({ open, read }) {
   const progress = make("progress", { class: "bl-progress", max: 1, value: 0, "aria-label": "texts read", "data-part": "compare-progress" });
   const says = make("p", { class: "bl-note", role: "status", "aria-live": "polite", dir: "auto", "data-part": "compare-says" });
   const body = make("tbody");
+  const stamp = make("p", { class: "bl-stamp", "data-part": "compare-stamp" });
   const table = make(
     "table",
     { class: "bl-languages", "data-part": "languages" },
@@ -49,6 +50,7 @@ export function languageTable({ open, read }) {
     make("div", { class: "bl-row" }, run, stop, progress),
     says,
     make("div", { class: "bl-wide-table", tabindex: 0, role: "group", "aria-label": "costs by language", "data-lm-suppress-shortcuts": "true" }, table),
+    stamp,
   );
   let shown = ""; // the texts that have a row
   let lines = /** @type {Record<string, any>[]} */ ([]);
@@ -90,6 +92,7 @@ export function languageTable({ open, read }) {
       set(element, { "data-state": comparison.state, "data-rows": rows.length, "data-done": done });
       run.hidden = running || comparison.state === "done" || !live;
       stop.hidden = progress.hidden = !running;
+      stamp.textContent = comparison.stamp && `bits measured with ${comparison.stamp}`;
       progress.value = rows.length ? done / rows.length : 0;
       says.textContent = {
         idle: live ? "" : "a saved page: comparing needs the model; open this before you save",
