@@ -227,15 +227,7 @@ export function alibiPanel(stage) {
         fars.element,
         biasPlot.element,
       ),
-      make(
-        "section",
-        { class: "bl-panel bl-tall", "aria-label": "one head, and the two forms of its bias" },
-        factTitle,
-        factTable,
-        heading("as trained and as in the paper ", "slope × key, slope × distance: one softmax"),
-        formsPlot.element,
-        formsSays,
-      ),
+      panel("one head", factTitle, factTable),
       panel(
         "reach and measured distance",
         heading("how far a head may look, and does ", "reach · mean attention distance"),
@@ -261,6 +253,7 @@ export function alibiPanel(stage) {
         shareScale.element,
         make("p", { class: "bl-note" }, "Both can be large: a flat pattern resembles either. They need not sum to 1."),
       ),
+      panel("the two forms of its bias", heading("as trained and as in the paper ", "slope × key, slope × distance: one softmax"), formsPlot.element, formsSays),
       lab,
     ),
   );

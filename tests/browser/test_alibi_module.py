@@ -167,6 +167,7 @@ def test_a_row_and_a_dot_choose_their_head_and_layer(blank: BlankPage) -> None:
     assert (blank.root("layer"), blank.root("head")) == ("0", "6")
     page.locator('[data-part="reach"] [data-head="5"] [data-layer="3"]').click(force=True)
     assert blank.root("head") == "5"
+    page.locator('[data-part="position"]').scroll_into_view_if_needed()
     box = page.locator('[data-part="position"]').bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] * 2.5 / 8, box["y"] + box["height"] * 1.5 / 4)
