@@ -29,6 +29,7 @@ const ASKED = [
   ["answer", "answer", "where the answer starts and ends, after every layer"],
 ];
 const AT_ONCE = 64; // tokens in the grid
+const MOST_NAMED = 24; // names listed; the tags in the grid are all there
 const QUESTION_PAUSE = 250; // milliseconds without a key before a question is sent
 const TICKS = /** @type {[number, string][]} */ ([0, 0.01, 0.1, 0.25, 0.5, 1].map((p) => [Math.sqrt(p), String(p)]));
 const NOTHING = "O"; // the tag of a token that names nothing
@@ -256,7 +257,8 @@ export function predictionsPanel(stage) {
   /** @param {number} layer */
   function drawEntities(layer) {
     const named = /** @type {[string, string, number, number][]} */ (stage.get("named")[layer] ?? []);
-    const parts = named.flatMap(([text, tag]) => [quoted(text), make("span", { class: "bl-how" }, ` ${tag}  `)]);
+    const parts = named.slice(0, MOST_NAMED).flatMap(([text, tag]) => [quoted(text), make("span", { class: "bl-how" }, ` ${tag}  `)]);
+    if (named.length > MOST_NAMED) parts.push(make("span", { class: "bl-how" }, `and ${named.length - MOST_NAMED} more`));
     entities.replaceChildren(...(parts.length || "tags" in picture.missing ? parts : ["nothing is named"]));
   }
 

@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from matplotlib import colormaps
 from playwright.sync_api import Browser, Locator, Page, expect
 
+import bloomlab
 from bloomlab.chips import visible
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
@@ -95,6 +96,16 @@ def test_bars_list_what_each_head_says_of_the_selected_token(blank: BlankPage) -
     assert part(page, "language").get_attribute("data-token") == "8"  # the text's label is read from its last token
     cell(page, 1, 3).hover()  # the label of its beginning
     expect(part(page, "language")).to_have_attribute("data-token", "3")
+
+
+def test_of_many_names_the_first_are_listed_and_the_others_counted(visit: Visit) -> None:
+    page = BlankPage(visit.page)
+    page.draw(bloomlab.load().predictions("Leo lives in Oslo. " * 30))
+    named = page.view.named[-1]
+    assert len(named) > 24
+    listed = part(visit.page, "entities")
+    assert listed.locator("bdi").all_inner_texts() == [text for text, *_ in named[:24]]
+    assert listed.inner_text().endswith(f"and {len(named) - 24} more") and visit.errors == []
 
 
 def test_a_head_can_be_asked_at_every_layer(blank: BlankPage) -> None:
