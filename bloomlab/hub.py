@@ -12,16 +12,19 @@ import hashlib
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bloomlab.apart import apart
 from bloomlab.errors import BloomlabError, DownloadError, InputError, did_you_mean
 from bloomlab.files import replacing, shorten
 from bloomlab.hub_client import COMMIT, File, download, endpoint, listing, progress, say, token
-from bloomlab.hub_errors import AGAIN, WITHOUT_NETWORK, download_error, status_of, was_interrupted
+from bloomlab.hub_errors import AGAIN, WITHOUT_NETWORK, download_error, status_of
 from bloomlab.layout import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
 from bloomlab.memory import gigabytes
 
@@ -180,21 +183,23 @@ class Source:
         missing = [name for name in names if not self._is_checked(name)]
         if not missing:
             return
+        stop = threading.Event()
         try:
-            with self._one_program_at_a_time():
-                missing = [name for name in missing if not self._is_checked(name)]
-                self._check_room(missing)
-                with progress(self.name, [files[name] for name in missing]) as bar:
-                    for name in missing:
-                        if self.endpoint:
-                            download(self.endpoint, self.name, self.commit, name, self.kept.parent, bar)
-                        self._check(name)
+            apart(partial(self._have, missing, stop), stop=stop)  # no interrupt reaches the libraries
         except BloomlabError:
             raise
         except Exception as error:  # whatever the libraries raise
-            if was_interrupted(error):
-                raise KeyboardInterrupt from None
             raise _in_words(error, self.name, self.endpoint, self.kept, self.revision) from None
+
+    def _have(self, names: list[str], stop: threading.Event) -> None:
+        with self._one_program_at_a_time():
+            missing = [name for name in names if not self._is_checked(name)]
+            self._check_room(missing)
+            with progress(self.name, [(self.files or {})[name] for name in missing], stop) as bar:
+                for name in missing:
+                    if self.endpoint:
+                        download(self.endpoint, self.name, self.commit, name, self.kept.parent, bar)
+                    self._check(name)
 
     def _check_room(self, names: list[str]) -> None:
         """Refuse what the disk cannot hold before it is fetched."""
@@ -287,12 +292,10 @@ def _ask(repo: str, revision: str, cache_dir: str | os.PathLike[str] | None) -> 
     try:
         if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
             raise ConnectionError("HF_HUB_OFFLINE is set")
-        commit, files = listing(address, repo, revision)
+        ((commit, files),) = apart(partial(listing, address, repo, revision))
     except BloomlabError:
         raise
     except Exception as error:  # whatever the libraries raise
-        if was_interrupted(error):
-            raise KeyboardInterrupt from None
         copy = None if status_of(error) in (401, 403, 404) else _kept(repo, revision, kept)
         if copy is None:
             raise _in_words(error, repo, address, kept, revision) from None

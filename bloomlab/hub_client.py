@@ -149,10 +149,11 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(repo: str, files: list[File]) -> Iterator[Any]:
+def progress(repo: str, files: list[File], stop: threading.Event) -> Iterator[Any]:
     """A bar over all files, if there are several; gives the kind of bar that huggingface_hub shows for each.
 
     Raises:
+        KeyboardInterrupt: from the bar, once `stop` is set.
         DownloadError: more arrives than the hub's list says, so that what it says cannot be compared with the disk.
     """
     from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
@@ -172,6 +173,8 @@ def progress(repo: str, files: list[File]) -> Iterator[Any]:
                 self.before = total.n
 
             def update(self, n: float | None = 1) -> Any:
+                if stop.is_set():
+                    raise KeyboardInterrupt  # the program has it already
                 FileBar.arrived += int(n or 0)
                 if limit is not None and FileBar.arrived > limit:
                     raise DownloadError(

@@ -79,11 +79,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def was_interrupted(error: Exception) -> bool:
-    """Whether it began with Ctrl-C: a library that is cleaning up may meet an error of its own and raise that."""
-    return any(isinstance(each, KeyboardInterrupt) for each in _chain(error))
-
-
 def status_of(error: Exception) -> int | None:
     """The number the server answered, if it is about one."""
     for each in _chain(error):

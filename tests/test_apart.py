@@ -1,3 +1,6 @@
+import contextvars
+import os
+import signal
 import threading
 
 import pytest
@@ -26,3 +29,31 @@ def test_an_error_comes_out_as_it_is() -> None:
 
 def test_the_threads_hold_up_neither_an_interrupt_nor_the_end_of_the_program() -> None:
     assert apart(lambda: threading.current_thread().daemon) == [True]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the timer is that of Unix")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_after_an_interrupt_nothing_goes_on_that_looks_at_stop(threads: int) -> None:
+    stop, ended = threading.Event(), []
+
+    def wait() -> None:
+        assert stop.wait(20)
+        ended.append(threading.get_ident())
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            apart(wait, threads, stop)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(ended) == threads
+
+
+def test_each_thread_knows_what_the_program_knows_of_the_cell_it_runs_in() -> None:
+    cell = contextvars.ContextVar("cell", default=0)
+    cell.set(7)
+    assert apart(cell.get, threads=2) == [7, 7]

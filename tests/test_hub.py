@@ -762,24 +762,6 @@ def test_an_interrupt_anywhere_in_a_download_leaves_only_whole_files(hub: FakeHu
     assert BloomForCausalLM.from_pretrained(REPO, cache_dir=tmp_path / "shared")
 
 
-@pytest.mark.parametrize("where", ["bloomlab.hub.listing", "bloomlab.hub.download"])
-def test_an_interrupt_that_a_library_turns_into_an_error_is_still_one(
-    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
-    def library(*_: Any) -> None:
-        try:
-            raise KeyboardInterrupt
-        finally:
-            raise RuntimeError("while cleaning up")
-
-    fetch_all()
-    hub.files["config.json"] += b" "
-    monkeypatch.setattr("bloomlab.hub.Source._is_checked", lambda *_: False)
-    monkeypatch.setattr(where, library)
-    with pytest.raises(KeyboardInterrupt):  # and neither "cannot reach" nor the copy that is kept here
-        fetch_all()
-
-
 def test_a_source_can_be_passed_where_a_folder_can(hub: FakeHub) -> None:
     source = find(REPO, CheckpointError)
     assert isinstance(source, Source) and BloomConfig.from_pretrained(source).n_layer == 3

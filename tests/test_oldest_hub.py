@@ -23,12 +23,13 @@ def test_the_oldest_version_that_is_tested_is_the_oldest_that_is_allowed() -> No
 
 
 @pytest.mark.slow
-def test_downloads_pass_their_tests_with_the_oldest_huggingface_hub() -> None:
+@pytest.mark.parametrize("which", [["-m", "not slow"], ["-k", "interrupt_anywhere_in_a_download"]])
+def test_downloads_pass_their_tests_with_the_oldest_huggingface_hub(which: list[str]) -> None:
     if not PYTHON.exists():
         reason = "there is no .venv-oldest, the environment with the oldest huggingface_hub; `make test` makes it"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     version = "import huggingface_hub as hub; print(f'huggingface_hub=={hub.__version__}')"
     assert subprocess.check_output([PYTHON, "-c", version], text=True).strip() == PINNED
-    command = [PYTHON, "-m", "pytest", "tests/test_hub.py", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
+    command = [PYTHON, "-m", "pytest", "tests/test_hub.py", "-q", *which, "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]

@@ -1,6 +1,6 @@
 """Train the embedded model, from nothing to the files that ship: under forty minutes on two cores.
 
-    python -m bloomlab.tiny.train                 Ctrl-C stops it after the step it is in
+    python -m bloomlab.tiny.train                 to the folder my-tiny; Ctrl-C stops it after the step it is in
     python -m bloomlab.tiny.train --resume        goes on where it stopped, to the same result
 
 What a step reads depends on the seed and the step's number only, so nothing of the random state needs saving.
@@ -28,7 +28,6 @@ from bloomlab.errors import BloomlabError, CheckpointError
 from bloomlab.files import replacing, write_json
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.pretrained import BloomPreTrainedModel
-from bloomlab.tiny import folder
 from bloomlab.tiny.heads import HEADS, tune
 from bloomlab.tiny.interrupt import Stop, stop_on_ctrl_c
 from bloomlab.tiny.measure import golden, look_back, loss, questions, recall, validation_rows
@@ -175,7 +174,7 @@ def train(
     save(library, out)
     write_json(out / "history.json", {**run.settings, "history": run.history})
     write_json(out / "golden.json", {"golden": golden(BloomForCausalLM.from_pretrained(out).eval(), tokenizer)})
-    note(f"wrote the model to {out}")
+    note(f"wrote the model to {out}; bloomlab.load({str(out)!r}) opens it")
     return True
 
 
@@ -254,7 +253,7 @@ def write_model(model: BloomPreTrainedModel, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="train bloomlab's embedded model; Ctrl-C stops, --resume goes on")
-    parser.add_argument("--out", type=Path, default=folder(), help="folder for the model (default: the shipped one)")
+    parser.add_argument("--out", type=Path, default=Path("my-tiny"), help="folder for the model (default: my-tiny)")
     parser.add_argument("--run", type=Path, default=Path(".tiny-run"), help="folder for what --resume needs")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
