@@ -200,10 +200,8 @@ def _check_zip(path: Path) -> None:
 
 def _plain(path: Path, name: str, tensor: Any) -> tuple[tuple[int, ...], torch.dtype, Callable[[torch.dtype], Tensor]]:
     """Shape, dtype and loader of a tensor that is nothing but numbers in memory."""
-    if not isinstance(tensor, Tensor):
-        raise _unfit(path, name, f"a {type(tensor).__name__}")
     if type(tensor) not in (Tensor, torch.nn.Parameter):
-        raise _unfit(path, name, f"a tensor of the class {type(tensor).__name__}")
+        raise _unfit(path, name, f"a {type(tensor).__name__}")
     if tensor.layout != torch.strided or tensor.device.type != "cpu":
         raise _unfit(path, name, f"a {tensor.layout} tensor on {tensor.device}")
     if tensor.dtype not in DTYPES.values() or tensor.is_neg():

@@ -333,6 +333,12 @@ def test_a_compressed_zip_is_refused(tmp_path: Path, bin_file: Path) -> None:
         open_file(bomb)
 
 
+def test_a_zip_whose_parts_lie_over_each_other_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(overlapping(tmp_path))
+    with pytest.raises(CheckpointError, match=r"its parts claim \d+ bytes, but the file has \d+"):
+        open_file(tmp_path / "pytorch_model.bin")
+
+
 def test_a_file_that_must_be_read_whole_is_weighed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(as_legacy(TENSORS))
     assert open_file(tmp_path / "pytorch_model.bin").keys() == TENSORS.keys()
