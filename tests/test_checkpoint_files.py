@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from bloomlab.checkpoint_files import CHUNK, MAX_HEADER, open_file
 from bloomlab.errors import CheckpointError, MemoryLimitError
+from tests.hostile.folders import overlapping
 
 TENSORS = {
     "a": torch.arange(6, dtype=torch.float32).view(2, 3),
