@@ -209,7 +209,7 @@ def _plain(path: Path, name: str, tensor: Any) -> tuple[tuple[int, ...], torch.d
     held = tensor.untyped_storage().nbytes()
     if tensor.numel() * tensor.element_size() > held:
         raise _unfit(path, name, f"a tensor of shape {tuple(tensor.shape)} over {held} bytes")
-    plain = tensor.detach()
+    plain: Tensor = tensor.detach()
 
     def load(wanted: torch.dtype) -> Tensor:
         # a view of a larger storage would keep all of it
