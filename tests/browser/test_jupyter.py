@@ -76,7 +76,7 @@ def test_the_welcome_notebook_runs(chromium: Browser, server: Server) -> None:
     visit = Visit(chromium, height=4000)
     notebook = Notebook(visit, server, WELCOME, "welcome")
     outputs = notebook.run_all()
-    assert all(outputs)
+    assert all(outputs[1:])  # the first cell is for Colab, and says nothing here
     expect(visit.page.locator("[data-view=explorer]")).to_have_attribute("data-state", "ready")
     visit.screenshot(f"welcome-{server.app}")
     assert visit.refused == [] and visit.widget_errors == []
