@@ -96,10 +96,7 @@ def listing(address: str, repo: str, revision: str) -> tuple[str, dict[str, File
                 )
             if time.monotonic() > until:
                 raise TimeoutError("the list of files did not end")
-    try:
-        return _read_listing(json.loads(answer))
-    except RecursionError:
-        raise ValueError("the list of files is nested too deep") from None
+    return _read_listing(json.loads(answer))
 
 
 def _read_listing(said: Any) -> tuple[str, dict[str, File]]:

@@ -22,6 +22,7 @@ from huggingface_hub.utils import _http
 from huggingface_hub.utils._runtime import is_package_available
 
 import bloomlab
+from bloomlab import hub_client
 from bloomlab.config import BloomConfig
 from bloomlab.errors import BloomlabError, CheckpointError, ConfigError, DownloadError, InputError, MemoryLimitError
 from bloomlab.heads.causal_lm import BloomForCausalLM
@@ -140,6 +141,34 @@ def test_only_what_is_needed_is_fetched_and_once(hub: FakeHub) -> None:
     assert hub.asked["GET info"] == 4
     assert {name: n for name, n in hub.asked.items() if name.startswith("GET") and n > 1} == {"GET info": 4}
     assert hub.asked.keys() & {"GET README.md", "GET flax_model.msgpack"} == set()
+
+
+def test_a_model_that_is_there_for_jax_only_is_told_from_one_that_is_not_there(hub: FakeHub) -> None:
+    for name in [name for name in hub.files if name.startswith("model")]:
+        del hub.files[name]
+    with pytest.raises(DownloadError, match=r"has no .*, but flax_model\.msgpack, which FlaxBloomForCausalLM opens"):
+        fetch_all()
+    del hub.files["flax_model.msgpack"]
+    with pytest.raises(DownloadError, match="it is no BLOOM that can be opened here"):
+        fetch_all()
+
+
+@pytest.mark.parametrize("sha", ["main", "../../etc", "a" * 39, "A" * 40])
+def test_what_is_no_commit_never_becomes_the_name_of_a_folder(sha: str) -> None:
+    file = {"rfilename": "config.json", "size": 7, "blobId": "b" * 40}
+    assert hub_client._read_listing({"sha": "a" * 40, "siblings": [file]})[0] == "a" * 40
+    with pytest.raises(ValueError, match="no commit"):
+        hub_client._read_listing({"sha": sha, "siblings": [file]})
+
+
+def test_a_download_that_nobody_waits_for_ends_with_its_next_bytes() -> None:
+    stop = threading.Event()
+    with hub_client.progress(REPO, [hub_client.File(10, "")], stop) as kind, kind(total=10) as bar:
+        bar.update(5)
+        stop.set()
+        with pytest.raises(KeyboardInterrupt):
+            bar.update(5)
+        assert bar.n == 5
 
 
 def test_a_folder_wins_over_a_name(

@@ -221,6 +221,24 @@ def test_a_special_token_that_the_vocabulary_lacks_is_added_like_the_reference_d
     assert tokenizer.pad_token == "</s>"
 
 
+def test_what_no_row_and_no_token_can_be_is_refused_and_changes_nothing(tokenizer: Any) -> None:
+    size = len(tokenizer)
+    with pytest.raises(InputError, match="expected rows of token ids, but got 7; for one row use decode"):
+        tokenizer.batch_decode(7)
+    with pytest.raises(InputError, match="a new token of at least one character, but got ''"):
+        tokenizer.add_tokens(["<new>", ""])
+    with pytest.raises(InputError, match=r"but got 'pad_tokens'; did you mean 'pad_token'"):
+        tokenizer.add_special_tokens({"pad_tokens": "[PAD]"})
+    assert len(tokenizer) == size
+
+
+def test_a_tokenizer_is_not_saved_under_a_file(tokenizer: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(TokenizerError, match=r"cannot make the folder .*: Not a directory; choose another place"):
+        tokenizer.save_pretrained(tmp_path / "file" / "deeper")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
 def test_is_split_into_words_needs_add_prefix_space(tokenizer: Any) -> None:
     with pytest.raises(InputError, match="add_prefix_space=True"):
         tokenizer(["a", "b"], is_split_into_words=True)
