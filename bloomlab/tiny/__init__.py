@@ -5,6 +5,7 @@ their labels), documents (what the model reads), labelled (what its task heads l
 snapshot, measure, evaluate. The trained files are in `weights/`; README.md is the model card.
 """
 
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,18 @@ def snapshots(where: Path | None = None) -> list[int]:
     """The steps of the training whose model ships too: `bloomlab.load("tiny", revision="step1200")` opens one."""
     kept = ((where or folder()) / "snapshots").glob("step*.safetensors")
     return sorted(int(path.stem.removeprefix("step")) for path in kept)
+
+
+def history(where: Path | None = None) -> dict[str, list[float]]:
+    """What was measured every 200 steps of the training, each as a list: step, loss (nats a token), induction (the
+    attention of the best head to what came next last time), repeats (tokens said again, right), near and far (two
+    people told apart, right after the story and 120 tokens later).
+
+    >>> history()["step"][:3]
+    [200, 400, 600]
+    """
+    rows = json.loads(((where or folder()) / "history.json").read_text(encoding="utf-8"))["history"]
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def __getattr__(name: str) -> Any:

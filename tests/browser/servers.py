@@ -49,6 +49,7 @@ class Server:
         command += [f"--port={self.port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}"]
         command += [f"--ServerApp.root_dir={self.root}", "--LabApp.news_url=None", expose]
         environment = {**os.environ, **{name: str(folder / place) for name, place in own.items()}}
+        environment.pop("MPLBACKEND", None)  # a kernel draws into the page
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, env=environment, cwd=self.root, stdout=log, stderr=log, start_new_session=True

@@ -65,11 +65,23 @@ def predict(lesson: Notebook) -> None:
     assert covers.count() >= 2
 
 
+def numbers_of_a_step(lesson: Notebook) -> None:
+    """The curves of plotly, which load nothing either: pointing at a step shows its numbers."""
+    plot = lesson.page.locator(".js-plotly-plot .nsewdrag")
+    plot.scroll_into_view_if_needed()
+    plot.hover()
+    said = lesson.page.locator(".js-plotly-plot .hoverlayer")
+    for name in ("loss", "induction", "repeats", "near", "far"):
+        expect(said).to_contain_text(name)
+    expect(lesson.page.locator(".jp-RenderedImage img")).to_have_count(5)  # matplotlib's, two of them under covers
+
+
 LESSONS = {
     "01_tokens": merges_of_a_piece,
     "03_attention": another_head,
     "04_alibi": heads_by_keys,
     "05_residual_stream": states_of_a_token,
+    "10_a_circuit_forms": numbers_of_a_step,
 }
 
 
