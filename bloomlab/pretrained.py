@@ -372,11 +372,23 @@ def _device(asked: Any) -> torch.device | None:
         raise InputError(f"device must be one that works here, such as 'cpu', but got {asked!r} ({why})") from None
 
 
+ELSEWHERE = {
+    **dict.fromkeys(("token", "use_auth_token"), "put the token into the environment, as HF_TOKEN"),
+    "local_files_only": "set HF_HUB_OFFLINE=1 in the environment",
+    "force_download": "every file is checked against its hash; leave it out",
+    "trust_remote_code": "no code of a model is ever run here; leave it out",
+    "device_map": "say device='cuda', or leave it out for the CPU",
+    "low_cpu_mem_usage": "opening a model never takes more; leave it out",
+}
+"""What other libraries take in from_pretrained -> what to do here."""
+
+
 def overridden(config: BloomConfig, overrides: dict[str, Any]) -> BloomConfig:
     """The config with these values in place of its own; a copy, so that nobody else's config changes."""
     values = config.to_dict()
     for name in overrides:
         if name not in values and name not in ALIASES and name not in ("num_labels", "attn_implementation"):
             known = [*values, *ALIASES, "num_labels"]
-            raise InputError(f"expected a name of the config, but got {name!r}{did_you_mean(name, known)}")
+            hint = f"; {ELSEWHERE[name]}" if name in ELSEWHERE else did_you_mean(name, known)
+            raise InputError(f"expected a name of the config, but got {name!r}{hint}")
     return BloomConfig.from_dict(values, **overrides)

@@ -154,6 +154,20 @@ def test_a_device_can_be_named(folder: Path) -> None:
     assert BloomForCausalLM.from_pretrained(folder, device="meta").device.type == "meta"
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("token", "put the token into the environment, as HF_TOKEN"),
+        ("local_files_only", "set HF_HUB_OFFLINE=1"),
+        ("trust_remote_code", "no code of a model is ever run here"),
+        ("device_map", "say device='cuda'"),
+    ],
+)
+def test_what_other_libraries_take_is_refused_with_what_to_do_here(folder: Path, name: str, hint: str) -> None:
+    with pytest.raises(InputError, match=f"'{name}'; {hint}"):
+        BloomForCausalLM.from_pretrained(folder, **{name: True})
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "", {}, "cpu:x"])
 def test_a_device_that_is_not_here_is_refused_before_anything_is_read(folder: Path, device: Any) -> None:
     (folder / "model.safetensors").unlink()

@@ -127,6 +127,14 @@ def checked_dtype(dtype: Any) -> Any:
     return getattr(jnp, name)
 
 
+def checked_shape(shape: Any) -> tuple[int, int]:
+    """(batch, pos), two whole numbers from 1 on."""
+    if not isinstance(shape, tuple | list) or len(shape) != 2:
+        raise InputError(f"input_shape must be (batch, pos), such as (1, 1), but got {shorten(shape)}")
+    batch, pos = shape
+    return whole_number("batch of input_shape", batch), whole_number("pos of input_shape", pos)
+
+
 def checked_key(name: str, key: Any) -> Any:
     """The key of random numbers, of the new kind (jax.random.key) or the old (jax.random.PRNGKey).
 

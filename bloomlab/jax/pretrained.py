@@ -17,6 +17,7 @@ from bloomlab.checkpoint import match, read_state, shard_bytes, write_state
 from bloomlab.config import BloomConfig
 from bloomlab.contract import refuse_unknown
 from bloomlab.errors import CheckpointError, InputError
+from bloomlab.files import shorten
 from bloomlab.hooks import Hooks as TorchHooks
 from bloomlab.hooks import Spot, list_spots
 from bloomlab.hub import find
@@ -31,7 +32,7 @@ from bloomlab.jax.checkpoint import (
     torch_shapes,
     write_msgpack,
 )
-from bloomlab.jax.contract import asked, checked_cache_size, checked_dtype, checked_inputs, checked_key
+from bloomlab.jax.contract import asked, checked_cache_size, checked_dtype, checked_inputs, checked_key, checked_shape
 from bloomlab.jax.hooks import NO_HOOKS, Hooks
 from bloomlab.layout import MSGPACK
 from bloomlab.memory import check_memory
@@ -70,7 +71,9 @@ class FlaxBloomPreTrainedModel:
     ) -> None:
         if not isinstance(config, BloomConfig):
             raise InputError(f"a model is made from a BloomConfig, but got {type(config).__name__}")
-        self.config, self.input_shape, self.dtype = config, input_shape, checked_dtype(dtype)
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise InputError(f"seed must be a whole number, but got {shorten(seed)}")
+        self.config, self.input_shape, self.dtype = config, checked_shape(input_shape), checked_dtype(dtype)
         self.module: nn.Module = self.module_class(config, self.dtype)
         self.key = jax.random.PRNGKey(seed)
         self._params: Any = None
@@ -80,7 +83,7 @@ class FlaxBloomPreTrainedModel:
         if _do_init:
             size = config.parameter_count() * 4
             check_memory(size, f"a new model of {config.parameter_count():,} parameters", "make it smaller")
-            self._params = self.init_weights(self.key, input_shape)
+            self._params = self.init_weights(self.key, self.input_shape)
 
     # -- a call ----
 

@@ -73,6 +73,19 @@ def test_without_init_there_are_no_params_until_they_are_given() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"seed": "a"}, "seed must be a whole number, but got 'a'"),
+        ({"input_shape": 3}, r"input_shape must be \(batch, pos\), such as \(1, 1\), but got 3"),
+        ({"input_shape": (1, 0)}, "pos of input_shape must be a whole number of at least 1, but got 0"),
+    ],
+)
+def test_a_seed_or_a_shape_that_is_none_is_refused(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        FlaxBloomModel(BloomConfig(**SIZES), **wrong)
+
+
 def test_params_of_another_model_or_none_at_all_are_refused_in_a_call(model: FlaxBloomForCausalLM) -> None:
     with pytest.raises(InputError, match=r"expected shape \(24,\) for .*, but got None; params must be of this model"):
         model(IDS, params={})
