@@ -1,6 +1,7 @@
 """What every test can count on: no network, and the same random examples each time."""
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"  # no warning when a test forks
 os.environ["JUPYTER_PLATFORM_DIRS"] = "1"  # the future default; the old one warns
 os.environ["MPLBACKEND"] = "agg"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only get in each other's way
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jobs ignore Ctrl-C; tests send it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from hypothesis import settings
 
