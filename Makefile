@@ -18,7 +18,8 @@ help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
 
 lab: .venv/.lab
-	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(ROOT) $(ARGS)
+	PYTHONSTARTUP="$${PYTHONSTARTUP:-$(CURDIR)/bloomlab/startup.py}" \
+	  $(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(ROOT) $(ARGS)
 
 test: .venv/.dev .venv-v4/.ready .venv-oldest/.ready chromium
 	$(PY) -m ruff check .

@@ -51,6 +51,7 @@ def lab(folder: str, options: tuple[str, ...]) -> None:
     click.echo(repr(copied), err=True)
     from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]  # it ships no types
 
+    os.environ.setdefault("PYTHONSTARTUP", str(Path(__file__).with_name("startup.py")))  # of the lessons' kernels
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     place = f"--ServerApp.root_dir={copied.place.resolve()}"
     LabApp.launch_instance([place, f"--LabApp.default_url=/lab/tree/{FIRST}", *root, *options])

@@ -17,7 +17,12 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("notebooks/*.md
 
 def test_what_is_in_the_folder_is_what_repo2docker_reads() -> None:
     """A name it does not know would be ignored without a word."""
-    assert {path.name for path in (ROOT / "binder").iterdir()} == {"requirements.txt", "runtime.txt", "postBuild"}
+    assert {path.name for path in (ROOT / "binder").iterdir()} == {
+        "requirements.txt",
+        "runtime.txt",
+        "postBuild",
+        "start",
+    }
 
 
 def test_every_link_to_a_notebook_in_binder_or_colab_leads_to_one() -> None:

@@ -20,14 +20,14 @@ FLOORS = [
     [f"model.{name}" for name in "embedding alibi attention mlp block cache bloom".split()],
     [f"generation.{name}" for name in "sampling settings predict beam decode".split()],
     ["heads.*", "chips", "encoding", "tokenizer_file", "tokenizer"],
-    ["trace", "record", "edits", "finetune", "verdicts", "asking"],
+    ["trace", "record", "edits", "finetune", "verdicts", "asking", "missing"],
     [f"jax.{name}" for name in "hooks embedding alibi attention mlp block cache outputs contract checkpoint".split()],
     [f"jax.{name}" for name in "pretrained bloom sampling decode causal_lm bridge".split()],
     ["lens.*", "tiny.*", "card", "lessons"],
     ["views.*"],
     ["lab"],
     ["checks.*"],
-    ["doctor", "commands", "orders", "magics", "cli", "__main__"],
+    ["doctor", "commands", "orders", "magics", "cli", "startup", "__main__"],
     ["__init__"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]

@@ -76,10 +76,11 @@ def test_binder_installs_what_is_tested() -> None:
     assert (ROOT / "binder" / "runtime.txt").read_text(encoding="utf-8").strip() == "python-3.11"
 
 
-def test_binders_last_step_is_a_valid_script() -> None:
-    script = ROOT / "binder" / "postBuild"
+@pytest.mark.parametrize("name", ["postBuild", "start"])
+def test_what_binder_runs_is_a_valid_script(name: str) -> None:
+    script = ROOT / "binder" / name
     subprocess.run(["bash", "-n", str(script)], check=True)
-    assert script.stat().st_mode & 0o100, "binder/postBuild must be executable"
+    assert script.stat().st_mode & 0o100, f"binder/{name} must be executable"
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + list(files("docs", suffixes={".md"})), ids=str)

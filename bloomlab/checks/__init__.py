@@ -21,6 +21,7 @@ from bloomlab.checks.use import (
     says_instead,
 )
 from bloomlab.checks.verdict import Verdict
+from bloomlab.missing import explain_missing_names
 
 __all__ = [
     "Verdict",
@@ -39,3 +40,5 @@ __all__ = [
     "parameters",
     "says_instead",
 ]
+
+explain_missing_names()  # a lesson has begun: its kernel says what to do about a cell that was run too early

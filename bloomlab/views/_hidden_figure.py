@@ -1,46 +1,154 @@
-"""The grid of predictions as a matplotlib figure: what `.save("x.png")` and "x.svg" of the hidden states write."""
+"""The grid of the hidden states as a matplotlib figure: what `.save("x.png")` and "x.svg" write, in the chosen mode."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, LogNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from bloomlab.views._figure import figure_style, sign
-from bloomlab.views._hidden_still import arrays, cell_colours, step_name
+from bloomlab.views._figure import figure_style, sign, wrapped
+from bloomlab.views._hidden_still import arrays, ink_on, step_name
 from bloomlab.views._static import names
 
 MOST_COLUMNS = 24  # tokens in one figure
 LONGEST = 9  # characters of a word in a cell
+SIGNED = LinearSegmentedColormap.from_list("signed", ["#1f5fae", "#f4f4f2", "#b8540a"])  # as in the light theme
+SCRIPTS = {
+    "Latin": "#56b4e9",
+    "Arabic": "#e69f00",
+    "Devanagari": "#009e73",
+    "Chinese": "#cc79a7",
+    "Bengali": "#f0e442",
+    "Tamil": "#0072b2",
+    "Cyrillic": "#d55e00",
+    "another": "#999999",
+    "no letter": "#f4f4f2",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the cells say and how they are coloured: `words` and `shades` are (state, token)."""
+
+    title: str
+    words: NDArray[Any]
+    shades: NDArray[Any]
+    norm: Normalize
+    label: str
+    colours: str | Colormap = "cividis"
+    ticks: dict[float, str] | None = None
 
 
 def lens_figure(values: dict[str, Any]) -> Figure:
-    """The likeliest next token of each state and token around the selected one, coloured by its probability."""
+    """Each state of the tokens around the selected one, in the view's mode: "prediction", "entropy" and so on."""
     picture, found = values["picture"], arrays(values)
     first, count = values["window"]["first"], values["window"]["count"]
     start = max(0, min(values["query"] - first - MOST_COLUMNS // 2, count - MOST_COLUMNS))
-    columns = range(start, min(count, start + MOST_COLUMNS))
-    probs = found["probs"][:, columns.start : columns.stop, 0]
-    size = (2.5 + 0.75 * len(columns), 1.8 + 0.3 * len(probs))  # inches
+    columns = slice(start, min(count, start + MOST_COLUMNS))
+    look = LOOKS[values["mode"]](values, found)
+    words, shades = look.words[:, columns], look.shades[:, columns]
+    size = (2.5 + 0.75 * words.shape[1], 1.8 + 0.3 * len(words))  # inches
     with figure_style():
         figure = Figure(figsize=size, layout="constrained", dpi=150)
         axes = figure.add_subplot()
-        image = axes.imshow(probs, cmap="cividis", norm=PowerNorm(0.5, 0, 1), interpolation="nearest", aspect="auto")
-        for row, column in np.ndindex(*probs.shape):
-            word = values["words"][str(found["ids"][row, columns[column], 0])][0]
-            _, ink = cell_colours(float(probs[row, column]))
-            colour = [part / 255 for part in ink]
-            axes.text(column, row, _plain(word), ha="center", va="center", color=colour, fontsize=8)
-        axes.set_title("what it would say next at each state · logit lens", loc="left")
-        axes.set_yticks(range(len(probs)), [step_name(label) for label in picture["states"]])
-        shown = names(picture)
-        axes.set_xticks(range(len(columns)), [_plain(shown[first + column]) for column in columns], rotation=90)
+        image = axes.imshow(shades, cmap=look.colours, norm=look.norm, interpolation="nearest", aspect="auto")
+        papers = image.to_rgba(shades, bytes=True)
+        for (row, column), word in np.ndenumerate(words):
+            *paper, opaque = papers[row, column].tolist()
+            ink = [part / 255 for part in ink_on(paper)] if opaque else "0.3"
+            axes.text(column, row, _plain(word), ha="center", va="center", color=ink, fontsize=8)
+        axes.set_title(wrapped(look.title, figure, 11), loc="left")
+        axes.set_yticks(range(len(words)), [step_name(label) for label in picture["states"]])
+        shown = names(picture)[first + columns.start : first + columns.stop]
+        axes.set_xticks(range(len(shown)), [_plain(name) for name in shown], rotation=90)
         axes.set_xlabel("token read")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        figure.colorbar(image, ax=axes, shrink=0.8, label="probability", ticks=[0, 0.01, 0.1, 0.25, 0.5, 1])
+        scale = figure.colorbar(image, ax=axes, shrink=0.8, label=look.label)
+        if look.ticks:
+            scale.set_ticks(list(look.ticks), labels=list(look.ticks.values()))
         sign(figure, picture["stamp"])
     return figure
+
+
+# ---- the modes ----
+
+
+def _prediction(values: dict[str, Any], found: dict[str, NDArray[Any]]) -> Look:
+    ticks = {p: f"{p:g}" for p in (0, 0.01, 0.1, 0.25, 0.5, 1)}
+    title = "what it would say next at each state · logit lens"
+    return Look(title, _words(values, found), found["probs"][..., 0], PowerNorm(0.5, 0, 1), "probability", ticks=ticks)
+
+
+def _script(values: dict[str, Any], found: dict[str, NDArray[Any]]) -> Look:
+    kinds = np.vectorize(lambda word: _kind(values["words"][str(word)][1]))(found["ids"][..., 0])
+    shown = [name for name in SCRIPTS if name in kinds]
+    title = "what it would say next at each state, by the script it is written in · logit lens"
+    colours = ListedColormap([SCRIPTS[name] for name in shown])
+    shades = np.vectorize(shown.index)(kinds)
+    ends = Normalize(-0.5, len(shown) - 0.5)
+    return Look(title, _words(values, found), shades, ends, "script", colours, dict(enumerate(shown)))
+
+
+def _entropy(values: dict[str, Any], found: dict[str, NDArray[Any]]) -> Look:
+    shades, most = found["entropy"], np.log(values["picture"]["vocab"])
+    title = "how unsure it is at each state · entropy"
+    return Look(title, _numbers(shades, ".2f"), shades, Normalize(0, most), "entropy, nats")
+
+
+def _rank(values: dict[str, Any], found: dict[str, NDArray[Any]]) -> Look:
+    shades, last = np.ma.masked_equal(found["rank"], 0), values["picture"]["vocab"]
+    title = "the place of the token that does follow, 1 for the likeliest · rank"
+    return Look(title, _numbers(shades, "d"), shades, LogNorm(1, last), "rank, log scale", "cividis_r")
+
+
+def _norm(_: dict[str, Any], found: dict[str, NDArray[Any]]) -> Look:
+    shades = found["norms"]
+    title = "how long the vector is at each state · norm"
+    return Look(title, _numbers(shades, ".1f"), shades, Normalize(0, shades.max()), "length")
+
+
+def _added(values: dict[str, Any], found: dict[str, NDArray[Any]]) -> Look:
+    if "shares" not in found:
+        nothing = np.ma.masked_array(np.zeros_like(found["norms"]), mask=True)
+        return Look(values["picture"]["refusal"], _numbers(nothing, ""), nothing, Normalize(0, 1), "no shares")
+    shades = found["shares"][:-1]  # the last row is what no part explains
+    most = float(np.abs(shades).max())
+    title = "what each step added, as a share of the last state"
+    return Look(title, _numbers(shades, "+z.2f"), shades, Normalize(-most, most), "share added", SIGNED)
+
+
+LOOKS: dict[str, Callable[[dict[str, Any], dict[str, NDArray[Any]]], Look]] = {
+    "prediction": _prediction,
+    "script": _script,
+    "entropy": _entropy,
+    "rank": _rank,
+    "norm": _norm,
+    "added": _added,
+}
+
+
+def _words(values: dict[str, Any], found: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    """The likeliest next token of each cell."""
+    said = values["words"]
+    return np.array([[said[str(word)][0] for word in row] for row in found["ids"][..., 0]], dtype=object)
+
+
+def _numbers(shades: NDArray[Any], form: str) -> NDArray[Any]:
+    """Numbers as they stand in the cells, with a minus as long as a plus; a dash where there is none."""
+    rows = [
+        ["–" if value is np.ma.masked else format(value, form).replace("-", "−") for value in row] for row in shades
+    ]
+    return np.array(rows, dtype=object)
+
+
+def _kind(script: str) -> str:
+    """The name of a script in SCRIPTS; `script` is as Unicode names it, "" where there is no letter."""
+    name = "Chinese" if script == "CJK" else script.capitalize() or "no letter"
+    return name if name in SCRIPTS else "another"
 
 
 def _plain(word: str) -> str:

@@ -94,8 +94,13 @@ def _cell(words: dict[str, Any], found: dict[str, NDArray[Any]], row: int, colum
 def cell_colours(p: float) -> tuple[list[int], list[int]]:
     """The colour of a probability, and black or white, whichever is easier to read on it."""
     paper = _cividis()[round(255 * math.sqrt(p))][:3].tolist()
+    return paper, ink_on(paper)
+
+
+def ink_on(paper: list[int]) -> list[int]:
+    """Black or white, whichever is easier to read on a colour; each part is 0 to 255."""
     light = sum(part * weight for part, weight in zip(map(_linear, paper), (0.2126, 0.7152, 0.0722), strict=True))
-    return paper, [0, 0, 0] if light > 0.179 else [255, 255, 255]  # where contrast with both is the same (WCAG 2)
+    return [0, 0, 0] if light > 0.179 else [255, 255, 255]  # where contrast with both is the same (WCAG 2)
 
 
 def _linear(part: int) -> float:

@@ -199,7 +199,7 @@ class HiddenStates(ReadingView):
         return still_html(self._values())
 
     def _draw(self, path: Path) -> None:
-        """The grid of predictions; of a text of more than WINDOW tokens, the WINDOW that is shown."""
+        """The grid as it is shown, in its mode; of a text of more than WINDOW tokens, the WINDOW that is shown."""
         from bloomlab.views._figure import save_figure  # matplotlib, only when it is asked for
         from bloomlab.views._hidden_figure import lens_figure
 

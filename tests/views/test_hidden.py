@@ -16,6 +16,7 @@ from bloomlab.lens import hidden as lens
 from bloomlab.lens.logit_lens import logit_lens
 from bloomlab.trace import Trace
 from bloomlab.views import hidden
+from bloomlab.views._hidden_figure import lens_figure
 from bloomlab.views._hidden_still import arrays, cell_colours
 from bloomlab.views.hidden import READ, HiddenStates, hidden_payload
 from tests.tiny_random import byte_tokenizer, random_model
@@ -305,6 +306,44 @@ def test_the_picture_is_drawn_in_every_script_without_a_warning(lab: Lab, tmp_pa
     assert svg.read_text().count("<path") > 20
     with pytest.raises(InputError, match=r"saved as \.html, \.png or \.svg; got .*leo\.pdf"):
         view.save(tmp_path / "leo.pdf")
+
+
+def drawn(view: HiddenStates) -> tuple[list[list[str]], str]:
+    """What stands in the cells of the figure, row by row, and its title."""
+    axes = lens_figure(view._values()).axes[0]
+    width = len(axes.get_xticks())
+    words = [text.get_text() for text in axes.texts]
+    return [words[start : start + width] for start in range(0, len(words), width)], axes.get_title("left")
+
+
+@pytest.mark.parametrize("mode", ["prediction", "script", "entropy", "rank", "norm", "added"])
+def test_the_figure_shows_what_the_mode_shows(lab: Lab, mode: str) -> None:
+    view = view_of(lab, "A cat\nand 2.")
+    view.mode = mode
+    found, (cells, _) = arrays(view._values()), drawn(view)
+    assert (len(cells), len(cells[0])) == (7, len(view.picture["tokens"]))
+    for row, column in [(0, 0), (3, 2), (6, 6)]:
+        said = view.words[str(found["ids"][row, column, 0])][0]
+        shown = {
+            "prediction": said,
+            "script": said,
+            "entropy": f"{found['entropy'][row, column]:.2f}",
+            "rank": str(found["rank"][row, column]),
+            "norm": f"{found['norms'][row, column]:.1f}",
+            "added": signed(float(found["shares"][row, column])),
+        }
+        assert cells[row][column] == shown[mode].replace("$", r"\$")
+    assert (cells[-1][-1] == "–") == (mode == "rank"), "nothing follows the last token"
+
+
+def signed(share: float) -> str:
+    return f"{'−' if round(share, 2) < 0 else '+'}{abs(share):.2f}"
+
+
+def test_the_figure_of_a_stream_that_is_no_sum_says_so() -> None:
+    lab = Lab(random_model(apply_residual_connection_post_layernorm=True), byte_tokenizer())
+    cells, title = drawn(view_of(lab, mode="added"))
+    assert {word for row in cells for word in row} == {"–"} and "no shares here" in title
 
 
 def test_entropies_are_between_sure_and_no_idea(lab: Lab) -> None:
