@@ -109,7 +109,7 @@ export function explorerPanel(stage) {
     stage.say();
     stage.showCode({ code: [] }, {});
     const trouble = stage.get("troubles")[tab.name];
-    says.textContent = trouble || (stage.get("live") ? "computing …" : "this is not in the saved page");
+    says.textContent = trouble || (stage.get("live") ? "computing … (Kernel → Interrupt stops it)" : "this is not in the saved page");
     set(says, { "data-trouble": Boolean(trouble) });
   }
 

@@ -55,7 +55,7 @@ def test_the_attention_is_there_at_first_and_nothing_else_is_computed(blank: Bla
 @pytest.mark.parametrize("name", [name for name in TABS if name != "attention"])
 def test_a_tab_computes_when_it_is_opened_and_says_so_until_then(blank: BlankPage, name: str) -> None:
     tab(blank, name).click()
-    expect(blank.page.locator('[data-part="tab-says"]')).to_have_text("computing …")
+    expect(blank.page.locator('[data-part="tab-says"]')).to_have_text("computing … (Kernel → Interrupt stops it)")
     blank.answered()
     expect(blank.page.locator('[data-part="tab-says"]')).to_be_hidden()
     expect(panel(blank, name)).to_be_visible()
@@ -145,7 +145,7 @@ def test_another_text_computes_the_open_tab_only(blank: BlankPage) -> None:
     views = blank.view.views
     assert views["hidden"].text == "A cat." and views["attention"].text == TEXT
     tab(blank, "attention").click()
-    expect(blank.page.locator('[data-part="tab-says"]')).to_have_text("computing …")
+    expect(blank.page.locator('[data-part="tab-says"]')).to_have_text("computing … (Kernel → Interrupt stops it)")
     blank.answered()
     assert views["attention"].text == "A cat."
     assert blank.page.locator(".bl-rows .bl-name").count() == 6

@@ -79,6 +79,30 @@ def test_keys_step_the_grid_the_shares_and_the_cosines_and_leave_the_notebook_al
     assert notebook.python("print(view.row, view.layer, view.part, view.query)") == "5 2 mid 0\n"
 
 
+# Choose one mode, and another so many milliseconds later: the modes that are shown from then on.
+CHOOSE_TWICE = """async wait => {
+    const root = document.querySelector("[data-view=hidden]");
+    const later = pause => new Promise(done => setTimeout(done, pause));
+    const choose = mode => root.querySelector(`input[value=${mode}]`).click();
+    choose("entropy");
+    await later(wait);
+    const seen = [];
+    const watch = new MutationObserver(() => seen.push(root.dataset.mode));
+    watch.observe(root, {attributeFilter: ["data-mode"]});
+    choose("rank");
+    await later(400);
+    watch.disconnect();
+    return seen;
+}"""
+
+
+def test_the_echo_of_a_choice_does_not_undo_the_next(hidden: Locator, notebook: Notebook) -> None:
+    """The kernel repeats every choice to the page; by then the person may have chosen again."""
+    type_text(hidden, TEXTS["english"])
+    for wait in range(0, 160, 20):
+        assert set(notebook.page.evaluate(CHOOSE_TWICE, wait)) == {"rank"}, f"{wait} ms later"
+
+
 def test_the_toggles_repaint_and_an_error_keeps_the_picture(hidden: Locator, notebook: Notebook) -> None:
     type_text(hidden, TEXTS["chinese"])
     for mode in ("entropy", "rank", "norm", "added", "prediction"):

@@ -81,7 +81,7 @@ def test_a_cell_under_the_pointer_is_explained_and_leaving_returns_to_the_select
     panel = page.locator('[data-part="cell"]')
     cell(page, 3, 2).hover()
     expect(panel).to_have_attribute("data-row", "3")
-    rows = panel.locator("tbody tr")
+    rows = panel.locator(".bl-said tbody tr")
     assert rows.count() == 5
     for i in range(5):
         said = rows.nth(i).locator("td").all_inner_texts()

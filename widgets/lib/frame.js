@@ -17,7 +17,7 @@
 //
 // `picture` has at least text, tokens, chips, layers, heads, code and stamp. NAME.css holds for [data-panel="NAME"] only.
 import { codeBlock } from "./code.js";
-import { lastOf, make, pushButton, set } from "./dom.js";
+import { make, pushButton, set } from "./dom.js";
 import { tokenStrip } from "./strip.js";
 import { textBox } from "./textbox.js";
 
@@ -47,7 +47,6 @@ import { textBox } from "./textbox.js";
  */
 
 const FIRST_TEXTS = ["Leo lives in Oslo. Leo has a cat.", "里奥住在奥斯陆。里奥有一只猫。", "يعيش ليو في أوسلو. لدى ليو قطة.", "लियो ओस्लो में रहता है। लियो के पास एक बिल्ली है।"]; // the same in four scripts, from the embedded world
-const SENDING_PAUSE = 60; // milliseconds without a step before a selection is sent
 const SELECTION = ["layer", "head", "query", "key"];
 
 /**
@@ -87,16 +86,17 @@ export function viewFrame({ model, el, name, makePanel }) {
 
   // ---- choosing ----
 
-  const send = lastOf(SENDING_PAUSE, () => model.save_changes());
-  undo.push(send.cancel);
-
-  /** @param {Record<string, any>} places */
+  /**
+   * Sent at once: Jupyter keeps back what comes while the kernel is busy, all but the last, and only of what was sent
+   * does it know that an echo of an earlier choice is old.
+   * @param {Record<string, any>} places
+   */
   function choose(places) {
     choosing = true; // the model tells of one trait after the other; one drawing is enough
     for (const [trait, value] of Object.entries(places)) model.set(trait, value);
     choosing = false;
     safely(drawAll)();
-    send();
+    model.save_changes();
   }
 
   /** @param {number} token @param {boolean} asKey */

@@ -142,8 +142,9 @@ export function headGrid({ pick, point }) {
       if (!selected) return;
       set(selected, { "aria-selected": "true" });
       set(element, { "aria-activedescendant": selected.id });
-      if (scrolledFor === selected.id || element.clientWidth === 0) return;
-      scrolledFor = selected.id;
+      const sight = `${selected.id} ${element.clientWidth} ${element.scrollWidth}`; // until one of these changes, a person may scroll on
+      if (scrolledFor === sight || element.clientWidth === 0) return;
+      scrolledFor = sight;
       bringIntoView(selected);
     },
   };

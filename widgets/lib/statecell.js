@@ -19,14 +19,13 @@ export function stateCell() {
     ),
     body,
   );
-  const facts = make("dl", { class: "bl-facts" });
-  const element = make("section", { class: "bl-panel bl-panel-cell", "aria-label": "one cell", "data-part": "cell" }, title, table, facts);
+  const facts = make("tbody");
+  const factTable = make("table", { class: "bl-facts" }, facts);
+  const element = make("section", { class: "bl-panel bl-panel-cell", "aria-label": "one cell", "data-part": "cell" }, title, table, factTable);
 
   /** @param {string} name @param {string} plain @param {string} term @param {...(Node | string)} value */
-  const fact = (name, plain, term, ...value) => [
-    make("dt", {}, plain, " ", make("span", { class: "bl-how" }, term)),
-    make("dd", { "data-fact": name }, ...value),
-  ];
+  const fact = (name, plain, term, ...value) =>
+    make("tr", {}, make("th", { scope: "row" }, plain, make("span", { class: "bl-how" }, term)), make("td", { "data-fact": name }, ...value));
 
   return {
     element,
@@ -44,7 +43,7 @@ export function stateCell() {
       table.hidden = !numbers.has(token);
       if (!numbers.has(token)) {
         const here = `tokens ${numbers.first} to ${numbers.first + numbers.count - 1} are here`;
-        facts.replaceChildren(...fact("missing", here, "", "reading the others needs the model"));
+        facts.replaceChildren(fact("missing", here, "", "reading the others needs the model"));
         return;
       }
       const follows = token + 1 < names.length ? picture.tokens[token + 1].id : -1;
@@ -65,12 +64,12 @@ export function stateCell() {
       const next = follows < 0 ? ["nothing follows the last token"] : [quoted(names[token + 1]), ` rank ${numbers.rank(place)}, probability ${probability(numbers.chance(place))}`];
       const before = row > 0 ? `${fixed(numbers.cosine(token, row, row - 1))} to the state before · ` : "";
       facts.replaceChildren(
-        ...fact("entropy", "how unsure it is", "entropy", `${fixed(numbers.entropy(place), 2)} nats of at most ${fixed(Math.log(picture.vocab), 2)}`),
-        ...fact("rank", "what does follow", "✓", ...next),
-        ...fact("length", "how long the vector is", "norm", fixed(numbers.length(place), 1)),
-        ...fact("turn", "how it is turned", "cosine", `${before}${fixed(numbers.cosine(token, row, numbers.states - 1))} to the last`),
+        fact("entropy", "how unsure it is", "entropy", `${fixed(numbers.entropy(place), 2)} nats of at most ${fixed(Math.log(picture.vocab), 2)}`),
+        fact("rank", "what does follow", "✓", ...next),
+        fact("length", "how long the vector is", "norm", fixed(numbers.length(place), 1)),
+        fact("turn", "how it is turned", "cosine", `${before}${fixed(numbers.cosine(token, row, numbers.states - 1))} to the last`),
         ...(numbers.summed
-          ? fact("share", `what ${partName(picture.states[row])} added here`, "share of the last state", `${signed(numbers.share(place))}, a vector ${fixed(numbers.added(place), 1)} long`)
+          ? [fact("share", `what ${partName(picture.states[row])} added here`, "share of the last state", `${signed(numbers.share(place))}, a vector ${fixed(numbers.added(place), 1)} long`)]
           : []),
       );
     },

@@ -1,10 +1,10 @@
 // @ts-check
 // Two pictures of directions: how alike the states of one token are, and where the tokens lie at one state.
 import { paintCausal, signedStep } from "./colours.js";
-import { make, quoted, set } from "./dom.js";
+import { make, quoted, set, themeLength } from "./dom.js";
 import { legend } from "./legend.js";
 import { fixed } from "./numbers.js";
-import { stateName } from "./states.js";
+import { partName, stateName } from "./states.js";
 
 /**
  * The cosines between all states of one token.
@@ -27,12 +27,14 @@ export function stateTurns({ pick }) {
     canvas,
     picked,
   );
+  const rows = make("div", { class: "bl-turns-names", "aria-hidden": "true" });
   const says = make("p", { class: "bl-how", "aria-live": "polite", "data-part": "turn" });
   const scale = legend();
   const who = make("span", { class: "bl-how" });
   const title = make("h3", { class: "bl-title" }, "how the vector turns ", who);
-  const axes = make("p", { class: "bl-how" }, "the state ↓ · an earlier one →");
-  const element = make("section", { class: "bl-panel bl-panel-turns", "aria-label": "how the vector turns" }, title, axes, box, scale.element, says);
+  const axes = make("p", { class: "bl-how" }, "the state after … ↓ · an earlier one, in the same order →");
+  const square = make("div", { class: "bl-turns-frame" }, rows, box);
+  const element = make("section", { class: "bl-panel bl-panel-turns", "aria-label": "how the vector turns" }, title, axes, square, scale.element, says);
   let states = /** @type {string[]} */ ([]);
   let cosine = /** @type {(one: number, other: number) => number} */ (() => NaN);
   let pair = { row: 0, other: 0 };
@@ -45,6 +47,12 @@ export function stateTurns({ pick }) {
     says.textContent = row === other ? `${stateName(states[row])} with itself: ${value}` : `${stateName(states[row])} and ${stateName(states[other])}: cosine ${value}`;
     picked.style.setProperty("--bl-row", String(row));
     picked.style.setProperty("--bl-column", String(other));
+    for (const [place, name] of [...rows.children].entries()) set(name, { "data-picked": place === row || place === other });
+  };
+  /** The name of each state whose row has the height for it: all, every second, third, … */
+  const nameRows = () => {
+    const every = Math.max(1, Math.ceil((themeLength(box, "--bl-readable") * states.length) / Math.max(1, box.clientHeight)));
+    rows.replaceChildren(...states.map((label, row) => make("span", {}, row % every ? "" : partName(label))));
   };
   const placeUnder = (/** @type {MouseEvent} */ event) => {
     const size = canvas.getBoundingClientRect();
@@ -91,7 +99,8 @@ export function stateTurns({ pick }) {
       states = labels;
       cosine = of;
       who.replaceChildren(`cosine between its states · token ${token} `, quoted(name));
-      box.style.setProperty("--bl-count", String(labels.length));
+      square.style.setProperty("--bl-count", String(labels.length));
+      nameRows();
       paintCausal(canvas, labels.length, colours, (_, row, other) => signedStep(of(row, other), 1));
       scale.show(colours, "cosine", [[0, "−1 opposite"], [0.5, "0"], [1, "1 same way"]]);
       tell();
@@ -137,20 +146,30 @@ export function tokenMap({ id, pick, step }) {
     if (dot) pick(Number(dot.getAttribute("data-dot")));
   });
 
-  /** A label that would cover another, or leave the map, stays away; the selected one comes first. */
+  /**
+   * A label stands to the right of its dot, else to the left, else it stays away: none covers a dot or another label,
+   * or leaves the map. The selected one comes first and is always there.
+   */
   const layLabels = (/** @type {number} */ token) => {
     const frame = plane.getBoundingClientRect();
-    const boxOf = (/** @type {any} */ dot) => dot.lastChild.getBoundingClientRect();
-    for (const dot of dots) set(dot, { "data-left": false });
-    const outside = dots.filter((dot) => boxOf(dot).right > frame.right);
-    for (const dot of outside) set(dot, { "data-left": true });
-    const boxes = new Map(dots.map((dot) => [dot, boxOf(dot)])); // read together, so that the page is laid out once
-    const taken = /** @type {DOMRect[]} */ ([]);
-    for (const dot of [dots[token], ...dots.filter((_, i) => i !== token)]) {
-      const box = boxes.get(dot);
-      const covers = taken.some((other) => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom);
-      set(dot, { "data-quiet": dot !== dots[token] && covers });
-      if (!covers) taken.push(box);
+    const boxesOf = (/** @type {boolean} */ left) => {
+      for (const dot of dots) set(dot, { "data-left": left });
+      return dots.map((dot) => dot.lastChild.getBoundingClientRect()); // read together: the page is laid out once
+    };
+    const sides = [boxesOf(false), boxesOf(true)];
+    const spots = /** @type {DOMRect[]} */ (dots.map((dot) => dot.firstChild.getBoundingClientRect()));
+    const names = /** @type {DOMRect[]} */ ([]);
+    const meet = (/** @type {DOMRect} */ one, /** @type {DOMRect} */ other) =>
+      one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+    for (const i of new Set([token, ...dots.keys()])) {
+      const free = sides.map(
+        (side) =>
+          side[i].left >= frame.left && side[i].right <= frame.right && !names.some((name) => meet(side[i], name)) && !spots.some((spot, j) => j !== i && meet(side[i], spot)),
+      );
+      const left = !free[0] && (free[1] || sides[0][i].right > frame.right);
+      const shown = free.some(Boolean) || i === token;
+      set(dots[i], { "data-left": left, "data-quiet": !shown });
+      if (shown) names.push(sides[Number(left)][i]);
     }
   };
 
