@@ -97,6 +97,21 @@ def test_a_cell_under_the_pointer_is_explained_and_leaving_returns_to_the_select
     assert fact(page, "rank") == "nothing follows the last token"
 
 
+def test_a_theme_that_changes_while_the_page_is_hidden_for_a_moment_is_painted(blank: BlankPage) -> None:
+    """So does Jupyter, and so shortly that the size of nothing has changed."""
+    with_itself = "document.querySelector('[data-part=turns-canvas]').getContext('2d').getImageData(0, 0, 1, 1).data"
+    assert blank.page.evaluate(f"[...{with_itself}].slice(0, 3)") == [184, 84, 10]  # --bl-positive
+    blank.page.evaluate(
+        """async () => {
+            document.body.dataset.jpThemeLight = "false";
+            document.querySelector("main").hidden = true;
+            await null; // those who watch the theme are told
+            document.querySelector("main").hidden = false;
+        }"""
+    )
+    blank.page.wait_for_function(f"[...{with_itself}].slice(0, 3).join() === '255,159,69'")
+
+
 def test_the_shares_of_a_token_are_listed_and_sum_to_one(blank: BlankPage) -> None:
     shown = blank.page.locator('[data-part="parts"] tr[data-share] .bl-value').all_inner_texts()
     values = [float(text.replace("−", "-")) for text in shown]

@@ -241,7 +241,12 @@ export function viewFrame({ model, el, name, makePanel }) {
     }),
   );
   resized.observe(body);
-  const themed = new MutationObserver(safely(refit));
+  const themed = new MutationObserver(
+    safely(() => {
+      refit();
+      if (body.clientWidth === 0) requestAnimationFrame(safely(refit)); // Jupyter hides the page for a moment
+    }),
+  );
   themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
   const system = matchMedia("(prefers-color-scheme: dark)");
   system.addEventListener("change", refit);
