@@ -103,6 +103,24 @@ def test_the_echo_of_a_choice_does_not_undo_the_next(hidden: Locator, notebook: 
         assert set(notebook.page.evaluate(CHOOSE_TWICE, wait)) == {"rank"}, f"{wait} ms later"
 
 
+def test_of_a_burst_of_a_hundred_steps_the_kernel_hears_two(hidden: Locator, notebook: Notebook) -> None:
+    """Jupyter keeps back what a view sends while the kernel is busy with it, all but the last."""
+    type_text(hidden, TEXTS["english"])
+    notebook.python("heard = []; hear = lambda change: heard.append(view.row); view.observe(hear, ['layer', 'part'])")
+    hidden.locator("[data-part=slider]").evaluate(
+        """slider => {
+            for (let step = 0; step < 100; step++) {
+                slider.value = step % 8;
+                slider.dispatchEvent(new Event("input", {bubbles: true}));
+            }
+        }"""
+    )
+    expect(hidden).to_have_attribute("data-row", "3")
+    notebook.page.wait_for_timeout(500)
+    heard = notebook.python("print(*heard); view.unobserve(hear, ['layer', 'part'])").split()
+    assert heard[-1] == "3" and len(heard) <= 4, "two messages, of a layer and a part each"
+
+
 def test_the_toggles_repaint_and_an_error_keeps_the_picture(hidden: Locator, notebook: Notebook) -> None:
     type_text(hidden, TEXTS["chinese"])
     for mode in ("entropy", "rank", "norm", "added", "prediction"):
