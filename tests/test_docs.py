@@ -11,12 +11,17 @@ import bloomlab
 
 DOCS = Path(__file__).parents[1] / "docs"
 OTHERS = {"api.md", "extending.md"}  # made from the docstrings; followed step by step by test_extending.py
-PAGES = [page for page in sorted(DOCS.glob("*.md")) if page.name not in OTHERS]
+LONG = {"training.md", "jax.md"}  # a dozen seconds each
+PAGES = [
+    pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.name in LONG else [])
+    for page in sorted(DOCS.glob("*.md"))
+    if page.name not in OTHERS
+]
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
 @pytest.mark.filterwarnings("ignore:.* not in the files, so made new at random:UserWarning")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page_give_what_it_shows(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)

@@ -136,6 +136,7 @@ def test_importing_bloomlab_loads_neither_torch_nor_jupyter() -> None:
     assert not loaded & (NOTEBOOK | heavy)
 
 
+@pytest.mark.slow
 def test_importing_the_lab_loads_no_notebook_library() -> None:
     loaded = loaded_after("import bloomlab.lab")
     assert "torch" in loaded

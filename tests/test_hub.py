@@ -417,7 +417,11 @@ FAULTS: dict[str, tuple[Any, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+def slow_if_it_stalls(fault: str) -> Any:
+    return pytest.param(fault, marks=[pytest.mark.slow] if "stall" in fault or "drops" in fault else [])
+
+
+@pytest.mark.parametrize("fault", [slow_if_it_stalls(fault) for fault in FAULTS])
 def test_every_fault_is_one_of_five_messages_and_leaves_a_cache_that_is_whole(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], fault: str
 ) -> None:
@@ -475,6 +479,7 @@ def test_a_word_is_on_the_screen_before_the_hub_is_heard() -> None:
 # -- no network ----
 
 
+@pytest.mark.slow
 def test_what_was_fetched_opens_without_a_network(
     hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -674,6 +679,7 @@ def test_four_programs_that_want_one_model_fetch_it_once_and_whole(hub: FakeHub,
     assert all_whole(tmp_path / "shared") and BloomForCausalLM.from_pretrained(outputs[0])
 
 
+@pytest.mark.slow
 def test_one_program_waits_while_another_fetches_and_checks(hub: FakeHub) -> None:
     source = find(REPO, CheckpointError)
     other = threading.Thread(target=source.fetch, args=("config",))

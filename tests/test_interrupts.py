@@ -80,6 +80,7 @@ def nothing_changes() -> Iterator[None]:
         assert got.equal(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
 def test_an_error_at_any_spot_leaves_the_next_run_bit_identical(error: type[BaseException]) -> None:
     def fail(tensor: Tensor, at: At) -> Tensor:

@@ -74,6 +74,7 @@ def test_hidden_dropout_zeroes_its_share_and_scales_the_rest_up() -> None:
     torch.testing.assert_close(after["h.0.attn.out"][kept], before["h.0.attn.out"][kept] / 0.7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["fused", "eager"])
 def test_attention_dropout_drops_its_share_of_the_probabilities_and_changes_no_average(path: str) -> None:
     """In the first layer the mix is a sum over keys, so mean and variance over many draws follow from p."""

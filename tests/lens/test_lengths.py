@@ -67,6 +67,7 @@ def test_octaves_cover_every_position_once() -> None:
     assert sum(o.mean * (o.last - o.first + 1) for o in octaves) == pytest.approx(losses.sum().item())
 
 
+@pytest.mark.slow
 def test_a_text_of_eight_times_the_trained_length_is_no_harder_for_the_embedded_model(lab: Lab) -> None:
     """It was trained on 128 tokens; the same 2048 tokens are read in pieces of 32, 128 and 1024."""
     ids = validation_rows(lab.tokenizer, length=1024, rows=2)

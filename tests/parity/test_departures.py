@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 import transformers
 
@@ -26,6 +27,7 @@ def test_a_prefix_space_is_put_before_every_piece_here_and_nowhere_there(tmp_pat
     assert bloomlab.AutoTokenizer.from_pretrained(folder, **asked).tokenize("a.b") == list("ĠaĠ.Ġb")
 
 
+@pytest.mark.slow
 def test_sampling_draws_among_all_tokens_unless_told_otherwise() -> None:
     ours, theirs = make_pair()
     ids, _ = make_batch(left=())

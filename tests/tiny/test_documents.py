@@ -29,6 +29,7 @@ def test_the_same_seed_gives_the_same_documents() -> None:
     assert some("a", 50) != some("b", 50)
 
 
+@pytest.mark.slow
 def test_seven_in_a_hundred_are_sums_and_ten_are_python() -> None:
     texts = some("shares", 6000)
     numbers = sum(bool(re.fullmatch(r"[0-9+= \n]+", text)) for text in texts)
@@ -37,6 +38,7 @@ def test_seven_in_a_hundred_are_sums_and_ten_are_python() -> None:
     assert 0.085 < code / 6000 < 0.115
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", [False, True])
 def test_no_document_crosses_the_line_between_training_and_held_out_pairs(held: bool) -> None:
     language, seen = LANGUAGES["en"], 0
@@ -59,6 +61,7 @@ def test_a_recap_says_what_the_story_said() -> None:
         assert first == language.again and len(rest) == told.count(".") - small
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["questions", "question first", "far"])
 def test_every_answer_is_in_the_story(kind: str) -> None:
     language = LANGUAGES["en"]

@@ -74,6 +74,7 @@ def test_a_damaged_head_is_noticed(tmp_path: Path) -> None:
     assert evaluate._heads_distance(folder() / FIGURES, evaluate.head_logits(heads, tokenizer)) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_model_is_one_clear_sentence(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "bloomlab.tiny.evaluate", str(tmp_path)], capture_output=True, text=True

@@ -54,6 +54,7 @@ def test_a_new_head_stands_on_the_trunk_it_was_given() -> None:
     assert not head.classifier.weight.equal(trunk.classifier.weight)
 
 
+@pytest.mark.slow
 def test_tuning_moves_trunk_and_head_and_stops_when_asked(tokenizer: BloomTokenizerFast) -> None:
     before = new_head("language", folder())
     after = tune("language", folder(), tokenizer, seed=0, steps=1)

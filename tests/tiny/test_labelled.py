@@ -65,6 +65,7 @@ def test_questions_name_somebody_too_and_other_texts_nobody() -> None:
         assert "PERSON" in {span.tag for span in inside}, text
 
 
+@pytest.mark.slow
 def test_a_text_of_another_kind_is_in_no_language_of_the_world() -> None:
     drawn = [draw_other(random.Random(seed)) for seed in range(200)]
     assert len(set(drawn)) > 190 and all(text.strip() for text in drawn)

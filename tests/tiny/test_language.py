@@ -102,6 +102,7 @@ def test_a_slip_of_grammar_is_noticed(code: str, slip: str) -> None:
     assert LANGUAGES[code].parse(slip) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", CODES)
 def test_every_sentence_the_grammar_makes_is_read_back(code: str) -> None:
     language, rng = LANGUAGES[code], random.Random(code)

@@ -56,6 +56,7 @@ def test_a_model_that_prefers_nothing_loses_the_logarithm_of_the_vocabulary(blan
     assert loss_by_length(blank, ids, (8, 16)) == pytest.approx({8: math.log(3072), 16: math.log(3072)}, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_without_content_a_head_looks_back_as_its_slope_says(blank: BloomForCausalLM) -> None:
     induction, right = look_back(blank)
     previous = token_before(blank, repeated_ids())

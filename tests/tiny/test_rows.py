@@ -34,12 +34,14 @@ def test_repeated_rows_repeat_and_are_learned_from_the_second_time_on() -> None:
         assert labels[size:] == ids[size:] == ids[:-size]
 
 
+@pytest.mark.slow
 def test_every_fifth_row_repeats(tokenizer: BloomTokenizerFast) -> None:
     every = [ids for step in range(1, 41) for ids in batch(step, 0, tokenizer, 3072)[0].tolist()]
     documents = sum(tokenizer.eos_token_id in row[:-1] or row.count(tokenizer.encode(".")[0]) > 8 for row in every)
     assert REPEATS - 0.08 < 1 - documents / len(every) < REPEATS + 0.08
 
 
+@pytest.mark.slow
 def test_of_two_stories_in_three_only_what_follows_from_them_is_learned(tokenizer: BloomTokenizerFast) -> None:
     text = "Leo eats rice.\nWhat does Leo eat? Rice."
     story, end = Document(text, text.index("\n")), tokenizer.eos_token_id

@@ -40,6 +40,7 @@ def test_a_snapshot_says_nearly_what_its_model_says(tmp_path: Path) -> None:
     assert (tmp_path / "snapshots" / "step5.safetensors").stat().st_size < 1_300_000
 
 
+@pytest.mark.slow
 def test_the_shipped_snapshots_show_the_induction_head_form() -> None:
     steps = snapshots()
     assert steps == tiny.snapshots() and len(steps) >= 4

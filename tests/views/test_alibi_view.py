@@ -341,6 +341,7 @@ def test_the_still_page_and_the_line_of_text_have_the_heads_numbers() -> None:
     assert "nothing read yet" in repr(AlibiView(small_trace))
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_without_a_warning(tmp_path: Path) -> None:
     trace = small_trace(TEXT)
     trace.provenance["model"] = "$x$ <b>"

@@ -70,6 +70,7 @@ def test_a_saved_page_holds_all_of_them_or_the_shown_one(tmp_path: Path, monkeyp
     assert view.save(tmp_path / "x.html").stat().st_size > 0 and view.averaged == {"patterns": [["layer", 0]]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [

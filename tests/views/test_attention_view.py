@@ -396,6 +396,7 @@ def test_the_still_page_of_a_long_text_names_blocks_of_tokens() -> None:
     assert len(data["text/html"]) < 200_000
 
 
+@pytest.mark.slow
 def test_the_picture_is_drawn_in_every_script_without_a_warning(tmp_path: Path) -> None:
     view = AttentionView(small_trace, "Leo القطة $x$ <b>", layer=1, head=1)
     png, svg = view.save(tmp_path / "x.png"), view.save(tmp_path / "x.svg")

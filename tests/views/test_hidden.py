@@ -299,6 +299,7 @@ def test_words_can_be_read_on_every_colour(p: float) -> None:
     assert max(paper, ink) / min(paper, ink) >= 4.5
 
 
+@pytest.mark.slow
 def test_the_picture_is_drawn_in_every_script_without_a_warning(lab: Lab, tmp_path: Path) -> None:
     view = view_of(lab, "$x$ القطة <b>")
     png, svg = view.save(tmp_path / "x.png"), view.save(tmp_path / "x.svg")
