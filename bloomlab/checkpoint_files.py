@@ -26,7 +26,7 @@ from bloomlab.memory import check_memory
 DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 MAX_HEADER = 1 << 20  # bytes; 70 blocks need 0.1 MB
 LARGE = 1 << 24  # numbers in a tensor whose file pages are given back while it is read
-CHUNK = 1 << 23  # numbers that are read at a time when they are cast: measured, fewer and more are slower
+CHUNK = 1 << 23  # numbers that are read at a time when they are cast; fewer are slower
 
 
 @dataclass(frozen=True)

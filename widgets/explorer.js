@@ -10,7 +10,7 @@
 import { alibiPanel } from "./alibi.js";
 import { attentionPanel } from "./attention.js";
 import { hiddenPanel } from "./hidden.js";
-import { make, set } from "./lib/dom.js";
+import { lastOf, make, set } from "./lib/dom.js";
 import { viewFrame } from "./lib/frame.js";
 import { predictionsPanel } from "./predictions.js";
 import { tokensPanel } from "./tokens.js";
@@ -22,6 +22,7 @@ const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage)
   ["hidden", "Hidden states", hiddenPanel],
   ["predictions", "Predictions", predictionsPanel],
 ]);
+const PASSING = 60; // milliseconds for which a tab must stay open to be computed
 const SHARED = ["layer", "head", "query", "key", "live", "scale"];
 
 /**
@@ -54,7 +55,7 @@ export function explorerPanel(stage) {
       word,
     );
     const body = make("div", { class: "bl-panel-body", role: "tabpanel", id: `${stage.id}-${name}`, "aria-labelledby": button.id, "data-panel": name });
-    button.addEventListener("click", () => stage.choose({ tab: name }));
+    button.addEventListener("click", () => openTab(name));
     return { name, button, body, makePanel, stage: stageOf(stage, name, body), panel: /** @type {any} */ (null), shown: /** @type {unknown} */ (null) };
   });
   const list = make("div", { class: "bl-tabs", role: "tablist", "aria-label": "views of this text" }, ...tabs.map(({ button }) => button));
@@ -65,12 +66,26 @@ export function explorerPanel(stage) {
     event.preventDefault();
     event.stopPropagation();
     const next = tabs[(to + tabs.length) % tabs.length];
-    stage.choose({ tab: next.name });
+    openTab(next.name);
     next.button.focus();
   });
   stage.body.append(list, says, ...tabs.map(({ body }) => body));
 
-  const open = () => tabs.find(({ name }) => name === stage.get("tab")) ?? tabs[0];
+  let passing = ""; // the tab that is open here, and not known to Python yet
+  const stay = lastOf(PASSING, (/** @type {string} */ name) => {
+    passing = "";
+    stage.choose({ tab: name });
+  });
+  stage.undo.push(stay.cancel);
+
+  /** @param {string} name */
+  function openTab(name) {
+    passing = name;
+    stage.drawNow();
+    stay(name);
+  }
+
+  const open = () => tabs.find(({ name }) => name === (passing || stage.get("tab"))) ?? tabs[0];
   let opened = /** @type {unknown} */ (null); // the tab that was drawn last
   let pointed = /** @type {number | null} */ (null);
 

@@ -78,19 +78,16 @@ def test_arrow_keys_go_from_tab_to_tab_and_only_the_open_one_takes_the_focus(bla
     assert blank.root("tab") == TABS[-1]
 
 
-def test_of_the_tabs_that_are_only_passed_by_one_is_computed_at_most(blank: BlankPage) -> None:
+def test_tabs_that_are_only_passed_by_are_not_computed(blank: BlankPage) -> None:
     last = TABS[-1]
     blank.page.locator('[role="tablist"]').evaluate(
         "(list, n) => { for (let i = 0; i < n; i++) list.dispatchEvent("
         "new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true, cancelable: true })); }",
         TABS.index(last) - TABS.index("attention"),
     )
-    # Jupyter sends the first choice, and the last when that is done
-    blank.page.evaluate("model.sent.splice(1, model.sent.length - 2)")
     blank.answered()
     expect(panel(blank, last)).to_be_visible()
-    computed = [name for name in TABS if blank.view.views[name].trace is not None]
-    assert len(TABS) == 5 and computed == ["attention", "alibi", last]
+    assert {name for name in TABS if blank.view.views[name].trace is not None} == {"attention", last}
 
 
 def test_a_place_chosen_in_one_tab_is_chosen_in_all(blank: BlankPage) -> None:

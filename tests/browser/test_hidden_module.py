@@ -112,6 +112,43 @@ def test_a_theme_that_changes_while_the_page_is_hidden_for_a_moment_is_painted(b
     blank.page.wait_for_function(f"[...{with_itself}].slice(0, 3).join() === '255,159,69'")
 
 
+def test_the_chosen_cell_stays_in_sight_when_the_page_becomes_narrow(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    blank.draw(view_of("A cat and a dog."))
+    in_sight = """() => {
+        const [grid, cell] = ["[data-part=grid]", "[aria-selected=true]"].map(
+            part => document.querySelector(part).getBoundingClientRect());
+        return cell.left >= grid.left && cell.right <= grid.right + 1;
+    }"""
+    for width in (1280, 700, 600):
+        visit.page.set_viewport_size({"width": width, "height": 900})
+        visit.page.wait_for_function(in_sight)
+    assert visit.errors == []
+
+
+def test_no_label_of_the_map_covers_a_dot_or_another_label(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    blank.draw(view_of("A cat and a dog sat down here."))
+    covered = visit.page.evaluate(
+        """() => {
+            const dots = [...document.querySelectorAll("[data-dot]")];
+            const names = dots.filter(dot => !dot.hasAttribute("data-quiet")).map(dot => dot.lastChild);
+            const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+            const boxes = elements => elements.map(e => [e, e.getBoundingClientRect()]);
+            const others = boxes([...names, ...dots.map(dot => dot.firstChild)]);
+            return [names.length, boxes(names).flatMap(([name, box]) => others.filter(([other, place]) =>
+                name.parentElement !== other.parentElement && !name.parentElement.hasAttribute("data-picked")
+                && meet(box, place))).length];
+        }"""
+    )
+    assert covered[0] > 3 and covered[1] == 0
+
+
+def test_the_states_are_named_beside_their_cosines(blank: BlankPage) -> None:
+    names = blank.page.locator(".bl-turns-names > span").all_inner_texts()
+    assert names == ["embedding", *(f"{part} {layer}" for layer in range(3) for part in ("attention", "MLP"))]
+
+
 def test_the_shares_of_a_token_are_listed_and_sum_to_one(blank: BlankPage) -> None:
     shown = blank.page.locator('[data-part="parts"] tr[data-share] .bl-value').all_inner_texts()
     values = [float(text.replace("−", "-")) for text in shown]

@@ -123,3 +123,30 @@ export function lastOf(pause, call) {
   later.cancel = () => clearTimeout(timer);
   return later;
 }
+
+/**
+ * Scrolls a grid, whose first row and column stay, until a cell is in sight: once for each cell and each size of the
+ * grid, so that a person may scroll on.
+ * @param {any} grid
+ */
+export function sightOf(grid) {
+  let kept = "";
+  return {
+    forget() {
+      kept = "";
+    },
+
+    /** @param {any} cell */
+    keep(cell) {
+      const now = `${cell.id} ${grid.clientWidth} ${grid.scrollWidth}`;
+      if (kept === now || grid.clientWidth === 0) return;
+      kept = now;
+      const [box, place] = [grid.getBoundingClientRect(), cell.getBoundingClientRect()];
+      const [left, top] = [box.left + grid.firstChild.firstChild.offsetWidth, box.top + grid.firstChild.offsetHeight];
+      if (place.left < left) grid.scrollLeft -= left - place.left;
+      else if (place.right > box.left + grid.clientWidth) grid.scrollLeft += place.right - box.left - grid.clientWidth;
+      if (place.top < top) grid.scrollTop -= top - place.top;
+      else if (place.bottom > box.top + grid.clientHeight) grid.scrollTop += place.bottom - box.top - grid.clientHeight;
+    },
+  };
+}

@@ -1,7 +1,7 @@
 // @ts-check
 // A grid of what heads say: a row for each head, or for each layer of one, and a column for each token.
 import { PROBABILITY_COLOURS, probabilityStep } from "./colours.js";
-import { make, set } from "./dom.js";
+import { make, set, sightOf } from "./dom.js";
 import { brightness, hexColour } from "./states.js";
 
 /**
@@ -25,7 +25,7 @@ export function headGrid({ pick, point }) {
   let tokens = 0; // of the whole text: a step past the last one that stands here brings the next
   let chosen = { row: 0, token: 0 };
   let marked = /** @type {any[]} */ ([]);
-  let scrolledFor = "";
+  const sight = sightOf(element);
 
   /** @param {Event} event */
   const spotUnder = (event) => {
@@ -48,17 +48,6 @@ export function headGrid({ pick, point }) {
     pick({ row, token: Math.min(last, Math.max(0, chosen.token + step[1])) });
   });
 
-  /** @param {any} cell */
-  const bringIntoView = (cell) => {
-    const [box, place] = [element.getBoundingClientRect(), cell.getBoundingClientRect()];
-    const left = box.left + element.firstChild.firstChild.offsetWidth;
-    if (place.left < left) element.scrollLeft -= left - place.left;
-    else if (place.right > box.left + element.clientWidth) element.scrollLeft += place.right - box.left - element.clientWidth;
-    const top = box.top + element.firstChild.offsetHeight;
-    if (place.top < top) element.scrollTop -= top - place.top;
-    else if (place.bottom > box.top + element.clientHeight) element.scrollTop += place.bottom - box.top - element.clientHeight;
-  };
-
   return {
     element,
 
@@ -73,7 +62,7 @@ export function headGrid({ pick, point }) {
       tokens = names.length;
       const places = names.slice(from, to).map((_, i) => from + i);
       marked = [];
-      scrolledFor = "";
+      sight.forget();
       heads = places.map((token) =>
         make(
           "span",
@@ -142,10 +131,7 @@ export function headGrid({ pick, point }) {
       if (!selected) return;
       set(selected, { "aria-selected": "true" });
       set(element, { "aria-activedescendant": selected.id });
-      const sight = `${selected.id} ${element.clientWidth} ${element.scrollWidth}`; // until one of these changes, a person may scroll on
-      if (scrolledFor === sight || element.clientWidth === 0) return;
-      scrolledFor = sight;
-      bringIntoView(selected);
+      sight.keep(selected);
     },
   };
 }

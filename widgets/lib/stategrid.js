@@ -1,7 +1,7 @@
 // @ts-check
 // A grid of words or numbers: states of the stream downwards, tokens to the right.
 import { brightness, hexColour, stateName } from "./states.js";
-import { make, set } from "./dom.js";
+import { make, set, sightOf } from "./dom.js";
 
 /**
  * @param {{pick: (place: import("./states.js").Place) => void,
@@ -24,7 +24,7 @@ export function stateGrid({ pick, point }) {
   let tokens = 0; // of the whole text: a step past the window asks for the next
   let chosen = { row: 0, token: 0 };
   let marked = /** @type {any[]} */ ([]);
-  let scrolledFor = "";
+  const sight = sightOf(element);
 
   /** @param {Event} event */
   const placeUnder = (event) => {
@@ -47,16 +47,6 @@ export function stateGrid({ pick, point }) {
     pick({ row, token });
   });
 
-  /** @param {any} cell */
-  const bringIntoView = (cell) => {
-    const [box, place] = [element.getBoundingClientRect(), cell.getBoundingClientRect()];
-    const [left, top] = [box.left + element.firstChild.firstChild.offsetWidth, box.top + element.firstChild.offsetHeight];
-    if (place.left < left) element.scrollLeft -= left - place.left;
-    else if (place.right > box.left + element.clientWidth) element.scrollLeft += place.right - box.left - element.clientWidth;
-    if (place.top < top) element.scrollTop -= top - place.top;
-    else if (place.bottom > box.top + element.clientHeight) element.scrollTop += place.bottom - box.top - element.clientHeight;
-  };
-
   return {
     element,
 
@@ -70,7 +60,7 @@ export function stateGrid({ pick, point }) {
       first = window.first;
       tokens = names.length;
       marked = [];
-      scrolledFor = "";
+      sight.forget();
       const places = Array.from({ length: window.count }, (_, i) => first + i);
       heads = places.map((token) =>
         make(
@@ -131,10 +121,7 @@ export function stateGrid({ pick, point }) {
       if (!selected) return;
       set(selected, { "aria-selected": "true" });
       set(element, { "aria-activedescendant": selected.id });
-      const sight = `${selected.id} ${element.clientWidth} ${element.scrollWidth}`; // until one of these changes, a person may scroll on
-      if (scrolledFor === sight || element.clientWidth === 0) return;
-      scrolledFor = sight;
-      bringIntoView(selected);
+      sight.keep(selected);
     },
   };
 }
