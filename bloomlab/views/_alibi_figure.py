@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bloomlab.views._assets import theme_colour
 from bloomlab.views._figure import figure_style, sign
 
 
@@ -18,7 +19,7 @@ def alibi_figure(picture: dict[str, Any], distances: NDArray[np.float32], layer:
         back = np.arange(max(last, 32) + 1)
         for number, slope in enumerate(slopes):
             chosen = number == head
-            lines.plot(back, -slope * back, color="#b3175f" if chosen else "0.6", lw=2.5 if chosen else 1)
+            lines.plot(back, -slope * back, color=theme_colour("accent") if chosen else "0.6", lw=2.5 if chosen else 1)
         lines.axhline(-3, color="0.3", lw=1, ls="--")
         lines.text(back[-1], -2.9, "reach: 3 nats gone", ha="right", va="bottom", color="0.3")
         lines.set(xlim=(0, back[-1]), ylim=(-6.2, 0.1), xlabel="distance, tokens", ylabel="added to the score, nats")
@@ -28,7 +29,10 @@ def alibi_figure(picture: dict[str, Any], distances: NDArray[np.float32], layer:
         heads = np.arange(len(slopes))
         for number, of_layer in enumerate(distances):
             chosen = number == layer
-            colours = {"facecolors": "#b3175f" if chosen else "none", "edgecolors": "#b3175f" if chosen else "0.5"}
+            colours = {
+                "facecolors": theme_colour("accent") if chosen else "none",
+                "edgecolors": theme_colour("accent") if chosen else "0.5",
+            }
             rows.scatter(np.maximum(of_layer, 0.1), heads, s=22, zorder=3, label=None, **colours)
         rows.scatter(of_heads["reach"], heads, marker="|", s=90, color="0.2", label="reach")
         rows.axvline(last, color="0.3", lw=1, ls="--")

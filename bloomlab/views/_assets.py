@@ -43,6 +43,17 @@ def style_text(name: str) -> str:
 
 
 @cache
+def theme_colour(name: str) -> str:
+    """A colour of the light theme, for what is drawn without a page.
+
+    >>> theme_colour("accent")
+    '#b3175f'
+    """
+    theme = (folder() / "lib" / "theme.css").read_text(encoding="utf-8")
+    return str(re.findall(rf"--bl-{name}: (?:light-dark\()?(#\w{{6}})", theme)[0])
+
+
+@cache
 def _enclosed(path: Path) -> str:
     """A file as a function that returns its exports: all other names stay inside."""
     text = _DEFAULT.sub("", _linked(path))

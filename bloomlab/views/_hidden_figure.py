@@ -9,24 +9,16 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap,
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bloomlab.views._assets import theme_colour
 from bloomlab.views._figure import figure_style, sign, wrapped
 from bloomlab.views._hidden_still import arrays, ink_on, step_name
 from bloomlab.views._static import names
 
 MOST_COLUMNS = 24  # tokens in one figure
 LONGEST = 9  # characters of a word in a cell
-SIGNED = LinearSegmentedColormap.from_list("signed", ["#1f5fae", "#f4f4f2", "#b8540a"])  # as in the light theme
-SCRIPTS = {
-    "Latin": "#56b4e9",
-    "Arabic": "#e69f00",
-    "Devanagari": "#009e73",
-    "Chinese": "#cc79a7",
-    "Bengali": "#f0e442",
-    "Tamil": "#0072b2",
-    "Cyrillic": "#d55e00",
-    "another": "#999999",
-    "no letter": "#f4f4f2",
-}
+SIGNED = LinearSegmentedColormap.from_list("signed", [theme_colour(end) for end in ("negative", "zero", "positive")])
+KINDS = ["Latin", "Arabic", "Devanagari", "Chinese", "Bengali", "Tamil", "Cyrillic", "another"]  # as in lib/states.js
+SCRIPTS = {name: theme_colour(f"kind-{i}") for i, name in enumerate(KINDS, 1)} | {"no letter": theme_colour("zero")}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from bloomlab.views._assets import theme_colour
 from bloomlab.views._figure import figure_style, sign
 from bloomlab.views._tokens_still import direction, replay_of, stages
 
@@ -96,7 +97,7 @@ def _draw_costs(axes: Axes, rows: list[dict[str, Any]]) -> None:
     worst = max(row["bits"] for row in rows)
     for place, row in enumerate(rows):
         axes.barh(place, -row["per_byte"] / most, color="0.6", height=0.6)
-        axes.barh(place, row["bits"] / worst, color="#b3175f", height=0.6)
+        axes.barh(place, row["bits"] / worst, color=theme_colour("accent"), height=0.6)
         axes.text(-row["per_byte"] / most - 0.01, place, f"{row['per_byte']:.3f}", ha="right", va="center", fontsize=8)
         axes.text(row["bits"] / worst + 0.01, place, f"{row['bits']:.2f}", ha="left", va="center", fontsize=8)
     axes.set_yticks(range(len(rows)), [_text(row["name"]) for row in rows])
@@ -107,7 +108,7 @@ def _draw_costs(axes: Axes, rows: list[dict[str, Any]]) -> None:
 
 
 def _box(axes: Axes, x: float, y: float, width: float, height: float, chosen: bool) -> None:
-    paper, edge = ("#f6dfe9", "#b3175f") if chosen else ("0.96", "0.8")
+    paper, edge = ("#f6dfe9", theme_colour("accent")) if chosen else ("0.96", "0.8")
     axes.add_patch(Rectangle((x, y), width, height, linewidth=0.8, facecolor=paper, edgecolor=edge))
 
 

@@ -15,7 +15,8 @@ from bloomlab.chips import visible
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from bloomlab.trace import Trace
-from bloomlab.views._assets import module_text
+from bloomlab.views._assets import module_text, theme_colour
+from bloomlab.views._hidden_figure import SCRIPTS, _kind
 from bloomlab.views._hidden_still import arrays
 from bloomlab.views.hidden import READ, HiddenStates
 from tests.browser.blank_page import BlankPage
@@ -116,7 +117,7 @@ def test_the_chosen_cell_stays_in_sight_when_the_page_becomes_narrow(visit: Visi
     blank = BlankPage(visit.page)
     blank.draw(view_of("A cat and a dog."))
     in_sight = """() => {
-        const [grid, cell] = ["[data-part=grid]", "[aria-selected=true]"].map(
+        const [grid, cell] = ["[data-part=grid]", "[data-cell][aria-selected=true]"].map(
             part => document.querySelector(part).getBoundingClientRect());
         return cell.left >= grid.left && cell.right <= grid.right + 1;
     }"""
@@ -240,6 +241,15 @@ def test_the_words_can_be_coloured_by_script(visit: Visit) -> None:
     ticks = visit.page.locator(".bl-panel-grid .bl-tick").all_inner_texts()
     assert {"Latin", "Arabic", "Chinese", "Devanagari"} <= set(ticks) and ticks[-1] == "no letter"
     assert page.root("mode") == "script" and visit.errors == []
+
+
+@pytest.mark.parametrize(
+    "script", ["LATIN", "ARABIC", "DEVANAGARI", "CJK", "BENGALI", "TAMIL", "CYRILLIC", "GREEK", ""]
+)
+def test_a_figure_names_and_colours_a_script_as_the_page_does(blank: BlankPage, script: str) -> None:
+    name, variable = blank.evaluate("{ scriptKind } from lib/states.js", "scriptKind(value)", script)
+    assert _kind(script) == name
+    assert SCRIPTS[name] == theme_colour(variable.removeprefix("--bl-"))
 
 
 def test_typing_reads_and_an_error_keeps_the_last_picture(blank: BlankPage) -> None:
