@@ -1,8 +1,10 @@
 # make lab     open JupyterLab on the first notebook     (ARGS="--no-browser --port=8899" for a server)
 # make test    run everything                            (needs Chromium; installs Debian's when run as root)
-# make fast    run what fits in a minute
+# make fast    run what fits in a minute, and list the ten slowest tests
+# make watch   run again what a change touches, at every change (the first time, all that make fast runs)
 # make gallery a page for each view, for any browser      (in gallery/)
 # make guards  leave out each guard against bad files: does a test notice?
+# make claims  turn every sentence about the model around: does its test notice? (make claims-page: write the page)
 # make bench   measure bloomlab against transformers
 # make peers   measure the attention view against BertViz and CircuitsVis
 # Each sets up .venv first. PIP_ARGS="--extra-index-url …" adds a package index; PYTHON=… picks the Python.
@@ -12,30 +14,40 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test fast gallery guards bench peers format chromium
+.PHONY: help lab test fast watch gallery guards claims claims-page bench peers format chromium
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
 
 lab: .venv/.lab
-	PYTHONSTARTUP="$${PYTHONSTARTUP:-$(CURDIR)/bloomlab/startup.py}" \
+	PYTHONSTARTUP="$${PYTHONSTARTUP:-$(CURDIR)/bloomlab/notebook/startup.py}" \
 	  $(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(ROOT) $(ARGS)
 
 test: .venv/.dev .venv-v4/.ready .venv-oldest/.ready chromium
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest --nbmake --nbmake-kernel=python3 --nbmake-timeout=120 bloomlab tests notebooks $(ARGS)
+	$(PY) -m pytest --durations=10 --nbmake --nbmake-kernel=python3 --nbmake-timeout=120 bloomlab tests notebooks $(ARGS)
 
 fast: .venv/.dev
 	$(PY) -m ruff check .
-	$(PY) -m pytest -m "not slow and not browser" $(ARGS)
+	$(PY) -m pytest -m "not slow and not browser" --durations=10 $(ARGS)
+
+watch: .venv/.dev
+	TESTMON_DATAFILE=.venv/testmondata $(PY) -m watchfiles --filter python \
+	  '$(PY) -m pytest -q --testmon --testmon-forceselect -m "not slow and not browser" $(ARGS)' bloomlab tests docs
 
 gallery: .venv/.lab
 	$(PY) docs/make_gallery.py $(ARGS)
 
 guards: .venv/.dev
 	$(PY) -m tests.hostile.guards $(ARGS)
+
+claims: .venv/.dev
+	$(PY) -m tests.claims $(ARGS)
+
+claims-page: .venv/.dev
+	$(PY) -m tests.claims.page
 
 bench: .venv/.dev
 	$(PY) -m tests.benchmarks $(ARGS)
@@ -50,6 +62,7 @@ format: .venv/.dev
 	$(PY) -m ruff format .
 	$(PY) -m nbstripout notebooks/*.ipynb
 	$(PY) docs/make_api.py
+	$(PY) -m docs.make_architecture
 
 # Set-up. Each step leaves a stamp when it is complete, so that an interrupted one is done again.
 

@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 _HOME = {  # public name -> the module it lives in
     "load": "bloomlab.lab",
     "Lab": "bloomlab.lab",
-    "fits": "bloomlab.room",
+    "fits": "bloomlab.weights.fits",
     "BloomConfig": "bloomlab.config",
     "BloomModel": "bloomlab.model.bloom",
     "BloomForCausalLM": "bloomlab.heads.causal_lm",
@@ -26,16 +26,16 @@ _HOME = {  # public name -> the module it lives in
     "BloomForQuestionAnswering": "bloomlab.heads.question_answering",
     "FlaxBloomModel": "bloomlab.jax.bloom",  # with the extra `bloomlab[jax]`
     "FlaxBloomForCausalLM": "bloomlab.jax.causal_lm",
-    "BloomTokenizerFast": "bloomlab.tokenizer",
-    "AutoTokenizer": "bloomlab.tokenizer",
+    "BloomTokenizerFast": "bloomlab.text.tokenizer",
+    "AutoTokenizer": "bloomlab.text.tokenizer",
     "Hooks": "bloomlab.hooks",
-    "Trace": "bloomlab.trace",
-    "zero": "bloomlab.edits",
-    "scale": "bloomlab.edits",
-    "add": "bloomlab.edits",
-    "patch": "bloomlab.edits",
-    "mean": "bloomlab.edits",
-    "fit": "bloomlab.finetune",
+    "Trace": "bloomlab.tracing.trace",
+    "zero": "bloomlab.tracing.edits",
+    "scale": "bloomlab.tracing.edits",
+    "add": "bloomlab.tracing.edits",
+    "patch": "bloomlab.tracing.edits",
+    "mean": "bloomlab.tracing.edits",
+    "fit": "bloomlab.tasks.finetune",
     "BloomlabError": "bloomlab.errors",
 }
 _REAL_NAME = {"AutoTokenizer": "BloomTokenizerFast"}  # BLOOM's pages import its tokenizer under this name
@@ -60,13 +60,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(ipython: Any) -> None:
     """Make `%bloom` available: what `%load_ext bloomlab` calls."""
-    from bloomlab import magics
+    from bloomlab.notebook import magics
 
     magics.load(ipython)
 
 
 def unload_ipython_extension(ipython: Any) -> None:
     """Take `%bloom` away again: what `%unload_ext bloomlab` calls."""
-    from bloomlab import magics
+    from bloomlab.notebook import magics
 
     magics.unload(ipython)

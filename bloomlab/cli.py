@@ -6,7 +6,7 @@
     bloomlab info 7b1                                   sizes, memory, whether it fits here
     bloomlab doctor                                     what works here, and what to do about what does not
 
-Bad input is one sentence and exit code 2. What takes long to load is loaded when it is used: `--help` is quick.
+Bad input is one sentence and exit code 2. Slow imports happen only when they are needed: `--help` is quick.
 """
 
 import os
@@ -18,8 +18,8 @@ from typing import Any
 import click
 
 from bloomlab import __version__
-from bloomlab.commands import COMMANDS
 from bloomlab.errors import BloomlabError, did_you_mean
+from bloomlab.notebook.commands import COMMANDS
 
 MODEL = click.option("--model", default="tiny", metavar="NAME", help='"tiny", "560m", "owner/name" or a folder.')
 
@@ -51,7 +51,8 @@ def lab(folder: str, options: tuple[str, ...]) -> None:
     click.echo(repr(copied), err=True)
     from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]  # it ships no types
 
-    os.environ.setdefault("PYTHONSTARTUP", str(Path(__file__).with_name("startup.py")))  # of the lessons' kernels
+    startup = Path(__file__).parent / "notebook" / "startup.py"  # what the kernels of the lessons run first
+    os.environ.setdefault("PYTHONSTARTUP", str(startup))
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     place = f"--ServerApp.root_dir={copied.place.resolve()}"
     LabApp.launch_instance([place, f"--LabApp.default_url=/lab/tree/{FIRST}", *root, *options])
@@ -73,9 +74,8 @@ def explore(text: str, save: str, model: str) -> None:
 def settings(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of `%bloom generate`."""
     for option in reversed(COMMANDS["generate"].options):
-        function = click.option(option.flag, type=option.read, help=f"{option.says[0].upper()}{option.says[1:]}.")(
-            function
-        )
+        help_text = f"{option.help[0].upper()}{option.help[1:]}."
+        function = click.option(option.flag, type=option.type, help=help_text)(function)
     return function
 
 
@@ -85,12 +85,12 @@ def settings(function: Callable[..., Any]) -> Callable[..., Any]:
 @MODEL
 def generate(text: str, model: str, **chosen: Any) -> None:
     """Continue TEXT."""
-    given = {name: value for name, value in chosen.items() if value is not None}
-    if given.keys() - {"max_new_tokens"}:
-        given["do_sample"] = True
+    options = {name: value for name, value in chosen.items() if value is not None}
+    if options.keys() - {"max_new_tokens"}:
+        options["do_sample"] = True
     from bloomlab.lab import load
 
-    click.echo(load(model).generate(text, **given))
+    click.echo(load(model).generate(text, **options))
 
 
 @cli.command(short_help="Sizes, memory, whether a model fits here.")
@@ -98,7 +98,7 @@ def generate(text: str, model: str, **chosen: Any) -> None:
 def info(name: str) -> None:
     """Sizes and parameters of the model NAME, the memory it takes by dtype, and whether it fits here."""
     from bloomlab.lab import load
-    from bloomlab.lens.anatomy import info as info_of
+    from bloomlab.lens.sizes import info as info_of
 
     click.echo(repr(load().info() if name == "tiny" else info_of(name)))
 
@@ -107,7 +107,7 @@ def info(name: str) -> None:
 @click.pass_context
 def doctor(context: click.Context) -> None:
     """Say what works here, and what to do about what does not (then the exit code is 1)."""
-    from bloomlab.doctor import examine
+    from bloomlab.notebook.doctor import examine
 
     report = examine()
     click.echo(repr(report))
@@ -122,11 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         return _stop("stopped", 130)
     except click.NoSuchOption as error:
-        known = [flag for each in error.ctx.command.params for flag in each.opts] if error.ctx else []
-        return _stop(f"there is no option {error.option_name}{did_you_mean(error.option_name, known)}{_help(error)}", 2)
+        flags = [flag for each in error.ctx.command.params for flag in each.opts] if error.ctx else []
+        return _stop(f"there is no option {error.option_name}{did_you_mean(error.option_name, flags)}{_help(error)}", 2)
     except click.UsageError as error:
-        said = error.format_message().replace(". Did", "; did").rstrip(".?")
-        return _stop(f"{said[0].lower()}{said[1:]}{_help(error)}", 2)
+        words = error.format_message().replace(". Did", "; did").rstrip(".?")
+        return _stop(f"{words[0].lower()}{words[1:]}{_help(error)}", 2)
     except BloomlabError as error:
         return _stop(str(error), 2)
     except BrokenPipeError:  # | head

@@ -1,6 +1,6 @@
-"""What one BLOOM is made of: its sizes and the few choices it was trained with.
+"""One BLOOM in numbers: its sizes and the few choices it was trained with.
 
-A `BloomConfig` is a plain bag of values. It is validated once, when it is made, written as `config.json`,
+A `BloomConfig` is a plain bag of values. It is validated once, when it is created, written as `config.json`,
 and read by every component. Its names are the documented ones; `num_hidden_layers`, `num_attention_heads`
 and `n_embed` are older spellings of `n_layer`, `n_head` and `hidden_size` and keep working.
 """
@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
-from bloomlab.errors import ConfigError, did_you_mean
-from bloomlab.files import read_json, shorten, write_json
+from bloomlab.errors import ConfigError, did_you_mean, shorten
+from bloomlab.guards.files import read_json, write_json
 
 ALIASES = {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "n_embed": "hidden_size"}
 """Older spelling -> the name used here."""
@@ -93,7 +93,7 @@ class BloomConfig:
 
     def __init__(
         self,
-        /,  # a file may hold any key, even "self"
+        /,  # a file may contain any key, even "self"
         vocab_size: int = 250880,
         hidden_size: int = 64,
         n_layer: int = 2,
@@ -155,13 +155,13 @@ class BloomConfig:
     # -- attributes ----------------------------------------------------------------------------------
 
     def __getattr__(self, name: str) -> Any:
-        # only reached when the plain look-up failed
+        # only called when the ordinary look-up has failed
         if name in ALIASES:
             return getattr(self, ALIASES[name])
         raise AttributeError(f"this BloomConfig has no {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Assign, validate, and take the value back if it does not fit."""
+        """Assign and validate; if the value does not fit, the old one stays."""
         name = ALIASES.get(name, name)
         if name == "id2label":
             self._set_labels(None, value, None)
@@ -248,10 +248,10 @@ class BloomConfig:
             raise ConfigError(f"the sizes are {', '.join(SIZES)}, but got {size!r}{did_you_mean(size, SIZES)}")
         return cls(**SIZES[size])
 
-    # -- in and out ----------------------------------------------------------------------------------
+    # -- reading and writing ----------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """All values, ready for JSON; `BloomConfig.from_dict` takes them back."""
+        """All values, ready for JSON; `BloomConfig.from_dict` reads them back."""
         return {"model_type": self.model_type, **copy.deepcopy(self.__dict__)}
 
     @classmethod
@@ -264,13 +264,13 @@ class BloomConfig:
             raise ConfigError(
                 f"this config describes a model of type {shorten(kind)}, but only 'bloom' can be opened here"
             )
-        # null for something that needs a value means "not said"
-        known = {name: value for name, value in values.items() if value is not None or DEFAULTS.get(name) is None}
+        # null means "not given" where a value is needed
+        kept = {name: value for name, value in values.items() if value is not None or DEFAULTS.get(name) is None}
         overrides = {ALIASES.get(name, name): value for name, value in overrides.items()}
-        known = {name: value for name, value in known.items() if ALIASES.get(name) not in overrides}
+        kept = {name: value for name, value in kept.items() if ALIASES.get(name) not in overrides}
         if "num_labels" in overrides:  # a new number of classes means new names for them
-            known = {name: value for name, value in known.items() if name not in ("id2label", "label2id")}
-        return cls(**{**known, **overrides})
+            kept = {name: value for name, value in kept.items() if name not in ("id2label", "label2id")}
+        return cls(**{**kept, **overrides})
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `folder/config.json`."""
@@ -295,7 +295,7 @@ class BloomConfig:
             ConfigError: the file is missing, is not JSON, or does not describe a BLOOM.
             DownloadError: it cannot be fetched.
         """
-        from bloomlab.hub import local_folder
+        from bloomlab.weights.hub import local_folder
 
         path = local_folder(folder, ConfigError, "config", revision=revision, cache_dir=cache_dir)
         return cls.from_dict(read_json(path / "config.json", MAX_CONFIG_BYTES, ConfigError), **overrides)
@@ -315,4 +315,4 @@ def _is_int(value: object) -> bool:
 
 
 def _is_number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high  # no NaN is
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high  # a NaN is not

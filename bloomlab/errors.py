@@ -1,6 +1,6 @@
 """The errors a person can cause, as one family.
 
-BloomlabError                what every error of this package is
+BloomlabError                the family: catch this to catch them all
 ├── InputError               a text, ids, a mask or an argument does not fit (also a ValueError)
 ├── ConfigError              a config.json or a BloomConfig does not describe a BLOOM (also a ValueError)
 ├── CheckpointError          files of weights are missing, broken or of another model (also an OSError)
@@ -20,7 +20,7 @@ from typing import Any
 
 
 class BloomlabError(Exception):
-    """What every error of this package is."""
+    """The family: catch this to catch every error of this package."""
 
 
 class InputError(BloomlabError, ValueError):
@@ -64,7 +64,7 @@ class MissingPackageError(BloomlabError, ImportError):
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """The tail of an error about an unknown name: its near matches, or nothing.
+    """The end of an error about an unknown name: names like it, or nothing.
 
     >>> did_you_mean("h.0.attn.prob", ["h.0.attn.probs", "embed"])
     "; did you mean 'h.0.attn.probs'?"
@@ -73,3 +73,12 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """
     near = get_close_matches(str(name), list(candidates), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """A value as an error message shows it: cut short, since a file or a person may have sent something huge."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to print numbers of thousands of digits
+        text = f"a {type(value).__name__} too long to show"
+    return text if len(text) <= limit else text[: limit - 1] + "…"

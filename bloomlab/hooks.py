@@ -5,7 +5,7 @@ value can be read or changed, in reading order:
 
     q = hooks("q", q, "batch head query head_dim")
 
-gives `q` back, first edited if this call asked for an edit there, then recorded if it asked for a reading.
+returns `q`, first edited if this call asked for an edit there, then recorded if it asked for a reading.
 The call ends and nothing stays behind: no state on the model, nothing global, nothing to remove.
 
     hooks = Hooks(read=["h.3.attn.probs"], edit={"h.2.attn.mixed": zero(head=3)})
@@ -64,7 +64,7 @@ class Hooks:
         detach: readings are detached from the graph of gradients; `False` keeps them in it.
 
     Raises:
-        HookError: on use, if a name does not exist or an edit does not give back what it should.
+        HookError: on use, if a name does not exist or an edit returns something unfit.
 
     >>> double = Hooks(read=["a.x"], edit={"a.x": lambda x, at: 2 * x})
     >>> double.start(0)
@@ -96,7 +96,7 @@ class Hooks:
         self._names: frozenset[str] = self.read | self.edit.keys()
         self._prefix = ""
         self._steps: list[_Step] = []  # shared by all views that `at` makes
-        self._known = False
+        self._checked = False
 
     # -- what a model calls ---------------------------------------------------------------------------
 
@@ -135,15 +135,15 @@ class Hooks:
         self._steps.append(_Step(column))
 
     def check(self, list_spots: Callable[[], Mapping[str, Spot]]) -> None:
-        """Refuse names of spots that do not exist. The outermost model of a call checks, the ones inside need not."""
-        if self._known or not self._names or torch.compiler.is_compiling():  # compiled code cannot look names up
+        """Refuse names of spots that do not exist. The outermost model checks, so the models inside it need not."""
+        if self._checked or not self._names or torch.compiler.is_compiling():  # compiled code cannot look names up
             return
         spots = list_spots()
         for name in sorted(self._names - spots.keys()):
             raise HookError(
                 f"there is no spot {name!r} in this model{did_you_mean(name, spots)}; model.hook_names() lists all"
             )
-        self._known = True
+        self._checked = True
 
     # -- what the caller reads ------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class Hooks:
         return self._joined(name).tensor
 
     def ending(self, *ends: str) -> tuple[Tensor, ...] | None:
-        """The readings at all spots whose names end so, in the order of the model; None if there are none."""
+        """The readings at all spots whose names have one of these endings, in the order of the model, or None."""
         return tuple(self[name] for name in self.readings if name.endswith(ends)) or None
 
     def __iter__(self) -> Iterator[str]:
@@ -192,7 +192,7 @@ class _Step:
 
 
 class Chain(Hooks):
-    """Several Hooks, one after the other, as if they were one; each keeps its own readings."""
+    """Several Hooks that act as one, one after the other; each keeps its own readings."""
 
     def __init__(self, *links: Hooks) -> None:
         self.links = links
@@ -241,7 +241,7 @@ def list_spots(run: Callable[[Hooks], object]) -> dict[str, Spot]:
     """All spots that `run(hooks)` passes, in order, with axes and shapes."""
     hooks = Hooks()
     hooks._names = hooks.read = _Everything(["all"])
-    hooks._known = True
+    hooks._checked = True
     run(hooks)
     return {
         name: Spot(
@@ -253,19 +253,19 @@ def list_spots(run: Callable[[Hooks], object]) -> dict[str, Spot]:
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:
-    """Whether a function can be called with two arguments, as far as Python can say before it is."""
+    """Whether a function takes two arguments, as far as Python can tell without calling it."""
     try:
         inspect.signature(function).bind(None, None)
     except TypeError:
         return False
-    except ValueError:  # some that are not written in Python do not say
+    except ValueError:  # functions not written in Python may not say
         return True
     return True
 
 
 def edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
-    """What the edit makes of the tensor, if it is fit to take the tensor's place."""
-    compiling = torch.compiler.is_compiling()  # compiled code cannot stop half-way to look at values
+    """The edited tensor, once it is sure to be fit to take the tensor's place."""
+    compiling = torch.compiler.is_compiling()  # compiled code cannot stop halfway to look at values
     before = tensor if compiling else tensor.detach().clone()  # (torch's own count misses `.data` and `.numpy()`)
     edited = edit(tensor, at)
     if not compiling and not torch.equal(before.nan_to_num(), tensor.nan_to_num()):
@@ -283,7 +283,7 @@ def edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
 
 
 def _join(name: str, steps: list[Reading]) -> Reading:
-    """The steps of a generation as one reading: positions follow each other, keys a query never met are empty."""
+    """The steps of a generation as one reading: positions in a row, and blanks where a query never met a key."""
     axes = steps[0].axes.split()
     tensors = [step.tensor for step in steps]
     if "key" in axes:  # the last axis: an early query met fewer keys

@@ -1,7 +1,7 @@
 """The lessons: the notebooks that come with bloomlab, and copying them to where a student works.
 
-A student writes into her copies. So a copy is only ever replaced by a newer lesson if it is as it was copied; a note
-beside the copies, `.bloomlab-lessons.json`, remembers what that was.
+Students write into their copies, so a newer lesson only replaces a copy that nobody has changed. A note beside the
+copies, `.bloomlab-lessons.json`, remembers what was copied.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bloomlab.errors import InputError
-from bloomlab.files import read_json, replacing, write_json
+from bloomlab.guards.files import read_json, replacing, write_json
 
 NOTE = ".bloomlab-lessons.json"
 FIRST = "00_welcome.ipynb"
@@ -48,10 +48,10 @@ class Lessons(tuple[Lesson, ...]):
 
 
 def listed() -> Lessons:
-    """All lessons, as the list that ships with them has it.
+    """All lessons, from the list that ships with them.
 
     >>> listed()[0]
-    Lesson(file='00_welcome.ipynb', title='00 · Welcome', minutes=10, about='a first look: tokens, heads, writing')
+    Lesson(file='00_welcome.ipynb', title='00 · Welcome', minutes=20, about='a first look: tokens, heads, writing')
     """
     page = folder() / "README.md"
     rows = re.findall(
@@ -64,12 +64,12 @@ def listed() -> Lessons:
 
 @dataclass(frozen=True)
 class Copied:
-    """What came of copying, by the names of the lessons (and of the page that lists them).
+    """The result of copying, by the names of the lessons (and of the page that lists them).
 
     Attributes:
         new: copied, or replaced by a newer lesson.
         same: there already.
-        kept: changed there, and left as they are.
+        kept: changed there, so left alone.
     """
 
     place: Path
@@ -85,7 +85,7 @@ class Copied:
 
 
 def copy_to(place: str | os.PathLike[str]) -> Copied:
-    """Copy the lessons into a folder, made if need be; what was changed there stays as it is.
+    """Copy the lessons into a folder, created if necessary; files that were changed there stay as they are.
 
     Raises:
         InputError: it cannot be written to.

@@ -2,7 +2,7 @@
 
     out.logits      out["logits"]      out[0]      loss, logits = out.to_tuple()
 
-A value that was not asked for is None and does not count: `out[0]`, `len(out)`, `out.keys()` and `out.to_tuple()`
+A value nobody asked for is None and does not count: `out[0]`, `len(out)`, `out.keys()` and `out.to_tuple()`
 see only what is there. So `out[0]` is the loss when labels were given, and the logits when not.
 """
 
@@ -28,7 +28,7 @@ class ModelOutput:
         return tuple(getattr(self, name) for name in self.keys())
 
     def returned(self, return_dict: bool | None, config: BloomConfig) -> Self | tuple[Any, ...]:
-        """Itself, or a plain tuple where the call (or else the config) says `return_dict=False`."""
+        """This output, or a plain tuple if the call (or else the config) says `return_dict=False`."""
         return self if (config.return_dict if return_dict is None else return_dict) else self.to_tuple()
 
     def values(self) -> tuple[Any, ...]:

@@ -11,10 +11,10 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "api.md"
 
 CONTENTS = {  # section -> module, and the names in it
-    "To begin with": {"lab": ["load", "Lab"], "room": ["fits"]},
+    "To begin with": {"lab": ["load", "Lab"], "weights.fits": ["fits"]},
     "The model": {
         "config": ["BloomConfig"],
-        "pretrained": ["BloomPreTrainedModel"],
+        "weights.pretrained": ["BloomPreTrainedModel"],
         "model.bloom": ["BloomModel"],
         "model.cache": ["KVCache"],
     },
@@ -40,13 +40,17 @@ CONTENTS = {  # section -> module, and the names in it
             "QuestionAnsweringModelOutput",
         ]
     },
-    "The tokenizer": {"tokenizer": ["BloomTokenizerFast"], "chips": ["Token"], "encoding": ["BatchEncoding"]},
+    "The tokenizer": {
+        "text.tokenizer": ["BloomTokenizerFast"],
+        "text.tokens": ["Token"],
+        "text.batches": ["BatchEncoding"],
+    },
     "Generation": {"generation.settings": ["Settings"], "generation.decode": ["generate", "stream", "Step"]},
-    "Fine-tuning": {"finetune": ["fit"], "tiny.labelled": ["batch"]},
+    "Fine-tuning": {"tasks.finetune": ["fit"], "tiny.labelled": ["batch"]},
     "Looking inside": {
         "hooks": ["Hooks", "At", "Spot"],
-        "trace": ["Trace"],
-        "edits": ["zero", "scale", "add", "mean", "patch"],
+        "tracing.trace": ["Trace"],
+        "tracing.edits": ["zero", "scale", "add", "mean", "patch"],
     },
     "Lenses": {
         "lens.ledger": ["score_ledger", "ScoreLedger"],

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 import bloomlab
-from bloomlab.views._assets import style_text
+from bloomlab.views.shared.assets import style_text
 
 TEXT = "Leo lives in Oslo. Leo has a cat. The cat of Leo is called Mia. Leo lives in"
 

@@ -20,6 +20,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jo
 
 from hypothesis import settings
 
+from tests.budget import Budget
+
 settings.register_profile("bloomlab", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("bloomlab")
 
@@ -40,6 +42,10 @@ def no_network() -> Iterator[None]:
     socket.socket.connect = connect_to_loopback  # type: ignore[method-assign]
     yield
     socket.socket.connect = connect  # type: ignore[method-assign]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Budget(), "budget")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,8 +16,8 @@ import pytest
 
 import bloomlab
 from bloomlab.cli import cli, main
-from bloomlab.commands import COMMANDS
 from bloomlab.lessons import FIRST, NOTE
+from bloomlab.notebook.commands import COMMANDS
 
 COMMAND = [sys.executable, "-m", "bloomlab"]
 
@@ -126,7 +126,7 @@ def test_info_says_what_fits(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_doctor_says_what_works(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["doctor"]) == 0 and capsys.readouterr().out.endswith("all is well\n")
-    monkeypatch.setattr("bloomlab.doctor.installed", lambda name: "")
+    monkeypatch.setattr("bloomlab.notebook.doctor.installed", lambda name: "")
     assert main(["doctor"]) == 1 and "torch missing" in capsys.readouterr().out.replace("\n", "")
 
 

@@ -1,51 +1,46 @@
 """The floors of the house: imports go down only, and Jupyter stays upstairs."""
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
 
 import bloomlab
+from docs.make_architecture import DOWNWARDS_LATER, imports, modules, own_imports
 
-PACKAGE = Path(bloomlab.__file__).parent
-
-# Lowest floor first; on a floor, and in a folder, in reading order. "lens.*": any order, but no circles.
+# Lowest floor first. A room is a folder, its files in reading order; "*": any order, but no circles.
 FLOORS = [
-    ["errors", "apart", "files", "arguments", "config", "hooks", "outputs", "contract"],
-    ["layout", "memory", "hub_errors", "hub_client", "hub", "room", "checkpoint_files", "checkpoint", "pretrained"],
-    [f"model.{name}" for name in "embedding alibi attention mlp block cache bloom".split()],
-    [f"generation.{name}" for name in "sampling settings predict beam decode".split()],
-    ["heads.*", "chips", "encoding", "tokenizer_file", "tokenizer"],
-    ["trace", "record", "edits", "finetune", "verdicts", "asking", "missing"],
-    [f"jax.{name}" for name in "hooks embedding alibi attention mlp block cache outputs contract checkpoint".split()],
-    [f"jax.{name}" for name in "pretrained bloom sampling decode causal_lm bridge".split()],
-    ["lens.*", "tiny.*", "card", "lessons"],
-    ["views.*"],
+    ["errors"],
+    ["guards: files arguments memory uninterrupted"],
+    ["config", "hooks", "outputs"],
+    ["weights: layouts download_errors download hub fits tensor_file checkpoint pretrained"],
+    ["model: embedding alibi attention mlp block cache arguments bloom"],
+    ["generation: sampling settings predict beam decode"],
+    ["heads: *", "text: tokens batches tokenizer_file tokenizer"],
+    ["tracing: trace edits record", "tasks: results ask finetune"],
+    [
+        "jax: hooks embedding alibi attention mlp block cache outputs arguments checkpoint pretrained bloom sampling "
+        "decode causal_lm bridge"
+    ],
+    ["lens: *"],
+    [
+        "tiny: floors facts interrupt language world documents labelled measure heads measure_heads rows card "
+        "snapshot train_tokenizer evaluate train",
+        "lessons",
+    ],
+    ["views: *"],
     ["lab"],
-    ["checks.*"],
-    ["doctor", "commands", "orders", "magics", "cli", "startup", "__main__"],
+    ["notebook: unrun_cells startup doctor commands line_parser magics"],
+    ["checks: covers verdict parts use"],
+    ["cli", "__main__"],
     ["__init__"],
 ]
-ORDER = [module for floor in FLOORS for module in floor]
-FOLDERS = {"model", "generation", "heads", "lens", "tiny", "views", "checks", "jax"}
-DOWNWARDS_LATER = {("config", "hub")}  # BloomConfig.from_pretrained("name") looks for the file when called
+ROOMS = {room: files.split() for floor in FLOORS for room, _, files in (entry.partition(": ") for entry in floor)}
+ORDER = [f"{room}.{file}" if file else room for room, files in ROOMS.items() for file in files or [""]]
+FOLDERS = {room for room, files in ROOMS.items() if files}
+MODULES = modules()
 NOTEBOOK = {"anywidget", "ipywidgets", "IPython", "plotly", "matplotlib", "traitlets"}
-
-
-def module_files() -> dict[str, Path]:
-    """Every module of the package, by its dotted name below `bloomlab`."""
-    files = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        files[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
-    return files
-
-
-MODULES = module_files()
 
 
 def place(module: str) -> int:
@@ -60,54 +55,35 @@ def place(module: str) -> int:
     return inside[-1]
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Every name a file imports, and whether at once, as the file is read, or later, in a function."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    later = {
-        inner
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for inner in ast.walk(function)
-    }
-    package = ".".join(["bloomlab", *path.relative_to(PACKAGE).parts[:-1]])
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node not in later
-        elif isinstance(node, ast.ImportFrom):
-            start = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*start, *([node.module] if node.module else [])])
-            for alias in node.names:
-                yield f"{base}.{alias.name}", node not in later
-
-
-def own_imports(module: str) -> Iterator[tuple[str, bool]]:
-    """The modules of bloomlab that a module imports, and whether at once."""
-    for name, at_once in imports(MODULES[module]):
-        if name == "bloomlab" or name.startswith("bloomlab."):
-            if name == "bloomlab.__version__":
-                continue
-            below = name.removeprefix("bloomlab").removeprefix(".")
-            while below and below not in MODULES:
-                below = below.rpartition(".")[0]
-            yield below or "__init__", at_once
-
-
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_down_the_floors_only(module: str) -> None:
-    for target, at_once in own_imports(module):
+    for target, at_once in own_imports(MODULES[module]):
         if (module, target) in DOWNWARDS_LATER and not at_once:
             continue
         same_folder = module.split(".")[0] == target.split(".")[0] in FOLDERS
         loose = same_folder and f"{module.split('.')[0]}.*" in ORDER
-        own_init = same_folder and module in FOLDERS
+        own_init = same_folder and FOLDERS & {module, target}  # no circle through it: see below
         assert place(target) < place(module) or loose or own_init, (
             f"bloomlab/{module} imports {target}, which stands above it"
         )
 
 
+def test_a_view_that_is_a_folder_reads_from_payload_to_widget() -> None:
+    """And what all views share knows none of them."""
+    order = ["languages", "lengths", "payload", "still", "figure", "widget", "result"]
+    for module, path in MODULES.items():
+        room, _, file = module.rpartition(".")
+        if not room.startswith("views."):
+            continue
+        for target, _ in own_imports(path):
+            if room == "views.shared":
+                assert not target.startswith("views.") or target.startswith("views.shared"), f"{module}: {target}"
+            elif target.rpartition(".")[0] == room:
+                assert order.index(target.rpartition(".")[2]) < order.index(file), f"{module} imports {target}"
+
+
 def test_no_two_modules_import_each_other() -> None:
-    graph = {module: {target for target, _ in own_imports(module)} - {module} for module in MODULES}
+    graph = {module: {target for target, _ in own_imports(MODULES[module])} - {module} for module in MODULES}
     for later, lower in DOWNWARDS_LATER:
         graph.get(later, set()).discard(lower)
     TopologicalSorter(graph).prepare()  # raises CycleError, which shows the circle
@@ -117,9 +93,9 @@ def test_no_two_modules_import_each_other() -> None:
 def test_only_views_magics_and_the_lab_know_about_notebooks(module: str) -> None:
     for name, at_once in imports(MODULES[module]):
         if name.split(".")[0] in NOTEBOOK:
-            floor = module.split(".")[0]
-            assert floor in {"views", "magics", "lab"}, f"bloomlab/{module} imports {name}"
-            assert floor != "lab" or not at_once, f"bloomlab/lab imports {name} before a view is asked for"
+            room = module.split(".")[0]
+            assert room in {"views", "lab"} or module == "notebook.magics", f"bloomlab/{module} imports {name}"
+            assert room != "lab" or not at_once, f"bloomlab/lab imports {name} before a view is asked for"
 
 
 def loaded_after(code: str) -> set[str]:

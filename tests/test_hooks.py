@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bloomlab.edits import patch
 from bloomlab.errors import HookError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import NO_HOOKS, At, Hooks
-from bloomlab.pretrained import _spots
+from bloomlab.tracing.edits import patch
+from bloomlab.weights.pretrained import _spots
 from tests.tiny_random import BATCH, PAST, POS, padded_mask, random_ids, random_model
 
 MODEL = random_model()

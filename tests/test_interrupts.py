@@ -17,10 +17,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from bloomlab.edits import scale
 from bloomlab.hooks import At, Hooks
-from bloomlab.pretrained import _spots
-from bloomlab.record import record
+from bloomlab.tracing.edits import scale
+from bloomlab.tracing.record import record
+from bloomlab.weights.pretrained import _spots
 from tests.tiny_random import byte_tokenizer, padded_mask, random_ids, random_model
 
 MODEL = random_model()

@@ -8,12 +8,12 @@ import torch
 
 import bloomlab
 from bloomlab import tiny
-from bloomlab.chips import Token
-from bloomlab.edits import zero
 from bloomlab.errors import BloomlabError, CheckpointError, GenerationError, HookError, InputError, TokenizerError
 from bloomlab.lab import Lab, load
-from bloomlab.record import weights_hash
-from bloomlab.trace import Trace
+from bloomlab.text.tokens import Token
+from bloomlab.tracing.edits import zero
+from bloomlab.tracing.record import weights_hash
+from bloomlab.tracing.trace import Trace
 from tests.tiny_random import byte_tokenizer, random_model
 
 TEXT = "Leo lives in Oslo."
@@ -21,10 +21,10 @@ TEXT = "Leo lives in Oslo."
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("models") / "small"
-    random_model().save_pretrained(place)
-    byte_tokenizer().save_pretrained(place)
-    return place
+    path = tmp_path_factory.mktemp("models") / "small"
+    random_model().save_pretrained(path)
+    byte_tokenizer().save_pretrained(path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,8 @@ def test_a_folder_opens_with_its_name_model_and_tokenizer(folder: Path, lab: Lab
     )
     assert weights_hash(lab.model) == weights_hash(random_model())
     assert weights_hash(load(str(folder) + "/").model) == weights_hash(lab.model)
-    assert (
-        load(folder, dtype=torch.bfloat16).model.dtype == load(folder, dtype="bfloat16").model.dtype == torch.bfloat16
-    )
+    for dtype in (torch.bfloat16, "bfloat16"):
+        assert load(folder, dtype=dtype).model.dtype == torch.bfloat16
 
 
 def test_a_tokenizer_of_another_model_is_refused() -> None:
@@ -80,10 +79,10 @@ def test_a_trace_of_a_generation_has_what_generate_writes(lab: Lab) -> None:
 
 
 def test_a_continuation_begins_with_its_text(lab: Lab) -> None:
-    written = lab.generate(TEXT, max_new_tokens=6)
-    assert isinstance(written, str) and written.startswith(TEXT)
-    drawn = {lab.generate(TEXT, max_new_tokens=6, do_sample=True, temperature=2.0, seed=seed) for seed in (1, 1, 2)}
-    assert len(drawn) == 2
+    continued = lab.generate(TEXT, max_new_tokens=6)
+    assert isinstance(continued, str) and continued.startswith(TEXT)
+    samples = {lab.generate(TEXT, max_new_tokens=6, do_sample=True, temperature=2.0, seed=seed) for seed in (1, 1, 2)}
+    assert len(samples) == 2
 
 
 def test_the_explorer_reads_what_it_shows_from_the_model(lab: Lab) -> None:
@@ -93,26 +92,26 @@ def test_the_explorer_reads_what_it_shows_from_the_model(lab: Lab) -> None:
 
 
 def test_the_lens_ends_with_what_the_model_says(lab: Lab) -> None:
-    found = lab.lens(TEXT, top=3)
+    rows = lab.lens(TEXT, top=3)
     logits = lab.model(input_ids=lab.trace(TEXT, []).ids).logits[0]
-    assert found[-1].ids.equal(logits.topk(3).indices) and len(found) == 7
-    torch.testing.assert_close(found[-1].probs, logits.softmax(-1).topk(3).values.detach())
+    assert rows[-1].ids.equal(logits.topk(3).indices) and len(rows) == 7
+    torch.testing.assert_close(rows[-1].probs, logits.softmax(-1).topk(3).values.detach())
 
 
 def test_an_ablation_is_the_model_with_zeros_there(lab: Lab) -> None:
-    found = lab.ablate(TEXT, "h.1.attn.mixed", head=[0, 2])
+    ablation = lab.ablate(TEXT, "h.1.attn.mixed", head=[0, 2])
     changed = lab.trace(TEXT, ["logits"], {"h.1.attn.mixed": zero(head=[0, 2])})["logits"][0]
-    assert found.effect.said[1].equal(changed.argmax(-1)) and found.kl > 0
-    torch.testing.assert_close(found.effect.probs[1], changed[-1].softmax(-1)[found.effect.ids])
-    assert found.edit == "zero(head=[0, 2])" and "h.1" not in found.stamp  # the stamp is of the whole model
+    assert ablation.effect.predicted[1].equal(changed.argmax(-1)) and ablation.kl > 0
+    torch.testing.assert_close(ablation.effect.probs[1], changed[-1].softmax(-1)[ablation.effect.ids])
+    assert ablation.edit == "zero(head=[0, 2])" and "h.1" not in ablation.stamp  # the stamp is of the whole model
     assert lab.ablate(TEXT, "mlp.out").spot == "mlp.out"  # in every layer
 
 
 @pytest.mark.parametrize("spot", ["attn.scores", "attn.probs", "attn.mixed", "mlp.post", "resid_post"])
 def test_an_ablation_of_a_position_leaves_what_came_before_it_bit_for_bit(lab: Lab, spot: str) -> None:
     axis = "query" if spot.startswith("attn") else "pos"
-    found = lab.ablate(TEXT, f"h.1.{spot}", **{axis: 9})
-    assert not found.effect.kl[:9].any() and not found.effect.loss_change[:9].any() and found.effect.kl[9] > 0
+    ablation = lab.ablate(TEXT, f"h.1.{spot}", **{axis: 9})
+    assert not ablation.effect.kl[:9].any() and not ablation.effect.loss_change[:9].any() and ablation.effect.kl[9] > 0
 
 
 def test_info_is_of_this_model_or_of_another(lab: Lab) -> None:
@@ -134,10 +133,10 @@ BAD_TEXTS: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "words"), BAD_TEXTS, ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize(("text", "message"), BAD_TEXTS, ids=lambda value: repr(value)[:20])
 @pytest.mark.parametrize("verb", ["tokens", "trace", "generate", "explore", "lens"])
-def test_a_text_that_cannot_be_read_is_one_clear_error(lab: Lab, verb: str, text: Any, words: str) -> None:
-    with pytest.raises(InputError, match=words):
+def test_a_text_that_cannot_be_read_is_one_clear_error(lab: Lab, verb: str, text: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         getattr(lab, verb)(text)
 
 
@@ -162,13 +161,13 @@ def test_the_longest_text_can_be_raised(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["attn.prob", "h.7.attn.probs", "nonsense"])
-def test_an_unknown_hook_name_is_named(lab: Lab, name: str) -> None:
+def test_an_unknown_hook_name_is_quoted_in_the_error(lab: Lab, name: str) -> None:
     with pytest.raises(HookError, match=rf"'{name}'.*model.hook_names\(\) lists all"):
         lab.trace(TEXT, ["embed", "attn.probs", name, "logits"])
 
 
 @pytest.mark.parametrize(
-    ("spot", "axes", "words"),
+    ("spot", "axes", "message"),
     [
         ("h.1.attn.mixd", {}, "did you mean 'h.1.attn.mixed'"),
         ("attn.mixed", {"heads": 1}, "has no axis 'heads'; did you mean 'head'"),
@@ -178,8 +177,8 @@ def test_an_unknown_hook_name_is_named(lab: Lab, name: str) -> None:
         ("attn.mixed", {"query": -1}, "counts from 0 in whole numbers, but got -1"),
     ],
 )
-def test_a_part_that_is_not_there_cannot_be_ablated(lab: Lab, spot: str, axes: dict[str, Any], words: str) -> None:
-    with pytest.raises(HookError, match=words):
+def test_a_part_that_the_model_lacks_cannot_be_ablated(lab: Lab, spot: str, axes: dict[str, Any], message: str) -> None:
+    with pytest.raises(HookError, match=message):
         lab.ablate(TEXT, spot, **axes)
     with pytest.raises(InputError, match="the text is empty"):
         lab.ablate("", spot)
@@ -218,12 +217,12 @@ def test_every_view_of_a_checkpoint_folder_takes_a_text_or_a_trace(lab: Lab, ver
     assert view.trace.ids.equal(trace.ids)
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(BloomlabError, match="nowhere"):
         load(tmp_path / "nowhere")
 
 
-def test_a_truncated_weights_file_is_named(tmp_path: Path) -> None:
+def test_a_truncated_weights_file_is_named_in_the_error(tmp_path: Path) -> None:
     random_model().save_pretrained(tmp_path)
     byte_tokenizer().save_pretrained(tmp_path)
     weights = tmp_path / "model.safetensors"
@@ -254,10 +253,10 @@ def test_the_lab_says_how_it_was_opened(folder: Path) -> None:
 
 def test_a_snapshot_of_the_embedded_model_opens_by_its_step() -> None:
     step = tiny.snapshots()[0]
-    before, now = load("tiny", revision=f"step{step}"), load()
-    assert before.code == f"lab = bloomlab.load('tiny', revision='step{step}')" and before.embedded
-    assert not before.model.lm_head.weight.equal(now.model.lm_head.weight)
-    assert set(now.heads) == set(tiny.TASKS) and not before.heads
+    snapshot, final = load("tiny", revision=f"step{step}"), load()
+    assert snapshot.code == f"lab = bloomlab.load('tiny', revision='step{step}')" and snapshot.embedded
+    assert not snapshot.model.lm_head.weight.equal(final.model.lm_head.weight)
+    assert set(final.heads) == set(tiny.TASKS) and not snapshot.heads
     with pytest.raises(InputError, match=f"no snapshot 'step{step + 1}'"):
         load("tiny", revision=f"step{step + 1}")
 
@@ -265,6 +264,6 @@ def test_a_snapshot_of_the_embedded_model_opens_by_its_step() -> None:
 @pytest.mark.slow
 def test_the_embedded_lab_has_heads_that_know_their_tasks() -> None:
     lab = load()
-    found = lab.classify(["Leo habite à Oslo.", "里奥住在奥斯陆。", "Привет, как дела?"])
-    assert [max(one.scores, key=one.scores.__getitem__) for one in found] == ["fr", "zh", "other"]
+    labels = lab.classify(["Leo habite à Oslo.", "里奥住在奥斯陆。", "Привет, как дела?"])
+    assert [max(one.scores, key=one.scores.__getitem__) for one in labels] == ["fr", "zh", "other"]
     assert lab.answer("Where does Rosa live?", "Leo lives in Oslo. Rosa lives in Lima.").text == "Lima"

@@ -122,7 +122,8 @@ def test_the_wheel_holds_the_lessons_and_the_front_end(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(tmp_path / "installed")
-    code = "from bloomlab import lessons; from bloomlab.views import _assets; print(lessons.folder(), _assets.folder())"
+    code = "from bloomlab import lessons; from bloomlab.views.shared import assets; "
+    code += "print(lessons.folder(), assets.folder())"
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r}); {code}"]
     places = [Path(word) for word in subprocess.check_output(command, cwd=tmp_path, text=True).split()]
     for place, source in zip(places, ("notebooks", "widgets"), strict=True):

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from bloomlab.config import BloomConfig
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.tokenizer_file import bloom_pipeline
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokenizer_file import bloom_pipeline
 
 # Every axis has a size of its own, so that none can be taken for another.
 SIZES: dict[str, Any] = {"vocab_size": 300, "hidden_size": 24, "n_layer": 3, "n_head": 6}

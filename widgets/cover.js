@@ -18,9 +18,9 @@ export function writtenNumber(text) {
     const zero = ZEROS.find((start) => code >= start && code < start + 10);
     return zero === undefined ? digit : String(code - zero);
   });
-  const found = /^[^\d+\-−.,]*([+\-−]?[\d.,'’_\s]*\d[\d.,'’_\s]*(?:e[+-]?\d+)?)\D*$/iu.exec(digits);
-  if (!found) return null;
-  const bare = found[1].replace(/[\s'’_]/gu, "").replace("−", "-");
+  const match = /^[^\d+\-−.,]*([+\-−]?[\d.,'’_\s]*\d[\d.,'’_\s]*(?:e[+-]?\d+)?)\D*$/iu.exec(digits);
+  if (!match) return null;
+  const bare = match[1].replace(/[\s'’_]/gu, "").replace("−", "-");
   const grouped = /^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$/.test(bare);
   const number = Number(grouped ? bare.replaceAll(",", "") : bare.replace(/[,.]$/, "").replace(",", "."));
   return Number.isFinite(number) ? number : null;
@@ -34,14 +34,14 @@ export function writtenNumber(text) {
 export function remark({ kind, prediction, answer, number }) {
   if (!prediction) return { sign: "", says: "nothing was predicted" };
   if (kind === "text") return { sign: "", says: "Compare the two." };
-  const said = kind === "number" ? writtenNumber(prediction) : null;
-  if (kind === "choice" ? prediction === answer : said === number) return { sign: "✓", says: "You knew it." };
-  if (kind === "choice" || said === null || number === null) return { sign: "", says: "Not what you said: why?" };
-  if (Math.abs(said - number) <= NEAR * Math.abs(number)) return { sign: "✓", says: "Close enough for a guess." };
-  const ratio = said > number ? said / number : number / said;
-  const far = said > 0 && number > 0 && ratio >= 2;
-  const by = far ? `${short(ratio)} times` : short(Math.abs(said - number));
-  return { sign: "", says: `${by} too ${said > number ? "high" : "low"}.` };
+  const guess = kind === "number" ? writtenNumber(prediction) : null;
+  if (kind === "choice" ? prediction === answer : guess === number) return { sign: "✓", says: "You knew it." };
+  if (kind === "choice" || guess === null || number === null) return { sign: "", says: "Not what you said: why?" };
+  if (Math.abs(guess - number) <= NEAR * Math.abs(number)) return { sign: "✓", says: "Close enough for a guess." };
+  const ratio = guess > number ? guess / number : number / guess;
+  const far = guess > 0 && number > 0 && ratio >= 2;
+  const by = far ? `${short(ratio)} times` : short(Math.abs(guess - number));
+  return { sign: "", says: `${by} too ${guess > number ? "high" : "low"}.` };
 }
 
 /** @param {number} number */
@@ -100,22 +100,22 @@ function render({ model, el }) {
 
   function reveal() {
     const kind = get("kind");
-    const said = (kind === "choice" ? chosen : box.value.trim()).toWellFormed?.() ?? chosen;
-    if (!said || (kind === "number" && writtenNumber(said) === null)) {
+    const guess = (kind === "choice" ? chosen : box.value.trim()).toWellFormed?.() ?? chosen;
+    if (!guess || (kind === "number" && writtenNumber(guess) === null)) {
       live.textContent = { choice: "Choose one first: a guess will do.", number: "Write a number first: a guess will do.", text: "Write a prediction first: a guess will do." }[/** @type {"text"} */ (kind)];
       (kind === "choice" ? ask.querySelector("input") : box)?.focus();
       return;
     }
-    model.set("prediction", said);
+    model.set("prediction", guess);
     model.set("revealed", true);
     model.save_changes();
     draw();
     sides.focus();
   }
 
-  /** @param {string} name @param {string} said @param {string} how @param {string} part */
-  function side(name, said, how, part) {
-    return make("div", {}, make("div", { class: "bl-how" }, name), make("div", { class: "bl-cover-side", "data-part": part }, make("bdi", { class: "bl-cover-said" }, said), ` ${how}`));
+  /** @param {string} name @param {string} words @param {string} how @param {string} part */
+  function side(name, words, how, part) {
+    return make("div", {}, make("div", { class: "bl-how" }, name), make("div", { class: "bl-cover-side", "data-part": part }, make("bdi", { class: "bl-cover-said" }, words), ` ${how}`));
   }
 
   function draw() {
@@ -129,11 +129,11 @@ function render({ model, el }) {
       return;
     }
     const [prediction, answer, unit] = [get("prediction"), get("answer"), get("unit")];
-    const { sign, says: found } = remark({ kind: get("kind"), prediction, answer, number: get("number") });
+    const { sign, says: words } = remark({ kind: get("kind"), prediction, answer, number: get("number") });
     list.replaceChildren(side("you said", prediction || "–", prediction && unit, "said"), side("it is", answer, unit, "answer"));
     because.textContent = get("because");
-    live.textContent = `${sign} ${found}`.trim();
-    set(sides, { "aria-label": `You said ${isolated(prediction || "nothing")}. It is ${isolated(answer)} ${unit}. ${found}` });
+    live.textContent = `${sign} ${words}`.trim();
+    set(sides, { "aria-label": `You said ${isolated(prediction || "nothing")}. It is ${isolated(answer)} ${unit}. ${words}` });
     void uncover();
   }
 

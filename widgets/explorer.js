@@ -7,13 +7,13 @@
 //   [role="tab"][data-tab="tokens | attention | alibi | hidden | predictions"]   takes the arrow keys
 //   [data-panel="tokens | …"]           the tab's panel; hidden but for the open one
 //   [data-part="tab-says"]              why the open tab has no picture, or that it is on its way
-import { alibiPanel } from "./alibi.js";
-import { attentionPanel } from "./attention.js";
-import { hiddenPanel } from "./hidden.js";
+import { alibiPanel } from "./alibi/alibi.js";
+import { attentionPanel } from "./attention/attention.js";
+import { hiddenPanel } from "./hidden/hidden.js";
 import { lastOf, make, set } from "./lib/dom.js";
 import { viewFrame } from "./lib/frame.js";
-import { predictionsPanel } from "./predictions.js";
-import { tokensPanel } from "./tokens.js";
+import { predictionsPanel } from "./predictions/predictions.js";
+import { tokensPanel } from "./tokens/tokens.js";
 
 const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage) => import("./lib/frame.js").Panel][]} */ ([
   ["tokens", "Tokens", tokensPanel],

@@ -16,7 +16,7 @@ from bloomlab.generation.predict import adjust, predict
 from bloomlab.generation.settings import Settings
 from bloomlab.hooks import Hooks
 from bloomlab.model.cache import KVCache
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
 class Beams:
@@ -36,7 +36,7 @@ class Beams:
         """Take the best extensions: log_probs (beam, vocab) of the next token -> which beam each new one extends."""
         n_beam, vocab = log_probs.shape
         total = self.scores[:, None] + log_probs
-        # of so many candidates at least num_beams do not end here, however many stop tokens there are
+        # among so many candidates at least num_beams do not end here, whatever the number of stop tokens
         keep = min(max(2, 1 + len(stop_ids)) * n_beam, total.numel())
         scores, places = total.flatten().topk(keep)
         parents, token_ids = places // vocab, places % vocab
@@ -44,7 +44,7 @@ class Beams:
         ends = torch.isin(token_ids, stop_ids) | last
 
         if self.open:
-            for i in ends[:n_beam].nonzero()[:, 0].tolist():  # lower ranks only stand by to stay alive
+            for i in ends[:n_beam].nonzero()[:, 0].tolist():  # lower ranks are only considered as live beams
                 self._finish(float(scores[i]), candidates[i])
         alive = (scores - 1e9 * ends).topk(n_beam).indices
         self.live, self.scores = candidates[alive], scores[alive]
@@ -67,9 +67,9 @@ class Beams:
         return not self.settings.early_stopping and best_live > self.finished[-1][0]
 
     def best(self) -> list[Tensor]:
-        """The best continuations, finished ones first; what is live fills up after an interrupt."""
-        found = [ids for _, ids in self.finished]
-        return [*found, *self.live][: self.settings.num_return_sequences]
+        """The best continuations, finished ones first; after an interrupt, live ones make up the number."""
+        sequences = [ids for _, ids in self.finished]
+        return [*sequences, *self.live][: self.settings.num_return_sequences]
 
 
 class BeamSearch:
@@ -112,6 +112,6 @@ class BeamSearch:
 
     def result(self) -> Tensor:
         """The best continuations of every text, (text · num_return_sequences, pos), padded on the right."""
-        found = [ids for search in self.searches for ids in search.best()]
+        sequences = [ids for search in self.searches for ids in search.best()]
         pad = self.settings.pad_id(self.model.config)
-        return torch.nn.utils.rnn.pad_sequence(found, batch_first=True, padding_value=pad)
+        return torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=pad)

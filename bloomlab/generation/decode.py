@@ -19,14 +19,14 @@ from bloomlab.generation.sampling import draw, keep_top_k, keep_top_p, scale_tem
 from bloomlab.generation.settings import Settings
 from bloomlab.hooks import Hooks
 from bloomlab.model.cache import KVCache
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
 class Step(NamedTuple):
     """One step of a generation."""
 
     token_ids: Tensor  # (batch,) the tokens chosen; the padding id in rows that had ended
-    logits: Tensor  # (batch, vocab) the model's scores they were chosen by, before any setting
+    logits: Tensor  # (batch, vocab) the model's scores, before any setting
     ended: Tensor  # (batch,) whether each row has ended
     ids: Tensor  # (batch, pos) everything so far, prompt included
     attention_mask: Tensor  # (batch, pos) 1 for a token, 0 for padding
@@ -87,7 +87,7 @@ def generate(
     Takes what `stream` takes, and `num_beams`. With beams an edit's rows are the beams of the first text, then those
     of the second, and so on; nothing can be read, since beams trade places: read a full pass over the result.
 
-    An interrupt (Ctrl-C, or a notebook's stop button) ends the writing, not the program: what there is comes back,
+    An interrupt (Ctrl-C, or a notebook's stop button) ends the writing, not the program: the text so far is returned,
     with a warning.
     """
     chosen = Settings.of(settings)

@@ -11,7 +11,7 @@ from bloomlab.generation.sampling import penalise_repetition
 from bloomlab.generation.settings import Settings
 from bloomlab.hooks import Hooks, chain
 from bloomlab.model.cache import KVCache
-from bloomlab.pretrained import BloomPreTrainedModel, without_gradients
+from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 
 def predict(
@@ -26,7 +26,7 @@ def predict(
     inputs = {"input_ids": new, "past_key_values": past, "attention_mask": mask}
     output = without_gradients(model, **inputs, use_cache=use_cache, logits_to_keep=1, hooks=hooks)
     logits = output.logits[:, -1]
-    if not logits.amax(-1).isfinite().all():  # -inf for some tokens is a choice; NaN, or nothing else, is not
+    if not logits.amax(-1).isfinite().all():  # -inf for some tokens is a choice; NaN, or -inf everywhere, is not
         raise _not_finite(model, inputs, hooks, ids)
     return logits, output.past_key_values
 
@@ -34,13 +34,13 @@ def predict(
 def adjust(scores: Tensor, ids: Tensor, mask: Tensor, n_new: int, stop_ids: Tensor, settings: Settings) -> Tensor:
     """The scores after the rules that hold for every way of choosing: repetition penalty and shortest length."""
     if settings.repetition_penalty != 1:
-        tokens = torch.where(mask.bool(), ids, ids[:, -1:])  # padding is no repetition
+        tokens = torch.where(mask.bool(), ids, ids[:, -1:])  # padding does not count as repetition
         scores = penalise_repetition(scores, tokens, settings.repetition_penalty)
     return scores.index_fill(1, stop_ids, -math.inf) if n_new < settings.min_new_tokens else scores
 
 
 def _not_finite(model: BloomPreTrainedModel, inputs: dict[str, Any], hooks: Hooks, ids: Tensor) -> GenerationError:
-    """The error that says where the numbers stopped being finite: the pass once more, looking everywhere."""
+    """The error that says where the numbers stopped being finite: the pass is repeated, reading every spot."""
     spots = [name for name in model.hook_names() if "attn." not in name or name.endswith(("q", "k", "v", "out"))]
     look = Hooks(read=spots)
     without_gradients(model, **inputs, hooks=chain(Hooks(edit=hooks.edit), look))
@@ -53,7 +53,7 @@ def _not_finite(model: BloomPreTrainedModel, inputs: dict[str, Any], hooks: Hook
 
 
 def checked_prompt(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """The mask of a prompt (all ones if none was given), once every row can be continued at its right edge."""
+    """The mask of a prompt (all ones if none was given), checked to end in a token in every row."""
     if not isinstance(input_ids, Tensor) or input_ids.dim() != 2 or input_ids.shape[1] == 0:
         came = tuple(input_ids.shape) if isinstance(input_ids, Tensor) else type(input_ids).__name__
         raise InputError(f"input_ids must be a tensor (batch, pos) with at least one position, but got {came}")

@@ -5,10 +5,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from bloomlab.config import BloomConfig
-from bloomlab.errors import GenerationError, did_you_mean
-from bloomlab.files import shorten
+from bloomlab.errors import GenerationError, did_you_mean, shorten
 
-MAX_NEW_TOKENS = 1_000_000  # more is a slip: no memory holds them
+MAX_NEW_TOKENS = 1_000_000  # more is a slip: no machine could hold them
 COLDEST = 1e-6  # below this temperature the likeliest token is always drawn, and the numbers overflow
 
 
@@ -55,7 +54,7 @@ class Settings:
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Settings":
-        """The settings in a dictionary; a name that is none of them is an error."""
+        """Settings from a dictionary; an unknown name is an error."""
         names = [field.name for field in fields(cls)]
         for name in values:
             if name not in names:
@@ -97,7 +96,7 @@ class Settings:
         return not self.do_sample or self.temperature < COLDEST
 
     def check(self, config: BloomConfig) -> None:
-        """Refuse what this model does not have: ids beyond its vocabulary, or more likeliest tokens than it knows."""
+        """Refuse what this model does not have: ids beyond its vocabulary, or a top_k larger than it."""
         _whole("pad_token_id", self.pad_id(config), 0, config.vocab_size - 1)
         if self.top_k is not None:
             _whole("top_k", self.top_k, 1, config.vocab_size)
@@ -111,7 +110,7 @@ class Settings:
         return ids
 
     def pad_id(self, config: BloomConfig) -> int:
-        """What follows the end of a row."""
+        """The id that fills a row after its end."""
         stop = self.stop_ids(config)
         choices = [self.pad_token_id, config.pad_token_id, stop[0] if stop else None, 0]
         pad: int = next(token_id for token_id in choices if token_id is not None)
@@ -125,6 +124,6 @@ def _whole(name: str, value: object, low: int, high: int | None = None) -> None:
 
 
 def _number(name: str, value: object, limits: str, fits: Callable[[float], bool]) -> None:
-    # (an int of 400 digits is no infinity, but cannot become a float either)
+    # (an int of 400 digits is finite, but does not fit a float)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e30 or not fits(value):
         raise GenerationError(f"{name} must be a number {limits}, but got {shorten(value)}")

@@ -1,20 +1,19 @@
-"""Checking what a person passes: each function gives the value back, or says what does not fit."""
+"""Checks of arguments: each function returns the value, or says why it does not fit."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from bloomlab.errors import InputError
-from bloomlab.files import shorten
+from bloomlab.errors import InputError, shorten
 
 
 def whole_text(value: Any, name: str, kind: Any = str) -> Any:
-    """The value, if it is a text (or a list of words) of whole characters."""
+    """The value, if it is a text (or a list of words) made of whole characters."""
     if kind is not str and isinstance(value, kind):
         return [whole_text(word, f"word {place} of {name}") for place, word in enumerate(value)]
     if not isinstance(value, str) or kind is not str:
-        wanted = "a text (str)" if kind is str else "a list of words (str)"
+        expected = "a text (str)" if kind is str else "a list of words (str)"
         hint = "decode it first: value.decode('utf-8')" if isinstance(value, bytes) else "write it in quotes"
-        raise InputError(f"expected {wanted} as {name}, but got {shorten(value)}; {hint}")
+        raise InputError(f"expected {expected} as {name}, but got {shorten(value)}; {hint}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -42,7 +41,7 @@ def id_list(ids: Any) -> list[int]:
 
 
 def flag(name: str, value: Any) -> bool:
-    """Whether, as True or False and nothing else."""
+    """True or False, and nothing else."""
     if not isinstance(value, bool):
         raise InputError(f"{name} must be True or False, but got {shorten(value)}")
     return value
@@ -56,7 +55,7 @@ def one_of(name: str, value: Any, options: tuple[str, ...]) -> str:
 
 
 def choice(name: str, value: Any, options: dict[Any, str | None]) -> str | None:
-    """What a choice of an argument means; `options` maps each choice to its meaning."""
+    """The meaning of the chosen option; `options` maps each option to its meaning."""
     if not isinstance(value, bool | str | None) or value not in options:
         texts = [option for option in options if isinstance(option, str)]
         raise InputError(f"{name} must be True, False, {', '.join(map(repr, texts))}, but got {shorten(value)}")

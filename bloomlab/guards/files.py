@@ -1,4 +1,4 @@
-"""Small JSON files that nobody vouches for, and writing that never leaves half a file behind."""
+"""Reading small JSON files that cannot be trusted, and writing files whole or not at all."""
 
 import itertools
 import json
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bloomlab.errors import BloomlabError, InputError
+from bloomlab.errors import BloomlabError, InputError, shorten
 
 
 def read_json(path: Path, limit: int, error: type[BloomlabError]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def read_json(path: Path, limit: int, error: type[BloomlabError]) -> dict[str, A
 
 
 def what_it_is(start: bytes) -> str:
-    """What a file really is when it is not what its name says, judged by its first bytes; "" when unknown.
+    """What a file really is, judged by its first bytes, if its name is misleading; "" when unknown.
 
     >>> what_it_is(b"version https://git-lfs.github.com/spec/v1")
     'it is a Git LFS pointer, a note that stands for the real file'
@@ -68,18 +68,9 @@ def what_it_is(start: bytes) -> str:
     return ""
 
 
-def shorten(value: object, limit: int = 80) -> str:
-    """A value for an error message: it came from a file or a person, so it may be huge."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python does not spell out numbers of thousands of digits
-        text = f"a {type(value).__name__} too long to show"
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to; it becomes `path` if all goes well, else nothing has changed.
+    """A draft to write to. It becomes `path` if all goes well; otherwise nothing has changed.
 
     >>> with replacing(Path(tempfile.gettempdir()) / "bloomlab-example.txt") as draft:
     ...     _ = draft.write_text("whole or not at all")
@@ -97,10 +88,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def saying_why_not(path: Path) -> Iterator[None]:
-    """What is written here and cannot be is said in one sentence.
+    """Say in one sentence why a file cannot be written.
 
     Raises:
-        InputError: the folder is missing, full or read-only, or the name is one of a folder.
+        InputError: the folder is missing, full or read-only, or the name belongs to a folder.
     """
     try:
         yield
@@ -117,7 +108,7 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def _umask() -> int:
-    """The permissions new files are not given (reading it means setting it for a moment)."""
+    """The permissions that new files do not get (it can only be read by setting it for a moment)."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

@@ -1,6 +1,6 @@
-"""How much memory this program may still take, asked before anything large is made.
+"""How much memory this program may still use, asked before anything large is created.
 
-A container is often allowed far less than the machine has, and a program that takes more is ended without a
+A container is often allowed far less than the machine has, and a program that takes more is killed without a
 word. So the smallest of these counts: the limit a server names in MEM_LIMIT (bytes), the limits of the control
 groups the program runs in, and the memory that is free on the machine.
 """
@@ -16,7 +16,7 @@ PROC = Path("/proc")
 
 
 def free_bytes() -> int | None:
-    """Bytes this program can still take; None where the system does not say."""
+    """Bytes this program can still use; None if the system does not say."""
     used = _own_bytes()
     left = [limit - used for limit in _limits()]
     available = _available_bytes()
@@ -24,10 +24,10 @@ def free_bytes() -> int | None:
 
 
 def check_memory(needed: int, what: str, advice: str) -> None:
-    """Refuse in words what would not fit.
+    """Refuse, in words, something that would not fit.
 
     Raises:
-        MemoryLimitError: `needed` bytes are more than this program can still take.
+        MemoryLimitError: `needed` bytes are more than this program can still use.
     """
     free = free_bytes()
     if free is not None and needed > free:
@@ -47,7 +47,7 @@ def gigabytes(count: int) -> str:
 
 
 def _limits() -> Iterator[int]:
-    """Every limit that somebody set for this program."""
+    """Every limit that is set for this program."""
     named = os.environ.get("MEM_LIMIT", "")
     if named.isdecimal() and int(named) > 0:
         yield int(named)
@@ -58,7 +58,7 @@ def _limits() -> Iterator[int]:
 
 
 def _control_groups() -> Iterator[tuple[Path, str]]:
-    """The folders of this program's control groups and of all groups around them, version 2 and version 1."""
+    """The limit files of this program's control groups and their parents, version 2 and version 1."""
     for line in _read(PROC / "self" / "cgroup").splitlines():
         _, kinds, path = line.split(":", 2) if line.count(":") >= 2 else ("", "-", "")
         if kinds and "memory" not in kinds.split(","):
@@ -71,7 +71,7 @@ def _control_groups() -> Iterator[tuple[Path, str]]:
 
 
 def _available_bytes() -> int | None:
-    """Free memory of the machine, with what it would give up to make room."""
+    """Free memory of the machine, counting caches that it would drop to make room."""
     for line in _read(PROC / "meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
@@ -82,7 +82,7 @@ def _available_bytes() -> int | None:
 
 
 def _own_bytes() -> int:
-    """Memory this program holds; pages of files it mapped do not count."""
+    """Memory this program holds, not counting pages of mapped files."""
     pages = _read(PROC / "self" / "statm").split()
     return (int(pages[1]) - int(pages[2])) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 2 else 0
 

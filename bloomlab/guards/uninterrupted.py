@@ -1,9 +1,9 @@
 """Work in threads that an interrupt cannot reach.
 
-Only the main thread hears Ctrl-C. Work that switches torch's modes must not be cut between two lines of such a
-switch, or the mode stays on and every later model is wrong; nor must a library that keeps its connections for the next
-request, or the next waits for ever. (The executors of `concurrent.futures` will not do: an interrupt while one takes a
-job can leave its lock taken, with the same end.)
+Only the main thread hears Ctrl-C. If an interrupt cuts code that switches torch's modes between two lines, the mode
+stays on and every later model is wrong. If it cuts a library that keeps its connections for the next request, that
+request waits for ever. (The executors of `concurrent.futures` do not help: an interrupt while one takes a job can leave
+its lock taken, with the same result.)
 """
 
 import _thread
@@ -18,18 +18,18 @@ PATIENCE = 3.0  # seconds, after an interrupt
 Result = TypeVar("Result")
 
 
-def apart(run: Callable[[], Result], threads: int = 1, stop: threading.Event | None = None) -> list[Result]:
-    """What `run()` gives in each of so many threads; the first error, if there is one.
+def uninterrupted(run: Callable[[], Result], threads: int = 1, stop: threading.Event | None = None) -> list[Result]:
+    """The results of `run()` in each of so many threads; or the first error raised there.
 
-    An interrupt comes out at once; the threads then go on to the end of `run` by themselves, and hold nobody up. With
-    `stop`, which is set then and which `run` looks at now and then, it waits for their end, but not for ever.
+    An interrupt is raised at once; the threads finish `run` by themselves and hold nobody up. If there is a `stop`, it
+    is set then: `run` should look at it now and then, and its end is waited for, but not for ever.
 
-    >>> apart(lambda: 2 + 2, threads=3)
+    >>> uninterrupted(lambda: 2 + 2, threads=3)
     [4, 4, 4]
     """
     results: list[Result] = []
     errors: list[BaseException] = []
-    working = [threading.Lock() for _ in range(threads)]  # threading.Thread's own start() and join() may be cut in two
+    working = [threading.Lock() for _ in range(threads)]  # an interrupt can cut Thread.start() and join() in two
 
     def work(mine: threading.Lock) -> None:
         try:
@@ -44,7 +44,7 @@ def apart(run: Callable[[], Result], threads: int = 1, stop: threading.Event | N
         for lock in working:
             lock.acquire()
             begun += 1
-            context = contextvars.copy_context()  # by it a notebook knows to which cell a progress bar belongs
+            context = contextvars.copy_context()  # it tells a notebook which cell a progress bar belongs to
             _thread.start_new_thread(context.run, (work, lock))
         for lock in working:
             lock.acquire()

@@ -1,1 +1,1 @@
-"""What BLOOM can be asked: one head a file."""
+"""The heads on top of BLOOM, one task a file: the next token, a label, tags, an answer."""

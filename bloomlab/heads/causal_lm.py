@@ -19,7 +19,7 @@ from bloomlab.generation.decode import Step, generate, stream
 from bloomlab.hooks import Hooks
 from bloomlab.model.bloom import BloomModel
 from bloomlab.outputs import CausalLMOutputWithCrossAttentions
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
 class BloomForCausalLM(BloomPreTrainedModel):
@@ -35,7 +35,7 @@ class BloomForCausalLM(BloomPreTrainedModel):
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
         self.transformer = BloomModel(config)
-        # tied weights are the table's, so none are made for it here
+        # tied weights belong to the table, so none are created here
         device = "meta" if config.tie_word_embeddings else None
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False, device=device)
         if config.tie_word_embeddings:
@@ -97,7 +97,7 @@ class BloomForCausalLM(BloomPreTrainedModel):
         )
         x = output.last_hidden_state
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        if hooks.wants("logits"):  # a reading covers every position
+        if hooks.wants("logits"):  # a reading needs every position
             logits = hooks("logits", self._logits(x), "batch pos vocab")[:, keep]
         else:
             logits = self._logits(x[:, keep])
@@ -119,7 +119,7 @@ class BloomForCausalLM(BloomPreTrainedModel):
         return stream(self, input_ids, attention_mask, **settings)
 
     def _logits(self, x: Tensor) -> Tensor:
-        # As one flat list of positions: given three axes and batch 1, torch copies the whole frozen matrix first.
+        # As one flat list of positions: with three axes and a batch of 1, torch first copies the whole frozen matrix.
         logits: Tensor = self.lm_head(x.flatten(0, 1))
         return logits.view(*x.shape[:2], -1)
 
@@ -136,7 +136,9 @@ def next_token_loss(logits: Tensor, labels: Tensor, num_items_in_batch: int | Te
         raise InputError(
             f"labels must have shape {tuple(logits.shape[:2])} like the inputs, but have {tuple(labels.shape)}"
         )
-    if labels.is_cpu and not torch.compiler.is_compiling():  # elsewhere a look at the values waits for the device
+    if (
+        labels.is_cpu and not torch.compiler.is_compiling()
+    ):  # elsewhere, looking at the values would wait for the device
         odd = (labels != -100) & ((labels < 0) | (labels >= logits.shape[2]))
         if odd.any():
             raise InputError(f"labels must be ids from 0 to {logits.shape[2] - 1}, or -100, but have {labels[odd][0]}")

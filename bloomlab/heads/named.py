@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from bloomlab.errors import InputError, did_you_mean
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
 class Heads(MutableMapping[str, BloomPreTrainedModel]):
     """A lab's task heads by name: "language", "tags" and "answer" are what its verbs ask.
 
-    Those of the embedded model are there and opened when they are first asked; any lab takes others:
+    The embedded model brings its own, opened when first used; any lab takes others:
 
         lab.heads["language"] = my_head                  a BloomForSequenceClassification that `bloomlab.fit` trained
     """
@@ -50,7 +50,7 @@ class Heads(MutableMapping[str, BloomPreTrainedModel]):
 
     def __delitem__(self, name: str) -> None:
         if name not in self:
-            self[name]  # says what there is
+            self[name]  # raises, and says which heads there are
         self._shipped.pop(name, None)
         self._opened.pop(name, None)
 

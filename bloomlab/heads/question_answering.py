@@ -14,7 +14,7 @@ from bloomlab.config import BloomConfig
 from bloomlab.hooks import Hooks
 from bloomlab.model.bloom import BloomModel
 from bloomlab.outputs import QuestionAnsweringModelOutput
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
 class BloomForQuestionAnswering(BloomPreTrainedModel):
@@ -47,7 +47,7 @@ class BloomForQuestionAnswering(BloomPreTrainedModel):
         hooks: Hooks | None = None,
         **deprecated: Any,
     ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
-        """BloomModel's arguments (there is no cache: the text is read once), and:
+        """BloomModel's arguments (without a cache: the text is read once), and:
 
         Args:
             position_ids: accepted at its documented place and ignored, with a warning.

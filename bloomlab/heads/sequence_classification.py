@@ -16,7 +16,7 @@ from bloomlab.errors import InputError
 from bloomlab.hooks import Hooks
 from bloomlab.model.bloom import BloomModel
 from bloomlab.outputs import SequenceClassifierOutputWithPast
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
 class BloomForSequenceClassification(BloomPreTrainedModel):
@@ -56,8 +56,8 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
                 rating, whole numbers are class ids, other numbers say yes or no to each class.
 
         Raises:
-            InputError, HookError: as BloomModel does; or there are several texts and no padding id, so that no one
-                can tell where each ends.
+            InputError, HookError: as BloomModel does; or there are several texts and no padding id, so nothing
+                shows where each ends.
         """
         hooks = self.checked(hooks)
         output = self.transformer(

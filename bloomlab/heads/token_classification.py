@@ -15,7 +15,7 @@ from bloomlab.errors import InputError
 from bloomlab.hooks import Hooks
 from bloomlab.model.bloom import BloomModel
 from bloomlab.outputs import TokenClassifierOutput
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
 class BloomForTokenClassification(BloomPreTrainedModel):

@@ -1,4 +1,4 @@
-"""ALiBi: attention with linear biases, BLOOM's only sense of position.
+"""ALiBi: attention with linear biases, how BLOOM knows where a token stands.
 
 Every head adds a straight line to its scores, so that a key far back starts at a disadvantage:
 

@@ -1,4 +1,4 @@
-"""What the documentation promises of every call, kept out of the lesson.
+"""The arguments of a call as the documentation has them, kept out of the lesson.
 
 Inputs are checked by the functions that check torch's, in the same words. Under `jax.jit`, `grad` and `vmap` an input
 has a shape but no values yet, so there only its shape is checked.
@@ -13,13 +13,12 @@ import numpy as np
 import torch
 from jax import Array
 
-from bloomlab.arguments import whole_number
 from bloomlab.config import BloomConfig
-from bloomlab.contract import full_mask, past_pairs
-from bloomlab.errors import InputError, did_you_mean
-from bloomlab.files import shorten
+from bloomlab.errors import InputError, did_you_mean, shorten
+from bloomlab.guards.arguments import whole_number
 from bloomlab.jax.cache import KVCache
-from bloomlab.pretrained import DTYPES
+from bloomlab.model.arguments import full_mask, past_pairs
+from bloomlab.weights.pretrained import DTYPES
 
 
 def checked_inputs(
@@ -58,8 +57,8 @@ def checked_inputs(
 
 def _checked_cache(past: Any, config: BloomConfig) -> tuple[int, int]:
     """How many columns and rows a cache has room for, if it is one, and of this model."""
-    known = isinstance(past, Mapping) and {"pairs", "column"} <= past.keys()
-    if not known or not isinstance(past["pairs"], Sequence) or getattr(past["column"], "ndim", 1) != 0:
+    is_cache = isinstance(past, Mapping) and {"pairs", "column"} <= past.keys()
+    if not is_cache or not isinstance(past["pairs"], Sequence) or getattr(past["column"], "ndim", 1) != 0:
         raise InputError(
             f"past_key_values must be what init_cache or an earlier call returned, but got {type(past).__name__}"
         )
@@ -71,7 +70,7 @@ def _checked_cache(past: Any, config: BloomConfig) -> tuple[int, int]:
 
 
 def _stand_in(value: Any) -> Any:
-    """A torch tensor for the checks; what is no array stays as it is, for them to refuse."""
+    """A torch tensor for the checks; anything else stays as it is, for them to refuse."""
     if isinstance(value, jax.core.Tracer):
         return torch.zeros(
             value.shape, dtype=torch.float32 if jnp.issubdtype(value.dtype, jnp.floating) else torch.long
@@ -139,7 +138,7 @@ def checked_key(name: str, key: Any) -> Any:
     """The key of random numbers, of the new kind (jax.random.key) or the old (jax.random.PRNGKey).
 
     Raises:
-        InputError: it is none, as a plain number is none.
+        InputError: it is not a key; a plain number is not one.
     """
     dtype, axes = getattr(key, "dtype", None), getattr(key, "ndim", None)
     new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and axes == 0

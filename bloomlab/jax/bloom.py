@@ -62,7 +62,7 @@ class FlaxBloomModule(nn.Module):
         hooks: Hooks = NO_HOOKS,
         train: bool = False,
     ) -> FlaxBaseModelOutput:
-        """One pass over the columns that are new.
+        """One pass over the new columns.
 
         ids (batch, pos), mask (batch, key): past and new columns together; with a cache, all it has room for.
         """

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import torch
 from torch import Tensor
 
-from bloomlab import record as torch_record
 from bloomlab.hooks import At, Edit, Hooks, Spot, edited
 from bloomlab.jax.checkpoint import array, tensor, to_state
 from bloomlab.jax.pretrained import FlaxBloomPreTrainedModel
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.trace import Trace
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.tracing import record as torch_record
+from bloomlab.tracing.trace import Trace
 
 
 def record(
@@ -28,23 +28,23 @@ def record(
     read: Iterable[str] = (),
     edit: Mapping[str, Edit] | None = None,
 ) -> Trace:
-    """Run the JAX model over a text, or several, and keep what is named; see `bloomlab.record.record`.
+    """Run the JAX model over a text, or several, and keep what is named; see `bloomlab.tracing.record.record`.
 
     The edits are those of torch (`zero(head=3)`): they work on tensors, and the result goes back into the run.
 
     Raises:
         HookError: a name fits no spot; nothing has run then.
-        InputError: the text is empty or is no text.
+        InputError: the text is empty or is not a text.
         MemoryLimitError: the readings would not fit into this machine's memory.
     """
-    trace = torch_record.record(_InTorch(model), tokenizer, text, read, edit)  # type: ignore[arg-type]  # it stands in
+    trace = torch_record.record(_InTorch(model), tokenizer, text, read, edit)  # type: ignore[arg-type]  # a stand-in
     trace.provenance["model"] = model.name
     trace.provenance["versions"] |= {name: version(name) for name in ("jax", "flax")}
     return trace
 
 
 class _InTorch:
-    """A JAX model, seen from torch: tensors and torch's hooks in, readings out as tensors."""
+    """A JAX model behind a torch interface: tensors and torch's hooks in, readings out as tensors."""
 
     device = torch.device("cpu")
 

@@ -1,4 +1,4 @@
-"""The KV cache: keys and values of the columns already read, so that the next pass need not compute them again.
+"""The KV cache: keys and values of the columns already read, so that the next pass does not compute them again.
 
 A cache is never changed. Each pass makes a new one from the old, so two continuations of one prompt can start from the
 same cache. Its width is fixed when it is made: a function that was compiled for one column serves them all.

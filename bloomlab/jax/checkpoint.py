@@ -19,12 +19,12 @@ from flax import serialization
 from flax.traverse_util import flatten_dict, unflatten_dict
 from torch import Tensor
 
-from bloomlab.checkpoint import PREFIX, open_folder
-from bloomlab.checkpoint_files import Stored
-from bloomlab.errors import CheckpointError, InputError
-from bloomlab.files import replacing, shorten, what_it_is
-from bloomlab.layout import LAYOUTS, MSGPACK
-from bloomlab.memory import check_memory
+from bloomlab.errors import CheckpointError, InputError, shorten
+from bloomlab.guards.files import replacing, what_it_is
+from bloomlab.guards.memory import check_memory
+from bloomlab.weights.checkpoint import PREFIX, open_folder
+from bloomlab.weights.layouts import LAYOUTS, MSGPACK
+from bloomlab.weights.tensor_file import Stored
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
@@ -47,19 +47,19 @@ def torch_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-def checked_params(params: Any, wanted: Any) -> Any:
-    """The params, if they have the names and shapes of the tree `wanted`; at no number is looked.
+def checked_params(params: Any, expected: Any) -> Any:
+    """The params, if they have the names and shapes of the tree `expected`; no number is looked at.
 
     Raises:
-        InputError: they are of another model, or no params.
+        InputError: they are of another model, or are not params.
     """
     if not isinstance(params, Mapping):
         raise InputError(f"params must be a tree like model.params, but got {type(params).__name__}")
-    shapes, given = torch_shapes(wanted), torch_shapes(params)
-    for name in sorted(shapes.keys() | given.keys()):
-        if shapes.get(name) != given.get(name):
+    shapes, passed = torch_shapes(expected), torch_shapes(params)
+    for name in sorted(shapes.keys() | passed.keys()):
+        if shapes.get(name) != passed.get(name):
             raise InputError(
-                f"expected shape {shapes.get(name)} for {name!r}, but got {given.get(name)}; "
+                f"expected shape {shapes.get(name)} for {name!r}, but got {passed.get(name)}; "
                 "params must be of this model"
             )
     return params
@@ -122,7 +122,7 @@ def _open_msgpack(path: Path) -> dict[str, Stored]:
         raise CheckpointError(f"expected weights in {path}, but {strange}; fetch the file itself")
     try:
         flat = flatten_dict(serialization.msgpack_restore(data))
-    except Exception as error:  # whatever a broken file makes msgpack, numpy or flax raise
+    except Exception as error:  # anything that msgpack, numpy or flax raise for a broken file
         raise CheckpointError(f"{path} is broken: {shorten(str(error))}; fetch it again") from None
     stored = {}
     for parts, leaf in flat.items():
@@ -138,7 +138,7 @@ def _open_msgpack(path: Path) -> dict[str, Stored]:
 
 
 def write_msgpack(folder: Path, params: Any) -> None:
-    """Write the tree as flax_model.msgpack; weights that an earlier save left, and that would be read first, go.
+    """Write the tree as flax_model.msgpack; remove weights left by an earlier save that would be read first.
 
     Raises:
         CheckpointError: the folder holds somebody's pytorch_model.bin, which would be read in its place.

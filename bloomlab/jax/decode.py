@@ -1,8 +1,8 @@
 """Writing with the model: predict, choose one token, append it, again; all of it in one compiled loop.
 
 The loop is compiled once for each shape (rows, prompt, new tokens) and each kind of choice. Temperature, top_p,
-repetition penalty and seed are numbers it is given, so changing them compiles nothing. What a compiled loop cannot do
-is show a step on its way, or be stopped half-way: for that there is `stream` in torch. Inside somebody else's `jax.jit`
+repetition penalty and seed are its inputs, so changing them compiles nothing. A compiled loop cannot show a step on
+its way or be stopped halfway: for that there is `stream` in torch. Inside somebody else's `jax.jit`
 or `jax.vmap` nobody knows how long the rows become, so there they come out at full width, filled with padding.
 """
 
@@ -20,13 +20,13 @@ from bloomlab.config import BloomConfig
 from bloomlab.errors import GenerationError
 from bloomlab.generation.predict import checked_prompt
 from bloomlab.generation.settings import Settings
+from bloomlab.guards.memory import check_memory
 from bloomlab.hooks import Hooks
+from bloomlab.jax.arguments import checked_inputs, checked_key
 from bloomlab.jax.cache import KVCache, init_cache
 from bloomlab.jax.checkpoint import checked_params
-from bloomlab.jax.contract import checked_inputs, checked_key
 from bloomlab.jax.outputs import FlaxGenerateOutput
 from bloomlab.jax.sampling import draw, keep_top_k, keep_top_p, penalise_repetition, scale_temperature
-from bloomlab.memory import check_memory
 
 
 class Plan(NamedTuple):
@@ -49,7 +49,7 @@ class State(NamedTuple):
     ids: Array  # (batch, prompt + max_new_tokens)
     ended: Array  # (batch,)
     cache: KVCache
-    finite: Array  # whether all logits so far were
+    finite: Array  # whether all logits so far were finite
     key: Array
 
 
@@ -106,7 +106,7 @@ def generate(
 
 
 def _has_no_values(*arrays: Array) -> bool:
-    """Whether JAX is only looking at the function these arrays are in: they have a shape but no values yet."""
+    """Whether JAX is tracing the function around these arrays: they have a shape but no values yet."""
     return any(isinstance(array, jax.core.Tracer) for array in arrays)
 
 
@@ -162,7 +162,9 @@ def write(
     def _adjusted(logits: Array, state: State, mask: Array, end: Array) -> Array:
         """The rules that hold for every way of choosing: repetition penalty and shortest length."""
         if plan.penalise:
-            written = mask.astype(bool) & (jnp.arange(width) < end)  # padding, and room left, is no repetition
+            written = mask.astype(bool) & (
+                jnp.arange(width) < end
+            )  # padding and unused room do not count as repetition
             last = lax.dynamic_slice_in_dim(state.ids, end - 1, 1, 1)
             logits = penalise_repetition(logits, jnp.where(written, state.ids, last), dials[2])
         if plan.min_new_tokens and plan.stop_ids:
@@ -191,7 +193,7 @@ def _narrowed(logits: Array, dials: tuple[Any, Any, Any], plan: Plan) -> Array:
 
 
 def _not_finite(model: Any, params: Any, ids: Array, prompt_mask: Array) -> GenerationError:
-    """The error that says where the numbers stopped being finite: one pass over all, looking everywhere."""
+    """The error that says where the numbers stopped being finite: one pass over everything, reading every spot."""
     spots = [name for name in model.hook_names() if "attn." not in name or name.endswith(("q", "k", "v", "out"))]
     look = Hooks(read=spots)
     mask = jnp.pad(prompt_mask, ((0, 0), (0, ids.shape[1] - prompt_mask.shape[1])), constant_values=1)

@@ -4,8 +4,8 @@
     model(ids, hooks=hooks)
     hooks["h.3.attn.probs"]                                       # an array (batch, head, query, key)
 
-A caller passes `bloomlab.Hooks`. A compiled function must do nothing on the side, so inside a pass other hooks record,
-and what they have read comes out as a result. An edit is a function of arrays, and stands under `jax.grad`,
+A caller passes `bloomlab.Hooks`. A compiled function cannot have side effects, so inside a pass other hooks record,
+and their readings come out as a result. An edit is a function of arrays, and stands under `jax.grad`,
 `jax.vmap` and `jax.jit` like everything around it.
 """
 
@@ -41,7 +41,7 @@ class Hooks(torch_hooks.Hooks):
         return array
 
     def start(self, column: Any) -> None:
-        """Begin the pass. One is all that these hooks serve: a compiled generation shows nothing on its way."""
+        """Begin the pass. These hooks serve one pass only: a compiled generation shows nothing on its way."""
         if self._steps and self._names:
             raise HookError("these Hooks have already served a run; make new Hooks for each call")
         super().start(column)
@@ -59,7 +59,7 @@ NO_HOOKS = Hooks(torch_hooks.NO_HOOKS)
 
 
 def edited(array: Array, edit: Edit, at: At) -> Array:
-    """What the edit makes of the array, if it is fit to take the array's place."""
+    """The edited array, once it is sure to be fit to take the array's place."""
     new: Any = edit(array, at)  # type: ignore[arg-type]  # an edit of arrays
     if not isinstance(new, jax.Array):
         raise HookError(f"the edit at {at.name!r} must return a JAX array, but returned {type(new).__name__}")

@@ -1,6 +1,6 @@
 """What the models return: values by name, by key or by place, as in torch; and JAX can look inside.
 
-A value that was not asked for is None and does not count, so that `out[0]` is the first one that is there.
+A value nobody asked for is None and does not count, so `out[0]` is the first one that is there.
 """
 
 from dataclasses import dataclass, fields

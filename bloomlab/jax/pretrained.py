@@ -1,4 +1,4 @@
-"""What both JAX models share: how they are made, called, opened and saved. It knows no component."""
+"""What both JAX models share: creating, calling, opening and saving them. It does not know the components."""
 
 import os
 import warnings
@@ -13,14 +13,12 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
-from bloomlab.checkpoint import match, read_state, shard_bytes, write_state
 from bloomlab.config import BloomConfig
-from bloomlab.contract import refuse_unknown
-from bloomlab.errors import CheckpointError, InputError
-from bloomlab.files import shorten
+from bloomlab.errors import CheckpointError, InputError, shorten
+from bloomlab.guards.memory import check_memory
 from bloomlab.hooks import Hooks as TorchHooks
 from bloomlab.hooks import Spot, list_spots
-from bloomlab.hub import find
+from bloomlab.jax.arguments import asked, checked_cache_size, checked_dtype, checked_inputs, checked_key, checked_shape
 from bloomlab.jax.cache import KVCache, init_cache
 from bloomlab.jax.checkpoint import (
     DTYPES,
@@ -32,13 +30,14 @@ from bloomlab.jax.checkpoint import (
     torch_shapes,
     write_msgpack,
 )
-from bloomlab.jax.contract import asked, checked_cache_size, checked_dtype, checked_inputs, checked_key, checked_shape
 from bloomlab.jax.hooks import NO_HOOKS, Hooks
-from bloomlab.layout import MSGPACK
-from bloomlab.memory import check_memory
-from bloomlab.pretrained import overridden
+from bloomlab.model.arguments import refuse_unknown
+from bloomlab.weights.checkpoint import match, read_state, shard_bytes, write_state
+from bloomlab.weights.hub import find
+from bloomlab.weights.layouts import MSGPACK
+from bloomlab.weights.pretrained import overridden
 
-SAME_STEP = 3  # so many calls, each a column longer than the last, are a loop that compiles at every token
+SAME_STEP = 3  # after so many calls, each a column longer than the last, it must be a loop that compiles at every token
 
 
 class FlaxBloomPreTrainedModel:
@@ -101,13 +100,13 @@ class FlaxBloomPreTrainedModel:
         hooks: TorchHooks | None = None,
         **deprecated: Any,
     ) -> Any:
-        """One pass over the columns that are new: compiled once for each shape of its inputs.
+        """One pass over the new columns: compiled once for each shape of its inputs.
 
         Args:
             input_ids: (batch, pos) token ids.
             attention_mask: (batch, key) 1 for a token, 0 for padding, past and new columns together; or (batch,
                 max_length) of the cache.
-            past_key_values: a cache from `init_cache` or an earlier call; it is left as it was.
+            past_key_values: a cache from `init_cache` or an earlier call; it does not change.
             params: the weights, in place of the model's own.
             dropout_rng: a key of random numbers, which `train` needs where the config has dropout.
             train: whether to drop out.
@@ -152,7 +151,7 @@ class FlaxBloomPreTrainedModel:
         read: frozenset[str],
         edit: Mapping[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """One pass as a function of its arguments: the output, and what was read. Nothing happens on the side."""
+        """One pass as a function of its arguments: the output, and what was read. It has no side effects."""
         hooks = Hooks(TorchHooks(read, edit, detach=False))
         rngs = None if dropout_rng is None else {"dropout": dropout_rng}
         output = self.module.apply({"params": params}, ids, mask, past, hooks, train, rngs=rngs)
@@ -163,7 +162,7 @@ class FlaxBloomPreTrainedModel:
         return jax.jit(self._pass, static_argnames=("train", "read"))
 
     def _say_if_it_grows(self, ids: Array, past: KVCache | None) -> None:
-        """Say once that a loop which passes one column more each time compiles at every token."""
+        """Warn once that a loop which passes one column more each time compiles at every token."""
         rows, width = self._last_shape
         self._growing = self._growing + 1 if past is None and ids.shape == (rows, width + 1) else 0
         self._last_shape = ids.shape
@@ -255,19 +254,21 @@ class FlaxBloomPreTrainedModel:
             CheckpointError, ConfigError, MemoryLimitError, DownloadError, InputError: as the torch classes do.
         """
         config_overrides.pop("from_pt", None)  # old code says so; here every layout opens without
-        wanted = None if isinstance(dtype, str) and dtype == "auto" else checked_dtype(dtype)
+        number_type = None if isinstance(dtype, str) and dtype == "auto" else checked_dtype(dtype)
         source = find(folder, CheckpointError, revision, cache_dir)
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
         config = overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
-        count = config.parameter_count()  # say what will not fit before it is downloaded
+        count = config.parameter_count()  # refuse what will not fit before it is downloaded
         what = f"a model of {count:,} parameters, which JAX holds in float32,"
         check_memory(4 * count, what, "use a smaller model, or the torch classes with dtype='bfloat16'")
         stored = open_weights(source.fetch("flax weights"))
-        if wanted is None:
-            wanted = checked_dtype(next(iter(stored.values())).dtype)
-        model = cls(config, dtype=wanted, _do_init=False)
-        place = Path(source.name).absolute()  # weights/ is no name of a model: then the folder around it is
+        if number_type is None:
+            number_type = checked_dtype(next(iter(stored.values())).dtype)
+        model = cls(config, dtype=number_type, _do_init=False)
+        place = Path(
+            source.name
+        ).absolute()  # a folder called weights is not named after its model, but the one around it is
         model.name = place.parent.name if place.name == "weights" else place.name
         tree = model.params_shape_tree
         head = [torch_name(path) for path in flatten_dict(tree) if path[0] == "lm_head"]
@@ -297,7 +298,7 @@ class FlaxBloomPreTrainedModel:
 
         Raises:
             CheckpointError: the folder cannot be written.
-            InputError: max_shard_size is no size.
+            InputError: max_shard_size is not a size.
         """
         shard_bytes(max_shard_size)
         params = self.params if params is None else params
@@ -321,7 +322,7 @@ class FlaxBloomPreTrainedModel:
     # -- hooks ----
 
     def checked(self, hooks: TorchHooks | None) -> Hooks:
-        """The hooks of a call, once all their names are known to exist; none if there are none."""
+        """The hooks of a call, after checking that all their names exist; NO_HOOKS for None."""
         if hooks is None:
             return NO_HOOKS
         if not isinstance(hooks, TorchHooks):

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import InputError
-from bloomlab.lens.reads import layers
+from bloomlab.lens.inputs import layers
 from bloomlab.model.alibi import alibi_bias
-from bloomlab.trace import Trace
+from bloomlab.tracing.trace import Trace
 
 READ = ["attn.probs"]
 NATS = 3.0  # e^-3 = 5 % of the weight is left there
@@ -42,7 +42,7 @@ def bias_by_distance(head_slopes: Sequence[float], n: int) -> Tensor:
 
 
 def previous_token_bound(slope: float, earlier: float = math.inf) -> float:
-    """The most a head can give the token before it if it prefers none of the earlier tokens to another.
+    """The most attention a head can give the previous token if it has no preference among the earlier tokens.
 
     It leaves out the token itself; d tokens back then weighs e^(-slope · d), and of the sum over the `earlier` tokens
     the first term has the share
@@ -60,7 +60,7 @@ def mean_distance(probs: Trace | Tensor, first_query: int = 0) -> Tensor:
 
         Σ over keys of probs · (query - key)          then the mean over queries
 
-    The first queries have nothing far back to look at; `first_query` leaves those before it out.
+    The first queries have nothing far back to look at; `first_query` leaves out those before it.
 
     >>> mean_distance(torch.tensor([[[[1.0, 0.0], [0.5, 0.5]]]]))
     tensor([[0.2500]])

@@ -1,8 +1,8 @@
 """Where do the heads look, and why there? Patterns of attention, and what position alone makes of them.
 
     probs          softmax(q·k/√d + ALiBi)     what the model used
-    content only   softmax(q·k/√d)             had the head no sense of position
-    position only  softmax(ALiBi)              had it nothing but that
+    content only   softmax(q·k/√d)             if the head had no sense of position
+    position only  softmax(ALiBi)              if it had nothing else
 
 A pattern holds, for each query, the share of its attention that each key gets: a row sums to 1.
 """
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import InputError
-from bloomlab.lens.reads import causal, check, layers
+from bloomlab.lens.inputs import causal, check, layers
 from bloomlab.model.alibi import slopes
-from bloomlab.trace import Trace
+from bloomlab.tracing.trace import Trace
 
 READ = ["attn.scores", "attn.probs"]
 
@@ -34,7 +34,7 @@ def head_average(probs: Trace | Tensor) -> Tensor:
 
 
 def rollout(probs: Trace | Tensor) -> Tensor:
-    """How much of each column's state stems from each token, if attention were all there is.
+    """How much of each column's state would come from each token, if attention were all there is.
 
     (layer, head, query, key) -> (layer, query, key). A layer keeps half of a state (the residual stream) and takes
     half from where its heads look on average; the layers are chained:
@@ -42,7 +42,7 @@ def rollout(probs: Trace | Tensor) -> Tensor:
         A = ½ · identity + ½ · mean over heads        rollout[layer] = A[layer] · rollout[layer - 1]
 
     Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020, section 3. It leaves out the
-    values, the MLPs and the sizes of what is added: a sketch, no proof.
+    values, the MLPs and the sizes of what is added: a sketch, not a proof.
 
     >>> back = torch.tensor([[1.0, 0.0], [1.0, 0.0]]).expand(2, 1, 2, 2)  # two layers that look at the first token
     >>> rollout(back)[:, 1]

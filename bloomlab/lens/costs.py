@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bloomlab.chips import Token
 from bloomlab.errors import InputError
-from bloomlab.lens.reads import check, positions_at_once
+from bloomlab.lens.inputs import check, positions_at_once
 from bloomlab.lens.tokens import script
-from bloomlab.trace import Trace
+from bloomlab.text.tokens import Token
+from bloomlab.tracing.trace import Trace
 
 READ = ["logits"]
 NO_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
@@ -29,7 +29,7 @@ NO_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "
 class Cost:
     """What a text costs: counts, and the model's mean surprise at its tokens (all but the first), in bits a byte.
 
-    `words` is None for a script that does not set its words apart; `bits_per_byte` where nothing was predicted.
+    `words` is None for a script without spaces between words; `bits_per_byte` is None if nothing was predicted.
 
     >>> Cost(tokens=6, words=3, characters=12, bytes=24).tokens_per_word
     2.0
@@ -56,7 +56,7 @@ class Cost:
 
 
 def count_words(text: str) -> int | None:
-    """Words: what stands between white space and has a letter or a digit. None if a script sets no spaces.
+    """Words: whatever has a letter or a digit and stands between white space. None if a script writes no spaces.
 
     >>> count_words("Leo's cat - it sleeps !"), count_words("小梅有一只猫。"), count_words("...")
     (4, None, 0)
@@ -67,7 +67,7 @@ def count_words(text: str) -> int | None:
 
 
 def surprise(trace: Trace) -> Tensor:
-    """How unexpected each token was, in nats: (pos), -log of its probability; the first has none, NaN.
+    """How unexpected each token was, in nats: (pos), -log of its probability; NaN for the first token.
 
     Its mean is the loss: `model(ids, labels=ids).loss`.
 
@@ -102,7 +102,7 @@ def bits_per_byte(nats: float, n_bytes: int) -> float:
 def count(tokens: Sequence[Token]) -> Cost:
     """What a text costs before any model has run: the counts, without the surprise.
 
-    >>> from bloomlab.chips import Token
+    >>> from bloomlab.text.tokens import Token
     >>> count([Token(44, b"Leo", "Leo", (0, 3)), Token(17, b"!", "!", (3, 4))])
     Cost(tokens=2, words=1, characters=4, bytes=4, bits_per_byte=None)
 

@@ -3,7 +3,7 @@
     KL                  Σ p·(log p − log q)           p: the next token before, q: after the edit; 0 if nothing changed
     change of the loss  −log q(next) + log p(next)    for the token that does follow; below 0 the edit helped
 
-A large KL with a small change of the loss: the model says something else, but was not right before either.
+A large KL with a small change of the loss: the model says something else now, but was not right before.
 
 Source: Kullback and Leibler, "On Information and Sufficiency", 1951. All in nats, summed in float64.
 """
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import InputError
-from bloomlab.lens.reads import check, positions_at_once
-from bloomlab.trace import Trace
+from bloomlab.lens.inputs import check, positions_at_once
+from bloomlab.tracing.trace import Trace
 
 READ = ["logits"]
 
@@ -27,7 +27,7 @@ class Effect:
     Attributes:
         kl: (pos) how far the second prediction is from the first.
         before, after: (pos) surprise at the token that follows, in each run; NaN at the last position.
-        said: (run, pos) the likeliest next token, before and after.
+        predicted: (run, pos) the likeliest next token, before and after.
         ids: (token) the likeliest next tokens at the last position, before or after.
         probs: (run, token) their probabilities.
     """
@@ -35,7 +35,7 @@ class Effect:
     kl: Tensor
     before: Tensor
     after: Tensor
-    said: Tensor
+    predicted: Tensor
     ids: Tensor
     probs: Tensor
 
@@ -49,8 +49,8 @@ def effect(before: Trace | Tensor, after: Trace | Tensor, ids: Tensor | None = N
     """Compare two traces of one text, which have read READ; or two logits (pos, vocab), of the text `ids` (pos).
 
     >>> sure, torn = torch.tensor([[0.0, -torch.inf]]), torch.zeros(1, 2)   # p = 1, 0; q = ½, ½
-    >>> found = effect(sure, torn, torch.tensor([0]))
-    >>> found.kl, found.probs                                               # log 2
+    >>> difference = effect(sure, torn, torch.tensor([0]))
+    >>> difference.kl, difference.probs                                     # log 2
     (tensor([0.6931]), tensor([[1.0000, 0.0000],
             [0.5000, 0.5000]]))
 
@@ -73,13 +73,13 @@ def effect(before: Trace | Tensor, after: Trace | Tensor, ids: Tensor | None = N
     step = positions_at_once(first.shape[-1])
     rows = zip(first.split(step), second.split(step), following.split(step), strict=True)
     columns = zip(*(_compare(*row) for row in rows), strict=True)
-    kl, surprises, said = (torch.cat(column, dim=-1) for column in columns)
+    kl, surprises, predicted = (torch.cat(column, dim=-1) for column in columns)
     first_surprise, second_surprise = surprises.float()
 
     last = torch.stack([first[-1], second[-1]]).double().softmax(-1)
     best = last.max(0).values.topk(min(top, last.shape[-1])).indices
     best = best[last[0, best].argsort(descending=True, stable=True)]
-    return Effect(kl.float(), first_surprise, second_surprise, said, best.cpu(), last[:, best].float().cpu())
+    return Effect(kl.float(), first_surprise, second_surprise, predicted, best.cpu(), last[:, best].float().cpu())
 
 
 def _logits(run: Trace | Tensor) -> Tensor:
@@ -90,7 +90,7 @@ def _logits(run: Trace | Tensor) -> Tensor:
 
 
 def _compare(before: Tensor, after: Tensor, following: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """kl (pos), surprises (run, pos) and said (run, pos) of a few positions."""
+    """kl (pos), surprises (run, pos) and predictions (run, pos) of a few positions."""
     log_p, log_q = before.double().log_softmax(-1).cpu(), after.double().log_softmax(-1).cpu()
     kl = torch.where(log_p > -torch.inf, log_p.exp() * (log_p - log_q), 0.0).sum(-1)
     both = torch.stack([log_p, log_q])

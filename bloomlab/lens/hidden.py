@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bloomlab.errors import InputError
-from bloomlab.lens.reads import check, one
-from bloomlab.trace import Trace
+from bloomlab.lens.inputs import check, one
+from bloomlab.tracing.trace import Trace
 
 READ = ["embed", "resid_mid", "resid_post"]
 READ_PARTS = ["embed", "attn.out", "mlp.out", "resid_post"]
@@ -72,7 +72,7 @@ class Shares:
         norms: (part, pos) how long each part's vector is.
         shares: (part, pos) how much of the last state it is: its projection on that state over the state's length.
             A part that points the other way has a negative share. The shares of one token sum to 1.
-        error: the length of the largest rest: 0 but for rounding, unless an edit changed the stream itself.
+        error: the length of the largest rest: 0 up to rounding, unless an edit changed the stream itself.
     """
 
     labels: tuple[str, ...]
@@ -82,7 +82,7 @@ class Shares:
 
 
 def shares(trace: Trace) -> Shares:
-    """What the embedding, each attention and each MLP are of the last state; the trace must have read READ_PARTS.
+    """How much of the last state is the embedding, each attention and each MLP; the trace must have read READ_PARTS.
 
         last = embed + Σ attn.out + Σ mlp.out            share = part·last / last·last
 
@@ -93,12 +93,12 @@ def shares(trace: Trace) -> Shares:
 
     Raises:
         HookError: the trace lacks a spot.
-        InputError: it is of several texts; or the model's layer norms replace the stream, which is then no sum.
+        InputError: it is of several texts; or the model's layer norms replace the stream, which is then not a sum.
     """
     check(trace, READ_PARTS)
     if trace.config.apply_residual_connection_post_layernorm:
         raise InputError(
-            "this model's stream is no sum: apply_residual_connection_post_layernorm=True puts a layer norm in its "
+            "this model's stream is not a sum: apply_residual_connection_post_layernorm=True puts a layer norm in its "
             "place before each addition, so there are no shares; look at stream(trace) instead"
         )
     spots = {"embed": "embed"}

@@ -1,4 +1,4 @@
-"""What a lens needs of a trace, checked in one place.
+"""The inputs of a lens: what it needs from a trace, checked in one place.
 
 Every lens names the spots it needs in a list READ, so that one call asks for exactly those:
 
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import HookError, InputError
-from bloomlab.trace import Trace
+from bloomlab.tracing.trace import Trace
 
-AT_ONCE = 1 << 24  # logits that exist at a time; 64 MiB of them in float32
+AT_ONCE = 1 << 24  # logits computed at a time: 64 MiB in float32
 
 WHOLE = ("embed", "final", "logits")
 """Spots that exist once; every other one exists in each layer."""
@@ -73,7 +73,7 @@ def layers(source: Trace | Tensor, spot: str) -> Tensor:
 
 
 def positions_at_once(vocab: int) -> int:
-    """Over how many positions to have logits at a time: those of a long text and a large vocabulary fill a memory.
+    """How many positions' logits to compute at a time: a long text and a large vocabulary would fill the memory.
 
     >>> positions_at_once(250880)
     66

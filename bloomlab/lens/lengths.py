@@ -20,8 +20,8 @@ from torch import Tensor
 
 from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.lens.reads import positions_at_once
-from bloomlab.pretrained import without_gradients
+from bloomlab.lens.inputs import positions_at_once
+from bloomlab.weights.pretrained import without_gradients
 
 
 class Octave(NamedTuple):
@@ -59,7 +59,7 @@ class LengthLoss:
 
 
 class Progress(NamedTuple):
-    """So many tokens of all are read; the lengths that are finished."""
+    """How many of all tokens have been read, and the lengths that are finished."""
 
     done: int
     total: int

@@ -19,9 +19,9 @@ from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.hidden import READ as READ
 from bloomlab.lens.hidden import stream
-from bloomlab.lens.reads import positions_at_once
-from bloomlab.pretrained import without_gradients
-from bloomlab.trace import Trace
+from bloomlab.lens.inputs import positions_at_once
+from bloomlab.tracing.trace import Trace
+from bloomlab.weights.pretrained import without_gradients
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class LensRow:
         ids: (pos, top) the likeliest next tokens, the likeliest first.
         probs: (pos, top) their probabilities.
         entropy: (pos) 0: sure; log(vocab): no idea.
-        rank: (pos) place of the token that does follow, 1 for the likeliest; 0 at the last column, where none does.
+        rank: (pos) place of the token that does follow, 1 for the likeliest; 0 in the last column, which none follows.
         surprise: (pos) -log of that token's probability; NaN at the last column.
     """
 
@@ -56,13 +56,13 @@ def logit_lens(model: BloomForCausalLM, trace: Trace, top: int = 5) -> list[Lens
 
     Raises:
         HookError: the trace lacks a spot.
-        InputError: it is of several texts, of a model of another size, or `top` is no number of tokens.
+        InputError: it is of several texts, of a model of another size, or `top` is not a number of tokens.
     """
     return list(lens_rows(model, trace, top))
 
 
 def lens_rows(model: BloomForCausalLM, trace: Trace, top: int = 5) -> Iterator[LensRow]:
-    """The rows one by one: in a large model each takes its time. Stop iterating to cancel."""
+    """The rows one by one, since in a large model each takes a while. Stop iterating to cancel."""
     labels, states = stream(trace)
     width, vocab = model.config.hidden_size, model.config.vocab_size
     if states.shape[-1] != width:
@@ -76,7 +76,7 @@ def lens_rows(model: BloomForCausalLM, trace: Trace, top: int = 5) -> Iterator[L
 
 
 def read_out(model: BloomForCausalLM, states: Tensor) -> Tensor:
-    """The logits a model gives for states of its stream: (pos, hidden) -> (pos, vocab), in the model's dtype."""
+    """The logits a model computes from states of its stream: (pos, hidden) -> (pos, vocab), in the model's dtype."""
 
     def run() -> Tensor:
         logits: Tensor = model.lm_head(model.transformer.ln_f(states.to(model.device, model.dtype)))
@@ -106,7 +106,7 @@ def summary(logits: Tensor, following: Tensor, top: int) -> tuple[Tensor, Tensor
     entropy = -torch.where(probs > 0, probs * log_probs, 0.0).sum(-1)
     best, ids = log_probs.topk(top, -1)
 
-    known = following >= 0
+    has_next = following >= 0
     own = log_probs.gather(-1, following.clamp(min=0)[:, None])  # (pos, 1)
-    rank = ((log_probs > own).sum(-1) + 1).where(known, torch.tensor(0))
-    return ids, best.exp(), entropy, rank, (-own[:, 0]).where(known, torch.nan)
+    rank = ((log_probs > own).sum(-1) + 1).where(has_next, torch.tensor(0))
+    return ids, best.exp(), entropy, rank, (-own[:, 0]).where(has_next, torch.nan)

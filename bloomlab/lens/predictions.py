@@ -4,7 +4,7 @@
     head: lm_head, score, classifier or qa_outputs
 
 The last layer gives what the head says; at the others nothing taught it to make sense, so look for *when* the answer
-appears. A task head reads the text with its own model: a trace of another one has other states.
+appears. A task head reads the text with its own copy of the model, so another model's trace would show other states.
 """
 
 from typing import Any
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Hooks
+from bloomlab.lens.inputs import check
 from bloomlab.lens.logit_lens import read_out
-from bloomlab.lens.reads import check
-from bloomlab.pretrained import BloomPreTrainedModel, without_gradients
-from bloomlab.trace import Trace
+from bloomlab.tracing.trace import Trace
+from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 READ = ["resid_post"]
 MAPS = ("lm_head", "score", "classifier", "qa_outputs")
@@ -29,7 +29,7 @@ def next_tokens(
 ) -> tuple[Tensor, Tensor]:
     """The likeliest next tokens at each layer and column, and their probabilities: (layer, pos, top) each.
 
-    The trace must have read READ; `here` chooses columns, since a large vocabulary takes its time at each.
+    The trace must have read READ; `here` selects columns, since each takes a while with a large vocabulary.
 
     >>> import bloomlab
     >>> lab = bloomlab.load()
@@ -49,11 +49,11 @@ def next_tokens(
             "pass the model that was traced"
         )
     best = [read_out(model, state).float().cpu().softmax(-1).topk(top) for state in states]
-    return torch.stack([found.indices for found in best]), torch.stack([found.values for found in best])
+    return torch.stack([layer.indices for layer in best]), torch.stack([layer.values for layer in best])
 
 
 def layer_logits(model: BloomPreTrainedModel, ids: Tensor) -> Tensor:
-    """What a head says of each column after each layer: ids (pos) -> (layer, pos, label).
+    """What a head says about each column after each layer: ids (pos) -> (layer, pos, label).
 
     >>> import torch, bloomlab
     >>> head = bloomlab.BloomForTokenClassification(bloomlab.BloomConfig(
@@ -77,7 +77,7 @@ def layer_logits(model: BloomPreTrainedModel, ids: Tensor) -> Tensor:
 def label_probs(model: BloomPreTrainedModel, ids: Tensor) -> Tensor:
     """The probability of each label at each layer and column: ids (pos) -> (layer, pos, label).
 
-    Of a head that labels whole texts, column i is what it would say if the text ended there.
+    For a head that labels whole texts, column i is what it would say if the text ended there.
     """
     return layer_logits(model, ids).softmax(-1)
 

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 
 from bloomlab.config import BloomConfig
-from bloomlab.room import Fit, config_of, fit_of
+from bloomlab.weights.fits import Fit, config_of, fit_of
 
 
 def parts(config: BloomConfig) -> dict[str, int]:
@@ -37,7 +37,7 @@ class Info:
     Attributes:
         name: of the model.
         config: its sizes.
-        fit: what it takes by dtype, and what of that fits here.
+        fit: how much memory it needs by dtype, and what fits here.
         opened: dtype, device and weights of a model that is open; "" for another.
     """
 

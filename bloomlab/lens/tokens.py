@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from bloomlab.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokenizer import BloomTokenizerFast
 
 
 @dataclass(frozen=True)
 class Merge:
-    """One step: `left` and `right` were neighbours and became one; `parts` is all there is after it.
+    """One step: `left` and `right` were neighbours and became one; `parts` is the whole sequence afterwards.
 
     `rank` is the place of the pair in the order of learning, 0 the first; `at` the place of the joined part.
     """
@@ -30,11 +30,10 @@ class Merge:
 
 
 def merges(tokenizer: BloomTokenizerFast, data: bytes) -> list[Merge]:
-    """The steps that build a token, or several in a row that belong to one piece, from its single bytes.
+    """The steps that build a token, or several in a row from one piece, out of single bytes.
 
-    The neighbours of a token have no say: a join across its edge did not happen, or it would end elsewhere. So a
-    token can be rebuilt alone: `merges(tokenizer, token.bytes)`. A special token was not learned: no steps join all
-    of it.
+    A token can be rebuilt without its neighbours, `merges(tokenizer, token.bytes)`: no merge crossed its edge, or it
+    would end elsewhere. A special token was not learned, so no steps join all of it.
 
     >>> import bloomlab
     >>> [step.left + step.right for step in merges(bloomlab.load().tokenizer, b" in")]

@@ -1,1 +1,1 @@
-"""The lesson. Read in this order: embedding, alibi, attention, mlp, block, cache, bloom."""
+"""BLOOM, to be read: one component a file. In this order: embedding, alibi, attention, mlp, block, cache, bloom."""

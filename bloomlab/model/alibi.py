@@ -1,4 +1,4 @@
-"""ALiBi: attention with linear biases, BLOOM's only sense of position.
+"""ALiBi: attention with linear biases, how BLOOM knows where a token stands.
 
 Every head adds a straight line to its scores, so that a key far back starts at a disadvantage:
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 def slopes(n_head: int) -> list[float]:
-    """One slope a head, from steep to flat: a geometric sequence that ends at 2^-8.
+    """One slope for each head, from steep to flat: a geometric sequence that ends at 2^-8.
 
     With n heads, n a power of two, the first slope and the ratio are both 2^(-8/n). For any other n: the slopes of
     the largest power of two p below n, then every other slope of 2p heads, the steepest first.
@@ -33,7 +33,7 @@ def slopes(n_head: int) -> list[float]:
 
 
 def key_positions(attention_mask: Tensor) -> Tensor:
-    """Each column's position among the tokens of its row; padding counts for nothing and stands at 0.
+    """Each column's position among the tokens of its row; padding is not counted and gets 0.
 
     (batch, key) -> (batch, key)
 
@@ -50,8 +50,8 @@ def alibi_bias(head_slopes: Tensor, positions: Tensor) -> Tensor:
     """What ALiBi adds to the scores: slope · position of the key, the same for every query.
 
     Slopes (head), positions (batch, key) -> (batch, head, 1, key), in the slopes' dtype. A model casts the float32
-    result to its own dtype: bfloat16 holds whole numbers only up to 256, so far back neighbours become equal. The
-    trained models learned with that, so it stays.
+    result to its own dtype: bfloat16 holds whole numbers only up to 256, so neighbours far from the start
+    become equal. The trained models learned with that, so it stays.
 
     >>> import torch
     >>> alibi_bias(torch.tensor([0.5, 0.25]), torch.tensor([[0, 1, 2]]))

@@ -1,6 +1,6 @@
-"""What the documentation promises of every call, kept out of the lesson.
+"""The arguments of a call as the documentation has them, kept out of the lesson.
 
-Older spellings, switches and layouts end here; what goes on to the components is an input, a mask, a cache and hooks.
+Older spellings, switches and layouts end here: the components only see an input, a mask, a cache and hooks.
 """
 
 import warnings
@@ -16,7 +16,7 @@ from bloomlab.hooks import Edit, Hooks
 
 
 def refuse_unknown(extra: dict[str, Any]) -> None:
-    """Accept the keyword that old code still passes, with a warning, and refuse all others by name."""
+    """Accept, with a warning, the one keyword that old code still passes; refuse all others by name."""
     if extra.pop("position_ids", None) is not None:
         warnings.warn("position_ids have no effect in BLOOM: ALiBi needs none", FutureWarning, stacklevel=5)
     if extra:
@@ -38,7 +38,7 @@ def full_mask(
     past: Sequence[tuple[Tensor, Tensor]] | None,
     config: BloomConfig,
 ) -> Tensor:
-    """The mask (batch, key) of all columns, past and new; all ones if none was given.
+    """The mask (batch, key) of all columns, past and new; all ones by default.
 
     Raises:
         InputError: the inputs do not fit each other, the past or the vocabulary.
@@ -51,10 +51,10 @@ def full_mask(
             raise InputError(f"{name} must be a tensor, but got {type(value).__name__}; wrap it in torch.tensor(…)")
     if input_ids is not None and (inputs.is_floating_point() or inputs.dtype == torch.bool):
         raise InputError(f"input_ids must be whole numbers, but are {inputs.dtype}")
-    wanted = "(batch, pos)" if inputs is input_ids else f"(batch, pos, {config.hidden_size})"
+    expected = "(batch, pos)" if inputs is input_ids else f"(batch, pos, {config.hidden_size})"
     fits = inputs.dim() == 2 if inputs is input_ids else inputs.dim() == 3 and inputs.shape[2] == config.hidden_size
     if not fits or 0 in inputs.shape:
-        raise InputError(f"inputs must have shape {wanted}, nothing of it empty, but have {tuple(inputs.shape)}")
+        raise InputError(f"inputs must have shape {expected}, with no empty axis, but have {tuple(inputs.shape)}")
 
     column = past[0][0].shape[2] if past else 0
     batch, n_key = inputs.shape[0], column + inputs.shape[1]
@@ -62,7 +62,9 @@ def full_mask(
         raise InputError(
             f"past_key_values has {past[0][0].shape[0]} rows but the inputs have {batch}; use the same batch"
         )
-    if inputs.is_cpu and not torch.compiler.is_compiling():  # elsewhere a look at the values waits for the device
+    if (
+        inputs.is_cpu and not torch.compiler.is_compiling()
+    ):  # elsewhere, looking at the values would wait for the device
         _check_values(input_ids, attention_mask, cache_position, range(column, n_key), config.vocab_size)
     if attention_mask is None:
         return torch.ones(batch, n_key, dtype=torch.long, device=inputs.device)
@@ -106,7 +108,7 @@ def switches(
 
 
 def _head_mask_edits(head_mask: Tensor, n_layer: int, n_head: int) -> dict[str, Edit]:
-    """One edit a layer, which multiplies each head's probabilities by its entry of the mask."""
+    """One edit for each layer; it multiplies each head's probabilities by its entry in the mask."""
     if tuple(head_mask.shape) not in ((n_head,), (n_layer, n_head)):
         raise InputError(
             f"head_mask must have shape {(n_head,)} (heads) or {(n_layer, n_head)} (layers, heads), "

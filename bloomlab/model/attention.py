@@ -74,12 +74,12 @@ def merge_heads(mixed: Tensor) -> Tensor:
 
 
 def extend(past: KeyValue | None, k: Tensor, v: Tensor) -> KeyValue:
-    """The keys and values so far, as a new pair; the past one is left as it was."""
+    """The keys and values so far, as a new pair; the past pair does not change."""
     return (k, v) if past is None else (torch.cat([past[0], k], 2), torch.cat([past[1], v], 2))
 
 
 def sliced_linear(x: Tensor, linear: nn.Linear, slices: int) -> Tensor:
-    """The same product as `linear(x)`, summed over column slices as the training run did on several devices.
+    """The same product as `linear(x)`, summed over column slices, as in training on several devices.
 
     The bias is added once, as it was in training (another implementation forgets it here).
 

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from bloomlab.config import BloomConfig
-from bloomlab.contract import caches, full_mask, past_pairs, refuse_unknown, switches
 from bloomlab.hooks import Hooks, chain
+from bloomlab.model.arguments import caches, full_mask, past_pairs, refuse_unknown, switches
 from bloomlab.model.attention import make_bias
 from bloomlab.model.block import BloomBlock
 from bloomlab.model.cache import KVCache
 from bloomlab.model.embedding import embed
 from bloomlab.outputs import BaseModelOutputWithPastAndCrossAttentions
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
 class BloomModel(BloomPreTrainedModel):
@@ -54,18 +54,18 @@ class BloomModel(BloomPreTrainedModel):
         hooks: Hooks | None = None,
         **deprecated: Any,
     ) -> BaseModelOutputWithPastAndCrossAttentions | tuple[Any, ...]:
-        """One pass over the columns that are new.
+        """One pass over the new columns.
 
         Args:
             input_ids: (batch, pos) token ids; or, in their place,
             inputs_embeds: (batch, pos, hidden) vectors that take the table's place, before the layer norm.
-            past_key_values: the cache an earlier pass returned; it is left as it was.
+            past_key_values: the cache that an earlier pass returned; it does not change.
             attention_mask: (batch, key) 1 for a token, 0 for padding, past and new columns together.
             head_mask: (head,) or (layer, head): what each head's probabilities are multiplied by; 1 keeps.
             use_cache: whether to return a cache for the next pass.
             output_attentions, output_hidden_states: return all of them; `hooks` reads single ones.
-            return_dict: False for a plain tuple of the values that are there.
-            cache_position: (pos,) the new columns' places; they are known without it, so it is only checked.
+            return_dict: False returns a plain tuple.
+            cache_position: (pos,) the new columns' places; the model knows them anyway, so this is only checked.
             hooks: what to read and what to change in this call.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The KV cache: keys and values of the columns already read, so that the next pass need not compute them again.
+"""The KV cache: keys and values of the columns already read, so that the next pass does not compute them again.
 
 A cache is never changed. Each pass makes a new one from the old, so an interrupted pass leaves the caller's cache as
 it was, and two continuations of one prompt can start from the same cache.
@@ -25,7 +25,7 @@ class KVCache(Sequence[KeyValue]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes its tensors take."""
+        """Bytes that its tensors take up."""
         return sum(tensor.nbytes for pair in self._pairs for tensor in pair)
 
     def rows(self, index: Tensor) -> Self:

@@ -1,4 +1,4 @@
-"""The MLP: each position thinks for itself.
+"""The MLP: works on each position by itself.
 
     pre  = x · up + bias          four times as wide: one number a neuron
     post = gelu(pre)              close to 0 for pre < 0, close to pre for pre > 0

@@ -1,6 +1,6 @@
 """The table of `%bloom`: each sub-command, the Python it stands for, and its options.
 
-`bloomlab.orders` reads a line by this table; `bloomlab.magics` puts it into a notebook.
+`bloomlab.notebook.line_parser` parses a line by this table; `bloomlab.notebook.magics` connects it to a notebook.
 """
 
 from argparse import ArgumentParser, HelpFormatter
@@ -21,28 +21,28 @@ class Page(str):
 
 
 class Parser(ArgumentParser):
-    """An argparse that never ends the kernel: a mistake is one line that says what to do."""
+    """An argparse parser that never exits: a mistake is one line that says what to do."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; {self.prog} -h lists the options")
 
 
 def index(text: str) -> int | list[int]:
-    """One place along an axis, or several.
+    """One index along an axis, or several.
 
     >>> index("3"), index("0,2")
     (3, [0, 2])
     """
-    places = [int(part) for part in text.split(",")]
-    return places if len(places) > 1 else places[0]
+    indices = [int(part) for part in text.split(",")]
+    return indices if len(indices) > 1 else indices[0]
 
 
 class Option(NamedTuple):
-    """`--head 3`: how it is written, what reads its value, what it means, and whether it must be there."""
+    """`--head 3`: its flag, the function that converts its value, what it means, and whether it is required."""
 
     flag: str
-    read: Any
-    says: str
+    type: Any
+    help: str
     required: bool = False
 
 
@@ -52,19 +52,19 @@ class Command:
 
     Attributes:
         call: the Python it stands for: a verb of the lab, or a function by its full name.
-        says: what it shows.
+        help: what it shows.
         example: what may follow it on the line.
         takes: what the words after the options are: "text", "question text", "[name]" (may be missing) or "".
     """
 
     call: str
-    says: str
+    help: str
     example: str
     takes: str = "text"
     options: tuple[Option, ...] = ()
 
     def parser(self, name: str) -> Parser:
-        parser = Parser(prog=f"%bloom {name}", description=self.says, add_help=False, allow_abbrev=False)
+        parser = Parser(prog=f"%bloom {name}", description=self.help, add_help=False, allow_abbrev=False)
         parser.formatter_class = partial(HelpFormatter, width=110)
         parser.usage = f"%(prog)s [options] {self.takes}".rstrip()
         parser.epilog = f"the same in Python: {self.call}(…); an example: %(prog)s {self.example}".rstrip()
@@ -72,8 +72,8 @@ class Command:
         parser.add_argument("--code", action="store_true", help="show the Python that does this")
         parser.add_argument("-h", "--help", action="store_true", help="show these options")
         for option in self.options:
-            kind = option.read.__name__.upper()
-            parser.add_argument(option.flag, type=option.read, metavar=kind, help=option.says)
+            metavar = option.type.__name__.upper()
+            parser.add_argument(option.flag, type=option.type, metavar=metavar, help=option.help)
         return parser
 
 
@@ -104,13 +104,13 @@ COMMANDS = {
     "classify": Command("lab.classify", "which language a text is in", "Léa habite à Paris."),
     "tag": Command("lab.tag", "what each token names: a person, a city, …", "Leo lives in Oslo."),
     "ask": Command(
-        "lab.answer", "where in a text an answer stands", "Where does Leo live? Leo lives in Oslo.", "question text"
+        "lab.answer", "where a text answers a question", "Where does Leo live? Leo lives in Oslo.", "question text"
     ),
     "lens": Command(
         "lab.lens",
         "what BLOOM would say if it stopped early (logit lens)",
         "Leo lives in Oslo.",
-        options=(Option("--top", int, "how many next tokens to keep of each cell"),),
+        options=(Option("--top", int, "how many next tokens to keep in each cell"),),
     ),
     "ablate": Command(
         "lab.ablate",
@@ -137,16 +137,18 @@ COMMANDS = {
             Option("--revision", str, "branch, tag or commit on the hub"),
         ),
     ),
-    "card": Command("lab.card", "how the model was made, what it reaches and cannot do", "", ""),
+    "card": Command("lab.card", "how the model was made, how good it is, its limits", "", ""),
     "info": Command("lab.info", "a model's sizes, its parameters, what fits here", "7b1", "[name]"),
     "lessons": Command("lab.lessons", "the lessons, and how long each takes", "", ""),
-    "doctor": Command("bloomlab.doctor.examine", "what works here, what does not, and what to do", "", ""),
-    "help": Command("bloomlab.commands.overview", "this list; with a name, the options of one", "generate", "[name]"),
+    "doctor": Command("bloomlab.notebook.doctor.examine", "what works here, what does not, and what to do", "", ""),
+    "help": Command(
+        "bloomlab.notebook.commands.overview", "this list; with a name, the options of that one", "generate", "[name]"
+    ),
 }
 
 
 def overview(name: str = "") -> Page:
-    """All sub-commands with an example each; or, of one, its options.
+    """All sub-commands with an example each; with a name, the options of that one.
 
     Raises:
         InputError: there is no such sub-command.
@@ -156,8 +158,8 @@ def overview(name: str = "") -> Page:
             raise unknown_command(name)
         return Page(COMMANDS[name].parser(name).format_help())
     lines = ["%bloom opens BLOOM up; each line can be run as it stands:", ""]
-    for one, command in COMMANDS.items():
-        lines.append(f"  {f'%bloom {one} {command.example}':<62}{command.says}")
+    for each, command in COMMANDS.items():
+        lines.append(f"  {f'%bloom {each} {command.example}':<62}{command.help}")
     lines += [
         "",
         "-o NAME keeps the result, --code shows the Python, -h lists the options; all come before the text.",

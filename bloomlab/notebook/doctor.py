@@ -1,6 +1,6 @@
-"""What works here and what does not, with what to do about it: `%bloom doctor`, `bloomlab doctor`, `examine()`.
+"""What works on this machine, what does not, and what to do about it: `%bloom doctor`, `bloomlab doctor`, `examine()`.
 
-Nothing is changed and no network is asked; a server of notebooks on this machine is, for its list of extensions.
+Nothing is changed and the network is not used, except to ask a notebook server on this machine for its extensions.
 """
 
 import os
@@ -16,13 +16,13 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
+from bloomlab import tiny
 from bloomlab.config import SIZES
-from bloomlab.memory import free_bytes, gigabytes
-from bloomlab.room import fits
-from bloomlab.tiny import folder
+from bloomlab.guards.memory import free_bytes, gigabytes
+from bloomlab.weights.fits import fits
 
 WIDGETS = ("anywidget", "@jupyter-widgets/jupyterlab-manager")
-"""What a page needs to show a view: the names of two extensions of JupyterLab (Notebook 7 is one)."""
+"""The two JupyterLab extensions that a page needs to show a view (Notebook 7 is built on JupyterLab)."""
 
 ENOUGH = 600 * 10**6  # bytes: torch, the embedded model and a view
 MAX_PACKAGE = 1 << 20  # bytes of an extension's package.json
@@ -31,12 +31,12 @@ FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Attributes:
-        name: what.
-        found: what is there.
-        advice: what to do; "" if all is well.
+        name: the thing.
+        found: its state.
+        advice: what to do about it; "" if all is well.
     """
 
     name: str
@@ -66,40 +66,41 @@ class Report:
             lines.append(f"{'ok' if check.ok else '!!':<4}{check.name:<10}{check.found}")
             lines += [f"{'':<14}-> {check.advice}"] if check.advice else []
         bad = sum(not check.ok for check in self.checks)
-        last = "all is well" if not bad else f"{bad} of {len(lines) - bad} need care; the arrows say what to do"
-        return "\n".join([*lines, last])
+        summary = f"{bad} of {len(self.checks)} need care; the arrows say what to do" if bad else "all is well"
+        return "\n".join([*lines, summary])
 
 
 def examine() -> Report:
-    """Look at the versions, the browser's extensions, the memory, the cache and the embedded model.
+    """Check the versions, the browser's extensions, the memory, the cache and the embedded model.
 
-    A check that cannot be made says so; it raises nothing.
+    A check that cannot be made says so and does not raise.
     """
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    looks: dict[str, Callable[[], Check]] = {
+    checks: dict[str, Callable[[], Check]] = {
         "python": lambda: python(sys.version_info[:3]),
         "packages": lambda: packages(requires("bloomlab") or [], installed),
         "widgets": lambda: widgets(*extensions(), installed("anywidget")),
         "memory": lambda: memory(free_bytes()),
         "cache": lambda: cache(Path(HF_HUB_CACHE)),
-        "network": lambda: network(folder()),
+        "network": lambda: network(tiny.folder()),
     }
-    return Report(tuple(_look(name, look) for name, look in looks.items()))
+    return Report(tuple(_run(name, check) for name, check in checks.items()))
 
 
-def _look(name: str, look: Callable[[], Check]) -> Check:
+def _run(name: str, check: Callable[[], Check]) -> Check:
     try:
-        return look()
-    except Exception as error:  # whatever is odd about this machine is what a doctor is called for
+        return check()
+    except Exception as error:  # anything odd about this machine is worth reporting
         return Check(name, f"cannot tell ({type(error).__name__}: {str(error)[:100]})", "tell us about this machine")
 
 
-# -- the checks: each is a function of what was found ----
+# -- the checks: pure functions ----
 
 
 def python(this: tuple[int, ...], oldest: tuple[int, ...] = (3, 11)) -> Check:
-    """
+    """Compare this Python's version with the oldest that works.
+
     >>> python((3, 10, 4))
     Check(name='python', found='3.10.4', advice='install Python 3.11 or newer')
     """
@@ -111,14 +112,14 @@ def packages(required: Sequence[str], installed: Callable[[str], str]) -> Check:
     """Compare what bloomlab requires ("torch>=2.10") with what is installed ("" for what is not)."""
     from packaging.requirements import Requirement
 
-    wanted = [Requirement(line) for line in required if "extra ==" not in line]
-    found = {each.name: installed(each.name) for each in wanted}
-    wrong = [each for each in wanted if not each.specifier.contains(found[each.name] or "0", prereleases=True)]
-    shown = wrong or wanted[:4]
-    words = ", ".join(f"{each.name} {found[each.name] or 'missing'}" for each in shown)
+    requirements = [Requirement(line) for line in required if "extra ==" not in line]
+    versions = {each.name: installed(each.name) for each in requirements}
+    wrong = [each for each in requirements if not each.specifier.contains(versions[each.name] or "0", prereleases=True)]
+    shown = wrong or requirements[:4]
+    listed = ", ".join(f"{each.name} {versions[each.name] or 'missing'}" for each in shown)
+    more = f" and {len(requirements) - len(shown)} more" if len(requirements) > len(shown) and not wrong else ""
     names = " ".join(f'"{each.name}{each.specifier}"' for each in wrong)
-    rest = f" and {len(wanted) - len(shown)} more" if len(wanted) > len(shown) and not wrong else ""
-    return Check("packages", words + rest, f"{Path(sys.executable).name} -m pip install {names}" if wrong else "")
+    return Check("packages", listed + more, f"{Path(sys.executable).name} -m pip install {names}" if wrong else "")
 
 
 def widgets(listed: Mapping[str, str] | None, where: str, needed: str) -> Check:
@@ -126,7 +127,7 @@ def widgets(listed: Mapping[str, str] | None, where: str, needed: str) -> Check:
 
     Args:
         listed: version by name; None if there is no list.
-        where: who says so.
+        where: who listed them.
         needed: the version of anywidget in this Python.
     """
     if listed is None:
@@ -135,15 +136,15 @@ def widgets(listed: Mapping[str, str] | None, where: str, needed: str) -> Check:
     if missing:
         advice = "install anywidget and ipywidgets into the Python that runs the server, restart it, reload the page"
         return Check("widgets", f"{where}: no {' and no '.join(missing)}", advice)
-    there = listed["anywidget"]
-    found = f"{where}: anywidget {there}".rstrip()
-    if there and there.split(".")[:2] != needed.split(".")[:2]:
+    served = listed["anywidget"]
+    found = f"{where}: anywidget {served}".rstrip()
+    if served and served.split(".")[:2] != needed.split(".")[:2]:
         return Check("widgets", found, f"this Python has anywidget {needed}: install the same for the server")
     return Check("widgets", found)
 
 
 def memory(free: int | None) -> Check:
-    """Compare the memory this program may still take with what the embedded model and a view need."""
+    """Compare the memory this program may still use with what the embedded model and a view need."""
     if free is None:
         return Check("memory", "the system does not say how much is free")
     sizes = [replace(fits(size), free=free) for size in SIZES if size != "tiny"]
@@ -153,16 +154,16 @@ def memory(free: int | None) -> Check:
     return Check("memory", found, advice)
 
 
-def cache(place: Path) -> Check:
-    """Try to write where models from the hub are kept; the try leaves nothing behind."""
-    nearest = next(path for path in (place, *place.parents) if path.exists())
+def cache(folder: Path) -> Check:
+    """Try to write to the cache of models from the hub; nothing is left behind."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        return Check("cache", f"{place} cannot be written to: {why}", "name another folder in HF_HUB_CACHE")
-    return Check("cache", f"{place}, {gigabytes(shutil.disk_usage(nearest).free)} free")
+        return Check("cache", f"{folder} cannot be written to: {why}", "name another folder in HF_HUB_CACHE")
+    return Check("cache", f"{folder}, {gigabytes(shutil.disk_usage(nearest).free)} free")
 
 
 def network(model: Path) -> Check:
@@ -173,7 +174,7 @@ def network(model: Path) -> Check:
     return Check("network", "not needed: the embedded model is here, and nothing else is fetched unless you name it")
 
 
-# -- what there is to look at ----
+# -- what is installed, and what the server has ----
 
 
 def installed(name: str) -> str:
@@ -185,9 +186,9 @@ def installed(name: str) -> str:
 
 
 def extensions() -> tuple[dict[str, str] | None, str]:
-    """The extensions of the server that this notebook runs in, or of this Python if there is none; and who says so."""
+    """The extensions of this notebook's server, or of this Python if there is none; and who listed them."""
     if "google.colab" in sys.modules:
-        return None, "Colab brings its own way to show widgets"
+        return None, "Colab has its own way to show widgets"
     server = _server()
     if server is None:
         return _extensions_of_folders(), "JupyterLab here"
@@ -198,7 +199,7 @@ def extensions() -> tuple[dict[str, str] | None, str]:
 
 
 def _server() -> dict[str, Any] | None:
-    """What is known about the server that started this kernel."""
+    """The address and token of the server that started this kernel, as Jupyter keeps them; None if there is none."""
     from jupyter_server.serverapp import list_running_servers
 
     parent = os.environ.get("JPY_PARENT_PID", "")
@@ -206,27 +207,27 @@ def _server() -> dict[str, Any] | None:
 
 
 def _extensions_of_server(server: Mapping[str, Any]) -> dict[str, str]:
-    """What the server gives to pages; no proxy is asked, the server is on this machine."""
+    """The extensions that the server serves to pages; asked without a proxy, since it is on this machine."""
     headers = {"Authorization": f"token {server['token']}"} if server.get("token") else {}
-    found, opener = {}, build_opener(ProxyHandler({}))
+    versions, opener = {}, build_opener(ProxyHandler({}))
     for name in WIDGETS:
         request = Request(f"{server['url']}lab/extensions/{name}/package.json", headers=headers)
         try:
-            with opener.open(request, timeout=5) as answer:
-                found[name] = str(loads(answer.read(MAX_PACKAGE))["version"])
+            with opener.open(request, timeout=5) as response:
+                versions[name] = str(loads(response.read(MAX_PACKAGE))["version"])
         except HTTPError as error:
             if error.code != 404:
                 raise
-    return found
+    return versions
 
 
 def _extensions_of_folders() -> dict[str, str]:
-    """What JupyterLab would find, started from this Python."""
+    """The extensions that JupyterLab would find if started from this Python."""
     from jupyter_core.paths import jupyter_path
 
-    found: dict[str, str] = {}
-    for place in map(Path, reversed(jupyter_path("labextensions"))):
-        for path in [*place.glob("*/package.json"), *place.glob("@*/*/package.json")]:
-            about = loads(path.read_text(encoding="utf-8"))
-            found[about["name"]] = str(about.get("version", ""))
-    return found
+    versions: dict[str, str] = {}
+    for extensions_folder in map(Path, reversed(jupyter_path("labextensions"))):
+        for path in [*extensions_folder.glob("*/package.json"), *extensions_folder.glob("@*/*/package.json")]:
+            package = loads(path.read_text(encoding="utf-8"))
+            versions[package["name"]] = str(package.get("version", ""))
+    return versions

@@ -4,9 +4,9 @@
 %bloom tokens Leo lives in Oslo.           options first, then the text to the end of the line
 %bloom generate --seed 1 -o story Leo      -o keeps the result under a name
 %%bloom explore --code                     --code shows the Python instead of running it;
-a text of any length                       in the cell form the body is the text, as it stands
+a text of any length                       in a cell the body is the text, as it stands
 
-The table of sub-commands is `bloomlab.commands`; here is only what IPython has to be told.
+The table of sub-commands is `bloomlab.notebook.commands`; this file only connects it to IPython.
 """
 
 import re
@@ -18,19 +18,19 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from bloomlab.commands import overview
 from bloomlab.errors import BloomlabError
-from bloomlab.orders import complete, understand
+from bloomlab.notebook.commands import overview
+from bloomlab.notebook.line_parser import complete, parse
 
 
 @magics_class
 class BloomMagics(Magics):
-    """`%bloom` and `%%bloom`. The lab is opened at the first use and kept here; `%bloom load` opens another."""
+    """`%bloom` and `%%bloom`. The lab is opened when first needed and kept here; `%bloom load` opens another."""
 
     def __init__(self, shell: InteractiveShell, lab: Any = None) -> None:
         super().__init__(shell)
         self.lab = lab
-        self.names = shell.user_ns  # where -o puts a result
+        self.variables = shell.user_ns  # where -o puts a result
 
     @no_var_expand  # {braces} and $dollars in a text are text
     @line_cell_magic
@@ -40,20 +40,20 @@ class BloomMagics(Magics):
             return overview()
         name = line.split()[0]
         try:
-            order = understand(line, cell)
-            if order.code:
-                return order.python(self.lab.code if self.lab is not None else "lab = bloomlab.load()")
-            result = order.run(self._opened() if order.command.call.startswith("lab.") else None)
+            parsed = parse(line, cell)
+            if parsed.code:
+                return parsed.python(self.lab.code if self.lab is not None else "lab = bloomlab.load()")
+            result = parsed.run(self._open_lab() if parsed.command.call.startswith("lab.") else None)
         except BloomlabError as error:
-            words = " ".join(str(error).split())  # in one line, whatever the message quotes
-            raise UsageError(words if words.startswith("%bloom") else f"%bloom {name}: {words}") from None
-        if order.command.call == "bloomlab.load":
+            message = " ".join(str(error).split())  # on one line, whatever the message quotes
+            raise UsageError(message if message.startswith("%bloom") else f"%bloom {name}: {message}") from None
+        if parsed.command.call == "bloomlab.load":
             self.lab = result
-        if order.name:
-            self.names[order.name] = result
+        if parsed.name:
+            self.variables[parsed.name] = result
         return result
 
-    def _opened(self) -> Any:
+    def _open_lab(self) -> Any:
         if self.lab is None:
             from bloomlab.lab import load as load_lab
 
@@ -62,16 +62,16 @@ class BloomMagics(Magics):
 
     @context_matcher()  # type: ignore[untyped-decorator]  # IPython gives it no types
     def complete(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Tab after `%bloom`: the sub-commands, then the options of the one that is there, and their values."""
+        """Tab after `%bloom`: the sub-commands; after one of them, its options and their values."""
         typed = context.text_until_cursor
-        asks = "--spot" in typed and self.lab is not None  # only an open model can be asked for its spots
-        found, piece = complete(typed, list(self.lab.model.hook_names()) if asks else [])
-        completions = [SimpleCompletion(word, type="magic") for word in found]
-        return {"completions": completions, "matched_fragment": piece, "suppress": bool(found)}
+        needs_spots = "--spot" in typed and self.lab is not None  # only an open model can list its spots
+        matches, ending = complete(typed, list(self.lab.model.hook_names()) if needs_spots else [])
+        completions = [SimpleCompletion(word, type="magic") for word in matches]
+        return {"completions": completions, "matched_fragment": ending, "suppress": bool(matches)}
 
 
 def keep_question_marks(lines: list[str]) -> list[str]:
-    """Keep a text a text: IPython takes a line that ends in ? for a request for help, unless a space follows.
+    """Protect texts that end in a question mark: IPython would show help instead, unless a space follows it.
 
     >>> keep_question_marks(["%bloom generate Where does Leo live?\\n", "%bloom?\\n"])
     ['%bloom generate Where does Leo live? \\n', '%bloom?\\n']
@@ -80,7 +80,7 @@ def keep_question_marks(lines: list[str]) -> list[str]:
 
 
 def load(shell: InteractiveShell) -> None:
-    """Add `%bloom`, its completion and the care for question marks to a shell."""
+    """Add `%bloom`, its completion and the protection of question marks to a shell."""
     unload(shell)
     magics = BloomMagics(shell)
     shell.register_magics(magics)
@@ -89,7 +89,7 @@ def load(shell: InteractiveShell) -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take away everything that `load` added; a shell without it stays as it is."""
+    """Remove everything that `load` added; if nothing was, do nothing."""
     magics = shell.magics_manager.registry.pop("BloomMagics", None)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("bloom", None)
@@ -97,6 +97,6 @@ def unload(shell: InteractiveShell) -> None:
         (shell.Completer.custom_matchers, getattr(magics, "complete", None)),
         (shell.input_transformers_cleanup, keep_question_marks),
     ]
-    for place, item in added:
-        if item in place:
-            place.remove(item)
+    for functions, function in added:
+        if function in functions:
+            functions.remove(function)

@@ -1,4 +1,4 @@
-"""Fine-tuning: show a model examples and let it follow the gradient of its own loss.
+"""Fine-tuning: show a model examples and step down the gradient of its loss.
 
     model = BloomForSequenceClassification.from_pretrained(folder, num_labels=10)
     losses = fit(model, (examples(step) for step in range(300)))
@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab.errors import InputError
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
 def fit(
@@ -25,17 +25,17 @@ def fit(
     steps: int | None = None,
     progress: bool = True,
 ) -> list[float]:
-    """Train on each batch once, with AdamW; the rate falls to zero along a straight line.
+    """Train on each batch once, with AdamW; the learning rate falls to zero in a straight line.
 
     Args:
         batches: the keyword arguments of each call, labels included.
-        learning_rate: of the base model; of the head too, if it has no rate of its own.
-        head_learning_rate: of all parameters outside the base model. New heads learn faster than trained trunks.
+        learning_rate: for the base model, and for the head unless it has its own.
+        head_learning_rate: for all parameters outside the base model. A new head can take larger steps.
         steps: how many batches there are, if `batches` does not say.
         progress: show a bar with the loss and the time left.
 
-    Returns the loss of each step. Afterwards the model is in the mode it was in, training or eval. An interrupt ends
-    the training, not the program: what was learned stays, with a warning.
+    Returns the loss of each step. The model is left in the mode it was in, training or eval. An interrupt ends the
+    training but not the program: what was learned stays, with a warning.
 
     Raises:
         InputError: the model gives no loss for a batch, or a loss that is not finite (nothing is learned from it).

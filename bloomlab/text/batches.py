@@ -1,9 +1,9 @@
-"""From what a call was given to a batch.
+"""From the arguments of a call to a batch.
 
-Sort out the texts, cut rows of tokens that are too long, fill rows that are too short, and stack them.
+Sort out the texts, truncate rows of tokens that are too long, pad rows that are too short, and stack them.
 
-The `tokenizers` library can do this too, but it remembers how it was last asked, inside the tokenizer, so one
-call would change the next. Here a row is a value, and cutting or filling it makes another.
+The `tokenizers` library can do this too, but it stores the settings of the last call inside the tokenizer, so one
+call would change the next. Here a row is a value, and truncating or padding it makes another.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,8 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from bloomlab.arguments import choice, whole_number, whole_text
-from bloomlab.errors import InputError, MissingPackageError
-from bloomlab.files import shorten
+from bloomlab.errors import InputError, MissingPackageError, shorten
+from bloomlab.guards.arguments import choice, whole_number, whole_text
 
 PADDING = {
     False: None,
@@ -35,22 +34,22 @@ TRUNCATION = {
     "only_first": "only_first",
     "only_second": "only_second",
 }
-NO_LIMIT = int(1e30)  # how the files write "no limit": ALiBi has none
+NO_LIMIT = int(1e30)  # how files write "no limit", and ALiBi has none
 
 
 @dataclass(frozen=True)
 class Row:
     """The tokens of one text, or of a pair of texts, one entry per token in each list.
 
-    `words` holds the index of the piece a token was cut from, `texts` 0 for the first text of a pair and 1
-    for the second; both are None in padding.
+    `word_ids` holds the index of the piece a token was cut from, `sequence_ids` 0 for the first text of a pair and
+    1 for the second; both are None for padding.
     """
 
     ids: list[int]
     tokens: list[str]
     offsets: list[tuple[int, int]]
-    words: list[int | None]
-    texts: list[int | None]
+    word_ids: list[int | None]
+    sequence_ids: list[int | None]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,30 +59,30 @@ class Row:
             self.ids + other.ids,
             self.tokens + other.tokens,
             self.offsets + other.offsets,
-            self.words + other.words,
-            self.texts + other.texts,
+            self.word_ids + other.word_ids,
+            self.sequence_ids + other.sequence_ids,
         )
 
-    def cut(self, length: int, side: str) -> "Row":
-        """At most `length` tokens: what is too much goes from this side."""
+    def truncate(self, length: int, side: str) -> "Row":
+        """At most `length` tokens: the surplus is cut off on this side."""
         surplus = max(0, len(self) - length)
         keep = slice(surplus, None) if side == "left" else slice(0, len(self) - surplus)
-        return Row(self.ids[keep], self.tokens[keep], self.offsets[keep], self.words[keep], self.texts[keep])
+        return Row(self.ids[keep], self.tokens[keep], self.offsets[keep], self.word_ids[keep], self.sequence_ids[keep])
 
-    def fill(self, length: int, side: str, pad_id: int, pad_token: str) -> "Row":
-        """At least `length` tokens: padding is put on this side."""
+    def pad(self, length: int, side: str, pad_id: int, pad_token: str) -> "Row":
+        """At least `length` tokens: padding is added on this side."""
         n = max(0, length - len(self))
         padding = Row([pad_id] * n, [pad_token] * n, [(0, 0)] * n, [None] * n, [None] * n)
         return padding + self if side == "left" else self + padding
 
 
 def split_input(text: Any, text_pair: Any, words: bool) -> tuple[list[Any], list[Any] | None, bool]:
-    """What a call was given, as a list of texts, a list of their partners or None, and whether it was a list.
+    """The input of a call: a list of texts, a list of their partners or None, and whether a list was passed.
 
     With `words`, a text is a list of words.
 
     Raises:
-        InputError: something is no text, or the lists do not fit together.
+        InputError: something is not a text, or the two lists do not match.
     """
     is_batch = isinstance(text, list | tuple) and not (words and all(isinstance(word, str) for word in text))
     if not is_batch:
@@ -92,53 +91,50 @@ def split_input(text: Any, text_pair: Any, words: bool) -> tuple[list[Any], list
         got = f"{len(text_pair)} texts" if isinstance(text_pair, list | tuple) else type(text_pair).__name__
         raise InputError(f"expected a list of {len(text)} texts as text_pair, one per text, but got {got}")
     elif not words and text_pair is None and any(isinstance(item, list | tuple) for item in text):
-        for place, item in enumerate(text):
+        for number, item in enumerate(text):
             if not isinstance(item, list | tuple) or len(item) != 2:
-                raise InputError(f"expected pairs of texts, but text {place} is {shorten(item)}; pass two texts")
+                raise InputError(f"expected pairs of texts, but text {number} is {shorten(item)}; pass two texts")
         text, text_pair = [item[0] for item in text], [item[1] for item in text]
 
     kind: Any = (list, tuple) if words else str
-    place_of = " {}" if is_batch else ""
-    texts = [whole_text(item, f"text{place_of.format(place)}", kind) for place, item in enumerate(text)]
+    name = "{} {}" if is_batch else "{}"
+    texts = [whole_text(item, name.format("text", number), kind) for number, item in enumerate(text)]
     if text_pair is None:
         return texts, None, is_batch
-    pairs = [whole_text(item, f"text_pair{place_of.format(place)}", kind) for place, item in enumerate(text_pair)]
+    pairs = [whole_text(item, name.format("text_pair", number), kind) for number, item in enumerate(text_pair)]
     return texts, pairs, is_batch
 
 
-def join(first: Row, second: Row | None) -> Row:
-    """A text and its partner, whole."""
-    return first if second is None else first + second
-
-
-def cut_pair(first: Row, second: Row | None, strategy: str, length: int, side: str) -> Row:
-    """Join a text and its partner into at most `length` tokens.
+def join(first: Row, second: Row | None, strategy: str | None, length: int, side: str) -> Row:
+    """Join a text and its partner, if it has one, into at most `length` tokens.
 
     "longest_first" shortens the longer of the two until they fit, then both; "only_first" and "only_second"
-    leave the other one whole.
+    leave the other one whole; without a strategy both stay whole.
 
     Raises:
-        InputError: the one that may be shortened is too short for that.
+        InputError: the text that may be shortened is too short for that.
     """
+    if strategy is None:
+        return first if second is None else first + second
     if second is None:
         if strategy == "only_second":
             raise InputError("truncation='only_second' needs a pair of texts, but got one; pass truncation=True")
-        return first.cut(length, side)
+        return first.truncate(length, side)
     surplus = len(first) + len(second) - length
     if surplus <= 0:
         return first + second
     if strategy == "longest_first":
         a, b = _share(len(first), len(second), length)
-        return first.cut(a, side) + second.cut(b, side)
-    one, name = (first, "first") if strategy == "only_first" else (second, "second")
-    if len(one) <= surplus:
+        return first.truncate(a, side) + second.truncate(b, side)
+    shortened, name = (first, "first") if strategy == "only_first" else (second, "second")
+    if len(shortened) <= surplus:
         raise InputError(
             f"expected the {name} text to have more than {surplus} tokens, so that the pair can be cut to "
-            f"{length}, but it has {len(one)}; pass truncation=True, which shortens both"
+            f"{length}, but it has {len(shortened)}; pass truncation=True, which shortens both"
         )
-    if one is first:
-        return first.cut(len(first) - surplus, side) + second
-    return first + second.cut(len(second) - surplus, side)
+    if shortened is first:
+        return first.truncate(len(first) - surplus, side) + second
+    return first + second.truncate(len(second) - surplus, side)
 
 
 def _share(a: int, b: int, length: int) -> tuple[int, int]:
@@ -150,34 +146,34 @@ def _share(a: int, b: int, length: int) -> tuple[int, int]:
     if a > b:
         b, a = _share(b, a, length)
         return a, b
-    if 2 * a <= length:  # the shorter one fits into its half
+    if 2 * a <= length:  # the shorter text fits into its half
         return a, min(b, length - a)
     return length // 2, length - length // 2
 
 
-def how_to_cut(padding: Any, truncation: Any, max_length: int | None, limit: int) -> tuple[str | None, int]:
+def truncation_strategy(padding: Any, truncation: Any, max_length: int | None, limit: int) -> tuple[str | None, int]:
     """The strategy (None: leave rows as they are) and the length that these arguments of a call ask for."""
     if max_length is not None:
         whole_number("max_length", max_length)
-    if truncation is None:  # a max_length given alone cuts
+    if truncation is None:  # max_length on its own means: truncate
         truncation = max_length is not None and choice("padding", padding, PADDING) is None
     strategy = choice("truncation", truncation, TRUNCATION)
     length = limit if max_length is None else max_length
     return (None if length >= NO_LIMIT else strategy), length
 
 
-def width_to_fill(rows: list[Row], padding: Any, length: int, multiple: int | None, is_cut: bool) -> int:
+def padded_width(rows: list[Row], padding: Any, length: int, multiple: int | None, is_truncated: bool) -> int:
     """The width that these arguments of a call ask for; 0: leave rows as they are."""
-    kind = choice("padding", padding, PADDING)
-    if kind is None or not rows:
+    strategy = choice("padding", padding, PADDING)
+    if strategy is None or not rows:
         return 0
-    width = length if kind == "max_length" else max(map(len, rows))
+    width = length if strategy == "max_length" else max(map(len, rows))
     if width >= NO_LIMIT:
         raise InputError("padding='max_length' needs max_length, but got None; pass one, or padding=True")
     if multiple is None:
         return width
     whole_number("pad_to_multiple_of", multiple)
-    if is_cut and length % multiple:
+    if is_truncated and length % multiple:
         raise InputError(
             f"max_length must be a multiple of pad_to_multiple_of, but {length} / {multiple} leaves "
             f"{length % multiple}; pass max_length={-(-length // multiple) * multiple}"
@@ -186,7 +182,7 @@ def width_to_fill(rows: list[Row], padding: Any, length: int, multiple: int | No
 
 
 def common_width(rows: list[Row]) -> int:
-    """The number of tokens in every row, so that they can be one tensor."""
+    """The number of tokens in every row, which must be the same for one tensor."""
     widths = sorted({len(row) for row in rows})
     if len(widths) > 1:
         raise InputError(
@@ -221,16 +217,19 @@ class BatchEncoding(dict[str, Any]):
         return self._rows[index]
 
     def tokens(self, index: int = 0) -> list[str]:
-        """The tokens of one text, as they are spelled in the vocabulary."""
+        """The tokens of one text as the vocabulary spells them."""
         return list(self._row(index).tokens)
 
     def word_ids(self, index: int = 0) -> list[int | None]:
-        """For each token of one text, which piece (or which given word) it is part of; None for padding."""
-        return list(self._row(index).words)
+        """For each token of one text, the index of the piece, or of the word you passed, that it is part of.
+
+        None for padding.
+        """
+        return list(self._row(index).word_ids)
 
     def sequence_ids(self, index: int = 0) -> list[int | None]:
         """For each token of a pair, 0 for the first text and 1 for the second; None for padding."""
-        return list(self._row(index).texts)
+        return list(self._row(index).sequence_ids)
 
     def to(self, device: torch.device | str) -> Self:
         """Move the tensors to a device; returns this same encoding."""
@@ -250,7 +249,7 @@ def as_tensor(values: list[list[Any]], kind: str, width: int) -> Any:
     if kind == "jax":
         if find_spec("jax") is None:
             raise MissingPackageError(
-                "return_tensors='jax' needs jax, but it is not there; pip install \"bloomlab[jax]\""
+                "return_tensors='jax' needs jax, but it is not installed; pip install \"bloomlab[jax]\""
             )
         return import_module("jax.numpy").asarray(array)
     return torch.from_numpy(array) if kind == "pt" else array

@@ -1,8 +1,8 @@
 """From text to ids and back: BLOOM's byte-level BPE.
 
 Text is split into pieces, each piece is written as UTF-8 bytes, and pairs of neighbours are merged in the order
-in which they were learned. Nothing is added: no token for the beginning or the end. Every text has tokens, in
-any script, because every byte has one.
+in which the merges were learned. Nothing is added: no token for the beginning or the end. A text in any script
+has tokens, because every byte has one.
 """
 
 import codecs
@@ -16,24 +16,21 @@ from typing import Any, Self
 
 from tokenizers import AddedToken, Tokenizer
 
-from bloomlab.arguments import flag, id_list, one_of, whole_number, whole_text
-from bloomlab.chips import Chip, Token, chips, tokens_in, visible
-from bloomlab.encoding import (
+from bloomlab.errors import InputError, TokenizerError, did_you_mean, shorten
+from bloomlab.guards.arguments import flag, id_list, one_of, whole_number, whole_text
+from bloomlab.guards.files import read_json, replacing, write_json
+from bloomlab.text.batches import (
     NO_LIMIT,
     BatchEncoding,
     Row,
     as_tensor,
     common_width,
-    cut_pair,
-    how_to_cut,
     join,
+    padded_width,
     split_input,
-    width_to_fill,
+    truncation_strategy,
 )
-from bloomlab.errors import InputError, TokenizerError, did_you_mean
-from bloomlab.files import read_json, replacing, shorten, write_json
-from bloomlab.hub import local_folder
-from bloomlab.tokenizer_file import (
+from bloomlab.text.tokenizer_file import (
     BYTE_OF,
     MAX_TOKEN,
     TokenizerParts,
@@ -46,8 +43,8 @@ from bloomlab.tokenizer_file import (
     with_special_tokens,
     write_vocab_and_merges,
 )
-
-__all__ = ["BatchEncoding", "BloomTokenizerFast", "Chip", "Token", "chips", "visible"]
+from bloomlab.text.tokens import DisplayToken, Token, display_tokens, tokens_in
+from bloomlab.weights.hub import local_folder
 
 SPECIAL = ("unk_token", "bos_token", "eos_token", "pad_token")
 SETTINGS = (
@@ -60,7 +57,7 @@ SETTINGS = (
     "truncation_side",
     "model_max_length",
 )
-"""What tokenizer_config.json may set. Its other keys describe how it was made; they are not used."""
+"""What tokenizer_config.json may set. Its other keys say how the tokenizer was made; they are not used."""
 
 MAX_CONFIG_BYTES = 16 << 20
 
@@ -69,7 +66,7 @@ Text = str | Words
 
 
 def _special_token(key: str) -> Any:
-    """The attribute `key`, a token with a meaning; only a token of the vocabulary can be assigned."""
+    """The attribute `key`, a special token; only a token of the vocabulary can be assigned."""
 
     def read(self: "BloomTokenizerFast") -> str | None:
         return self._special[key]
@@ -84,7 +81,7 @@ def _special_token(key: str) -> Any:
 
 
 def _special_id(key: str) -> Any:
-    """The attribute `key` + "_id": its id, or None if there is no such token."""
+    """The attribute `key` + "_id": the id of that special token, or None if there is none."""
 
     def read(self: "BloomTokenizerFast") -> int | None:
         token = self._special[key]
@@ -99,18 +96,18 @@ class BloomTokenizerFast:
     Args:
         vocab_file, merges_file: the older pair of files, vocab.json and merges.txt.
         tokenizer_file: a tokenizer.json; what `from_pretrained` finds in a folder.
-        unk_token, bos_token, eos_token, pad_token: tokens with a meaning (the documentation's prose says
-            `<|endoftext|>`; BLOOM's are the ones of the signature). One that is not in the vocabulary is added.
+        unk_token, bos_token, eos_token, pad_token: special tokens (the documentation says `<|endoftext|>`; BLOOM's are
+            the ones in the signature). One that is not in the vocabulary is added.
         add_prefix_space: put a space before every piece ("a.b" becomes " a", " .", " b").
-        clean_up_tokenization_spaces: in decoding, drop the space before . , ! ? and in English contractions.
-        errors: what decoding does with bytes that are no text: "replace" (with �), "strict", "ignore", …
+        clean_up_tokenization_spaces: when decoding, drop the space before . , ! ? and in English contractions.
+        errors: how to decode bytes that are not text: "replace" (with �), "strict", "ignore", …
         trim_offsets: leave the white space around a token out of its offsets. None: what the file says.
         padding_side, truncation_side: "left" or "right".
         model_max_length: the length that truncation=True cuts to when no max_length is given.
         **kwargs: other keys of a tokenizer_config.json; kept in `init_kwargs`, never interpreted.
 
     Raises:
-        TokenizerError: a file is missing, broken, or not of a BLOOM.
+        TokenizerError: a file is missing or broken, or not a BLOOM tokenizer's.
         InputError: an argument does not fit.
     """
 
@@ -151,8 +148,8 @@ class BloomTokenizerFast:
         self.trim_offsets = trim
         self._library = build(replace(parts, add_prefix_space=self.add_prefix_space, trim_offsets=trim))
         self._special: dict[str, str | None] = dict(zip(SPECIAL, names, strict=True))
-        self._added = {index: text for text, index, _ in parts.added}
-        self._special_ids = {index for _, index, is_special in parts.added if is_special}
+        self._added = {token_id: text for text, token_id, _ in parts.added}
+        self._special_ids = {token_id for _, token_id, is_special in parts.added if is_special}
 
         self.clean_up_tokenization_spaces = flag("clean_up_tokenization_spaces", clean_up_tokenization_spaces or False)
         self.errors = _error_handler(errors)
@@ -173,13 +170,13 @@ class BloomTokenizerFast:
         cache_dir: str | os.PathLike[str] | None = None,
         **overrides: Any,
     ) -> Self:
-        """The tokenizer in a folder: tokenizer.json, or vocab.json and merges.txt, and the small files beside.
+        """The tokenizer in a folder: tokenizer.json, or vocab.json and merges.txt, and the small files beside them.
 
         `folder` may be a name on the hub, e.g. "560m" or "owner/name"; then `revision` and `cache_dir` say which
         branch, tag or commit, and where to keep it. Keyword arguments are the constructor's and win over the files.
 
         Raises:
-            TokenizerError: the folder or a file in it is missing, broken, or not of a BLOOM.
+            TokenizerError: the folder or a file in it is missing or broken, or not a BLOOM tokenizer's.
             DownloadError: a file cannot be fetched.
         """
         path = local_folder(folder, TokenizerError, "tokenizer", revision=revision, cache_dir=cache_dir)
@@ -187,19 +184,19 @@ class BloomTokenizerFast:
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
             if (path / name).exists():
                 values = read_json(path / name, MAX_CONFIG_BYTES, TokenizerError)
-                known = {key: value for key, value in values.items() if key in SETTINGS}
-                settings.update((k, v) for k, v in known.items() if v is not None or k in SPECIAL)
+                stored = {key: value for key, value in values.items() if key in SETTINGS}
+                settings.update((k, v) for k, v in stored.items() if v is not None or k in SPECIAL)
         files = {key: path / name for key, name in cls.vocab_files_names.items()}
         older = files["vocab_file"].exists() and not files["tokenizer_file"].exists()
         files = {key: file for key, file in files.items() if older == (key != "tokenizer_file")}
         try:
             return cls(**{**files, **settings, **overrides})
         except InputError as error:
-            raise TokenizerError(f"the tokenizer in {path} cannot be made: {error}") from None
+            raise TokenizerError(f"the tokenizer in {path} cannot be opened: {error}") from None
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
         """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json; returns their paths."""
-        path = _made_folder(folder)
+        path = _make_folder(folder)
         with library_errors("saving"):
             text = self._library.to_str(pretty=True)
         with replacing(path / "tokenizer.json") as draft:
@@ -213,7 +210,7 @@ class BloomTokenizerFast:
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, str]:
         """Write the older pair of files, vocab.json and merges.txt; returns their paths."""
-        path = _made_folder(save_directory)
+        path = _make_folder(save_directory)
         start = f"{filename_prefix}-" if filename_prefix else ""
         vocab_file, merges_file = path / f"{start}vocab.json", path / f"{start}merges.txt"
         write_vocab_and_merges(self._library, vocab_file, merges_file)
@@ -224,27 +221,29 @@ class BloomTokenizerFast:
     def tokens(self, text: str) -> list[Token]:
         """The tokens of a text: their ids, bytes, and the characters they cover.
 
-        All bytes in a row are the text's own in UTF-8; with `add_prefix_space` there are spaces between.
+        Joined, the bytes are the text in UTF-8; with `add_prefix_space`, spaces are added to it.
         """
         whole_text(text, "text")
         ids = self.encode(text)
-        return tokens_in(text.encode(), ids, [self._bytes(index) for index in ids])
+        return tokens_in(text.encode(), ids, [self._bytes(token_id) for token_id in ids])
 
     def tokens_of_ids(self, ids: Any) -> list[Token]:
-        """The tokens with these ids; their spans are places in `decode(ids)`."""
+        """The tokens with these ids; their spans are positions in `decode(ids)`."""
         row = id_list(ids)
-        parts = [self._bytes(index) for index in row]
+        parts = [self._bytes(token_id) for token_id in row]
         return tokens_in(b"".join(parts), row, parts)
 
-    def chips(self, text: str) -> list[Chip]:
+    def display_tokens(self, text: str) -> list[DisplayToken]:
         """What a view draws for a text: tokens joined until their bytes are whole characters."""
-        return chips(self.tokens(text))
+        return display_tokens(self.tokens(text))
 
-    def _bytes(self, index: int) -> bytes:
+    chips = display_tokens  # its first name, kept for code that calls it so
+
+    def _bytes(self, token_id: int) -> bytes:
         """The bytes of one token; none for an id that no token has."""
-        if index in self._added:
-            return self._added[index].encode()
-        token = self._library.id_to_token(index) if index < 1 << 31 else None
+        if token_id in self._added:
+            return self._added[token_id].encode()
+        token = self._library.id_to_token(token_id) if token_id < 1 << 31 else None
         return b"" if token is None else bytes_of(token)
 
     # -- text to ids ----
@@ -274,25 +273,25 @@ class BloomTokenizerFast:
         Args:
             text, text_pair: a text, or a list of texts; with is_split_into_words, lists of words instead.
             add_special_tokens: accepted; BLOOM has none to add.
-            padding: True or "longest" fills every row up to the longest one, "max_length" up to max_length.
-            truncation: True or "longest_first", "only_first", "only_second" cut to max_length tokens.
-            max_length: tokens; given alone it cuts.
+            padding: True or "longest" pads every row to the longest one, "max_length" to max_length.
+            truncation: True or "longest_first", "only_first", "only_second" truncate to max_length tokens.
+            max_length: tokens; without padding or truncation, it truncates.
             is_split_into_words: needs a tokenizer made with add_prefix_space=True.
-            pad_to_multiple_of: fill up to a multiple of this many tokens.
+            pad_to_multiple_of: pad to a multiple of this many tokens.
             return_tensors: "pt", "np" or "jax" for tensors (batch, tokens); None for lists.
             verbose: accepted; nothing is printed either way.
 
         Returns:
-            `input_ids` and `attention_mask`, and what else was asked for: `token_type_ids`,
+            `input_ids` and `attention_mask`, and whatever else was asked for: `token_type_ids`,
             `special_tokens_mask`, `offset_mapping` (first character, last character + 1), `length`.
 
         Raises:
-            InputError: something that is no text, or arguments that do not fit together.
+            InputError: something is not a text, or the arguments contradict each other.
         """
         if unknown:
             name = next(iter(unknown))
-            known = self.__call__.__func__.__annotations__  # type: ignore[attr-defined]  # a bound method has one
-            raise InputError(f"the tokenizer has no argument {name!r}{did_you_mean(name, known)}")
+            arguments = self.__call__.__func__.__annotations__  # type: ignore[attr-defined]  # a bound method has one
+            raise InputError(f"the tokenizer has no argument {name!r}{did_you_mean(name, arguments)}")
         if is_split_into_words and not self.add_prefix_space:
             raise InputError(
                 "is_split_into_words=True needs a tokenizer made with add_prefix_space=True, so that each word "
@@ -304,49 +303,46 @@ class BloomTokenizerFast:
         texts, pairs, is_batch = split_input(text, text_pair, is_split_into_words)
         firsts = self._encode(texts, is_split_into_words, 0)
         seconds = [None] * len(firsts) if pairs is None else self._encode(pairs, is_split_into_words, 1)
-        strategy, length = how_to_cut(padding, truncation, max_length, self.model_max_length)
-        rows = zip(firsts, seconds, strict=True)
-        cut = [
-            join(*pair) if strategy is None else cut_pair(*pair, strategy, length, self.truncation_side)
-            for pair in rows
-        ]
-        width = width_to_fill(cut, padding, length, pad_to_multiple_of, strategy is not None)
-        filled = [self._fill(row, width, padding_side) for row in cut] if width else cut
+        strategy, length = truncation_strategy(padding, truncation, max_length, self.model_max_length)
+        pairs_of_rows = zip(firsts, seconds, strict=True)
+        rows = [join(first, second, strategy, length, self.truncation_side) for first, second in pairs_of_rows]
+        width = padded_width(rows, padding, length, pad_to_multiple_of, strategy is not None)
+        rows = [self._pad(row, width, padding_side) for row in rows] if width else rows
 
-        values: dict[str, Any] = {"input_ids": [row.ids for row in filled]}
+        values: dict[str, Any] = {"input_ids": [row.ids for row in rows]}
         if return_token_type_ids:
-            values["token_type_ids"] = [[which or 0 for which in row.texts] for row in filled]
+            values["token_type_ids"] = [[sequence or 0 for sequence in row.sequence_ids] for row in rows]
         if return_attention_mask is not False:
-            values["attention_mask"] = [[int(which is not None) for which in row.texts] for row in filled]
+            values["attention_mask"] = [[int(sequence is not None) for sequence in row.sequence_ids] for row in rows]
         if return_special_tokens_mask:
-            values["special_tokens_mask"] = [[int(which is None) for which in row.texts] for row in filled]
+            values["special_tokens_mask"] = [[int(sequence is None) for sequence in row.sequence_ids] for row in rows]
         if return_offsets_mapping:
-            values["offset_mapping"] = [row.offsets for row in filled]
+            values["offset_mapping"] = [row.offsets for row in rows]
         if return_tensors:
-            width = common_width(filled)
+            width = common_width(rows)
             values = {name: as_tensor(value, return_tensors, width) for name, value in values.items()}
         elif not is_batch:
             values = {name: value[0] for name, value in values.items()}
         if return_length:
-            values["length"] = [len(row) for row in filled]
-        return BatchEncoding(values, filled)
+            values["length"] = [len(row) for row in rows]
+        return BatchEncoding(values, rows)
 
-    def _encode(self, texts: list[Any], words: bool, which: int) -> list[Row]:
+    def _encode(self, texts: list[Any], words: bool, sequence: int) -> list[Row]:
         with library_errors("encoding"):
             if len(texts) == 1:  # no threads for one text
                 encodings = [self._library.encode(texts[0], is_pretokenized=words)]
             else:
                 encodings = self._library.encode_batch(texts, is_pretokenized=words)
-            return [Row(e.ids, e.tokens, e.offsets, e.word_ids, [which] * len(e)) for e in encodings]
+            return [Row(e.ids, e.tokens, e.offsets, e.word_ids, [sequence] * len(e)) for e in encodings]
 
-    def _fill(self, row: Row, width: int, side: str | None) -> Row:
+    def _pad(self, row: Row, width: int, side: str | None) -> Row:
         side = self.padding_side if side is None else one_of("padding_side", side, ("left", "right"))
         if self.pad_token is None:
             raise InputError("padding needs a pad token, but this tokenizer has none; set tokenizer.pad_token")
-        return row.fill(width, side, self.pad_token_id, self.pad_token)
+        return row.pad(width, side, self.pad_token_id, self.pad_token)
 
     def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
-        """The ids of a text: what calling the tokenizer gives as `input_ids`."""
+        """The ids of a text: the `input_ids` that calling the tokenizer returns."""
         return self(text, text_pair, **options)["input_ids"]
 
     def tokenize(self, text: str) -> list[str]:
@@ -358,17 +354,15 @@ class BloomTokenizerFast:
     def decode(
         self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
     ) -> str:
-        """The text of a list or tensor of ids. An id that no token has stands for no text.
+        """The text of a list or tensor of ids. An id that no token has adds nothing.
 
         Raises:
-            InputError: not a list of ids; or bytes that are no text, when the tokenizer's `errors` is "strict".
+            InputError: not a list of ids; or bytes that are not text, when the tokenizer's `errors` is "strict".
         """
         skipped = self._special_ids if skip_special_tokens else ()
-        text = self._text(b"".join(self._bytes(index) for index in id_list(token_ids) if index not in skipped))
-        clean = (
-            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
-        )
-        return _clean_up(text) if clean else text
+        text = self._text(b"".join(self._bytes(token_id) for token_id in id_list(token_ids) if token_id not in skipped))
+        clean = clean_up_tokenization_spaces
+        return _clean_up(text) if (self.clean_up_tokenization_spaces if clean is None else clean) else text
 
     def batch_decode(self, sequences: Any, **options: Any) -> list[str]:
         """The texts of several rows of ids; the options are those of `decode`."""
@@ -380,23 +374,23 @@ class BloomTokenizerFast:
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """The vocabulary's spelling of an id, or of each id in a list; None for an id that no token has."""
         tokens = [
-            self._library.id_to_token(index) if index < 1 << 31 else None
-            for index in id_list(ids)
-            if not (skip_special_tokens and index in self._special_ids)
+            self._library.id_to_token(token_id) if token_id < 1 << 31 else None
+            for token_id in id_list(ids)
+            if not (skip_special_tokens and token_id in self._special_ids)
         ]
         return tokens[0] if isinstance(ids, int) and tokens else tokens
 
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
-        """The id of a token as the vocabulary spells it, or of each in a list; the unknown one has unk's id."""
+        """The id of a token as the vocabulary spells it, or of each in a list; an unknown one gets the id of unk."""
         if isinstance(tokens, str):
-            index = self._library.token_to_id(tokens)
-            return self.unk_token_id if index is None else index
+            token_id = self._library.token_to_id(tokens)
+            return self.unk_token_id if token_id is None else token_id
         return [self.convert_tokens_to_ids(whole_text(token, "token")) for token in tokens]
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """The text of tokens as the vocabulary spells them."""
         ids = [self._library.token_to_id(whole_text(token, "token")) for token in tokens]
-        return self._text(b"".join(self._bytes(index) for index in ids if index is not None))
+        return self._text(b"".join(self._bytes(token_id) for token_id in ids if token_id is not None))
 
     def _text(self, data: bytes) -> str:
         try:
@@ -404,37 +398,39 @@ class BloomTokenizerFast:
         except UnicodeDecodeError as error:
             raise InputError(
                 f"expected tokens that make a text, but byte {error.start} of {len(data)} does not fit; "
-                "make the tokenizer with errors='replace' to see � there"
+                "make the tokenizer with errors='replace' to show it as �"
             ) from None
 
     # -- the vocabulary ----
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens were learned; `len(tokenizer)` counts those added later, too."""
+        """How many tokens were learned; `len(tokenizer)` also counts those added later."""
         return int(self._library.get_vocab_size(with_added_tokens=False))
 
     @cached_property
     def merge_ranks(self) -> dict[tuple[bytes, bytes], int]:
-        """The neighbours that are joined, each pair with its place in the order of learning, 0 the first."""
+        """The pairs that are merged, each with its rank: 0 for the merge that was learned first."""
         with library_errors("listing the merges"):
             merges = json.loads(self._library.to_str())["model"]["merges"]
         return {
             (bytes_of(left), bytes_of(right)): rank
             for rank, (left, right) in enumerate(merges)
-            if BYTE_OF.keys() >= {*left, *right}  # other characters come from added tokens, and join nothing
+            if BYTE_OF.keys() >= {*left, *right}  # other characters come from added tokens, which are never merged
         }
 
     def __len__(self) -> int:
         return int(self._library.get_vocab_size(with_added_tokens=True))
 
     def get_vocab(self) -> dict[str, int]:
-        """Every token, as the vocabulary spells it, and its id."""
+        """Every token as the vocabulary spells it, with its id."""
         return dict(self._library.get_vocab(with_added_tokens=True))
 
     def add_tokens(self, new_tokens: str | Sequence[str], special_tokens: bool = False) -> int:
-        """Give these texts ids of their own; returns how many are new. The model needs as many rows:
-        `model.resize_token_embeddings(len(tokenizer))`."""
+        """Give each of these texts an id; returns how many are new.
+
+        The model needs a row for each: `model.resize_token_embeddings(len(tokenizer))`.
+        """
         names = [new_tokens] if isinstance(new_tokens, str) else list(new_tokens)
         for name in names:
             if not whole_text(name, "new token"):
@@ -444,13 +440,13 @@ class BloomTokenizerFast:
             add = self._library.add_special_tokens if special_tokens else self._library.add_tokens
             add([AddedToken(name, special=special_tokens, normalized=False) for name in names])
         for name in names:
-            index = self.convert_tokens_to_ids(name)
-            self._added[index] = name
-            self._special_ids |= {index} if special_tokens else set()
+            token_id = self.convert_tokens_to_ids(name)
+            self._added[token_id] = name
+            self._special_ids |= {token_id} if special_tokens else set()
         return len(self) - before
 
     def add_special_tokens(self, special_tokens_dict: dict[str, str]) -> int:
-        """Set and, where the vocabulary lacks them, add tokens with a meaning: {"pad_token": "[PAD]"}."""
+        """Set special tokens, adding those that the vocabulary lacks: {"pad_token": "[PAD]"}."""
         for key in special_tokens_dict:
             if key not in SPECIAL:
                 raise InputError(f"expected {', '.join(SPECIAL)}, but got {key!r}{did_you_mean(key, SPECIAL)}")
@@ -460,17 +456,17 @@ class BloomTokenizerFast:
 
     @property
     def special_tokens_map(self) -> dict[str, str]:
-        """The tokens with a meaning, by the name of the meaning."""
+        """The special tokens by name: {"pad_token": "<pad>", …}."""
         return {key: token for key, token in self._special.items() if token is not None}
 
     @property
     def all_special_tokens(self) -> list[str]:
-        """The tokens with a meaning, each once."""
+        """The special tokens, each once."""
         return list(dict.fromkeys(self.special_tokens_map.values()))
 
     @property
     def all_special_ids(self) -> list[int]:
-        """The ids of the tokens with a meaning, each once."""
+        """The ids of the special tokens, each once."""
         return [self.convert_tokens_to_ids(token) for token in self.all_special_tokens]
 
     unk_token, bos_token, eos_token, pad_token = (_special_token(key) for key in SPECIAL)
@@ -496,7 +492,7 @@ def _read_parts(vocab_file: Any, merges_file: Any, tokenizer_file: Any, tokenize
     )
 
 
-def _made_folder(folder: str | os.PathLike[str]) -> Path:
+def _make_folder(folder: str | os.PathLike[str]) -> Path:
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)

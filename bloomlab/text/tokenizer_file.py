@@ -1,9 +1,9 @@
 r"""The files of BLOOM's tokenizer, read strictly.
 
-A tokenizer.json can describe any pipeline: rules that blow one character up into a million tokens,
-expressions that never finish, parts that end the whole process. So the file is not handed to the `tokenizers`
-library. What it says is checked here, piece by piece, and the library is given three things only: a
-vocabulary, the merges and the added tokens. The pipeline around them is always BLOOM's own:
+A tokenizer.json can describe any pipeline: rules that blow one character up into a million tokens, expressions
+that never finish, parts that end the whole process. So the file is not handed to the `tokenizers` library. It is
+checked here, piece by piece, and the library gets only three things: the vocabulary, the merges and the added
+tokens. The pipeline around them is always BLOOM's own:
 
     text -> split by SPLIT -> UTF-8 bytes, one character each -> merges, in order -> ids
 """
@@ -19,24 +19,24 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from bloomlab.errors import BloomlabError, TokenizerError
-from bloomlab.files import read_json, replacing, shorten
+from bloomlab.errors import BloomlabError, TokenizerError, shorten
+from bloomlab.guards.files import read_json, replacing
 
 SPLIT = r" ?[^(\s|[.,!?…。，、।۔،])]+"
-"""A piece is a run of anything but ( ) | white space . , ! ? … 。 ， 、 । ۔ ، with one space before it; what
-lies between two pieces is a piece too. The inner bracket is a class inside a class, as the Oniguruma engine
-reads it; Python's and JavaScript's engines misread it, so nothing but `tokenizers.Regex` may run this."""
+"""A piece is a run of anything but ( ) | white space . , ! ? … 。 ， 、 । ۔ ، with one space before it, if there is
+one; whatever lies between two pieces is a piece too. The inner bracket is a class inside a class to the Oniguruma
+engine; Python's and JavaScript's engines read it otherwise, so nothing but `tokenizers.Regex` may run this."""
 
-MAX_BYTES = 100 << 20  # BLOOM's own tokenizer.json has 14.5 MB
+MAX_BYTES = 100 << 20  # of a file; BLOOM's own tokenizer.json has 14.5 MB
 MAX_TOKEN = 4096  # characters in one token
-MAX_ADDED = 1_000  # tokens besides the vocabulary
+MAX_ADDED = 1_000  # tokens beside the vocabulary
 
 
 def _byte_characters() -> dict[str, int]:
-    """The visible character that stands for each byte, as GPT-2 began it: "A" for 65, "Ġ" for a space."""
-    seen = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    unseen = [byte for byte in range(256) if byte not in seen]
-    return {**{chr(byte): byte for byte in seen}, **{chr(256 + i): byte for i, byte in enumerate(unseen)}}
+    """The byte that each visible character stands for, as in GPT-2: "A" for 65, "Ġ" for a space."""
+    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    invisible = [byte for byte in range(256) if byte not in visible]
+    return {**{chr(byte): byte for byte in visible}, **{chr(256 + i): byte for i, byte in enumerate(invisible)}}
 
 
 BYTE_OF = _byte_characters()
@@ -53,7 +53,7 @@ def bytes_of(token: str) -> bytes:
 
 @dataclass(frozen=True)
 class TokenizerParts:
-    """What tells one BLOOM tokenizer from another. `added` holds (content, id, is special)."""
+    """Everything in which two BLOOM tokenizers can differ. `added` holds (text, id, whether it is special)."""
 
     vocab: dict[str, int]
     merges: list[tuple[str, str]]
@@ -66,7 +66,7 @@ class TokenizerParts:
 def library_errors(doing: str) -> Iterator[None]:
     """Turn whatever the `tokenizers` library raises into a TokenizerError.
 
-    The library panics with a BaseException, which would run through every `except Exception`.
+    The library panics with a BaseException, which no `except Exception` would catch.
     """
     try:
         yield
@@ -90,7 +90,7 @@ def bloom_pipeline(tokenizer: Tokenizer, add_prefix_space: bool = False, trim_of
 
 
 def build(parts: TokenizerParts) -> Tokenizer:
-    """The library's tokenizer for these parts, which are taken as checked."""
+    """The library's tokenizer for these parts, which must have been checked."""
     with library_errors("building the tokenizer"):
         tokenizer = Tokenizer(models.BPE(vocab=parts.vocab, merges=parts.merges))
         bloom_pipeline(tokenizer, parts.add_prefix_space, parts.trim_offsets)
@@ -121,7 +121,7 @@ def read_vocab_and_merges(vocab_file: str | os.PathLike[str], merges_file: str |
     vocab = _check_vocab(read_json(Path(vocab_file), MAX_BYTES, TokenizerError), str(vocab_file), set())
     path = Path(merges_file)
     if not path.is_file():
-        raise TokenizerError(f"expected a file {path} with the merges, but there is none; save it beside {vocab_file}")
+        raise TokenizerError(f"expected a file {path} with the merges, but there is none; put it beside {vocab_file}")
     if path.stat().st_size > MAX_BYTES:
         raise TokenizerError(f"expected {path} to have at most {MAX_BYTES} bytes, but it has {path.stat().st_size}")
     try:
@@ -135,7 +135,7 @@ def read_vocab_and_merges(vocab_file: str | os.PathLike[str], merges_file: str |
 def check_tokenizer(values: dict[str, Any], source: str) -> TokenizerParts:
     """Take from the contents of a tokenizer.json what BLOOM needs; refuse what BLOOM does not have.
 
-    `truncation` and `padding` are left alone: other programs store there how their last call was made.
+    `truncation` and `padding` are ignored: other programs store the settings of their last call there.
     """
     prefix = _check_pipeline(values, source)
     model = values.get("model")
@@ -164,7 +164,7 @@ def check_tokenizer(values: dict[str, Any], source: str) -> TokenizerParts:
 
 
 def write_vocab_and_merges(tokenizer: Tokenizer, vocab_file: Path, merges_file: Path) -> None:
-    """Write the older pair of files: what was learned, without the tokens added later."""
+    """Write the older pair of files, which hold what was learned, but not the tokens added later."""
     with library_errors("saving"):
         model = json.loads(tokenizer.to_str())["model"]
     with replacing(vocab_file) as draft:
@@ -175,48 +175,50 @@ def write_vocab_and_merges(tokenizer: Tokenizer, vocab_file: Path, merges_file: 
 
 
 def with_special_tokens(parts: TokenizerParts, names: list[str]) -> TokenizerParts:
-    """The same parts, each of these names a special token; one the vocabulary lacks gets a new id."""
-    added = {text: (text, index, special) for text, index, special in parts.added}
+    """The same parts with these names as special tokens; a name that the vocabulary lacks gets a new id."""
+    added = {text: (text, token_id, special) for text, token_id, special in parts.added}
     for name in names:
-        index = parts.vocab.get(name, len(parts.vocab) + sum(text not in parts.vocab for text in added))
-        added[name] = (name, added[name][1] if name in added else index, True)
+        token_id = parts.vocab.get(name, len(parts.vocab) + sum(text not in parts.vocab for text in added))
+        added[name] = (name, added[name][1] if name in added else token_id, True)
     return replace(parts, added=list(added.values()))
 
 
 # -- checking ----
 
 
-def _not_bloom(source: str, what: str, expected: str, got: object) -> TokenizerError:
+def _not_bloom(source: str, part: str, expected: str, got: object) -> TokenizerError:
     return TokenizerError(
-        f"{source} is not a BLOOM tokenizer: expected {expected} as {what}, but got {shorten(got)}; "
+        f"{source} is not a BLOOM tokenizer: expected {expected} as {part}, but got {shorten(got)}; "
         "use the files that belong to the model"
     )
 
 
-def _boolean(value: object, source: str, what: str) -> bool:
+def _boolean(value: object, source: str, part: str) -> bool:
     if not isinstance(value, bool):
-        raise _not_bloom(source, what, "true or false", value)
+        raise _not_bloom(source, part, "true or false", value)
     return value
 
 
 def _check_pipeline(values: dict[str, Any], source: str) -> bool:
-    """Everything around the model is BLOOM's; returns add_prefix_space."""
+    """Check that everything around the model is BLOOM's; returns add_prefix_space."""
     if values.get("normalizer") is not None:
         raise _not_bloom(source, "normalizer", "nothing", values["normalizer"])
     for name, optional in (("post_processor", True), ("decoder", False)):
         part = values.get(name)
-        fits = part.get("type") == "ByteLevel" if isinstance(part, dict) else optional and part is None
-        if not fits:
+        is_blooms = part.get("type") == "ByteLevel" if isinstance(part, dict) else optional and part is None
+        if not is_blooms:
             raise _not_bloom(source, name, "ByteLevel", part)
 
-    before = values.get("pre_tokenizer")
-    steps = before.get("pretokenizers") if isinstance(before, dict) and before.get("type") == "Sequence" else None
+    sequence = values.get("pre_tokenizer")
+    steps = None
+    if isinstance(sequence, dict) and sequence.get("type") == "Sequence":
+        steps = sequence.get("pretokenizers")
     if not isinstance(steps, list) or len(steps) != 2 or not all(isinstance(step, dict) for step in steps):
-        raise _not_bloom(source, "pre_tokenizer", "a Sequence of Split and ByteLevel", before)
+        raise _not_bloom(source, "pre_tokenizer", "a Sequence of Split and ByteLevel", sequence)
     split, byte_level = steps
-    wanted = {"type": "Split", "pattern": {"Regex": SPLIT}, "behavior": "Isolated", "invert": False}
-    if split != wanted:
-        raise _not_bloom(source, "pre_tokenizer, first step", str(wanted), split)
+    expected = {"type": "Split", "pattern": {"Regex": SPLIT}, "behavior": "Isolated", "invert": False}
+    if split != expected:
+        raise _not_bloom(source, "pre_tokenizer, first step", str(expected), split)
     if byte_level.get("type") != "ByteLevel" or byte_level.get("use_regex") is not False:
         raise _not_bloom(source, "pre_tokenizer, second step", "ByteLevel with use_regex false", byte_level)
     return _boolean(byte_level.get("add_prefix_space"), source, "add_prefix_space")
@@ -231,9 +233,9 @@ def _check_vocab(vocab: object, source: str, added: set[str]) -> dict[str, int]:
         if not BYTE_OF.keys() >= set(token) and token not in added:
             raise _not_bloom(source, "token", "characters that stand for bytes", token)
     missing = [character for character in BYTE_OF if character not in vocab]
-    if missing:  # without them some text would have no tokens, silently
+    if missing:  # without them, some text would silently have no tokens
         raise _not_bloom(source, "vocabulary", "all 256 bytes", f"{256 - len(missing)} of them, not {missing[0]!r}")
-    wrong = next((index for index in vocab.values() if type(index) is not int), None)
+    wrong = next((token_id for token_id in vocab.values() if type(token_id) is not int), None)
     if wrong is not None:
         raise _not_bloom(source, "token id", "a whole number", wrong)
     return vocab
@@ -243,13 +245,13 @@ def _check_merges(merges: object, vocab: dict[str, int], source: str) -> list[tu
     if not isinstance(merges, list):
         raise _not_bloom(source, "merges", "a list", merges)
     checked = []
-    for place, merge in enumerate(merges):
+    for rank, merge in enumerate(merges):
         pair = merge.split(" ") if isinstance(merge, str) else merge
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
-            raise _not_bloom(source, f"merge {place}", "two tokens", merge)
+            raise _not_bloom(source, f"merge {rank}", "two tokens", merge)
         left, right = pair
         if left not in vocab or right not in vocab or left + right not in vocab:
-            raise _not_bloom(source, f"merge {place}", "two tokens that are in the vocabulary, as is their join", merge)
+            raise _not_bloom(source, f"merge {rank}", "two tokens that are in the vocabulary, as is their join", merge)
         checked.append((left, right))
     return checked
 
@@ -257,29 +259,29 @@ def _check_merges(merges: object, vocab: dict[str, int], source: str) -> list[tu
 def _check_added(entry: object, source: str) -> tuple[str, int, bool]:
     if not isinstance(entry, dict):
         raise _not_bloom(source, "added token", "a table", entry)
-    text, index, special = entry.get("content"), entry.get("id"), entry.get("special", False)
+    text, token_id, special = entry.get("content"), entry.get("id"), entry.get("special", False)
     if not isinstance(text, str) or not 0 < len(text) <= MAX_TOKEN or _is_broken(text):
         raise _not_bloom(source, "added token", f"a text of 1 to {MAX_TOKEN} characters", text)
-    if type(index) is not int:
-        raise _not_bloom(source, f"id of {text!r}", "a whole number", index)
+    if type(token_id) is not int:
+        raise _not_bloom(source, f"id of {text!r}", "a whole number", token_id)
     for key in ("lstrip", "rstrip", "single_word"):
         if entry.get(key):
             raise _not_bloom(source, f"{key} of {text!r}", "false", entry[key])
-    return text, index, _boolean(special, source, f"special of {text!r}")
+    return text, token_id, _boolean(special, source, f"special of {text!r}")
 
 
 def _is_broken(text: str) -> bool:
-    """Whether the text has half a surrogate pair, which is no character."""
+    """Whether the text contains half a surrogate pair, which is not a character."""
     return any(0xD800 <= ord(character) <= 0xDFFF for character in text)
 
 
 def _check_ids(vocab: dict[str, int], added: list[tuple[str, int, bool]], source: str) -> None:
-    """Vocabulary and added tokens agree, and together their ids are 0, 1, 2, … without a gap."""
-    everything = dict(vocab)
-    for text, index, _ in added:
-        if everything.setdefault(text, index) != index:
-            raise _not_bloom(source, f"id of {text!r}", f"{everything[text]}, as above,", index)
-    if set(everything.values()) != set(range(len(everything))):
-        raise _not_bloom(source, "ids", f"each of 0 to {len(everything) - 1} once", "others")
-    if [index for text, index, _ in added if text not in vocab] != list(range(len(vocab), len(everything))):
+    """Check that vocabulary and added tokens agree, and that their ids are 0, 1, 2, … without a gap."""
+    ids = dict(vocab)
+    for text, token_id, _ in added:
+        if ids.setdefault(text, token_id) != token_id:
+            raise _not_bloom(source, f"id of {text!r}", f"{ids[text]}, as above,", token_id)
+    if set(ids.values()) != set(range(len(ids))):
+        raise _not_bloom(source, "ids", f"each of 0 to {len(ids) - 1} once", "others")
+    if [token_id for text, token_id, _ in added if text not in vocab] != list(range(len(vocab), len(ids))):
         raise _not_bloom(source, "added tokens", "ids that follow the vocabulary, in order", "others")

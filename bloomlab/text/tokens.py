@@ -1,8 +1,8 @@
-"""What a token *shows* as.
+"""What each token looks like on a page.
 
 BLOOM's tokens are runs of bytes, not of letters: 中 can be three tokens, and one token can end in the middle
-of a character. A `Token` says which bytes it is and which characters of the text it covers. A `Chip` is what
-a view draws: the fewest tokens in a row whose bytes make whole characters, everything invisible made visible.
+of a character. A `Token` says which bytes it is and which characters of the text it covers. A `DisplayToken` is
+what a view draws: the fewest tokens in a row that show as whole characters, everything invisible made visible.
 """
 
 import unicodedata
@@ -23,10 +23,10 @@ _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800\u034f"  # fillers: letters by c
 
 @dataclass(frozen=True)
 class Token:
-    """One token: its id, its bytes, and the span of characters in the text that it belongs to (end excluded).
+    """One token: its id, its bytes, and the span of characters that it covers in the text (end excluded).
 
-    `text` is those characters when the bytes are whole characters by themselves, else "". Tokens that share
-    one character all have that character's span.
+    `text` is those characters if the bytes are whole characters by themselves, otherwise "". Tokens that share
+    a character all have that character's span.
     """
 
     id: int
@@ -36,8 +36,11 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Chip:
-    """Tokens that show as one: `tokens` are their places in the sequence, `shown` is what to draw."""
+class DisplayToken:
+    """The fewest tokens in a row that show as whole characters.
+
+    `tokens` are their positions in the sequence, `shown` is what to draw, `text` what the bytes decode to.
+    """
 
     text: str
     shown: str
@@ -53,7 +56,7 @@ def visible(text: str) -> str:
     ('a·b↵', 'x⟨U+202E⟩y', '◌\u0301')
     """
     shown = "".join(_visible_character(character) for character in text)
-    # a text that starts with an accent or a vowel sign would draw it on its neighbour: give it a place to sit
+    # an accent or a vowel sign at the start would be drawn on its neighbour, so it gets a circle to sit on
     return f"◌{shown}" if shown and unicodedata.category(shown[0]).startswith("M") else shown
 
 
@@ -61,50 +64,50 @@ def _visible_character(character: str) -> str:
     if character in _SHOWN:
         return _SHOWN[character]
     code, category = ord(character), unicodedata.category(character)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python's "surrogateescape" spells a byte that is no text
+    if 0xDC80 <= code <= 0xDCFF:  # how Python's "surrogateescape" spells a byte that is not text
         return f"⟨0x{code - 0xDC00:02X}⟩"
     if category in _UNSEEN or character in _BLANK_LETTERS or code & 0xFFFE == 0xFFFE or code >= 0xE0000:
         return f"⟨U+{code:04X}⟩"
     return character
 
 
-def chips(tokens: Sequence[Token]) -> list[Chip]:
-    """Join tokens until their bytes are whole characters; every token is in exactly one chip.
+def display_tokens(tokens: Sequence[Token]) -> list[DisplayToken]:
+    """Join tokens until their bytes are whole characters; every token is in exactly one display token.
 
-    Bytes that are no text at all (a model can generate them) close a chip of their own, shown as ⟨0xE4⟩.
+    Bytes that are not text (a model can generate them) are a display token of their own, shown as ⟨0xE4⟩.
 
     >>> first, second = (Token(9, part, "", (0, 1)) for part in (b"\\xe4\\xb8", b"\\xad"))
-    >>> [(chip.shown, chip.tokens) for chip in chips([first, second])]
+    >>> [(part.shown, part.tokens) for part in display_tokens([first, second])]
     [('中', (0, 1))]
     """
-    made: list[Chip] = []
+    joined: list[DisplayToken] = []
     group: list[int] = []
     unfinished = b""  # the start of a character whose other bytes are still to come
-    for place, token in enumerate(tokens):
+    for pos, token in enumerate(tokens):
         if unfinished and not _can_continue(unfinished, token.bytes):
-            made.append(_chip(tokens, group))
+            joined.append(_join(tokens, group))
             group, unfinished = [], b""
-        group.append(place)
+        group.append(pos)
         unfinished = _unfinished(unfinished + token.bytes)
         if not unfinished:
-            made.append(_chip(tokens, group))
+            joined.append(_join(tokens, group))
             group = []
     if group:
-        made.append(_chip(tokens, group))
-    return made
+        joined.append(_join(tokens, group))
+    return joined
 
 
-def _chip(tokens: Sequence[Token], group: list[int]) -> Chip:
-    data = b"".join(tokens[place].bytes for place in group)
-    ids = tuple(tokens[place].id for place in group)
+def _join(tokens: Sequence[Token], group: list[int]) -> DisplayToken:
+    data = b"".join(tokens[pos].bytes for pos in group)
+    ids = tuple(tokens[pos].id for pos in group)
     shown = visible(data.decode("utf-8", "surrogateescape"))
-    if not data:  # BLOOM's embedding has 200 rows that stand for no text
+    if not data:  # 200 rows of BLOOM's embedding belong to no token
         shown = f"⟨id {ids[0]}⟩"
-    return Chip(data.decode("utf-8", "replace"), shown, tuple(group), ids, data)
+    return DisplayToken(data.decode("utf-8", "replace"), shown, tuple(group), ids, data)
 
 
 def _unfinished(data: bytes) -> bytes:
-    """The bytes at the end that are the start of a character, b"" when the last character is whole."""
+    """The bytes of a character that is cut off at the end; b"" if the last character is whole."""
     for tail in (data[-1:], data[-2:], data[-3:]):
         try:
             tail.decode()
@@ -115,56 +118,58 @@ def _unfinished(data: bytes) -> bytes:
 
 
 def _can_continue(unfinished: bytes, more: bytes) -> bool:
+    """Whether the first of the next bytes belongs to the character that was cut off."""
     start = unfinished + more[:1]
-    return bool(more) and (_unfinished(start) == start or _whole(start) != "")
+    return bool(more) and (_unfinished(start) == start or _text_or_empty(start) != "")
 
 
 def character_of_each_byte(data: bytes) -> list[int]:
     """For every byte, the index of the character it is part of when the bytes are read as UTF-8.
 
-    Bytes that are no text count as Python's "replace" has it: each run that becomes one � is one character.
+    Bytes that are not text count as in Python's "replace": each run that becomes one � is one character.
 
     >>> character_of_each_byte("aé中".encode()), character_of_each_byte(b"a\\xe4\\xb8b")
     ([0, 1, 1, 2, 2, 2], [0, 1, 1, 2])
     """
-    places: list[int] = []
+    characters: list[int] = []
     count = 0
-    while len(places) < len(data):
-        rest = data[len(places) :]
+    while len(characters) < len(data):
+        rest = data[len(characters) :]
         try:
             text, broken = rest.decode(), 0
         except UnicodeDecodeError as error:
             text, broken = rest[: error.start].decode(), error.end - error.start
         for character in text:
-            places += [count] * len(character.encode())
+            characters += [count] * len(character.encode())
             count += 1
         if broken:
-            places += [count] * broken
+            characters += [count] * broken
             count += 1
-    return places
+    return characters
 
 
 def tokens_in(data: bytes, ids: Sequence[int], parts: Sequence[bytes]) -> list[Token]:
-    """Tokens with these ids and bytes, with their spans in the text whose UTF-8 is `data`.
+    """The tokens with these ids and bytes, and their spans in the text whose UTF-8 is `data`.
 
-    A part may start with a space that is not in the text: that is what `add_prefix_space` puts there.
+    A part may start with a space that is not in the text, because `add_prefix_space` put it there.
 
     >>> [token.span for token in tokens_in("é!".encode(), [7, 8, 9], [b"\\xc3", b"\\xa9", b"!"])]
     [(0, 1), (0, 1), (1, 2)]
     """
     character = character_of_each_byte(data)
     end = character[-1] + 1 if character else 0
-    made, start = [], 0
-    for index, part in zip(ids, parts, strict=True):
+    tokens, start = [], 0
+    for token_id, part in zip(ids, parts, strict=True):
         stop = start + len(part) - (not data.startswith(part, start))
         first = character[start] if start < len(data) else end
         span = (first, character[stop - 1] + 1 if stop > start else first)
-        made.append(Token(index, part, _whole(part), span))
+        tokens.append(Token(token_id, part, _text_or_empty(part), span))
         start = stop
-    return made
+    return tokens
 
 
-def _whole(data: bytes) -> str:
+def _text_or_empty(data: bytes) -> str:
+    """The text of whole characters; "" for any other bytes."""
     try:
         return data.decode()
     except UnicodeDecodeError:

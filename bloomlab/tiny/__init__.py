@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bloomlab.pretrained import BloomPreTrainedModel
     from bloomlab.tiny import world as world
+    from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
 TASKS = ("language", "tags", "answer")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bloomlab.errors import CheckpointError
-from bloomlab.files import read_json
+from bloomlab.guards.files import read_json
 from bloomlab.tiny import folder
 from bloomlab.tiny.floors import FIGURES, Floor, floors
 

@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.asking import answer, classify, tag
 from bloomlab.errors import BloomlabError, CheckpointError
-from bloomlab.files import read_json, write_json
+from bloomlab.guards.files import read_json, write_json
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.alibi import previous_token_bound
 from bloomlab.model.alibi import slopes
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.tasks.ask import answer, classify, tag
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny import folder
 from bloomlab.tiny.card import put_figures, tables
 from bloomlab.tiny.documents import SHORT, documents
@@ -53,7 +53,7 @@ from bloomlab.tiny.measure import (
     write_on,
 )
 from bloomlab.tiny.measure_heads import answer_exact_match, language_accuracy, tag_f1
-from bloomlab.tokenizer import BloomTokenizerFast
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 TRAINED = 256  # tokens in a row of training
 LONGEST = 8 * TRAINED
@@ -115,8 +115,8 @@ def of_trunk(model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> dict[str
 def repeated_right(model: BloomForCausalLM, half: int) -> float:
     """The share of random tokens that are foreseen when `half` of them are said again."""
     ids = repeated_ids(rows=8, half=half, vocab_size=model.config.vocab_size)
-    said = model(ids).logits[:, half:-1].argmax(-1)
-    return float((said == ids[:, half + 1 :]).float().mean())
+    predicted = model(ids).logits[:, half:-1].argmax(-1)
+    return float((predicted == ids[:, half + 1 :]).float().mean())
 
 
 def _rows_of(code: str, tokenizer: BloomTokenizerFast) -> Tensor:
@@ -170,29 +170,29 @@ def examples(
     model: BloomForCausalLM, heads: dict[str, BloomPreTrainedModel], tokenizer: BloomTokenizerFast
 ) -> list[list[str]]:
     """What it says where it cannot know better: [asked, said] each."""
-    said = []
+    lines = []
     for prompt in ("The capital of France is", "13 + 14 =", "Leo lives in"):
         ids = model.generate(torch.tensor([tokenizer.encode(prompt)]), max_new_tokens=12, progress=False)
-        said.append([f"continue: {prompt}", tokenizer.decode(ids[0])[len(prompt) :].split("\n")[0]])
+        lines.append([f"continue: {prompt}", tokenizer.decode(ids[0])[len(prompt) :].split("\n")[0]])
     foreign = ("Das ist ein deutscher Satz.", "Water boils at one hundred degrees.", "Leo")
-    for found in classify(heads["language"], tokenizer, foreign):
-        said.append([f"language of: {found.text}", f"{found.label} {found.score:.2f}"])
+    for result in classify(heads["language"], tokenizer, foreign):
+        lines.append([f"language of: {result.text}", f"{result.label} {result.score:.2f}"])
     (tagged,) = tag(heads["tags"], tokenizer, ["He has a black cat."])
     named = ", ".join(f"{entity.text} {entity.tag} {entity.score:.2f}" for entity in tagged.entities)
-    said.append([f"tags of: {tagged.text}", named])
+    lines.append([f"tags of: {tagged.text}", named])
     asked = {
         "Where does Ana live?": "Leo lives in Oslo.",
         "What does Leo eat?": "Leo has a black cat. Ana lives in Paris.",
     }
     for held in answer(heads["answer"], tokenizer, list(asked), list(asked.values())):
-        said.append([f"{held.question} asked of: {held.context}", f"{held.text} {held.score:.2f}"])
-    return said
+        lines.append([f"{held.question} asked of: {held.context}", f"{held.text} {held.score:.2f}"])
+    return lines
 
 
 @torch.no_grad()
 def head_logits(heads: dict[str, BloomPreTrainedModel], tokenizer: BloomTokenizerFast) -> dict[str, list[float]]:
     """What the heads say of the golden texts: the last logits of each."""
-    said: dict[str, list[float]] = {task: [] for task in heads}
+    logits: dict[str, list[float]] = {task: [] for task in heads}
     for task, head in heads.items():
         for text in GOLDEN_TEXTS:
             output = head(torch.tensor([tokenizer.encode(text)]).to(head.device))
@@ -200,16 +200,16 @@ def head_logits(heads: dict[str, BloomPreTrainedModel], tokenizer: BloomTokenize
                 values = torch.stack([output.start_logits[0, -1], output.end_logits[0, -1]])
             else:
                 values = output.logits[0, -1] if task == "tags" else output.logits[0]
-            said[task] += [round(x, 5) for x in values.tolist()]
-    return said
+            logits[task] += [round(x, 5) for x in values.tolist()]
+    return logits
 
 
-def _heads_distance(path: Path, said: dict[str, list[float]]) -> float:
+def _heads_distance(path: Path, logits: dict[str, list[float]]) -> float:
     """How far the heads' logits are from those kept; 0 where none are kept yet, because these will be."""
     if not path.is_file():
         return 0.0
     kept = read_json(path, MAX_BYTES, CheckpointError)["head_logits"]
-    return max(abs(float(a) - b) for task in said for a, b in zip(kept[task], said[task], strict=True))
+    return max(abs(float(a) - b) for task in logits for a, b in zip(kept[task], logits[task], strict=True))
 
 
 def _share(right: list[bool]) -> float:

@@ -12,14 +12,14 @@ from pathlib import Path
 from torch import Tensor
 
 from bloomlab.errors import InputError, did_you_mean
-from bloomlab.finetune import fit
 from bloomlab.heads.question_answering import BloomForQuestionAnswering
 from bloomlab.heads.sequence_classification import BloomForSequenceClassification
 from bloomlab.heads.token_classification import BloomForTokenClassification
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.tasks.finetune import fit
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.interrupt import Stop
 from bloomlab.tiny.labelled import LABELS, batch
-from bloomlab.tokenizer import BloomTokenizerFast
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 HEADS: dict[str, type[BloomPreTrainedModel]] = {
     "language": BloomForSequenceClassification,

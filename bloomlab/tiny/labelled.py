@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.documents import python, sums
 from bloomlab.tiny.facts import TRAINING, Pool
 from bloomlab.tiny.language import LANGUAGES
 from bloomlab.tiny.world import TAGS, Span, Story, draw_story, span_of
-from bloomlab.tokenizer import BloomTokenizerFast
 
 LABELS: dict[str, tuple[str, ...]] = {"language": (*LANGUAGES, "other"), "tags": TAGS, "answer": ("start", "end")}
 """The three tasks, and the labels each tells apart."""
@@ -88,14 +88,14 @@ def draw_tagged(rng: random.Random, pool: Pool = TRAINING) -> tuple[str, list[Sp
     if rng.random() < 1 / 10:
         return draw_other(rng), []
     story = draw_labelled(rng, pool)
-    place = rng.random()
-    if place < 1 / 2:
+    layout = rng.random()
+    if layout < 1 / 2:
         return story.text, story.spans
     language, fact = LANGUAGES[story.language], rng.choice(story.facts)
     template, gap = language.template("ask", fact), rng.choice(("\n", language.gap))
     question = language.fill(template, fact.values)
-    names = [span_of(found) for found in sorted(language.places(template, fact.values))]
-    if place < 3 / 4:
+    names = [span_of(place) for place in sorted(language.places(template, fact.values))]
+    if layout < 3 / 4:
         return question + gap + story.text, [*names, *_moved(story.spans, len(question + gap))]
     return story.text + gap + question, [*story.spans, *_moved(names, len(story.text + gap))]
 

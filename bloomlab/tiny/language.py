@@ -90,13 +90,13 @@ class Language:
         >>> LANGUAGES["fr"].places("{animal|Le|La} {animal} de {person}.", {"animal": "elephant", "person": "Ana"})
         [Place(start=2, end=10, slot='animal'), Place(start=13, end=16, slot='person')]
         """
-        found = []
+        places = []
         for mark in SLOT.finditer(template):
             if not mark["choices"] and mark["form"] != "measure":
                 end = len(self.fill(template[: mark.end()], values))  # the spelling rules change what stands before
                 form = self.form_of(mark, values).replace(" ", self.gap)
-                found.append(Place(end - len(form), end, mark["slot"]))
-        return found
+                places.append(Place(end - len(form), end, mark["slot"]))
+        return places
 
     def spell_out(self, text: str) -> str:
         for pattern, replacement in self.rules:
@@ -132,10 +132,11 @@ class Language:
             marks = list(SLOT.finditer(template))
             shown = {mark["slot"] for mark in marks if not mark["choices"]}
             slots = sorted(shown | {mark["other"] or mark["slot"] for mark in marks})
-            found = [
-                self.found(kind, slot, sentence) if slot in shown else self.one_of_each(kind, slot) for slot in slots
+            candidates = [
+                self.candidates(kind, slot, sentence) if slot in shown else self.one_of_each(kind, slot)
+                for slot in slots
             ]
-            for keys in itertools.product(*found):
+            for keys in itertools.product(*candidates):
                 values = dict(zip(slots, keys, strict=True))
                 if self.fill(template, values) == sentence:
                     return Fact(kind, values)
@@ -147,17 +148,17 @@ class Language:
             for template in [*forms["say"], forms["they"], forms["ask"], forms["answer"]]:
                 yield kind, template
 
-    def found(self, kind: str, slot: str, sentence: str) -> list[str]:
+    def candidates(self, kind: str, slot: str, sentence: str) -> list[str]:
         """The words of a slot that some part of the sentence could stand for."""
         if slot == "age":
             return re.findall(r"[1-9][0-9]", sentence)
         if slot in ("person", "friend"):
-            known = [person for person in PEOPLE if spell(person, self.code) in sentence]
-            return known + invented_in(sentence, self.code)
+            people = [person for person in PEOPLE if spell(person, self.code) in sentence]
+            return people + invented_in(sentence, self.code)
         lower = sentence.lower()
         keys = CITIES if slot == "city" else choices(kind, slot)
-        found = [key for key in keys if any(form.lower() in lower for form in self.word(slot, key).values())]
-        return found + invented_in(sentence, self.code) if slot == "city" else found
+        matches = [key for key in keys if any(form.lower() in lower for form in self.word(slot, key).values())]
+        return matches + invented_in(sentence, self.code) if slot == "city" else matches
 
     def one_of_each(self, kind: str, slot: str) -> list[str]:
         """One word of every class, for a slot that is only agreed with: the "She" of "She is a cook" is any woman."""
@@ -187,8 +188,8 @@ def invented_in(sentence: str, code: str) -> list[str]:
     runs = name_letters(code).findall(sentence)
     if code == "zh":  # nothing marks where a name begins and ends
         runs = [run[i:j] for run in runs for i, j in itertools.combinations(range(len(run) + 1), 2) if j > i + 1]
-    known = {spell(person, code) for person in PEOPLE}
-    return [run for run in dict.fromkeys(runs) if run not in known and (code in SCRIPTS or is_invented(run))]
+    people = {spell(person, code) for person in PEOPLE}
+    return [run for run in dict.fromkeys(runs) if run not in people and (code in SCRIPTS or is_invented(run))]
 
 
 def read_language(code: str) -> Language:

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import CheckpointError
-from bloomlab.files import read_json
+from bloomlab.guards.files import read_json
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Hooks
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.documents import SHORT, documents, filler
 from bloomlab.tiny.facts import FACTS, WORDS, Pool, draw_fact, draw_facts
 from bloomlab.tiny.language import LANGUAGES, Language
 from bloomlab.tiny.world import join, shuffled, tell
-from bloomlab.tokenizer import BloomTokenizerFast
 
 FIRST_ID = 4  # after <unk>, <s>, </s>, <pad>
 
@@ -178,8 +178,8 @@ def documents_read(where: Path, each: int = 48) -> Iterator[str]:
 def absent(written: list[tuple[Language, str]], read: Iterable[str]) -> float:
     """The share of written stories (up to the first new line) that stand in none of the documents read."""
     stories = {text.split("\n")[0] for _, text in written}
-    known = {line for document in read for line in document.split("\n") if line in stories}
-    return 1 - len(known) / len(stories)
+    read_stories = {line for document in read for line in document.split("\n") if line in stories}
+    return 1 - len(read_stories) / len(stories)
 
 
 def grammatical(written: list[tuple[Language, str]]) -> tuple[float, list[str]]:
@@ -225,8 +225,8 @@ def recall(model: BloomForCausalLM, tokenizer: BloomTokenizerFast, cases: list[t
     for prompt, answer in cases:
         before, after = tokenizer.encode(prompt), tokenizer.encode(answer)
         ids = torch.tensor([before + after]).to(model.device)
-        said = model(ids, logits_to_keep=len(after) + 1).logits[0, :-1].argmax(-1)
-        right.append(said.tolist() == after)
+        predicted = model(ids, logits_to_keep=len(after) + 1).logits[0, :-1].argmax(-1)
+        right.append(predicted.tolist() == after)
     return right
 
 

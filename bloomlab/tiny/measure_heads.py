@@ -10,9 +10,9 @@ from torch import Tensor
 from bloomlab.heads.question_answering import BloomForQuestionAnswering
 from bloomlab.heads.sequence_classification import BloomForSequenceClassification
 from bloomlab.heads.token_classification import BloomForTokenClassification
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.labelled import LABELS, batch
 from bloomlab.tiny.world import TAGS
-from bloomlab.tokenizer import BloomTokenizerFast
 
 ROWS = 25  # read at a time
 
@@ -33,11 +33,11 @@ def language_accuracy(
     unseen: bool = False,
 ) -> dict[str, float]:
     """The share of texts whose language is named right: for each label, and for "all" of them."""
-    labels, said = [], []
+    labels, predicted = [], []
     for inputs in examples("language", tokenizer, count, held, unseen):
         labels.append(inputs.pop("labels"))
-        said.append(head(**inputs).logits.argmax(-1))
-    label, right = torch.cat(labels), torch.cat(said) == torch.cat(labels)
+        predicted.append(head(**inputs).logits.argmax(-1))
+    label, right = torch.cat(labels), torch.cat(predicted) == torch.cat(labels)
     names = LABELS["language"]
     by_name = {name: float(right[label == i].float().mean()) for i, name in enumerate(names) if (label == i).any()}
     return {"all": float(right.float().mean()), **by_name}
@@ -68,18 +68,18 @@ def tag_f1(
 
     F1 = 2 · right / (found + to be found).
     """
-    right, found = dict.fromkeys(TAGS[1:], 0), dict.fromkeys(TAGS[1:], 0)
+    right, predicted_count = dict.fromkeys(TAGS[1:], 0), dict.fromkeys(TAGS[1:], 0)
     for inputs in examples("tags", tokenizer, count, held, unseen):
         labels = inputs.pop("labels")
-        said = head(**inputs).logits.argmax(-1).masked_fill(labels == -100, -100)
-        for ids, label, row in zip(inputs["input_ids"].tolist(), labels.tolist(), said.tolist(), strict=True):
+        predicted = head(**inputs).logits.argmax(-1).masked_fill(labels == -100, -100)
+        for ids, label, row in zip(inputs["input_ids"].tolist(), labels.tolist(), predicted.tolist(), strict=True):
             starts = [tokenizer.decode([index]).startswith((" ", "\n")) for index in ids]
             true, guess = tagged(label, starts), tagged(row, starts)
             for number, tag in enumerate(TAGS[1:], start=1):
                 right[tag] += sum(word[1] == number for word in true & guess)
-                found[tag] += sum(word[1] == number for word in [*true, *guess])
-    f1 = {tag: 2 * right[tag] / found[tag] for tag in TAGS[1:] if found[tag]}
-    return {"all": 2 * sum(right.values()) / max(1, sum(found.values())), **f1}
+                predicted_count[tag] += sum(word[1] == number for word in [*true, *guess])
+    f1 = {tag: 2 * right[tag] / predicted_count[tag] for tag in TAGS[1:] if predicted_count[tag]}
+    return {"all": 2 * sum(right.values()) / max(1, sum(predicted_count.values())), **f1}
 
 
 @torch.no_grad()

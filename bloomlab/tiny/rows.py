@@ -1,8 +1,9 @@
 """What a step of the training reads, and what it learns from.
 
-Two kinds of rows teach what plain documents would not. Some are random tokens, said again and again: without them no
-head ever learns to look back for what came next last time. And of most stories only what follows from them is learned,
-the answers and recaps: who will live where nobody can foresee, and trying to would take most of the effort.
+Two kinds of rows teach what plain documents would not. Some are random tokens, said again and again. In a training
+without them, ended after 2,200 of 4,800 steps, no head looked back for what came next last time: the best one gave it
+12 % of its attention (measured once). And of most stories only what follows from them is learned, the answers and
+recaps: who will live where cannot be foreseen, and trying to would take most of the effort.
 """
 
 import random
@@ -11,9 +12,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.documents import Document, documents
 from bloomlab.tiny.measure import FIRST_ID
-from bloomlab.tokenizer import BloomTokenizerFast
 
 ROWS, LENGTH = 8, 256  # one step reads 8 rows of 256 tokens
 REPEATS, SEGMENT = 3 / 16, range(6, 100)  # this share of the rows repeats a random segment, of such a length

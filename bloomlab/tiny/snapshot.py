@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bloomlab.errors import InputError, did_you_mean
-from bloomlab.files import replacing
+from bloomlab.guards.files import replacing
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.tiny import folder, snapshots
 

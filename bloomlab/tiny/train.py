@@ -4,9 +4,9 @@
     python -m bloomlab.tiny.train --resume        goes on where it stopped, to the same result
 
 What a step reads depends on the seed and the step's number only, so nothing of the random state needs saving.
-Two things in the recipe matter more than the rest. Some rows are random tokens, said again and again: without
-them no head ever learns to look back for what came next last time. And the matrices between embedding
-and logits are trained with Muon, which makes each update orthogonal: every direction moves equally far.
+Two things in the recipe stand out. Some rows are random tokens, said again and again (rows.py says what happened
+without them). And the matrices between embedding and logits are trained with Muon, which makes each update
+orthogonal: every direction moves equally far.
 
 After the language model come its three task heads, each on a trunk of its own that begins as the language model's.
 """
@@ -25,16 +25,16 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab.config import SIZES, BloomConfig
 from bloomlab.errors import BloomlabError, CheckpointError
-from bloomlab.files import replacing, write_json
+from bloomlab.guards.files import replacing, write_json
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.heads import HEADS, tune
 from bloomlab.tiny.interrupt import Stop, stop_on_ctrl_c
 from bloomlab.tiny.measure import golden, look_back, loss, questions, recall, validation_rows
 from bloomlab.tiny.rows import batch
 from bloomlab.tiny.snapshot import write_snapshot
 from bloomlab.tiny.train_tokenizer import save, train_tokenizer
-from bloomlab.tokenizer import BloomTokenizerFast
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 STEPS = 4800
 MUON_RATE, ADAM_RATE, WARMUP, LAST_RATE = 0.02, 4e-3, 60, 0.02

@@ -20,7 +20,7 @@ from tokenizers.pre_tokenizers import ByteLevel, PreTokenizer, Sequence, Split
 from tokenizers.processors import ByteLevel as ByteLevelProcessor
 from tokenizers.trainers import BpeTrainer
 
-from bloomlab.files import write_json
+from bloomlab.guards.files import write_json
 from bloomlab.tiny import folder
 from bloomlab.tiny.documents import documents
 from bloomlab.tiny.language import LANGUAGES

@@ -140,9 +140,9 @@ def tell(facts: Iterable[Fact], language: Language, rng: random.Random, talk: fl
             text, last = join(text, rng.choice(language.talk), language), ""
         person = fact.values["person"]
         template = language.template("they" if person == last and rng.random() < 0.6 else "say", fact, rng)
-        said = language.fill(template, fact.values)
-        text = join(text, said, language)
-        sentences.append(Sentence(len(text) - len(said), fact, template))
+        sentence = language.fill(template, fact.values)
+        text = join(text, sentence, language)
+        sentences.append(Sentence(len(text) - len(sentence), fact, template))
         last = "" if fact.kind == "colour" else person  # "his cat is black; he" might be the cat
     return Story(text, language.code, tuple(sentences))
 

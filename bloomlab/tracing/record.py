@@ -1,4 +1,4 @@
-"""Recording a Trace: which spots are meant, one run with hooks, and where the numbers came from."""
+"""Record a Trace: find the spots that are named, run once with hooks, note where the numbers come from."""
 
 import fnmatch
 import hashlib
@@ -16,11 +16,11 @@ from torch import Tensor
 from bloomlab.errors import HookError, InputError, did_you_mean
 from bloomlab.generation.decode import generate, stream
 from bloomlab.generation.settings import Settings
+from bloomlab.guards.memory import check_memory
 from bloomlab.hooks import Edit, Hooks, Reading, Spot
-from bloomlab.memory import check_memory
-from bloomlab.pretrained import BloomPreTrainedModel, without_gradients
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.trace import Trace
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.tracing.trace import Trace
+from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 
 def record(
@@ -33,19 +33,19 @@ def record(
     max_new_tokens: int = 0,
     **settings: Any,
 ) -> Trace:
-    """Run the model over a text, or several, and keep what is named.
+    """Run the model over a text, or several, and keep the tensors at the spots you name.
 
     Args:
         text: a text, several texts (padded on the left), or ids (batch, pos).
         read: spots to keep: exact names ("h.3.attn.probs"), ends of names ("attn.probs": in every layer), or
             patterns ("h.[01].*").
-        edit: for a spot, named in the same ways, the edit to make there.
+        edit: the edit to make at each spot, by a name of any of these kinds.
         detach: False keeps the readings in the graph of gradients.
-        max_new_tokens: continue the text by so many tokens (see `Settings` for more) and trace those too.
+        max_new_tokens: continue the text by this many tokens (see `Settings` for more) and trace those too.
 
     Raises:
-        HookError: a name fits no spot; nothing has run then.
-        InputError: the text is empty or is no text.
+        HookError: a name fits no spot; nothing has run in that case.
+        InputError: the text is empty or is not a text.
         MemoryLimitError: the readings would not fit into this machine's memory.
     """
     spots = model.hook_names()
@@ -61,10 +61,10 @@ def record(
 
     settings = {"max_new_tokens": max_new_tokens, **settings}
     readings, ids, mask = _run(model, ids, mask, Hooks(names, edits, detach), settings)
-    rows = [row[kept.bool()] for row, kept in zip(ids, mask, strict=True)]
+    rows = [row[is_token.bool()] for row, is_token in zip(ids, mask, strict=True)]
     if isinstance(text, Tensor) or max_new_tokens:
-        written = tokenizer.batch_decode([row.tolist() for row in rows])
-        text = written[0] if len(written) == 1 else written
+        texts = tokenizer.batch_decode([row.tolist() for row in rows])
+        text = texts[0] if len(texts) == 1 else texts
     provenance = {
         "model": str(getattr(model.config, "_name_or_path", "") or "unnamed"),
         "weights": weights_hash(model),
@@ -87,9 +87,9 @@ def record(
 def _run(
     model: BloomPreTrainedModel, ids: Tensor, mask: Tensor, hooks: Hooks, settings: dict[str, Any]
 ) -> tuple[dict[str, Reading], Tensor, Tensor]:
-    """Run over the ids, and on if more tokens are wanted: the readings, and all ids and their mask."""
+    """Run over the ids, and generate if new tokens are asked for: the readings, all ids and their mask."""
     past = None
-    if settings.get("num_beams", 1) > 1:  # beams trade places: one full pass over the chosen ones
+    if settings.get("num_beams", 1) > 1:  # beams swap rows, so the best ones are read in one full pass at the end
         ids = generate(model, ids, mask, hooks=Hooks(edit=hooks.edit), **settings)
         mask = _longer_mask(mask, ids, Settings.of(settings).stop_ids(model.config))
     elif settings["max_new_tokens"]:
@@ -97,13 +97,13 @@ def _run(
             ids, mask, past = step.ids, step.attention_mask, step.past
     # the whole text; or, after a generation, its last token, which no step has read
     run = partial(without_gradients, model) if hooks.detach else model
-    new = ids[:, past.length :] if past else ids
-    run(input_ids=new, past_key_values=past, attention_mask=mask, use_cache=False, hooks=hooks)
+    unread = ids[:, past.length :] if past else ids
+    run(input_ids=unread, past_key_values=past, attention_mask=mask, use_cache=False, hooks=hooks)
     return hooks.readings, ids, mask
 
 
 def _check_size(read: Sequence[Spot], batch: int, columns: int, dtype: torch.dtype) -> None:
-    """Refuse readings that this machine cannot hold, before any is made."""
+    """Before anything runs, refuse readings that do not fit into this machine's memory."""
     sizes: dict[int | str, Any] = {"batch": batch, "pos": columns, "query": columns, "key": columns}
     numbers = sum(math.prod(sizes.get(size, size) for size in spot.shape) for spot in read)
     check_memory(
@@ -112,7 +112,7 @@ def _check_size(read: Sequence[Spot], batch: int, columns: int, dtype: torch.dty
 
 
 def resolve(pattern: str, spots: Sequence[str]) -> list[str]:
-    """The spots that a name means: itself, all that end in it, or all that fit a pattern.
+    """The spots that a name stands for: the one of that name, all that end in it, or all that fit it as a pattern.
 
     >>> resolve("attn.probs", ["embed", "h.0.attn.probs", "h.1.attn.probs"])
     ['h.0.attn.probs', 'h.1.attn.probs']
@@ -121,13 +121,13 @@ def resolve(pattern: str, spots: Sequence[str]) -> list[str]:
     """
     if pattern in spots:
         return [pattern]
-    found = [name for name in spots if name.endswith(f".{pattern}") or fnmatch.fnmatchcase(name, pattern)]
-    if not found:
+    matches = [name for name in spots if name.endswith(f".{pattern}") or fnmatch.fnmatchcase(name, pattern)]
+    if not matches:
         ends = {name.split(".", 2)[2] for name in spots if name.startswith("h.")}
         raise HookError(
             f"no spot is or ends in {pattern!r}{did_you_mean(pattern, [*spots, *ends])}; model.hook_names() lists all"
         )
-    return found
+    return matches
 
 
 def _patterns(read: Iterable[str]) -> Iterable[str]:
@@ -146,34 +146,33 @@ def _inputs(tokenizer: BloomTokenizerFast, text: object, device: torch.device) -
     if not isinstance(text, str) and not (isinstance(text, Sequence) and text and not isinstance(text, bytes)):
         raise InputError(f"expected a text, but got {type(text).__name__}; write it in quotes")
     texts = [text] if isinstance(text, str) else list(text)
-    for one in texts:
-        if one == "":
-            raise InputError("the text is empty; write at least one character")
+    if "" in texts:
+        raise InputError("the text is empty; write at least one character")
     encoding = tokenizer(texts, padding=True, padding_side="left", return_tensors="pt")
     return encoding["input_ids"].to(device), encoding["attention_mask"].to(device)
 
 
 def _longer_mask(mask: Tensor, ids: Tensor, stop_ids: list[int]) -> Tensor:
-    """The mask of continued rows: the prompt's, then 1 up to the first stop token and 0 after it.
+    """The mask of continued rows: the prompt's own, then 1 up to and with the first stop token, and 0 after it.
 
     >>> _longer_mask(torch.tensor([[0, 1]]), torch.tensor([[3, 7, 8, 2, 3]]), [2])
     tensor([[0, 1, 1, 1, 0]])
     """
     stops = torch.isin(ids[:, mask.shape[1] :], torch.tensor(stop_ids, device=ids.device)).to(mask)
-    kept = (stops.cumsum(1) - stops == 0).to(mask)
-    return torch.cat([mask.repeat_interleave(len(ids) // len(mask), 0), kept], 1)
+    new = (stops.cumsum(1) - stops == 0).to(mask)
+    return torch.cat([mask.repeat_interleave(len(ids) // len(mask), 0), new], 1)
 
 
 _hashes: "weakref.WeakKeyDictionary[BloomPreTrainedModel, tuple[Any, str]]" = weakref.WeakKeyDictionary()
 
 
 def weights_hash(model: BloomPreTrainedModel) -> str:
-    """Twelve hex digits that tell these weights from any others: SHA-256 over names, dtypes, shapes and bytes.
+    """Twelve hex digits that identify these weights: SHA-256 over names, dtypes, shapes and bytes.
 
     Remembered for each model until a parameter is replaced or changed in place.
     """
     parameters = dict(model.named_parameters())
-    # (under inference_mode torch counts no versions, and lets nobody change the tensors later)
+    # (in inference_mode torch does not count versions, but the tensors cannot change either)
     state = [(name, p.data_ptr(), 0 if p.is_inference() else p._version) for name, p in parameters.items()]
     if model not in _hashes or _hashes[model][0] != state:
         digest = hashlib.sha256()

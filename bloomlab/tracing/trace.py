@@ -1,4 +1,4 @@
-"""A Trace: everything one run was asked to show, with the names of its parts and where they came from.
+"""A Trace: the tensors that were read in one run, with the names of their axes and where they came from.
 
     trace = lab.trace("Leo lives in Oslo.", read=["attn.probs", "resid_post"])
     trace["h.3.attn.probs"]                        (batch, head, query, key)
@@ -21,23 +21,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bloomlab.chips import Token
 from bloomlab.config import BloomConfig
 from bloomlab.errors import HookError, InputError, did_you_mean
-from bloomlab.files import replacing
+from bloomlab.guards.files import replacing
+from bloomlab.guards.memory import gigabytes
 from bloomlab.hooks import Reading
-from bloomlab.memory import gigabytes
+from bloomlab.text.tokens import Token
 
 
 class Trace:
-    """What was read in one run.
+    """The tensors that were read in one run.
 
     Attributes:
-        text: what was read, a text or several.
+        text: the text, or several.
         ids: (batch, pos) the token ids of every column.
         attention_mask: (batch, pos) 1 for a token, 0 for padding.
         config: the model's.
-        provenance: model, hash of the weights, dtype, seed, edits, versions: what this run can be repeated from.
+        provenance: model, hash of the weights, dtype, seed, edits, versions: everything needed to repeat the run.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Trace:
 
     @property
     def tokens(self) -> list[Token]:
-        """The tokens of the text, one a column. For a trace of several texts ask `trace.row(i).tokens`."""
+        """The tokens of the text, one per column. For a trace of several texts, use `trace.row(i).tokens`."""
         if len(self._tokens) != 1:
             raise InputError(f"this trace has {len(self._tokens)} rows; choose one: trace.row(0).tokens")
         return self._tokens[0]
@@ -100,9 +100,9 @@ class Trace:
         return torch.stack([self[layer] for layer in layers])
 
     def row(self, index: int) -> "Trace":
-        """The trace of one text of several, without its padding. Its tensors are views of these."""
+        """The trace of one text of several, without its padding. Its tensors are views of this trace's."""
         if not 0 <= index < len(self._tokens):
-            raise InputError(f"this trace has rows 0 to {len(self._tokens) - 1}, but row {index} was asked for")
+            raise InputError(f"this trace has rows 0 to {len(self._tokens) - 1}, but you asked for row {index}")
         columns = self.attention_mask[index].nonzero()[:, 0]
         first, last = int(columns[0]), int(columns[-1]) + 1
 
@@ -123,7 +123,7 @@ class Trace:
             self.provenance,
         )
 
-    # -- size and end ----------------------------------------------------------------------------------
+    # -- size and closing ----------------------------------------------------------------------------------
 
     @property
     def nbytes(self) -> int:
@@ -132,7 +132,7 @@ class Trace:
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
     def close(self) -> None:
-        """Let go of all tensors. A notebook keeps every result it has shown, so large traces are worth closing."""
+        """Release all tensors. A notebook keeps every result it has shown, so close large traces."""
         self._readings = None
 
     def __enter__(self) -> Self:
@@ -141,7 +141,7 @@ class Trace:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- out and in ------------------------------------------------------------------------------------
+    # -- reading and writing ------------------------------------------------------------------------------------
 
     def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
         """All readings as numpy arrays, by name. bfloat16, which numpy does not have, becomes float32."""
@@ -149,14 +149,14 @@ class Trace:
         return {name: (t.float() if t.dtype == torch.bfloat16 else t).numpy() for name, t in tensors}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the trace to one .safetensors file; the tensors are readable without bloomlab."""
+        """Write the trace to one .safetensors file, whose tensors can be read without bloomlab."""
         path = Path(path)
         tensors = {name: reading.tensor for name, reading in self.readings.items()}
         tensors |= {"ids": self.ids, "attention_mask": self.attention_mask}
         tensors = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
         }
-        about = {
+        description = {
             "axes": {name: reading.axes for name, reading in self.readings.items()},
             "text": self.text,
             "tokens": [[{**asdict(token), "bytes": token.bytes.hex()} for token in row] for row in self._tokens],
@@ -166,7 +166,7 @@ class Trace:
         if not path.parent.is_dir():
             raise InputError(f"expected a folder {path.parent} for the trace, but there is none; make it first")
         with replacing(path) as draft:
-            save_file(tensors, draft, {"bloomlab_trace": json.dumps(about)})
+            save_file(tensors, draft, {"bloomlab_trace": json.dumps(description)})
         return path
 
     @classmethod
@@ -178,26 +178,26 @@ class Trace:
         """
         try:
             with safe_open(path, "pt") as file:
-                about = json.loads((file.metadata() or {})["bloomlab_trace"])
+                description = json.loads((file.metadata() or {})["bloomlab_trace"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
             tokens = [
                 [Token(t["id"], bytes.fromhex(t["bytes"]), t["text"], tuple(t["span"])) for t in row]
-                for row in about["tokens"]
+                for row in description["tokens"]
             ]
-            readings = {name: Reading(tensors[name], axes) for name, axes in about["axes"].items()}
+            readings = {name: Reading(tensors[name], axes) for name, axes in description["axes"].items()}
             for name, reading in readings.items():
                 if len(reading.axes.split()) != reading.tensor.dim():
-                    raise ValueError(f"{name!r} has {reading.tensor.dim()} axes but names for {reading.axes!r}")
-            if not isinstance(about["text"], str | list) or not isinstance(about["provenance"], dict):
-                raise ValueError("its text or its provenance is of another kind")
+                    raise ValueError(f"{name!r} has {reading.tensor.dim()} axes, but their names are {reading.axes!r}")
+            if not isinstance(description["text"], str | list) or not isinstance(description["provenance"], dict):
+                raise ValueError("its text or its provenance is of the wrong type")
             return cls(
                 readings,
-                about["text"],
+                description["text"],
                 tokens,
                 tensors["ids"],
                 tensors["attention_mask"],
-                BloomConfig.from_dict(about["config"]),
-                about["provenance"],
+                BloomConfig.from_dict(description["config"]),
+                description["provenance"],
             )
         except (OSError, SafetensorError, RecursionError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is not a trace that trace.save() wrote: {str(error)[:200]}") from None

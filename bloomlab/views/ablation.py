@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bloomlab.chips import Token
 from bloomlab.lens.effect import Effect
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.views._cells import table, text_cell, token_names, word
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokens import Token
+from bloomlab.views.shared.tables import table, text_cell, token_names, word
 
 SHOWN_TOKENS = 200  # rows of the table; the effect itself holds all
 
 
 class Ablation:
-    """One text, read twice: by the whole model, and with zeros in the place of a part.
+    """One text, read twice: by the whole model, and with zeros in place of one part.
 
     Attributes:
-        spot: where the part is, as it was named.
+        spot: the name of the spot.
         edit: what was done there, as Python.
         tokens: of the text.
         effect: the numbers: `effect.kl`, `effect.loss_change`, … (see `bloomlab.lens.effect.Effect`).
@@ -30,7 +30,7 @@ class Ablation:
 
     @property
     def kl(self) -> float:
-        """How far the prediction after the whole text moved, in nats; 0: not at all."""
+        """How far the prediction after the text moved, in nats; 0 means not at all."""
         return self.effect.kl[-1].item()
 
     @property
@@ -40,14 +40,13 @@ class Ablation:
 
     def _rows(self) -> list[list[str]]:
         """For each token: its place and name, KL, change of the loss, and the likeliest next token in each run."""
-        found, shown = self.effect, token_names(self.tokens)
+        difference, shown = self.effect, token_names(self.tokens)
         rows = []
         for pos in range(min(len(shown), SHOWN_TOKENS)):
-            change = found.loss_change[pos].item()
-            said = [word(self._tokenizer, token_id) for token_id in found.said[:, pos].tolist()]
-            rows.append(
-                [str(pos), shown[pos], f"{found.kl[pos]:.4f}", "" if change != change else f"{change:+.4f}", *said]
-            )
+            change = difference.loss_change[pos].item()
+            predicted = [word(self._tokenizer, token_id) for token_id in difference.predicted[:, pos].tolist()]
+            loss = "" if change != change else f"{change:+.4f}"
+            rows.append([str(pos), shown[pos], f"{difference.kl[pos]:.4f}", loss, *predicted])
         return rows
 
     def _next(self) -> list[list[str]]:
@@ -58,31 +57,37 @@ class Ablation:
 
     def _summary(self) -> str:
         loss = self.loss_change
-        said = "" if loss is None else f"; loss {loss:+.4f} nats a token"
-        return f"{self.edit} at {self.spot}: the next token moved by {self.kl:.4f} nats (KL){said}"
+        change = "" if loss is None else f"; loss {loss:+.4f} nats a token"
+        return f"{self.edit} at {self.spot}: the next token moved by {self.kl:.4f} nats (KL){change}"
 
     def __repr__(self) -> str:
-        after = [f"  {name:<14}{p:>8} → {q}" for name, p, q in self._next()]
+        likeliest = [f"  {name:<14}{p:>8} → {q}" for name, p, q in self._next()]
         lines = [
-            f"{pos:>4}  {name:<14}{kl:>8}{change:>10}  {said:<14}{then}"
-            for pos, name, kl, change, said, then in self._rows()
+            f"{pos:>4}  {name:<14}{kl:>8}{change:>10}  {before:<14}{after}"
+            for pos, name, kl, change, before, after in self._rows()
         ]
-        head = f"{'':>4}  {'after':<14}{'KL':>8}{'loss':>10}  {'it said':<14}without it"
-        return "\n".join([self._summary(), "next token, before → without it:", *after, head, *lines, *self._rest()])
+        head = f"{'':>4}  {'after':<14}{'KL':>8}{'loss':>10}  {'it first':<14}without it"
+        return "\n".join([self._summary(), "next token, before → without it:", *likeliest, head, *lines, *self._rest()])
 
     def _rest(self) -> list[str]:
         rest = len(self.tokens) - SHOWN_TOKENS
         return [f"{rest} more tokens: .effect has them all"] if rest > 0 else []
 
     def _repr_html_(self) -> str:
-        after = table(
+        next_token = table(
             ["next token", "before", "without it"],
             [[text_cell(name), p, q] for name, p, q in self._next()],
             self._summary(),
         )
         rows = (
-            [f"{pos} {text_cell(name)}", kl, change, text_cell(said), text_cell(then) if then != said else "the same"]
-            for pos, name, kl, change, said, then in self._rows()
+            [
+                f"{pos} {text_cell(name)}",
+                kl,
+                change,
+                text_cell(before),
+                text_cell(after) if after != before else "the same",
+            ]
+            for pos, name, kl, change, before, after in self._rows()
         )
         by_token = table(
             ["after", "KL, nats", "change of the loss, nats", "it said", "without it"],
@@ -90,7 +95,7 @@ class Ablation:
             "After each token: how far the prediction moved, and how much worse the token that follows was foreseen.",
         )
         rest = "".join(f"<p>{line}</p>" for line in self._rest())
-        return f"<div>{after}{by_token}{rest}<p><small>{text_cell(self.stamp)}</small></p></div>"
+        return f"<div>{next_token}{by_token}{rest}<p><small>{text_cell(self.stamp)}</small></p></div>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}

@@ -1,12 +1,12 @@
-"""What is known of a model, on a page: `lab.card()`."""
+"""What is known about a model, on a page: `lab.card()`."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from bloomlab import tiny
-from bloomlab.chips import visible
 from bloomlab.heads.named import Heads
-from bloomlab.lens.anatomy import Info
+from bloomlab.lens.sizes import Info
+from bloomlab.text.tokens import visible
 
 
 class Card(str):
@@ -25,9 +25,9 @@ def embedded_card() -> Card:
 
 
 def described(info: Info, heads: Heads, code: str) -> Card:
-    """What can be told of any other model: its sizes, how it was opened, what it learned to do.
+    """What can be said about any other model: its sizes, how it was opened, which heads it has.
 
-    Names come from outside, so they stand in blocks of code, where nothing is markup.
+    Names come from outside, so they are shown as code, where nothing is markup.
     """
     config = info.config
     facts = {

@@ -1,7 +1,7 @@
 """A cover: a question whose answer stays hidden until somebody has written down a prediction.
 
-A prediction that turned out wrong is remembered; a result that was only looked at is not. The answer is a value that
-was computed when the cell ran, so it is true of the model at hand.
+A wrong prediction is remembered; a result that was only looked at is not. The answer is computed when the cell runs,
+so it is true of the model at hand.
 """
 
 import base64
@@ -18,11 +18,11 @@ import traitlets
 from IPython.core.formatters import DisplayFormatter
 from ipywidgets import Output, Widget  # type: ignore[import-untyped]  # it ships no types
 
-from bloomlab.arguments import whole_text
-from bloomlab.errors import InputError
-from bloomlab.files import saying_why_not, shorten
-from bloomlab.views._assets import module_text, style_text
-from bloomlab.views._page import page
+from bloomlab.errors import InputError, shorten
+from bloomlab.guards.arguments import whole_text
+from bloomlab.guards.files import saying_why_not
+from bloomlab.views.shared.assets import module_text, style_text
+from bloomlab.views.shared.page import page
 
 YES_NO = ("yes", "no")
 
@@ -38,7 +38,7 @@ def cover_payload(
     ('0.667', ['yes', 'no'])
 
     Raises:
-        InputError: a text that is none, or an answer that is not among the choices.
+        InputError: something is not a text, or the answer is that is not among the choices.
     """
     if not whole_text(question, "question").strip():
         raise InputError("expected a question, but got an empty text; a cover asks for a prediction")
@@ -181,7 +181,7 @@ def bundle(shows: object) -> dict[str, Any]:
 
 
 def _output(data: dict[str, Any]) -> Widget:
-    """A widget that shows what is not one, as Jupyter shows the result of a cell."""
+    """A widget around any other object, shown as Jupyter shows the result of a cell."""
     return Output(outputs=({"output_type": "display_data", "data": data, "metadata": {}},))
 
 

@@ -1,7 +1,7 @@
 """The explorer: several views of one text as tabs, under one text box, one token strip and one selection.
 
-Each tab is a view of its own that stands inside this one. It computes when its tab is first opened, and for another
-text when it is open; all from one trace. The page knows this view only, so it carries the others' traits:
+Each tab is a view of its own that stands inside this one. It computes when its tab is first opened, and for a new
+text only if it is open; all from one trace. The page knows this view only, so it carries the others' traits:
 NAME_trait is the trait of the view NAME.
 """
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from bloomlab.errors import BloomlabError
-from bloomlab.views import attention
-from bloomlab.views._assets import module_text, style_text
-from bloomlab.views._reading import SELECTION, ReadingView, text_picture
+from bloomlab.views.attention.payload import READ, strongest
+from bloomlab.views.shared.assets import module_text, style_text
+from bloomlab.views.shared.text_view import SELECTION, TextView, text_picture
 
 if TYPE_CHECKING:
-    from bloomlab.trace import Trace
+    from bloomlab.tracing.trace import Trace
 
 TITLES = {
     "tokens": "Tokens",
@@ -30,11 +30,11 @@ TITLES = {
 }
 
 
-class Explorer(ReadingView):
+class Explorer(TextView):
     """Five views of one text, as tabs, with one selection.
 
     `read(text)` gives the Trace to show, with what all views need; `views` says by the names of TITLES how each is
-    made, but for where it stands. A given trace that lacks what a view needs leaves that tab with words that say so.
+    made, but for where it stands. If a trace lacks what a view needs, its tab says so.
 
         view = lab.explore("Leo lives in Oslo.")
         view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # one selection for all tabs
@@ -53,7 +53,7 @@ class Explorer(ReadingView):
     def __init__(
         self,
         read: Callable[[str], "Trace"],
-        views: Mapping[str, Callable[..., ReadingView]],
+        views: Mapping[str, Callable[..., TextView]],
         text: "str | Trace" = "",
         setup: str = "",
         **traits: Any,
@@ -84,14 +84,14 @@ class Explorer(ReadingView):
 
     def _first_place(self, trace: "Trace", place: dict[str, int]) -> dict[str, int]:
         place = place | self._last_layer_at_first(trace)
-        if all(f"h.{place['layer']}.{spot}" in trace for spot in attention.READ):
-            return place | attention.strongest(trace, place["layer"], place["head"])
+        if all(f"h.{place['layer']}.{spot}" in trace for spot in READ):
+            return place | strongest(trace, place["layer"], place["head"])
         return place | super()._first_place(trace, place)
 
     # ---- the views inside ----
 
     def _show_view(self, name: str, place: dict[str, int]) -> None:
-        """Let a view show the trace and the selection. What it refuses is said in its tab; the others can be used."""
+        """Let a view show the trace and the selection. If it refuses, its tab says why; the others work."""
         view, trace = self.views[name], self.trace
         if trace is None or name in self.troubles:
             return
@@ -106,7 +106,7 @@ class Explorer(ReadingView):
             self.troubles = {**self.troubles, name: str(error)}
         except KeyboardInterrupt:
             self.troubles = {**self.troubles, name: "this was interrupted; open the tab once more to compute it"}
-        except Exception as error:  # nobody is there to catch it: it is shown where the tab was opened
+        except Exception as error:  # nobody is there to catch it, so the tab shows it
             self.troubles = {**self.troubles, name: f"{type(error).__name__}: {error}"}
 
     def _carry(self, name: str) -> None:
@@ -126,7 +126,7 @@ class Explorer(ReadingView):
         """The open tab's view follows the selection; others do when they are opened."""
         if self.trace is not None:
             with self.hold_sync():
-                if change["name"] == "tab":  # what failed may be tried again
+                if change["name"] == "tab":  # a failed view may be tried again
                     self.troubles = {name: words for name, words in self.troubles.items() if name != self.tab}
                 self._show_view(self.tab, self._place)
                 self._carry(self.tab)
@@ -161,7 +161,7 @@ class Explorer(ReadingView):
         return self.views[self.tab].code
 
     def _saved(self) -> dict[str, Any]:
-        """All tabs, also those that nobody has opened."""
+        """All tabs, including those that nobody has opened."""
         state = super()._saved()
         for name, view in self.views.items():
             self._show_view(name, self._place)
@@ -174,11 +174,11 @@ class Explorer(ReadingView):
         """What has been computed so far, one below the other."""
         if not self.picture:
             return "<p>bloomlab explorer: nothing read yet.</p>"
-        known = {
+        panels = {
             name: view for name, view in self.views.items() if view.trace is self.trace and name not in self.troubles
         }
         words = "".join(f"<p>{escape(TITLES[name])}: {escape(trouble)}</p>" for name, trouble in self.troubles.items())
-        return "".join(f"<h3>{escape(TITLES[name])}</h3>{view._still()}" for name, view in known.items()) + words
+        return "".join(f"<h3>{escape(TITLES[name])}</h3>{view._still()}" for name, view in panels.items()) + words
 
     def _draw(self, path: Path) -> None:
         self.views[self.tab]._draw(path)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, overload
 
-from bloomlab.chips import Token
 from bloomlab.lens.logit_lens import LensRow
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.views._cells import table, text_cell, token_names, word
-from bloomlab.views._hidden_still import _css, cell_colours, step_name
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokens import Token
+from bloomlab.views.hidden.still import step_name
+from bloomlab.views.shared.pictures import cell_colours, css
+from bloomlab.views.shared.tables import table, text_cell, token_names, word
 
 WIDTH, COLUMN = 112, 11  # characters of a line in a terminal, and of one token's column there
 SHOWN_TOKENS = 64  # columns of the table in a page; the rows themselves hold all
@@ -63,11 +64,11 @@ class LogitLens(Sequence[LensRow]):
             for number, row in enumerate(self._rows)
         )
         left_out = f" The first {first} tokens are left out here." if first else ""
-        said = (
+        caption = (
             "Logit lens: what BLOOM would say next if it stopped there, and its probability (dark is 0, yellow is 1). "
             f"The last row is what it says.{left_out}"
         )
-        return table(["stopped at", *head], rows, said)
+        return table(["stopped at", *head], rows, caption)
 
     def _cell(self, number: int, pos: int) -> str:
         row, words = self._rows[number], self.words(number, pos)
@@ -76,7 +77,7 @@ class LogitLens(Sequence[LensRow]):
         others = ", ".join(f"{name} {q:.3f}" for name, q in zip(words, row.probs[pos].tolist(), strict=True))
         following = f"; the token that follows has rank {row.rank[pos]}" if row.rank[pos] else ""
         title = f"{others}; entropy {row.entropy[pos]:.2f} of {math.log(self.vocab):.2f} nats{following}"
-        style = f"background:{_css(paper)};color:{_css(ink)};display:block;padding:2px 4px;white-space:nowrap"
+        style = f"background:{css(paper)};color:{css(ink)};display:block;padding:2px 4px;white-space:nowrap"
         return f'<span style="{style}" title="{escape(title)}">{text_cell(words[0])} {p:.2f}</span>'
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

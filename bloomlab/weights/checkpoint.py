@@ -1,7 +1,7 @@
-"""A folder of weights, in every layout BLOOM has been published in (layout.py lists them).
+"""A folder of weights, in every layout BLOOM has been published in (layouts.py lists them).
 
-Names stand with or without `transformer.` in front (the hub's files have none). Everything is compared with
-what the model needs, by name and shape, before a single number is read: a load that fails has changed nothing.
+Names may or may not begin with `transformer.` (those on the hub do not). Names and shapes are compared with what
+the model needs before a single number is read: a load that fails has changed nothing.
 """
 
 import os
@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bloomlab.apart import apart
-from bloomlab.checkpoint_files import Stored, open_file
-from bloomlab.errors import CheckpointError, InputError, did_you_mean
-from bloomlab.files import replacing, shorten, write_json
-from bloomlab.layout import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
-from bloomlab.memory import check_memory
+from bloomlab.errors import CheckpointError, InputError, did_you_mean, shorten
+from bloomlab.guards.files import replacing, write_json
+from bloomlab.guards.memory import check_memory
+from bloomlab.guards.uninterrupted import uninterrupted
+from bloomlab.weights.layouts import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
+from bloomlab.weights.tensor_file import Stored, open_file
 
 PREFIX = "transformer."
 HEADS = (
@@ -61,7 +61,7 @@ def open_folder(folder: Path) -> dict[str, Stored]:
 
 
 def _open_shards(index: Path) -> dict[str, Stored]:
-    """Follow the index: each tensor in the file it names, and files in this folder only."""
+    """Follow the index: each tensor is in the file it names, and all files are in this folder."""
     weight_map = read_index(index)
     stored: dict[str, Stored] = {}
     advice = "fetch the model's files again"
@@ -83,39 +83,39 @@ def _open_shards(index: Path) -> dict[str, Stored]:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which stored tensor goes where; `new` are the model's names for a head that the files do not have."""
+    """Which stored tensor goes where; `new` lists the parameters of a head that the files lack."""
 
     source: dict[str, Stored]
     new: list[str]
 
 
-def match(stored: Mapping[str, Stored], wanted: Mapping[str, tuple[int, ...]], head: Iterable[str]) -> Plan:
-    """Compare what is stored with what the model needs; `head` names what may be missing.
+def match(stored: Mapping[str, Stored], needed: Mapping[str, tuple[int, ...]], head: Iterable[str]) -> Plan:
+    """Compare the stored tensors with those the model needs; `head` lists those that may be missing.
 
     Raises:
         CheckpointError: a tensor is missing, is not the model's, or has another shape.
     """
     optional = set(head)
     where = next(iter(stored.values())).file.parent if stored else "the files"
-    source = {name: stored[name.removeprefix(PREFIX)] for name in wanted if name.removeprefix(PREFIX) in stored}
-    missing = [name for name in wanted if name not in source and name not in optional]
-    known = {name.removeprefix(PREFIX) for name in wanted}
-    extra = [name for name in stored if name not in known and name not in HEADS]
+    source = {name: stored[name.removeprefix(PREFIX)] for name in needed if name.removeprefix(PREFIX) in stored}
+    missing = [name for name in needed if name not in source and name not in optional]
+    expected = {name.removeprefix(PREFIX) for name in needed}
+    extra = [name for name in stored if name not in expected and name not in HEADS]
     advice = "check that config.json belongs to these weights"
     if missing:
         near = did_you_mean(missing[0].removeprefix(PREFIX), extra)
         raise CheckpointError(
-            f"expected {len(wanted)} tensors in {where}, but it lacks {_some(missing)}{near}; {advice}"
+            f"expected {len(needed)} tensors in {where}, but it lacks {_some(missing)}{near}; {advice}"
         )
     if extra:
         raise CheckpointError(f"{where} holds {_some(extra)}, which the model does not have; {advice}")
-    for name, shape in wanted.items():
+    for name, shape in needed.items():
         if name in source and source[name].shape != tuple(shape):
             raise CheckpointError(
                 f"expected shape {tuple(shape)} for {name!r}, but {source[name].file} holds {source[name].shape}; "
                 f"{advice}"
             )
-    return Plan(source, [name for name in wanted if name not in source])
+    return Plan(source, [name for name in needed if name not in source])
 
 
 def read_state(plan: Plan, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -136,7 +136,7 @@ def read_state(plan: Plan, dtype: torch.dtype) -> dict[str, Tensor]:
             state[name] = tensor.load(dtype)
 
     try:
-        apart(read, threads=min(4, os.cpu_count() or 1))
+        uninterrupted(read, threads=min(4, os.cpu_count() or 1))
     finally:
         to_do.clear()  # after an interrupt or an error the other threads have nothing more to read
     return {name: state[name] for name in plan.source}
@@ -163,7 +163,7 @@ def _some(names: list[str]) -> str:
 def write_state(folder: Path, state: Mapping[str, Tensor], max_shard_size: int | str = "50GB") -> list[Path]:
     """Write tensors under these names as safetensors, in several files if they are larger than max_shard_size.
 
-    Each file is written beside its place and then moved there; weights that an earlier save left are removed.
+    Each file is written beside its place and then moved there; weights left by an earlier save are removed.
     """
     shards = _split(state, shard_bytes(max_shard_size))
     names = [LAYOUTS[0]]

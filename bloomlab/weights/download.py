@@ -1,7 +1,7 @@
-"""huggingface_hub, held to what opening a BLOOM needs: a safe address, a bounded answer, one way to download.
+"""huggingface_hub, limited to what BLOOM needs: a safe address, a bounded answer, one way to download.
 
-Files come by plain HTTPS, also from a hub that offers its own transport (Xet, hf_xet): what arrives is the same and is
-checked by the same hash, while every fault and every interrupt on this one way is tested.
+Files come by plain HTTPS, even from a hub that offers a transport of its own (Xet, hf_xet): the bytes and their hash
+are the same, and on this one way every fault and every interrupt has been tested.
 """
 
 import json
@@ -18,12 +18,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from bloomlab.errors import DownloadError
-from bloomlab.hub_errors import AGAIN
+from bloomlab.weights.download_errors import AGAIN
 
 HUB = "https://huggingface.co"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
-WAIT = 10  # seconds for the hub's next word
+WAIT = 10  # seconds until the hub must say something
 LONGEST = 60  # seconds for its whole answer
 MAX_LISTING = 1 << 22  # bytes of the list of files: room for some ten thousand
 CHUNK = 1 << 18  # bytes between two steps of a progress bar, and the most that is lost when a connection breaks
@@ -31,7 +31,7 @@ CHUNK = 1 << 18  # bytes between two steps of a progress bar, and the most that 
 
 @dataclass(frozen=True)
 class File:
-    """A file on the hub. `digest` is its SHA-256, or for a small file that of git (SHA-1), or "" if nobody says."""
+    """A file on the hub. `digest` is its SHA-256, or for a small file git's SHA-1, or "" if unknown."""
 
     size: int = 0
     digest: str = ""
@@ -41,7 +41,7 @@ def endpoint() -> str:
     """The hub's address: HF_ENDPOINT, if it is safe to ask.
 
     Raises:
-        DownloadError: what is sent there could be read along.
+        DownloadError: others could read what is sent there.
     """
     address = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
     with suppress(ValueError):
@@ -57,10 +57,10 @@ def endpoint() -> str:
 
 
 def token() -> str | bool:
-    """HF_TOKEN; False for none, so that no token stored elsewhere is sent.
+    """HF_TOKEN; False if there is none, so that no token stored elsewhere is sent.
 
     Raises:
-        DownloadError: it is no token.
+        DownloadError: it cannot be a token.
     """
     token = os.environ.get("HF_TOKEN", "").strip()
     if not token.isascii() or not (token or "x").isprintable() or " " in token:
@@ -71,11 +71,11 @@ def token() -> str | bool:
 def listing(address: str, repo: str, revision: str) -> tuple[str, dict[str, File]]:
     """The commit that a revision stands for, and the files it has, by name.
 
-    The answer is read here and not by huggingface_hub, which would take one of any length, however slow.
+    The answer is read here, not by huggingface_hub, which accepts one of any length, however slow.
 
     Raises:
         DownloadError: the list is longer than any BLOOM's.
-        ValueError: the answer is not a hub's.
+        ValueError: the answer does not come from a hub.
         Exception: whatever else huggingface_hub raises.
     """
     from huggingface_hub import get_session, hf_raise_for_status
@@ -91,25 +91,25 @@ def listing(address: str, repo: str, revision: str) -> tuple[str, dict[str, File
             answer += part
             if len(answer) > MAX_LISTING:
                 raise DownloadError(
-                    f"the hub's {repo} has too many files: their list is longer than {MAX_LISTING >> 20} MB; it is no "
-                    "BLOOM that can be opened here"
+                    f"the hub's {repo} has too many files: their list is longer than {MAX_LISTING >> 20} MB; it is "
+                    "not a BLOOM that can be opened here"
                 )
             if time.monotonic() > until:
                 raise TimeoutError("the list of files did not end")
     return _read_listing(json.loads(answer))
 
 
-def _read_listing(said: Any) -> tuple[str, dict[str, File]]:
-    """What the hub's answer says, if it is one."""
-    if not COMMIT.fullmatch(said["sha"]):
+def _read_listing(answer: Any) -> tuple[str, dict[str, File]]:
+    """The commit and the files in a hub's answer."""
+    if not COMMIT.fullmatch(answer["sha"]):
         raise ValueError("no commit")
     files = {}
-    for each in said["siblings"]:
+    for each in answer["siblings"]:
         size, digest = each.get("size") or 0, (each.get("lfs") or {}).get("sha256") or each.get("blobId") or ""
         if type(size) is not int or size < 0 or not isinstance(digest, str) or not isinstance(each["rfilename"], str):
             raise ValueError("no list of files")
         files[each["rfilename"]] = File(size, digest)
-    return said["sha"], files
+    return answer["sha"], files
 
 
 _SETTINGS = threading.Lock()
@@ -119,7 +119,7 @@ def download(address: str, repo: str, commit: str, name: str, cache: Path, bar: 
     """Have huggingface_hub put a file into its cache, by plain HTTP."""
     from huggingface_hub import constants, hf_hub_download
 
-    with _SETTINGS:  # it takes these from its own module only
+    with _SETTINGS:  # it reads these from its own module only
         before = constants.HF_HUB_DISABLE_XET, constants.DOWNLOAD_CHUNK_SIZE
         try:
             constants.HF_HUB_DISABLE_XET, constants.DOWNLOAD_CHUNK_SIZE = True, CHUNK
@@ -141,7 +141,7 @@ def download(address: str, repo: str, commit: str, name: str, cache: Path, bar: 
 
 
 def say(text: str) -> None:
-    """Print at once, where it is not taken for a result."""
+    """Print at once, to stderr, so that it is not mistaken for a result."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -151,7 +151,7 @@ def progress(repo: str, files: list[File], stop: threading.Event) -> Iterator[An
 
     Raises:
         KeyboardInterrupt: from the bar, once `stop` is set.
-        DownloadError: more arrives than the hub's list says, so that what it says cannot be compared with the disk.
+        DownloadError: more bytes arrive than the hub's list announced.
     """
     from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
 
@@ -160,7 +160,7 @@ def progress(repo: str, files: list[File], stop: threading.Event) -> Iterator[An
     with tqdm(total=size, unit="B", unit_scale=True, desc="in total", disable=count < 2, position=0) as total:
 
         class FileBar(tqdm):  # type: ignore[misc]  # as above
-            """One file; what it gains, the total gains."""
+            """The bar of one file; it moves the total's bar too."""
 
             arrived = 0
 
@@ -171,7 +171,7 @@ def progress(repo: str, files: list[File], stop: threading.Event) -> Iterator[An
 
             def update(self, n: float | None = 1) -> Any:
                 if stop.is_set():
-                    raise KeyboardInterrupt  # the program has it already
+                    raise KeyboardInterrupt  # the main thread has raised it already
                 FileBar.arrived += int(n or 0)
                 if limit is not None and FileBar.arrived > limit:
                     raise DownloadError(

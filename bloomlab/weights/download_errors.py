@@ -1,12 +1,12 @@
-"""What can go wrong on the way from the hub, in five messages, each with its next step.
+"""Everything that can go wrong in a download, as five messages, each with a next step.
 
     offline        the hub cannot be reached, does not answer, or something else answers in its place
     not found      no model, no revision or no file of this name
     not allowed    the hub wants a login, or terms to be accepted
-    broken file    what arrived is not what the hub says it sent
+    broken file    the bytes that arrived are not those the hub announced
     no space       the cache cannot hold it, or cannot be written to
 
-Only our own words: what the libraries say may hold addresses and tokens.
+The words are our own: a library's message may contain addresses and tokens.
 """
 
 import errno
@@ -27,16 +27,16 @@ AGAIN = "run this again (finished files are kept), and if it stays broken use an
 def download_error(
     error: Exception, repo: str, host: str, cache: Path, revision: str, has_token: bool, near: str
 ) -> DownloadError:
-    """What a library raised while `repo` was asked for or fetched, in our words; `near` is a name like it."""
+    """A library's error while `repo` was looked up or fetched, in our words; `near` suggests a similar name."""
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RevisionNotFoundError
 
     status = status_of(error)
     chain = list(_chain(error))
     gated = any(isinstance(each, GatedRepoError) for each in chain)
-    said = next((each.errno for each in chain if isinstance(each, OSError) and _is_about_the_disk(each)), None)
-    if said:
+    disk_error = next((each.errno for each in chain if isinstance(each, OSError) and _is_about_the_disk(each)), None)
+    if disk_error:
         words = (
-            f"cannot store {repo} in {cache}: {os.strerror(said).lower()}; "
+            f"cannot store {repo} in {cache}: {os.strerror(disk_error).lower()}; "
             "make room there, or name another place with cache_dir=…"
         )
     elif status == 403 or gated or (status == 401 and has_token):
@@ -71,7 +71,7 @@ def download_error(
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what led to it."""
+    """An error and the errors that caused it."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         seen.append(error)
@@ -80,7 +80,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def status_of(error: Exception) -> int | None:
-    """The number the server answered, if it is about one."""
+    """The status that the server answered with, if it did."""
     for each in _chain(error):
         status = getattr(getattr(each, "response", None), "status_code", None)
         if isinstance(status, int) and status >= 400:

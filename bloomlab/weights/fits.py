@@ -1,14 +1,14 @@
-"""What fits into this machine's memory, said before anything is downloaded or opened."""
+"""Which models fit into this machine's memory, before anything is downloaded or opened."""
 
 import os
 from dataclasses import dataclass
 
 from bloomlab.config import SIZES, BloomConfig
-from bloomlab.hub import NAMES
-from bloomlab.memory import free_bytes, gigabytes
+from bloomlab.guards.memory import free_bytes, gigabytes
+from bloomlab.weights.hub import NAMES
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""What one parameter takes. The published files are float16 (bfloat16 for 176b)."""
+"""Bytes for one parameter. The published files are float16 (bfloat16 for 176b)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -18,8 +18,8 @@ class Fit:
     Attributes:
         name: of the model.
         parameters: how many numbers it has.
-        bytes: what they take, by dtype.
-        free: what this program may still take; None where the system does not say.
+        bytes: how much memory they need, by dtype.
+        free: bytes this program may still use; None if the system does not say.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Fit:
 
     @property
     def dtypes(self) -> list[str]:
-        """The dtypes in which it fits, the most exact one first."""
+        """The dtypes in which it fits, the most precise first."""
         return [dtype for dtype, needed in self.bytes.items() if self.free is None or needed <= self.free]
 
     @property
@@ -56,7 +56,7 @@ def fits(
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Fit:
-    """How many parameters a model has, what they take by dtype, and what of it fits here.
+    """How many parameters a model has, how much memory they need by dtype, and what fits here.
 
     The weights are counted, not opened; a text needs some more while it is read. The published sizes need no
     network; of another model on the hub only the config.json is fetched.
@@ -76,7 +76,7 @@ def config_of(
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> BloomConfig:
-    """The config of a model; a published size is known without a look at its files. Raises what `fits` does."""
+    """The config of a model; a published size is known without looking at its files. Raises what `fits` raises."""
     name = os.fspath(name_or_folder)
     size = _size(name)
     if size and not os.path.isdir(name):

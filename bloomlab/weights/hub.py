@@ -3,9 +3,9 @@
     "560m", "bloomz-7b1", "bigscience/bloom-560m"    a model on the hub, by its short name or as owner/name
     "models/mine", Path("mine")                      a folder of this machine; it wins over a name
 
-huggingface_hub does the downloading, into the cache that other programs share. What it leaves out is done here: a
-word on the screen before the network is asked, only the files that BLOOM needs, one commit for all of them, a check
-of every file against its own hash, and errors in words. No error ever shows a token; a token comes from HF_TOKEN.
+huggingface_hub does the downloading, into the cache that other programs share. This module adds the rest: a word on
+the screen before the network is used, only the files that BLOOM needs, one commit for all of them, a check of every
+file against its hash, and errors in words. No error ever shows a token; a token comes from HF_TOKEN.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bloomlab.apart import apart
-from bloomlab.errors import BloomlabError, DownloadError, InputError, did_you_mean
-from bloomlab.files import replacing, shorten
-from bloomlab.hub_client import COMMIT, File, download, endpoint, listing, progress, say, token
-from bloomlab.hub_errors import AGAIN, WITHOUT_NETWORK, download_error, status_of
-from bloomlab.layout import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
-from bloomlab.memory import gigabytes
+from bloomlab.errors import BloomlabError, DownloadError, InputError, did_you_mean, shorten
+from bloomlab.guards.files import replacing
+from bloomlab.guards.memory import gigabytes
+from bloomlab.guards.uninterrupted import uninterrupted
+from bloomlab.weights.download import COMMIT, File, download, endpoint, listing, progress, say, token
+from bloomlab.weights.download_errors import AGAIN, WITHOUT_NETWORK, download_error, status_of
+from bloomlab.weights.layouts import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
 
 SIZES = ("560m", "1b1", "1b7", "3b", "7b1")
 NAMES = {
@@ -63,12 +63,12 @@ def find(
     """Where a model's files are; nothing is downloaded yet, but the hub is asked what it has.
 
     Args:
-        revision: branch, tag or commit on the hub; its main branch if not said.
-        cache_dir: where downloaded files are kept; huggingface_hub's own place if not said.
+        revision: branch, tag or commit on the hub; the main branch by default.
+        cache_dir: where downloaded files are kept; huggingface_hub's own place by default.
 
     Raises:
-        InputError: the name is not a text or a path, or the revision not one.
-        error: there is no such folder, and no model can have this name.
+        InputError: the name is neither a text nor a path, or the revision cannot be one.
+        error: there is no such folder, and no model can have such a name.
         DownloadError: the hub cannot be asked, or does not have the model.
     """
     if isinstance(name_or_folder, Source):
@@ -102,13 +102,13 @@ class Source:
     """A model's files: a folder of this machine, or one commit on the hub and where it is kept.
 
     Attributes:
-        name: as a person knows it.
+        name: as a person would write it.
         folder: where the files are, or will be.
         commit: on the hub; "" for a folder.
-        files: what the hub has (or, offline, what is kept here), by name.
+        files: those the hub has (or, offline, those kept here), by name.
         kept: the hub's cache for this model.
         endpoint: the hub's address; "" when it cannot be asked.
-        revision: what `commit` was asked for as.
+        revision: the branch, tag or commit that was asked for.
     """
 
     name: str
@@ -120,13 +120,13 @@ class Source:
     revision: str = "main"
 
     def __fspath__(self) -> str:
-        """A source can be passed where a folder can: `find` gives it back and asks nobody again."""
+        """A source can stand in for a folder: `find` returns it and does not ask the hub again."""
         return str(self.folder)
 
     def fetch(self, *parts: str) -> Path:
         """The folder, with these parts of the model in it, each file whole and checked.
 
-        "weights" are what the torch classes read; "flax weights" the same, or flax_model.msgpack where that is all.
+        "weights" are those the torch classes read; "flax weights" the same, or else flax_model.msgpack.
 
         Raises:
             DownloadError: a file cannot be fetched; the finished ones are kept.
@@ -142,7 +142,7 @@ class Source:
         if "flax weights" in parts:
             self._get(self._weight_files((*LAYOUTS, MSGPACK)))
         if self.endpoint and self.revision != self.commit:
-            with suppress(OSError):  # a cache that cannot be written to is no reason to fail now
+            with suppress(OSError):  # a read-only cache is not a reason to fail now
                 _remember(self.kept / "refs" / self.revision, self.commit)
         return self.folder
 
@@ -150,8 +150,8 @@ class Source:
 
     def _tokenizer_files(self) -> list[str]:
         files = self.files or {}
-        known = ["tokenizer.json"] if "tokenizer.json" in files else ["vocab.json", "merges.txt"]
-        return [*known, *(name for name in ("tokenizer_config.json", "special_tokens_map.json") if name in files)]
+        vocabulary = ["tokenizer.json"] if "tokenizer.json" in files else ["vocab.json", "merges.txt"]
+        return [*vocabulary, *(name for name in ("tokenizer_config.json", "special_tokens_map.json") if name in files)]
 
     def _weight_files(self, layouts: Iterable[str]) -> list[str]:
         name = next((name for name in layouts if name in (self.files or {})), LAYOUTS[0])
@@ -163,7 +163,7 @@ class Source:
     # -- getting them ----
 
     def _get(self, names: list[str]) -> None:
-        """Have these files in the folder, each checked."""
+        """Make sure that these files are in the folder, each checked."""
         files = self.files or {}
         where = f"the hub's {self.name}" if self.endpoint else f"the copy of {self.name} kept here"
         for name in names:
@@ -171,21 +171,21 @@ class Source:
                 if MSGPACK in files and name == LAYOUTS[0]:
                     raise DownloadError(f"{where} has no {shorten(name)}, but {FLAX_ONLY}")
                 if self.endpoint:
-                    raise DownloadError(f"{where} has no {shorten(name)}: it is no BLOOM that can be opened here")
+                    raise DownloadError(f"{where} has no {shorten(name)}: it is not a BLOOM that can be opened here")
                 raise DownloadError(f"{where} has no {shorten(name)}, and the hub cannot be asked; {WITHOUT_NETWORK}")
             large = name.endswith((".safetensors", ".bin", ".msgpack"))
             size, most = files[name].size, MAX_WEIGHTS if large else MAX_SMALL
             if size > most:
                 raise DownloadError(
                     f"{shorten(name)} of {where} has {gigabytes(size)}, and a BLOOM's has less than {gigabytes(most)}: "
-                    "it is no BLOOM that can be opened here"
+                    "it is not a BLOOM that can be opened here"
                 )
         missing = [name for name in names if not self._is_checked(name)]
         if not missing:
             return
         stop = threading.Event()
         try:
-            apart(partial(self._have, missing, stop), stop=stop)  # no interrupt reaches the libraries
+            uninterrupted(partial(self._have, missing, stop), stop=stop)  # no interrupt reaches the libraries
         except BloomlabError:
             raise
         except Exception as error:  # whatever the libraries raise
@@ -202,7 +202,7 @@ class Source:
                     self._check(name)
 
     def _check_room(self, names: list[str]) -> None:
-        """Refuse what the disk cannot hold before it is fetched."""
+        """Refuse, before fetching, what the disk cannot hold."""
         needed = sum((self.files or {})[name].size for name in names if not (self.folder / name).exists())
         place = next(path for path in (self.kept, *self.kept.parents) if path.exists())
         free = shutil.disk_usage(place).free
@@ -214,7 +214,7 @@ class Source:
 
     @contextmanager
     def _one_program_at_a_time(self) -> Iterator[None]:
-        """Several programs that want one model fetch it once."""
+        """If several programs want the same model, one of them fetches it."""
         if not self.endpoint:
             yield
             return
@@ -228,11 +228,11 @@ class Source:
     # -- checking them ----
 
     def _notes(self) -> Path:
-        """Where huggingface_hub keeps its locks: notes there may be lost without harm."""
+        """The folder of huggingface_hub's locks: a note lost there does no harm."""
         return self.kept.parent / ".locks" / self.kept.name
 
     def _note(self, name: str) -> tuple[Path, str]:
-        """The note that says this very file was checked, and what it must say."""
+        """The note that this very file was checked, and what it must say."""
         path = self.folder / name
         about = path.stat()
         return self._notes() / f"{path.resolve().name}.checked", f"{name} {about.st_size} {about.st_mtime_ns}"
@@ -245,17 +245,17 @@ class Source:
             return False
 
     def _check(self, name: str) -> None:
-        """Compare a file with its hash; one that fails is removed, so that it is fetched again."""
+        """Compare a file with its hash. A file that fails is removed, so that it will be fetched again."""
         path = self.folder / name
-        wanted = (self.files or {})[name].digest or _blob(path).name  # the cache names a file by its hash
-        got = digest(path, len(wanted))
-        if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", wanted) and got != wanted:
+        expected = (self.files or {})[name].digest or _blob(path).name  # the cache names a file by its hash
+        got = digest(path, len(expected))
+        if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", expected) and got != expected:
             if self.endpoint:
                 for copy in (path.resolve(), _blob(path), path):
                     copy.unlink(missing_ok=True)
             done = f"it was removed, so {AGAIN}" if self.endpoint else "fetch it again when there is a network"
             raise DownloadError(
-                f"{name} of {self.name} is broken: its hash is {got[:12]}… where the hub says {wanted[:12]}…; {done}"
+                f"{name} of {self.name} is broken: its hash is {got[:12]}… where the hub says {expected[:12]}…; {done}"
             )
         note, says = self._note(name)
         with suppress(OSError):
@@ -263,7 +263,7 @@ class Source:
 
 
 def _blob(path: Path) -> Path:
-    """Where the cache keeps a file: what the name links to, which may in turn be a link into a store for all models."""
+    """Where the cache keeps a file: its name is a link, perhaps to another link into a store for all models."""
     return path.parent / path.readlink() if path.is_symlink() else path
 
 
@@ -283,16 +283,16 @@ def digest(path: Path, length: int = 64) -> str:
 
 
 def _ask(repo: str, revision: str, cache_dir: str | os.PathLike[str] | None) -> Source:
-    """What the hub has under this name, or what is kept here of it when the hub cannot be asked."""
+    """The model the hub has under this name, or the copy kept here if the hub cannot be asked."""
     address = endpoint()
-    say(f"{repo}: asking {urlsplit(address).hostname} …")  # before anything that may take long
+    say(f"{repo}: asking {urlsplit(address).hostname} …")  # before anything slow
     from huggingface_hub import constants
 
     kept = Path(cache_dir or constants.HF_HUB_CACHE).expanduser() / f"models--{repo.replace('/', '--')}"
     try:
         if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
             raise ConnectionError("HF_HUB_OFFLINE is set")
-        ((commit, files),) = apart(partial(listing, address, repo, revision))
+        ((commit, files),) = uninterrupted(partial(listing, address, repo, revision))
     except BloomlabError:
         raise
     except Exception as error:  # whatever the libraries raise
@@ -323,7 +323,7 @@ def _in_words(error: Exception, repo: str, address: str, kept: Path, revision: s
 
 
 def _remember(path: Path, text: str) -> None:
-    """Write a small file whole, if it does not say so already."""
+    """Write a small file whole, unless it says so already."""
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as draft:

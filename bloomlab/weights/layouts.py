@@ -8,8 +8,8 @@ flax_model.msgpack                                 the layout of the Flax classe
 
 from pathlib import Path
 
-from bloomlab.errors import CheckpointError
-from bloomlab.files import read_json, shorten
+from bloomlab.errors import CheckpointError, shorten
+from bloomlab.guards.files import read_json
 
 LAYOUTS = (
     "model.safetensors",
@@ -22,11 +22,11 @@ LAYOUTS = (
 MSGPACK = "flax_model.msgpack"
 FLAX_ONLY = f"{MSGPACK}, which FlaxBloomForCausalLM opens; what that then saves with save_pretrained opens here too"
 
-MAX_INDEX_BYTES = 1 << 20  # BLOOM's largest index has 0.1 MB
+MAX_INDEX_BYTES = 1 << 20  # BLOOM's largest index is 0.1 MB
 
 
 def read_index(index: Path) -> dict[str, str]:
-    """Which file holds each tensor; only files beside the index are named.
+    """Which file holds each tensor. Only files beside the index may be named.
 
     Raises:
         CheckpointError: the index is missing or broken, or leads out of its folder.

@@ -1,4 +1,4 @@
-"""What all BLOOM models share: how they are made, opened and saved. It knows no component."""
+"""What all BLOOM models share: creating, opening and saving them. It does not know the components."""
 
 import json
 import os
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from bloomlab.apart import apart
-from bloomlab.checkpoint import check_fits, match, open_folder, read_state, shard_bytes, write_state
 from bloomlab.config import ALIASES, BloomConfig
 from bloomlab.errors import CheckpointError, InputError, did_you_mean
+from bloomlab.guards.memory import check_memory
+from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
-from bloomlab.hub import find
-from bloomlab.memory import check_memory
+from bloomlab.weights.checkpoint import check_fits, match, open_folder, read_state, shard_bytes, write_state
+from bloomlab.weights.hub import find
 
 Result = TypeVar("Result")
 
@@ -62,8 +62,8 @@ class BloomPreTrainedModel(nn.Module):
     ) -> Self:
         """The model in a folder or on the hub, ready to use (in eval mode).
 
-        The weights stay in their file and are read when they are used, if the file has the asked dtype; else
-        they are cast as they are read. Nothing outside the new model changes: neither the global random state
+        If the file has the right dtype, the weights stay there and are read when they are used; otherwise
+        they are cast while they are read. Nothing outside the new model changes: neither the global random state
         nor the default dtype, and if the load fails, nothing at all.
 
         Args:
@@ -84,23 +84,23 @@ class BloomPreTrainedModel(nn.Module):
             DownloadError: a file cannot be fetched.
             InputError: an argument does not fit.
         """
-        wanted, place = _dtype(dtype, torch_dtype), _device(device)
+        number_type, place = _dtype(dtype, torch_dtype), _device(device)
         source = find(folder, CheckpointError, revision, cache_dir)
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
         config = overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
-        if source.commit:  # say what will not fit before it is downloaded
-            check_fits(config.parameter_count(), wanted or torch.bfloat16)
-        model: Self = apart(partial(_without_numbers, cls, config))[0]
+        if source.commit:  # refuse what will not fit before it is downloaded
+            check_fits(config.parameter_count(), number_type or torch.bfloat16)
+        model: Self = uninterrupted(partial(_without_numbers, cls, config))[0]
 
         path = source.fetch("weights")
         stored = open_folder(path)
         shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
         plan = match(stored, shapes, head=model._head_names())
-        if wanted is None:
-            wanted = next(tensor.dtype for tensor in plan.source.values())
-        without_gradients(model.load_state_dict, state_dict=read_state(plan, wanted), strict=False, assign=True)
-        model._make_new(plan.new, wanted)
+        if number_type is None:
+            number_type = next(tensor.dtype for tensor in plan.source.values())
+        without_gradients(model.load_state_dict, state_dict=read_state(plan, number_type), strict=False, assign=True)
+        model._make_new(plan.new, number_type)
         model._tie()
         return model.eval() if place is None else without_gradients(model.to, device=place).eval()
 
@@ -111,7 +111,7 @@ class BloomPreTrainedModel(nn.Module):
 
         Raises:
             CheckpointError: the folder cannot be written.
-            InputError: max_shard_size is no size.
+            InputError: max_shard_size is not a size.
         """
         shard_bytes(max_shard_size)
         path = Path(folder)
@@ -125,17 +125,17 @@ class BloomPreTrainedModel(nn.Module):
             raise CheckpointError(f"cannot save to {path}: {error.strerror or error}; choose another place") from None
 
     def _head_names(self) -> list[str]:
-        """The parameters that are not the base model's, and so may be missing in a file."""
+        """The parameters outside the base model, which a file may lack."""
         start = f"{self.base_model_prefix}."
         return [
             name for name, _ in self.named_parameters() if not name.startswith(start) and self.base_model is not self
         ]
 
     def _make_new(self, names: list[str], dtype: torch.dtype) -> None:
-        """Initialise what the files did not have, and say so."""
+        """Initialise the parameters that the files lacked, and warn."""
         if not names:
             return
-        with torch.random.fork_rng(devices=[]):  # the caller's random numbers go on as if nothing happened
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers continue as if nothing had happened
             for name in names:
                 owner, _, leaf = name.rpartition(".")
                 new = torch.zeros(self.get_parameter(name).shape, dtype=dtype, device="cpu")
@@ -148,7 +148,7 @@ class BloomPreTrainedModel(nn.Module):
     # -- initialisation ----
 
     def init_weights(self, *modules: nn.Module) -> None:
-        """New weights for the modules (all, if none is named): normal(0, initializer_range), biases 0, norms 1, 0."""
+        """New weights for these modules (all by default): normal(0, initializer_range), biases 0, norms 1, 0."""
         for module in modules or (self,):
             for part in module.modules():
                 if isinstance(part, nn.Linear | nn.Embedding):
@@ -163,7 +163,7 @@ class BloomPreTrainedModel(nn.Module):
 
     @property
     def base_model(self) -> "BloomPreTrainedModel":
-        """The model without its head; itself, if it has none."""
+        """The model without its head; the model itself if it has none."""
         base: BloomPreTrainedModel = getattr(self, self.base_model_prefix, self)
         return base
 
@@ -174,7 +174,7 @@ class BloomPreTrainedModel(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of number the weights are."""
+        """The dtype of the weights."""
         return next(self.parameters()).dtype
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
@@ -192,7 +192,7 @@ class BloomPreTrainedModel(nn.Module):
         return table
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
-        """Put another table in its place (and under a tied head)."""
+        """Replace the table (a tied head follows)."""
         if not isinstance(value, nn.Embedding) or value.embedding_dim != self.config.hidden_size:
             got = f"width {value.embedding_dim}" if isinstance(value, nn.Embedding) else type(value).__name__
             raise InputError(f"expected an nn.Embedding of width {self.config.hidden_size}, but got {got}")
@@ -229,14 +229,14 @@ class BloomPreTrainedModel(nn.Module):
         return nn.Parameter(new, requires_grad=rows.requires_grad)
 
     def tie_weights(self) -> None:
-        """Make a head share the embedding table; a model without such a head has nothing to tie."""
+        """Make a head share the embedding table; without such a head there is nothing to tie."""
 
     def _tie(self) -> None:
         if self.config.tie_word_embeddings:
             self.tie_weights()
 
     def gradient_checkpointing_enable(self) -> None:
-        """In training, keep less for the backward pass and compute it again: slower, in less memory."""
+        """In training, keep less for the backward pass and recompute the rest: slower, but with less memory."""
         setattr(self.base_model, "gradient_checkpointing", True)  # noqa: B010  # BloomModel has it, not every model
 
     def gradient_checkpointing_disable(self) -> None:
@@ -246,7 +246,7 @@ class BloomPreTrainedModel(nn.Module):
     # -- hooks ----
 
     def checked(self, hooks: Hooks | None) -> Hooks:
-        """The hooks of a call, once all their names are known to exist; none if there are none."""
+        """The hooks of a call, after checking that all their names exist; NO_HOOKS for None."""
         if hooks is None:
             return NO_HOOKS
         if not isinstance(hooks, Hooks):
@@ -265,11 +265,11 @@ class BloomPreTrainedModel(nn.Module):
 
 @lru_cache(maxsize=64)
 def _spots(model_class: Any, values: str) -> dict[str, Spot]:
-    return apart(partial(_dry_run, model_class, values))[0]
+    return uninterrupted(partial(_dry_run, model_class, values))[0]
 
 
 def _dry_run(model_class: Any, values: str) -> dict[str, Spot]:
-    """A dry run through a copy that is as deep, but as narrow as can be; the true widths come from the config.
+    """A dry run through a copy that is as deep but as narrow as possible; the true widths come from the config.
 
     (Not through tensors without numbers: for those torch loads 800 modules, which takes more than a second.)
     """
@@ -303,11 +303,11 @@ def _without_numbers(model_class: Callable[[BloomConfig], Result], config: Bloom
 
 
 def without_gradients(run: Callable[..., Any], **arguments: Any) -> Any:
-    """What `run(**arguments)` gives when nothing is kept for gradients.
+    """The result of `run(**arguments)`, with nothing kept for gradients.
 
-    `with torch.no_grad()` is itself a few lines of Python: an interrupt that falls between them leaves gradients off
-    for good. Here every line that changes the mode stands under the `finally` that puts it back, also what `run` itself
-    may change: torch's own way of filling a module uses that `with`.
+    `with torch.no_grad()` is itself a few lines of Python: an interrupt between them leaves gradients off for good.
+    Here every line that changes the mode is covered by the `finally` that restores it, even those inside `run`:
+    torch's own initialisers use that `with`.
     """
     before = torch.is_grad_enabled()
     try:
@@ -334,9 +334,9 @@ class _Unfilled(TorchFunctionMode):
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """Models made in here have shapes, but no memory and no numbers.
+    """Models created here have shapes, but no memory and no numbers.
 
-    Even numbers that are nowhere would be filled in, and for that torch loads 800 modules: a second, and 70 MB.
+    Without this, torch would "fill" even tensors without memory, and load 800 modules for it: a second, and 70 MB.
 
     >>> with shapes_only():
     ...     layer = nn.Linear(1_000_000, 1_000_000)
@@ -348,7 +348,7 @@ def shapes_only() -> Iterator[None]:
 
 
 def _dtype(dtype: Any, torch_dtype: Any) -> torch.dtype | None:
-    """What the two spellings of one argument ask for; None for "as in the files"."""
+    """The dtype from the two spellings of one argument; None means "as in the files"."""
     if dtype is not None and torch_dtype is not None and dtype != torch_dtype:
         raise InputError(f"dtype and torch_dtype are one argument, but got {dtype!r} and {torch_dtype!r}; pass one")
     asked = torch_dtype if dtype is None else dtype
@@ -364,7 +364,7 @@ def _dtype(dtype: Any, torch_dtype: Any) -> torch.dtype | None:
 
 
 def _device(asked: Any) -> torch.device | None:
-    """The device that is asked for, if this machine has it."""
+    """The requested device, if this machine has it."""
     try:
         return None if asked is None else torch.empty(0, device=asked).device
     except (RuntimeError, AssertionError, TypeError) as error:
@@ -384,11 +384,11 @@ ELSEWHERE = {
 
 
 def overridden(config: BloomConfig, overrides: dict[str, Any]) -> BloomConfig:
-    """The config with these values in place of its own; a copy, so that nobody else's config changes."""
+    """A copy of the config with these values replaced."""
     values = config.to_dict()
     for name in overrides:
         if name not in values and name not in ALIASES and name not in ("num_labels", "attn_implementation"):
-            known = [*values, *ALIASES, "num_labels"]
-            hint = f"; {ELSEWHERE[name]}" if name in ELSEWHERE else did_you_mean(name, known)
+            names = [*values, *ALIASES, "num_labels"]
+            hint = f"; {ELSEWHERE[name]}" if name in ELSEWHERE else did_you_mean(name, names)
             raise InputError(f"expected a name of the config, but got {name!r}{hint}")
     return BloomConfig.from_dict(values, **overrides)

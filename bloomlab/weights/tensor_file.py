@@ -1,8 +1,8 @@
 """One file of weights: what is in it, and how to read it without trusting it.
 
 A safetensors file starts with its table of contents, so everything about it is known before any memory is
-taken. A .bin file is a pickle, which could hold a program: it is opened by torch's restricted loader only, and
-of what comes out only plain tensors are accepted.
+used. A .bin file is a pickle, which could contain a program: only torch's restricted loader opens it, and only plain
+tensors are accepted from it.
 """
 
 import json
@@ -19,14 +19,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bloomlab.errors import BloomlabError, CheckpointError
-from bloomlab.files import shorten, what_it_is
-from bloomlab.memory import check_memory
+from bloomlab.errors import BloomlabError, CheckpointError, shorten
+from bloomlab.guards.files import what_it_is
+from bloomlab.guards.memory import check_memory
 
 DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 MAX_HEADER = 1 << 20  # bytes; 70 blocks need 0.1 MB
 LARGE = 1 << 24  # numbers in a tensor whose file pages are given back while it is read
-CHUNK = 1 << 23  # numbers that are read at a time when they are cast; fewer are slower
+CHUNK = 1 << 23  # numbers read at a time when they are cast; fewer are slower
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def open_file(path: Path) -> dict[str, Stored]:
 
     Raises:
         CheckpointError: the file is missing, broken, or holds something other than plain tensors.
-        MemoryLimitError: it is of the kind that must be read whole, and does not fit.
+        MemoryLimitError: the file must be read whole and does not fit.
     """
     if not path.is_file():
         raise CheckpointError(f"expected a file {path}, but there is none; fetch the model's files again")
@@ -74,9 +74,9 @@ def open_safetensors(path: Path) -> dict[str, Stored]:
         except BloomlabError:
             raise
         except (ValueError, RecursionError) as error:
-            raise _broken(path, f"its header is no JSON ({str(error)[:80]})") from None
+            raise _broken(path, f"its header is not JSON ({str(error)[:80]})") from None
     if not isinstance(header, dict):
-        raise _broken(path, "its header is no table of tensors")
+        raise _broken(path, "its header is not a table of tensors")
     header.pop("__metadata__", None)
     entries = sorted((_entry(path, name, about) for name, about in header.items()), key=lambda each: each[3:])
     place = 0
@@ -86,7 +86,7 @@ def open_safetensors(path: Path) -> dict[str, Stored]:
         place = stop
     if 8 + length + place != size:
         raise _broken(path, f"its tensors end at byte {8 + length + place}, but the file at {size}")
-    opened = cache(partial(safe_open, path, "pt"))  # once for all tensors, when the first is wanted
+    opened = cache(partial(safe_open, path, "pt"))  # once for all tensors, when the first is needed
     return {
         name: Stored(name, path, shape, dtype, _loader(opened, path, name, shape, dtype, 8 + length + start))
         for name, shape, dtype, start, _ in entries
@@ -119,10 +119,10 @@ def _entry(path: Path, name: str, about: Any) -> tuple[str, tuple[int, ...], tor
 def _loader(
     opened: Callable[[], Any], path: Path, name: str, shape: tuple[int, ...], dtype: torch.dtype, start: int
 ) -> Callable[[torch.dtype], Tensor]:
-    def load(wanted: torch.dtype) -> Tensor:
+    def load(target: torch.dtype) -> Tensor:
         try:
-            return _mapped(opened(), name) if wanted == dtype else _cast(path, shape, dtype, start, wanted)
-        except (OSError, SafetensorError) as error:  # it was whole a moment ago
+            return _mapped(opened(), name) if target == dtype else _cast(path, shape, dtype, start, target)
+        except (OSError, SafetensorError) as error:  # the file was whole a moment ago
             raise CheckpointError(f"cannot read {name!r} from {path}: {str(error)[:120]}; load again") from None
 
     return load
@@ -134,9 +134,9 @@ def _mapped(file: Any, name: str) -> Tensor:
     return tensor
 
 
-def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, wanted: torch.dtype) -> Tensor:
+def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, target: torch.dtype) -> Tensor:
     """The tensor in another dtype, a chunk at a time, so that it is never in memory twice."""
-    tensor = torch.empty(shape, dtype=wanted, device="cpu")
+    tensor = torch.empty(shape, dtype=target, device="cpu")
     flat, size = tensor.view(-1), dtype.itemsize
     before = start % mmap.ALLOCATIONGRANULARITY  # a mapping begins at a page
     length = before + flat.numel() * size
@@ -149,7 +149,7 @@ def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, wa
         for first in range(0, flat.numel(), CHUNK):
             n, place = min(CHUNK, flat.numel() - first), before + first * size
             flat[first : first + n] = torch.frombuffer(pages, dtype=dtype, count=n, offset=place)
-            if flat.numel() > LARGE and hasattr(mmap, "MADV_DONTNEED"):  # give back what was read, not only at the end
+            if flat.numel() > LARGE and hasattr(mmap, "MADV_DONTNEED"):  # release what was read
                 page = place - place % mmap.PAGESIZE
                 pages.madvise(mmap.MADV_DONTNEED, page, place + n * size - page)
     return tensor
@@ -166,7 +166,7 @@ def open_bin(path: Path) -> dict[str, Stored]:
     else:
         check_memory(path.stat().st_size, str(path), "save it again as safetensors")
     try:
-        # weights_only is named, so that no setting of the machine can loosen it
+        # given explicitly, so that no setting of the machine can loosen it
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:
         why = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
@@ -185,7 +185,7 @@ def open_bin(path: Path) -> dict[str, Stored]:
 
 
 def _check_zip(path: Path) -> None:
-    """What torch writes is a zip whose parts are not compressed: it cannot be larger than the file."""
+    """Refuse a compressed zip: torch writes uncompressed ones, which cannot unpack to more than the file."""
     try:
         with zipfile.ZipFile(path) as archive:
             packed = [part.filename for part in archive.infolist() if part.compress_type != zipfile.ZIP_STORED]
@@ -199,7 +199,7 @@ def _check_zip(path: Path) -> None:
 
 
 def _plain(path: Path, name: str, tensor: Any) -> tuple[tuple[int, ...], torch.dtype, Callable[[torch.dtype], Tensor]]:
-    """Shape, dtype and loader of a tensor that is nothing but numbers in memory."""
+    """Shape, dtype and loader of a plain tensor, one that is nothing but numbers in memory."""
     if type(tensor) not in (Tensor, torch.nn.Parameter):
         raise _unfit(path, name, f"a {type(tensor).__name__}")
     if tensor.layout != torch.strided or tensor.device.type != "cpu":
@@ -211,9 +211,9 @@ def _plain(path: Path, name: str, tensor: Any) -> tuple[tuple[int, ...], torch.d
         raise _unfit(path, name, f"a tensor of shape {tuple(tensor.shape)} over {held} bytes")
     plain: Tensor = tensor.detach()
 
-    def load(wanted: torch.dtype) -> Tensor:
+    def load(target: torch.dtype) -> Tensor:
         # a view of a larger storage would keep all of it
-        return plain.to(wanted) if wanted != plain.dtype else plain.contiguous()
+        return plain.to(target) if target != plain.dtype else plain.contiguous()
 
     return tuple(plain.shape), plain.dtype, load
 

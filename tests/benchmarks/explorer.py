@@ -14,8 +14,8 @@ from playwright.sync_api import sync_playwright
 
 import bloomlab
 from bloomlab import BloomConfig, BloomForCausalLM, BloomTokenizerFast, Lab, tiny
-from bloomlab.views._reading import ReadingView
 from bloomlab.views.explorer import TITLES
+from bloomlab.views.shared.text_view import TextView
 from tests.browser import chromium
 from tests.browser.blank_page import BlankPage
 
@@ -44,7 +44,7 @@ CLICKS = {
 }
 
 
-def sent(view: ReadingView) -> tuple[int, int]:
+def sent(view: TextView) -> tuple[int, int]:
     """Bytes that cross to the page before the first picture: the data, and the module with its style sheet."""
     state = view.get_state()
     sizes = {

@@ -17,8 +17,9 @@ from pathlib import Path
 import torch
 
 from bloomlab import BloomConfig, BloomForCausalLM, BloomTokenizerFast, Lab, tiny
-from bloomlab.trace import Trace
-from bloomlab.views.attention import READ, AttentionView
+from bloomlab.tracing.trace import Trace
+from bloomlab.views.attention.payload import READ
+from bloomlab.views.attention.widget import AttentionView
 
 Work = Callable[[], int]  # makes the output and says how many bytes it has
 NEEDS_NETWORK = "loads scripts from the network"

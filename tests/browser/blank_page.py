@@ -10,7 +10,7 @@ from typing import Any
 from anywidget import AnyWidget
 from playwright.sync_api import Page
 
-from bloomlab.views._assets import folder
+from bloomlab.views.shared.assets import folder
 from tests.views.aside import aside
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")

@@ -40,5 +40,5 @@ def test_heads_are_stepped_texts_typed_and_the_length_lab_is_run_and_cancelled(n
     root.locator("[data-part=lab-run]").click()
     expect(lab).to_have_attribute("data-state", "done", timeout=60_000)
     expect(lab).to_have_attribute("data-curves", "6")
-    expect(lab).to_contain_text("8× the trained length")
+    expect(lab).to_contain_text("4× the trained length")
     notebook.visit.screenshot(f"alibi-{notebook.server.app}")

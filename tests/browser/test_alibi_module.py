@@ -11,12 +11,13 @@ from axe_playwright_python.sync_playwright import Axe
 from matplotlib import colormaps
 from playwright.sync_api import Browser, Page, expect
 
-from bloomlab.chips import visible
 from bloomlab.errors import InputError
 from bloomlab.lens import alibi
 from bloomlab.lens.attention import position_only
 from bloomlab.model.alibi import slopes
-from bloomlab.views.alibi import AlibiView, measured_of
+from bloomlab.text.tokens import visible
+from bloomlab.views.alibi.still import measured_of
+from bloomlab.views.alibi.widget import AlibiView
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
@@ -247,8 +248,7 @@ def test_the_length_lab_is_run_from_the_page(blank: BlankPage) -> None:
 
 def test_a_running_lab_says_how_far_and_can_be_cancelled(blank: BlankPage) -> None:
     assert blank.view is not None
-    blank.view._start()
-    blank.view._step()
+    blank.view._begin()._step()
     blank.push()
     page = blank.page
     assert "1 of 4 tokens" in page.locator('[data-part="lab"]').inner_text()

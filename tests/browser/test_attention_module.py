@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from bloomlab.errors import InputError
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
-from bloomlab.views.attention import AttentionView
+from bloomlab.views.attention.widget import AttentionView
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.views.small_trace import small_trace

@@ -6,9 +6,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from bloomlab.chips import visible
 from bloomlab.errors import InputError
-from bloomlab.views.attention import AttentionView
+from bloomlab.text.tokens import visible
+from bloomlab.views.attention.widget import AttentionView
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip

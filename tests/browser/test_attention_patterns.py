@@ -9,10 +9,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from bloomlab.chips import visible
 from bloomlab.lens.attention import arcs, content_only, head_average, overlap, position_only, position_share, rollout
 from bloomlab.model.alibi import slopes
-from bloomlab.views.attention import AttentionView
+from bloomlab.text.tokens import visible
+from bloomlab.views.attention.widget import AttentionView
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.test_attention_module import cividis, steps_apart
@@ -49,7 +49,7 @@ def test_patterns_shares_and_links_on_the_page_are_those_of_the_lens(blank: Blan
     scores, probs = (trace[f"h.2.attn.{name}"][0, 3] for name in ("scores", "probs"))
     value = {"scores": scores[LOWER].tolist(), "probs": probs[LOWER].tolist(), "slope": slopes(8)[3]}
     found: dict[str, Any] = blank.evaluate(
-        "{positionOnly, contentOnly, overlap, strongestLinks} from lib/patterns.js",
+        "{positionOnly, contentOnly, overlap, strongestLinks} from attention/patterns.js",
         """(() => {
             const [position, content] = [positionOnly(value.slope, 9), contentOnly(value.scores, 9)];
             return {
@@ -74,7 +74,7 @@ def test_both_forms_of_alibi_differ_by_one_number_and_give_one_softmax(blank: Bl
     scores, probs = (trace[f"h.1.attn.{name}"][0, 5] for name in ("scores", "probs"))
     slope = 0.7  # no power of two: rounding has its say
     found = blank.evaluate(
-        "{bothForms} from lib/patterns.js",
+        "{bothForms} from attention/patterns.js",
         "bothForms(value.scores, value.slope, 7)",
         {"scores": scores[LOWER].tolist(), "slope": slope},
     )
@@ -83,7 +83,7 @@ def test_both_forms_of_alibi_differ_by_one_number_and_give_one_softmax(blank: Bl
     np.testing.assert_allclose(found["probs"]["trained"], found["probs"]["paper"], atol=1e-15)
     assert 0 < found["error"] < 1e-15
     plain = blank.evaluate(
-        "{bothForms} from lib/patterns.js",
+        "{bothForms} from attention/patterns.js",
         "bothForms(value.scores, value.slope, 7)",
         {"scores": scores[LOWER].tolist(), "slope": slopes(8)[5]},
     )

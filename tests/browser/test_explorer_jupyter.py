@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 import bloomlab
-from bloomlab.chips import visible
 from bloomlab.lens.logit_lens import READ, logit_lens
-from bloomlab.views._cells import word
+from bloomlab.text.tokens import visible
+from bloomlab.views.shared.tables import word
 from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
 from tests.browser.painted import check_matrix, check_thumbnails, probabilities, type_text
@@ -84,7 +84,7 @@ def test_every_tab_shows_every_language(
     type_text(explorer, text)
     tokens = len(lab.tokens(text))
     expect(explorer).to_have_attribute("data-tokens", str(tokens))
-    assert shown_on_strip(notebook.page) == "".join(chip.shown for chip in lab.tokenizer.chips(text))
+    assert shown_on_strip(notebook.page) == "".join(part.shown for part in lab.tokenizer.display_tokens(text))
 
     attention = open_tab(explorer, "attention")
     probs = probabilities(lab, text)

@@ -8,7 +8,7 @@ import pytest
 from matplotlib import colormaps
 
 from bloomlab.lens.ledger import score_ledger
-from bloomlab.views._assets import folder, module_text, style_text
+from bloomlab.views.shared.assets import entry, folder, module_text, style_text
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.views.small_trace import small_trace
@@ -93,7 +93,7 @@ def test_a_burst_of_calls_becomes_the_last_one(blank: BlankPage) -> None:
     assert calls == [99]
 
 
-VIEWS = [path.stem for path in folder().glob("*.js")]
+VIEWS = sorted({path.stem for path in folder().rglob("*.js") if entry(path.stem) == path})
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 import bloomlab
 from bloomlab.lens.logit_lens import READ, logit_lens
-from bloomlab.views._cells import word
+from bloomlab.views.shared.tables import word
 from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
 from tests.browser.painted import steps_apart, type_text

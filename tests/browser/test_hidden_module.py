@@ -11,14 +11,15 @@ from matplotlib import colormaps
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import bloomlab
-from bloomlab.chips import visible
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
-from bloomlab.trace import Trace
-from bloomlab.views._assets import module_text, theme_colour
-from bloomlab.views._hidden_figure import SCRIPTS, _kind
-from bloomlab.views._hidden_still import arrays
-from bloomlab.views.hidden import READ, HiddenStates
+from bloomlab.text.tokens import visible
+from bloomlab.tracing.trace import Trace
+from bloomlab.views.hidden.figure import SCRIPTS, _kind
+from bloomlab.views.hidden.payload import READ
+from bloomlab.views.hidden.still import arrays
+from bloomlab.views.hidden.widget import HiddenStates
+from bloomlab.views.shared.assets import module_text, theme_colour
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS
@@ -307,7 +308,7 @@ def test_a_stream_that_is_no_sum_says_so_and_shows_the_rest(visit: Visit) -> Non
     blank = BlankPage(visit.page)
     blank.draw(view_of(TEXT, lab))
     page = visit.page
-    assert "this model's stream is no sum" in page.locator('[data-part="parts"]').inner_text()
+    assert "this model's stream is not a sum" in page.locator('[data-part="parts"]').inner_text()
     assert page.locator('[data-part="parts"] table').is_hidden() and page.locator('[data-fact="share"]').count() == 0
     page.locator('input[value="added"]').check()
     assert cell(page, 1, 1).locator(".bl-token").inner_text() == "–"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from bloomlab.views._assets import style_text
+from bloomlab.views.shared.assets import style_text
 from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
 from tests.browser.servers import Server

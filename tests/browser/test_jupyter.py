@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Position, expect
 
 import bloomlab
-from bloomlab.chips import visible
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
+from bloomlab.text.tokens import visible
 from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
 from tests.browser.painted import check_matrix, check_thumbnails, painted, probabilities, type_text

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, expect
 from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
 from tests.browser.servers import Server
-from tests.test_notebooks import open_lines, solutions
+from tests.notebooks.test_notebooks import open_lines, solutions
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 

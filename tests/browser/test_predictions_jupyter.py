@@ -7,8 +7,8 @@ import torch
 from playwright.sync_api import Browser, Locator, expect
 
 import bloomlab
-from bloomlab.verdicts import readable
-from bloomlab.views._cells import word
+from bloomlab.tasks.results import readable
+from bloomlab.views.shared.tables import word
 from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
 from tests.browser.painted import type_text

@@ -10,16 +10,17 @@ from matplotlib import colormaps
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import bloomlab
-from bloomlab.chips import visible
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
-from bloomlab.trace import Trace
-from bloomlab.views._predictions_still import arrays
-from bloomlab.views.predictions import READ, Predictions
+from bloomlab.text.tokens import visible
+from bloomlab.tracing.trace import Trace
+from bloomlab.views.predictions.payload import READ
+from bloomlab.views.predictions.still import arrays
+from bloomlab.views.predictions.widget import Predictions
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
-from tests.task_heads import LABELS, random_lab
+from tests.tasks.task_heads import LABELS, random_lab
 from tests.tiny_random import byte_tokenizer, random_model
 
 TEXT = "Leo 😀."

@@ -10,11 +10,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from bloomlab.chips import visible
 from bloomlab.errors import InputError
 from bloomlab.lab import load
 from bloomlab.lens.tokens import merges
-from bloomlab.views.tokens_view import TokensView
+from bloomlab.text.tokens import visible
+from bloomlab.views.tokens.widget import TokensView
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
@@ -281,7 +281,7 @@ def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
     blank.page.locator(".bl-foot summary").click()
     part(blank.page, "strip").press("ArrowRight")
     blank.answered()
-    assert "chips(tokens)[2]" in blank.view.code
+    assert "display_tokens(tokens)[2]" in blank.view.code
     assert part(blank.page, "code").inner_text() == blank.view.code
     aside(blank.view.compare)
     blank.push()
@@ -411,7 +411,7 @@ def test_the_replay_on_the_page_is_the_replay_in_python(visit: Visit) -> None:
     """Every stage of every chip of texts in five scripts, by the file as it is."""
     view = view_of(" ".join(TEXTS.values()))
     stages = BlankPage(visit.page).evaluate(
-        "{stagesOf} from lib/replay.js",
+        "{stagesOf} from tokens/replay.js",
         "value.map((replay) => stagesOf(replay).map(({ parts }) => parts.map(({ hex }) => hex)))",
         view.picture["replays"],
     )

@@ -207,7 +207,7 @@ def test_hooks_need_the_cache() -> None:
         ([[1, 2]], None, r"tensor \(batch, pos\).*got list"),
         (torch.tensor([1, 2]), None, r"got \(2,\)"),
         (torch.zeros(1, 0).long(), None, r"at least one position, but got \(1, 0\)"),
-        (torch.zeros(0, 3).long(), None, r"nothing of it empty, but have \(0, 3\)"),
+        (torch.zeros(0, 3).long(), None, r"with no empty axis, but have \(0, 3\)"),
         (torch.ones(1, 2), None, "whole numbers, but are torch.float32"),
         (torch.tensor([[1, 300]]), None, "from 0 to 299, but go from 1 to 300"),
         (random_ids(), torch.ones(2, 4), r"attention_mask has shape \(2, 4\) but input_ids \(2, 5\)"),

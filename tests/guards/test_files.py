@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bloomlab.errors import CheckpointError, ConfigError, InputError
-from bloomlab.files import read_json, replacing, saying_why_not, shorten, write_json
+from bloomlab.errors import CheckpointError, ConfigError, InputError, shorten
+from bloomlab.guards.files import read_json, replacing, saying_why_not, write_json
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

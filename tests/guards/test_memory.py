@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bloomlab import memory
 from bloomlab.errors import BloomlabError, MemoryLimitError
+from bloomlab.guards import memory
 
 GB = 10**9
 

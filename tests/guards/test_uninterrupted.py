@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from bloomlab.apart import apart
+from bloomlab.guards.uninterrupted import uninterrupted
 
 
 def test_the_work_is_done_in_as_many_threads_as_asked_and_none_is_this_one() -> None:
@@ -15,7 +15,7 @@ def test_the_work_is_done_in_as_many_threads_as_asked_and_none_is_this_one() -> 
         everybody.wait()
         return threading.get_ident()
 
-    found = apart(who, threads=3)
+    found = uninterrupted(who, threads=3)
     assert len({*found, threading.get_ident()}) == 4
 
 
@@ -24,11 +24,11 @@ def test_an_error_comes_out_as_it_is() -> None:
         raise KeyError("missing")
 
     with pytest.raises(KeyError, match="missing"):
-        apart(fail)
+        uninterrupted(fail)
 
 
 def test_the_threads_hold_up_neither_an_interrupt_nor_the_end_of_the_program() -> None:
-    assert apart(lambda: threading.current_thread().daemon) == [True]
+    assert uninterrupted(lambda: threading.current_thread().daemon) == [True]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the timer is that of Unix")
@@ -47,7 +47,7 @@ def test_after_an_interrupt_nothing_goes_on_that_looks_at_stop(threads: int) -> 
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:
         with pytest.raises(KeyboardInterrupt):
-            apart(wait, threads, stop)
+            uninterrupted(wait, threads, stop)
     finally:
         signal.signal(signal.SIGALRM, before)
     assert len(ended) == threads
@@ -56,4 +56,4 @@ def test_after_an_interrupt_nothing_goes_on_that_looks_at_stop(threads: int) -> 
 def test_each_thread_knows_what_the_program_knows_of_the_cell_it_runs_in() -> None:
     cell = contextvars.ContextVar("cell", default=0)
     cell.set(7)
-    assert apart(cell.get, threads=2) == [7, 7]
+    assert uninterrupted(cell.get, threads=2) == [7, 7]

@@ -2,7 +2,7 @@ import pytest
 
 from bloomlab.errors import InputError
 from bloomlab.heads.named import Heads
-from tests.task_heads import random_head
+from tests.tasks.task_heads import random_head
 
 
 def test_a_shipped_head_is_opened_once_when_it_is_first_asked_for() -> None:

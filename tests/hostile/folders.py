@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from tests.small_tokenizer import hub_folder, trained_json
+from tests.text.small_tokenizer import hub_folder, trained_json
 from tests.tiny_random import random_model
 
 WEIGHTS, INDEX, BIN = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"

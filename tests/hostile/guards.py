@@ -1,8 +1,8 @@
 """Does a test hold every guard? Each `raise` is left out in turn, and a test that comes by there must fail.
 
-    python -m tests.hostile.guards                   in the files that read what others wrote
-    python -m tests.hostile.guards config trace      in these files of bloomlab
-    python -m tests.hostile.guards --sample 20       so many guards, picked at random but always the same
+    python -m tests.hostile.guards                        in the files that read what others wrote
+    python -m tests.hostile.guards config tracing/trace   in these files of bloomlab
+    python -m tests.hostile.guards --sample 20            so many guards, picked at random but always the same
 
 The tests run once, to see which of them comes by which guard; then for each guard those alone, in a new process.
 """
@@ -30,8 +30,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = (
-    "arguments checkpoint checkpoint_files config files hub hub_client lab "
-    "layout memory pretrained tokenizer tokenizer_file"
+    "config lab guards/arguments guards/files guards/memory text/tokenizer text/tokenizer_file weights/checkpoint "
+    "weights/download weights/hub weights/layouts weights/pretrained weights/tensor_file"
 ).split()
 HEAVY = [
     "tests.conftest",
@@ -80,11 +80,16 @@ def asking(path: Path) -> tuple[ast.Module, list[str]]:
     return tree, change.guards
 
 
+def module_name(path: Path) -> str:
+    """What a file of bloomlab is imported as."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Imports these files of bloomlab with guards that ask."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = {f"bloomlab.{path.stem}": path for path in paths}
+        self.paths = {module_name(path): path for path in paths}
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name not in self.paths:
@@ -119,7 +124,7 @@ class Watching:
         self.failed += [report.nodeid] if report.failed else []
 
 
-def apart(run: Callable[[], Any], patience: float) -> Any:
+def in_a_copy(run: Callable[[], Any], patience: float) -> Any:
     """What `run` gives, from a copy of this process; None if it took too long or was ended."""
     with tempfile.NamedTemporaryFile("r+") as answer:
         child = os.fork()
@@ -161,7 +166,7 @@ def without(guard: str, tests: Sequence[str]) -> str:
     for some in (tests[:3], tests[3:]):
         if some and not said.startswith("held"):
             files = sorted({test.split("::")[0] for test in some})
-            result = apart(partial(run_tests, files, set(some)), PATIENCE)
+            result = in_a_copy(partial(run_tests, files, set(some)), PATIENCE)
             code = None if result is None else result["code"]
             words = {0: "no test notices", 1: "held", None: "held, as the tests come to no end"}
             said = words.get(code, f"pytest ended with {code}")
@@ -171,8 +176,9 @@ def without(guard: str, tests: Sequence[str]) -> str:
 
 def tests_of(files: Sequence[str]) -> list[str]:
     """The tests of the files that read what others wrote, and of these files."""
-    own = (f"test_{name}" for name in (*FILES, "room", "asking", *files))
-    names = [*own, "hostile/test_properties", "model/test_bloom"]
+    modules = [Path(name) for name in (*FILES, "weights/fits", "tasks/ask", *files)]
+    own = [path.with_name(f"test_{path.name}") for path in modules]
+    names = [*own, Path("hostile/test_properties"), Path("model/test_bloom")]
     paths = [ROOT / "tests" / f"{name}.py" for name in dict.fromkeys(names)]
     return [str(path.relative_to(ROOT)) for path in paths if path.exists()]
 
@@ -186,13 +192,13 @@ def examine(files: Sequence[str], tests: Sequence[str], sample: int | None = Non
     paths = [ROOT / "bloomlab" / f"{name}.py" for name in files]
     guards = [guard for path in paths for guard in asking(path)[1]]
     sys.meta_path.insert(0, Finder(paths))
-    for name in [*HEAVY, *(f"bloomlab.{path.stem}" for path in paths)]:  # once, and not in each process
+    for name in [*HEAVY, *map(module_name, paths)]:  # once, and not in each process
         importlib.import_module(name)
-    first = apart(lambda: run_tests(tests), 900)
+    first = in_a_copy(lambda: run_tests(tests), 900)
     if first is None or first["code"] not in (0, 1):
         raise RuntimeError("the tests do not run; see what pytest says")
     for test in first["failed"]:
-        print(f"{test} fails with all guards in place, so it is not asked")
+        print(f"{test} fails with all guards in place, so it is skipped")
     seconds = first["seconds"]
     if sample is not None:
         guards = random.Random(0).sample(guards, min(sample, len(guards)))

@@ -16,7 +16,7 @@ import pytest
 from tests.hostile.folders import BIN, WEIGHTS, honest_bin, honest_folder, sharded_folder
 from tests.hostile.mutations import changed
 from tests.hostile.probe import BYTES, SECONDS, Probe
-from tests.small_tokenizer import trained_json
+from tests.text.small_tokenizer import trained_json
 
 DURATION = float(os.environ.get("BLOOMLAB_FUZZ_SECONDS", "60"))
 SEED = os.environ.get("BLOOMLAB_FUZZ_SEED", "0")

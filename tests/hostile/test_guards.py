@@ -45,6 +45,6 @@ def test_no_guard_of_a_sample_can_be_left_out_unnoticed() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="each guard is left out in a copy of the process")
 def test_a_guard_that_no_test_holds_is_named(tmp_path: Path) -> None:
-    """bloomlab/finetune.py's tests are none of those that run, so that nothing comes by its guards."""
-    done = guards.in_another_process("apart", "--sample", "1", "--only", "tests/test_memory.py")
+    """bloomlab/tasks/finetune.py's tests are none of those that run, so that nothing comes by its guards."""
+    done = guards.in_another_process("guards/uninterrupted", "--sample", "1", "--only", "tests/guards/test_memory.py")
     assert done.returncode == 1 and "no test comes by" in done.stdout, done.stdout + done.stderr

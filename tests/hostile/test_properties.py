@@ -11,13 +11,13 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from bloomlab.checkpoint_files import open_file
 from bloomlab.config import DEFAULTS, BloomConfig
 from bloomlab.errors import BloomlabError, CheckpointError, ConfigError, TokenizerError
-from bloomlab.layout import read_index
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.tokenizer_file import check_tokenizer
-from tests.small_tokenizer import trained_json
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokenizer_file import check_tokenizer
+from bloomlab.weights.layouts import read_index
+from bloomlab.weights.tensor_file import open_file
+from tests.text.small_tokenizer import trained_json
 
 pytestmark = pytest.mark.slow  # hundreds of files, made and read
 

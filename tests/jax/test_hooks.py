@@ -11,7 +11,7 @@ import torch
 from bloomlab import Hooks, zero
 from bloomlab.errors import HookError, InputError
 from bloomlab.jax import next_token_loss, record
-from bloomlab.record import record as torch_record
+from bloomlab.tracing.record import record as torch_record
 from tests.jax.twins import jax_twin
 from tests.tiny_random import byte_tokenizer, padded_mask, random_ids, random_model
 
@@ -139,7 +139,9 @@ def test_the_edits_of_torch_work_in_a_jax_run(model: Any) -> None:
 
 def test_every_view_of_a_trace_shows_a_jax_run() -> None:
     import bloomlab
-    from bloomlab.views import alibi, attention, hidden
+    from bloomlab.views.alibi import payload as alibi
+    from bloomlab.views.attention import payload as attention
+    from bloomlab.views.hidden import payload as hidden
 
     lab = bloomlab.load()
     model = bloomlab.FlaxBloomForCausalLM.from_pretrained(bloomlab.tiny.folder())

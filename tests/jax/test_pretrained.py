@@ -19,11 +19,11 @@ from bloomlab import BloomConfig, BloomForCausalLM, BloomModel, FlaxBloomForCaus
 from bloomlab.errors import BloomlabError, CheckpointError, DownloadError, InputError, MemoryLimitError
 from bloomlab.jax.cache import init_cache
 from bloomlab.jax.checkpoint import to_state
-from bloomlab.layout import MSGPACK
-from tests.fake_hub import REPO, fake_hub
+from bloomlab.weights.layouts import MSGPACK
 from tests.hostile.mutations import changed
 from tests.jax.twins import assert_close, make_twins
 from tests.tiny_random import SIZES, padded_mask, random_ids, random_model
+from tests.weights.fake_hub import REPO, fake_hub
 
 CONFIG = BloomConfig(**SIZES)
 IDS, MASK = random_ids(), padded_mask()
@@ -280,7 +280,7 @@ def test_a_name_on_the_hub_opens_even_where_there_is_flax_s_own_file_only(
             BloomForCausalLM.from_pretrained(REPO)
         assert f"GET {MSGPACK}" not in hub.asked
         with monkeypatch.context() as little:
-            little.setattr("bloomlab.memory.free_bytes", lambda: 1000)
+            little.setattr("bloomlab.guards.memory.free_bytes", lambda: 1000)
             with pytest.raises(MemoryLimitError, match=r"which JAX holds in float32, needs .* but 1\.0 kB are free"):
                 FlaxBloomForCausalLM.from_pretrained(REPO)
         assert f"GET {MSGPACK}" not in hub.asked

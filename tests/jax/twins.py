@@ -27,7 +27,7 @@ def jax_twin(torch_model: BloomForCausalLM) -> FlaxBloomForCausalLM:
     return model
 
 
-def assert_close(ours: Any, theirs: Tensor, mask: Tensor | None = None, atol: float = 1e-5) -> None:
+def assert_close(ours: Any, theirs: Tensor, mask: Tensor | None = None, atol: float = 2e-5) -> None:
     """Equal where the mask (batch, pos) has a token: what padding columns hold means nothing."""
     array, tensor = np.asarray(ours), theirs.detach().numpy()
     assert array.shape == tensor.shape

@@ -4,7 +4,6 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from bloomlab.edits import zero
 from bloomlab.errors import InputError
 from bloomlab.hooks import Hooks
 from bloomlab.lab import Lab
@@ -12,6 +11,7 @@ from bloomlab.lens.alibi import READ, bias_by_distance, first_tie, mean_distance
 from bloomlab.lens.attention import position_only
 from bloomlab.model.alibi import alibi_bias, slopes
 from bloomlab.model.attention import make_bias
+from bloomlab.tracing.edits import zero
 from tests.lens.sentences import SENTENCES
 from tests.tiny_random import random_model
 

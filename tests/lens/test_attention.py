@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from bloomlab.edits import scale
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.attention import (
@@ -22,6 +21,7 @@ from bloomlab.lens.attention import (
     rollout,
 )
 from bloomlab.model.alibi import alibi_bias, slopes
+from bloomlab.tracing.edits import scale
 from tests.lens.sentences import SENTENCES
 
 

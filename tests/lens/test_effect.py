@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bloomlab.edits import scale, zero
 from bloomlab.errors import HookError, InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.effect import READ, effect
+from bloomlab.tracing.edits import scale, zero
 from tests.tiny_random import byte_tokenizer, random_model
 
 TEXT = "Leo lives in Oslo."
@@ -26,7 +26,7 @@ def test_the_numbers_are_torchs_own(lab: Lab) -> None:
     torch.testing.assert_close(found.kl, kl)
     torch.testing.assert_close(found.before[:-1], F.cross_entropy(p[:-1], ids[1:], reduction="none"))
     torch.testing.assert_close(found.after[:-1], F.cross_entropy(q[:-1], ids[1:], reduction="none"))
-    assert found.loss_change[-1].isnan() and found.said.tolist() == [p.argmax(-1).tolist(), q.argmax(-1).tolist()]
+    assert found.loss_change[-1].isnan() and found.predicted.tolist() == [p.argmax(-1).tolist(), q.argmax(-1).tolist()]
 
 
 def test_the_change_of_the_loss_is_what_the_model_reports(lab: Lab) -> None:
@@ -40,7 +40,7 @@ def test_the_change_of_the_loss_is_what_the_model_reports(lab: Lab) -> None:
 
 def test_the_same_run_twice_changes_exactly_nothing(lab: Lab) -> None:
     found = effect(lab.trace(TEXT, READ), lab.trace(TEXT, READ, {"embed": scale(1)}))
-    assert not found.kl.any() and not found.loss_change[:-1].any() and found.said[0].equal(found.said[1])
+    assert not found.kl.any() and not found.loss_change[:-1].any() and found.predicted[0].equal(found.predicted[1])
     assert found.probs[0].equal(found.probs[1])
 
 
@@ -59,7 +59,7 @@ def test_the_next_tokens_are_those_likely_before_or_after() -> None:
 def test_a_long_text_is_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     p, q = torch.randn(2, 9, 30, generator=torch.Generator().manual_seed(0))
     whole = effect(p, q, torch.arange(9))
-    monkeypatch.setattr("bloomlab.lens.reads.AT_ONCE", 60)  # two positions at a time
+    monkeypatch.setattr("bloomlab.lens.inputs.AT_ONCE", 60)  # two positions at a time
     assert effect(p, q, torch.arange(9)).kl.equal(whole.kl)
 
 

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from sklearn.decomposition import PCA
 
-from bloomlab.edits import add
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.hidden import READ, READ_PARTS, cosines, norms, pca, shares, stream
+from bloomlab.tracing.edits import add
 from tests.lens.sentences import SENTENCES
 
 
@@ -82,7 +82,7 @@ def test_what_an_edit_puts_into_the_stream_is_the_rest(random_lab: Callable[...,
 
 def test_a_model_whose_stream_is_no_sum_is_refused(random_lab: Callable[..., Lab]) -> None:
     trace = random_lab(apply_residual_connection_post_layernorm=True).trace("abc", read=READ_PARTS)
-    with pytest.raises(InputError, match="this model's stream is no sum"):
+    with pytest.raises(InputError, match="this model's stream is not a sum"):
         shares(trace)
 
 

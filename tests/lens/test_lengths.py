@@ -5,7 +5,7 @@ import torch
 
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
-from bloomlab.lens import reads
+from bloomlab.lens import inputs
 from bloomlab.lens.lengths import LengthLoss, length_lab, token_losses
 from bloomlab.tiny.measure import validation_rows
 from tests.tiny_random import random_ids, random_model
@@ -33,7 +33,7 @@ def test_the_size_of_batches_and_of_parts_does_not_matter(monkeypatch: pytest.Mo
     model, ids = random_model(), random_ids(4, 12)
     whole = token_losses(model, ids)
     *_, small = length_lab(model, ids, [12], batch_tokens=1)
-    monkeypatch.setattr(reads, "AT_ONCE", 900)  # the logits of three positions
+    monkeypatch.setattr(inputs, "AT_ONCE", 900)  # the logits of three positions
     assert torch.allclose(token_losses(model, ids), whole, atol=1e-5)
     assert torch.allclose(small.results[0].losses, whole.mean(0), atol=1e-5)
 

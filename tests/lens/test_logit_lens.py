@@ -7,7 +7,7 @@ from torch.distributions import Categorical
 
 from bloomlab.errors import HookError, InputError
 from bloomlab.lab import Lab
-from bloomlab.lens import reads
+from bloomlab.lens import inputs
 from bloomlab.lens.hidden import stream
 from bloomlab.lens.logit_lens import READ, lens_rows, logit_lens, read_out, summary
 from tests.lens.sentences import SENTENCES
@@ -101,7 +101,7 @@ def test_the_first_row_says_the_token_itself_and_the_answer_appears_on_the_way_u
 def test_the_size_of_parts_does_not_matter(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     trace = lab.trace(SENTENCES["hi"], read=READ)
     whole = logit_lens(lab.model, trace)
-    monkeypatch.setattr(reads, "AT_ONCE", 2 * lab.model.config.vocab_size)
+    monkeypatch.setattr(inputs, "AT_ONCE", 2 * lab.model.config.vocab_size)
     for a, b in zip(whole, logit_lens(lab.model, trace), strict=True):
         assert torch.equal(a.ids, b.ids)
         assert torch.allclose(a.probs, b.probs, atol=1e-6) and torch.equal(a.rank, b.rank)

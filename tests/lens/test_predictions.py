@@ -8,7 +8,8 @@ import torch
 from bloomlab.errors import HookError, InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.predictions import READ, answer_probs, label_probs, layer_logits, next_tokens
-from tests.task_heads import KINDS, random_head, random_lab
+from bloomlab.tiny.heads import HEADS
+from tests.tasks.task_heads import random_head, random_lab
 from tests.tiny_random import random_model
 
 TEXT = "Leo 😀 في."
@@ -24,7 +25,7 @@ def ids_of(lab: Lab, text: str = TEXT) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("changes", [{}, {"apply_residual_connection_post_layernorm": True}], ids=str)
-@pytest.mark.parametrize("task", KINDS)
+@pytest.mark.parametrize("task", HEADS)
 def test_the_last_layer_is_the_head_itself(lab: Lab, task: str, changes: dict[str, Any]) -> None:
     head = random_head(task, **changes)
     logits = layer_logits(head, ids_of(lab))

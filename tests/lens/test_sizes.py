@@ -4,7 +4,7 @@ import pytest
 
 from bloomlab.config import SIZES, BloomConfig
 from bloomlab.errors import ConfigError
-from bloomlab.lens.anatomy import info, parts
+from bloomlab.lens.sizes import info, parts
 from tests.tiny_random import random_model
 
 

@@ -7,9 +7,9 @@ from tokenizers import Tokenizer
 
 from bloomlab.lab import Lab
 from bloomlab.lens.tokens import merges, replay, script
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.tokenizer_file import bytes_of
-from tests.small_tokenizer import TEXTS, trained_json
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokenizer_file import bytes_of
+from tests.text.small_tokenizer import TEXTS, trained_json
 
 
 def small() -> BloomTokenizerFast:

@@ -132,7 +132,7 @@ def test_an_edit_of_the_caller_comes_after_the_head_mask() -> None:
         ({"input_ids": random_ids(), "inputs_embeds": torch.zeros(2, 5, 24)}, "exactly one of the two"),
         ({"input_ids": [[1, 2]]}, "the input must be a tensor, but got list"),
         ({"input_ids": torch.tensor([1, 2])}, r"\(batch, pos\).*have \(2,\)"),
-        ({"input_ids": torch.zeros(2, 0).long()}, r"nothing of it empty, but have \(2, 0\)"),
+        ({"input_ids": torch.zeros(2, 0).long()}, r"with no empty axis, but have \(2, 0\)"),
         ({"input_ids": torch.zeros(1, 2)}, "whole numbers, but are torch.float32"),
         ({"input_ids": torch.tensor([[300]])}, "from 0 to 299, but go from 300 to 300"),
         ({"input_ids": torch.tensor([[-1, 5]])}, "from 0 to 299, but go from -1 to 5"),

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from bloomlab.config import BloomConfig
-from bloomlab.contract import past_pairs
 from bloomlab.errors import InputError
+from bloomlab.model.arguments import past_pairs
 from bloomlab.model.cache import KVCache
 from tests.tiny_random import PAST, padded_mask, random_ids, random_model
 

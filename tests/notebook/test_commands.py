@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from bloomlab.commands import COMMANDS, Command, Page, overview
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
+from bloomlab.notebook.commands import COMMANDS, Command, Page, overview
 
 NOT_FOR_A_LINE = {"trace", "fits"}  # tensors are for Python; `%bloom info` says what fits
 
 
 def function(command: Command) -> Any:
-    home, _, name = command.call.rpartition(".")
-    return getattr(Lab if home == "lab" else import_module(home), name)
+    owner, _, name = command.call.rpartition(".")
+    return getattr(Lab if owner == "lab" else import_module(owner), name)
 
 
 def test_every_verb_of_the_lab_has_a_sub_command_and_the_other_way_round() -> None:
@@ -28,12 +28,13 @@ def test_every_verb_of_the_lab_has_a_sub_command_and_the_other_way_round() -> No
 def test_what_a_sub_command_calls_takes_its_text_and_its_options(name: str) -> None:
     command = COMMANDS[name]
     verb = vars(Lab).get(command.call.removeprefix("lab."))
-    itself = [] if verb is None or isinstance(verb, staticmethod) else ["lab"]
+    lab_argument = [] if verb is None or isinstance(verb, staticmethod) else ["lab"]
     words = {"text": 1, "question text": 2, "[name]": 1, "": 0}[command.takes]
     options = {option.flag.removeprefix("--").replace("-", "_"): 1 for option in command.options}
-    inspect.signature(function(command)).bind(*itself, *["x"] * words, **options)  # raises TypeError where they differ
+    signature = inspect.signature(function(command))
+    signature.bind(*lab_argument, *["x"] * words, **options)  # raises TypeError where they differ
     if command.takes == "[name]":
-        inspect.signature(function(command)).bind(*itself, **options)
+        signature.bind(*lab_argument, **options)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -42,15 +43,15 @@ def test_help_says_what_it_does_what_it_calls_and_lists_the_options(name: str) -
     page = overview(name)
     assert f"usage: %bloom {name} [options] {command.takes}".rstrip() in page
     words = " ".join(page.split())
-    assert command.says in words and f"{command.call}(" in words
-    assert all(option.flag in page and option.says in words for option in command.options)
+    assert command.help in words and f"{command.call}(" in words
+    assert all(option.flag in page and option.help in words for option in command.options)
 
 
 def test_the_overview_lists_every_sub_command_with_an_example_in_lines_that_fit() -> None:
     page = overview()
     assert isinstance(page, Page) and repr(page) == str(page)
     for name, command in COMMANDS.items():
-        assert f"  %bloom {name} {command.example}".rstrip() in page and command.says in page
+        assert f"  %bloom {name} {command.example}".rstrip() in page and command.help in page
     assert max(map(len, page.splitlines())) <= 120
 
 

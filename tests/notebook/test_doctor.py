@@ -1,4 +1,4 @@
-"""What the doctor says of machines that are well, and of those that are not."""
+"""What the doctor says about machines that are well, and about those that are not."""
 
 import json
 import os
@@ -11,20 +11,21 @@ from typing import ClassVar
 
 import pytest
 
-from bloomlab import doctor, tiny
-from bloomlab.doctor import WIDGETS, Check, Report, cache, examine, memory, network, packages, python, widgets
+from bloomlab import tiny
+from bloomlab.notebook import doctor
+from bloomlab.notebook.doctor import WIDGETS, Check, Report, cache, examine, memory, network, packages, python, widgets
 
 REQUIRED = ["torch>=2.10", "anywidget<0.12,>=0.11", "tqdm>=4.66", "numpy>=1.26", "plotly>=6", 'jax; extra == "jax"']
 GOOD = {"torch": "2.13.0", "anywidget": "0.11.0", "tqdm": "4.70.1", "numpy": "2.4.6", "plotly": "7.1.0"}
 
 
-def test_a_machine_that_is_well_is_told_so() -> None:
+def test_a_machine_that_is_well_gets_no_advice() -> None:
     report = examine()
     assert [check.name for check in report.checks] == ["python", "packages", "widgets", "memory", "cache", "network"]
     assert report.ok, report
-    words = repr(report)
-    assert words.endswith("all is well") and "!!" not in words
-    assert all(len(line) < 200 for line in words.splitlines())
+    page = repr(report)
+    assert page.endswith("all is well") and "!!" not in page
+    assert all(len(line) < 200 for line in page.splitlines())
 
 
 def test_what_is_wrong_comes_with_what_to_do() -> None:
@@ -64,7 +65,7 @@ def test_an_extension_that_the_server_lacks_is_named() -> None:
     assert not older.ok and "this Python has anywidget 0.11.0" in older.advice
 
 
-def test_little_memory_is_said_and_what_would_fit_in_much() -> None:
+def test_too_little_memory_gets_advice_and_enough_names_the_largest_model_that_fits() -> None:
     assert memory(8 * 10**9).found == "8.0 GB free; the largest published BLOOM that fits is 3b in bfloat16"
     assert memory(8 * 10**9).ok and memory(None).ok
     poor = memory(300 * 10**6)
@@ -98,30 +99,30 @@ def test_a_check_that_cannot_be_made_says_so(monkeypatch: pytest.MonkeyPatch) ->
 # -- the extensions of a server ----
 
 
-class Answer(BaseHTTPRequestHandler):
+class Extensions(BaseHTTPRequestHandler):
     has: ClassVar[dict[str, str]] = {}
     status = 404
 
     def do_GET(self) -> None:
         name = self.path.removeprefix("/base/lab/extensions/").removesuffix("/package.json")
-        known = name in self.has and self.headers["Authorization"] == "token secret"
-        self.send_response(200 if known else self.status)
+        is_served = name in self.has and self.headers["Authorization"] == "token secret"
+        self.send_response(200 if is_served else self.status)
         self.end_headers()
-        self.wfile.write(json.dumps({"name": name, "version": self.has[name]}).encode() if known else b"")
+        self.wfile.write(json.dumps({"name": name, "version": self.has[name]}).encode() if is_served else b"")
 
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Answer]]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Extensions]]:
     """A server that says it started this kernel, as Jupyter writes it down."""
-    handler = type("OneAnswer", (Answer,), {})
+    handler = type("OwnExtensions", (Extensions,), {})
     with HTTPServer(("127.0.0.1", 0), handler) as http:
         thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
-        about = {"pid": os.getpid(), "token": "secret", "url": f"http://127.0.0.1:{http.server_address[1]}/base/"}
-        (tmp_path / f"jpserver-{os.getpid()}.json").write_text(json.dumps(about))
+        description = {"pid": os.getpid(), "token": "secret", "url": f"http://127.0.0.1:{http.server_address[1]}/base/"}
+        (tmp_path / f"jpserver-{os.getpid()}.json").write_text(json.dumps(description))
         monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
         monkeypatch.setenv("JPY_PARENT_PID", str(os.getpid()))
         monkeypatch.setenv("http_proxy", "http://localhost:9")  # which is not asked
@@ -129,23 +130,23 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Ans
         http.shutdown()
 
 
-def test_the_server_that_started_the_kernel_is_asked(server: type[Answer]) -> None:
+def test_the_server_that_started_the_kernel_is_asked(server: type[Extensions]) -> None:
     server.has = {WIDGETS[0]: "0.11.0", WIDGETS[1]: "5.0.16"}
     assert doctor.extensions() == (server.has, "the running server")
     server.has = {WIDGETS[1]: "5.0.16"}
     assert doctor.extensions() == (server.has, "the running server")
 
 
-def test_a_server_that_does_not_say_is_not_believed_to_lack_them(server: type[Answer]) -> None:
+def test_a_server_that_does_not_say_is_not_believed_to_lack_them(server: type[Extensions]) -> None:
     server.status = 403
-    found, where = doctor.extensions()
-    assert found is not None and found[WIDGETS[0]] and "does not say" in where
+    listed, where = doctor.extensions()
+    assert listed is not None and listed[WIDGETS[0]] and "does not say" in where
 
 
-def test_a_server_of_another_kernel_is_not_asked(server: type[Answer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_of_another_kernel_is_not_asked(server: type[Extensions], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JPY_PARENT_PID", "1")
-    found, where = doctor.extensions()
-    assert where == "JupyterLab here" and found is not None and set(WIDGETS) <= set(found)
+    listed, where = doctor.extensions()
+    assert where == "JupyterLab here" and listed is not None and set(WIDGETS) <= set(listed)
 
 
 def test_without_folders_of_extensions_none_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,5 +160,5 @@ def test_without_folders_of_extensions_none_are_listed(tmp_path: Path, monkeypat
 
 def test_colab_shows_widgets_in_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "google.colab", sys)
-    found, where = doctor.extensions()
-    assert found is None and widgets(found, where, "0.11.0").ok
+    listed, where = doctor.extensions()
+    assert listed is None and widgets(listed, where, "0.11.0").ok

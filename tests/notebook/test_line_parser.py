@@ -4,47 +4,41 @@ from typing import Any
 
 import pytest
 
-from bloomlab.commands import COMMANDS, Command
 from bloomlab.errors import InputError
-from bloomlab.orders import complete, understand
-
-
-class EchoLab:
-    """A lab that answers with the call it got."""
-
-    def __getattr__(self, verb: str) -> Any:
-        return lambda *arguments, **options: (verb, arguments, options)
+from bloomlab.notebook.commands import COMMANDS, Command
+from bloomlab.notebook.line_parser import complete, parse
+from tests.notebook.echo_lab import EchoLab
 
 
 @pytest.mark.parametrize(
     "line, call",
     [
-        ("explore Leo lives in Oslo.", ("explore", ("Leo lives in Oslo.",), {})),
-        ("hidden Leo", ("hidden_states", ("Leo",), {})),
-        ("lens --top 3 Leo", ("lens", ("Leo",), {"top": 3})),
+        ("explore Leo lives in Oslo.", ("explore", "Leo lives in Oslo.", {})),
+        ("hidden Leo", ("hidden_states", "Leo", {})),
+        ("lens --top 3 Leo", ("lens", "Leo", {"top": 3})),
         (
             "ablate --spot h.2.attn.mixed --head 3 Leo lives",
-            ("ablate", ("Leo lives",), {"spot": "h.2.attn.mixed", "head": 3}),
+            ("ablate", "Leo lives", {"spot": "h.2.attn.mixed", "head": 3}),
         ),
-        ("ablate --spot=mlp.out --pos 0,2 Leo", ("ablate", ("Leo",), {"spot": "mlp.out", "pos": [0, 2]})),
-        ("generate --seed 1 Leo", ("generate", ("Leo",), {"seed": 1, "do_sample": True})),
+        ("ablate --spot=mlp.out --pos 0,2 Leo", ("ablate", "Leo", {"spot": "mlp.out", "pos": [0, 2]})),
+        ("generate --seed 1 Leo", ("generate", "Leo", {"seed": 1, "do_sample": True})),
         (
             'predict --question "Where does Leo live?" Leo lives',
-            ("predictions", ("Leo lives",), {"question": "Where does Leo live?"}),
+            ("predictions", "Leo lives", {"question": "Where does Leo live?"}),
         ),
-        ("generate --max-new-tokens 3 Leo", ("generate", ("Leo",), {"max_new_tokens": 3})),
-        ("ask Where does Leo live? Leo lives in Oslo.", ("answer", ("Where does Leo live?", "Leo lives in Oslo."), {})),
-        ("info", ("info", (), {})),
-        ("info 7b1", ("info", ("7b1",), {})),
+        ("generate --max-new-tokens 3 Leo", ("generate", "Leo", {"max_new_tokens": 3})),
+        ("ask Where does Leo live? Leo lives in Oslo.", ("answer", "Where does Leo live?", "Leo lives in Oslo.", {})),
+        ("info", ("info", {})),
+        ("info 7b1", ("info", "7b1", {})),
     ],
 )
 def test_a_line_is_one_call_of_the_lab(line: str, call: Any) -> None:
-    order = understand(line)
-    assert order.run(EchoLab()) == call
-    opened = order.python("lab = EchoLab()").replace("import bloomlab\n", "")
-    *before, last = opened.splitlines()
+    parsed = parse(line)
+    assert parsed.run(EchoLab()) == call
+    opened = parsed.python("lab = EchoLab()").replace("import bloomlab\n", "")
+    *setup, last = opened.splitlines()
     names = {"EchoLab": EchoLab}
-    exec("\n".join(before), names)
+    exec("\n".join(setup), names)
     assert eval(last, names) == call  # the Python that is shown makes the same call
 
 
@@ -60,7 +54,7 @@ def test_a_line_is_one_call_of_the_lab(line: str, call: Any) -> None:
     ],
 )
 def test_the_body_of_a_cell_is_the_text(line: str, cell: str, arguments: list[str]) -> None:
-    assert understand(line, cell).arguments == arguments
+    assert parse(line, cell).arguments == arguments
 
 
 @pytest.mark.parametrize(
@@ -72,11 +66,11 @@ def test_the_body_of_a_cell_is_the_text(line: str, cell: str, arguments: list[st
     ],
 )
 def test_opening_a_model_is_shown_as_python(line: str, opening: str) -> None:
-    assert understand(line).python("lab = bloomlab.load()") == f"import bloomlab\n\n{opening}"
+    assert parse(line).python("lab = bloomlab.load()") == f"import bloomlab\n\n{opening}"
 
 
 @pytest.mark.parametrize(
-    "line, words",
+    "line, message",
     [
         ("explroe Leo", "no 'explroe'; did you mean 'explore'"),
         ("Leo lives in Oslo.", "no 'Leo'.*it has explore, tokens, attention, "),
@@ -85,35 +79,35 @@ def test_opening_a_model_is_shown_as_python(line: str, opening: str) -> None:
         ("generate --seed x Leo", "--seed: invalid int value: 'x'"),
         ("generate --seed", "--seed: expected one argument"),
         ("tokens --seed 3 Leo", "no option '--seed'"),
-        ("tokens -o 3x Leo", "-o needs a name for a Python variable, and got '3x'"),
-        ("tokens -o class Leo", "-o needs a name"),
+        ("tokens -o 3x Leo", "-o needs the name of a Python variable, but got '3x'"),
+        ("tokens -o class Leo", "-o needs the name"),
         ("ablate --head 3 Leo", r"--spot is missing; try %bloom ablate --spot h\.2\.attn\.mixed --head 3"),
         ("ablate --spot embed --head 1,x Leo", "--head: invalid index value: '1,x'"),
-        ("ask Where does Leo live?", "a question is needed, and a text to look in; try %bloom ask"),
-        ("ask Leo lives in Oslo.", "a question is needed"),
+        ("ask Where does Leo live?", "it needs a question and a text to look in; try %bloom ask"),
+        ("ask Leo lives in Oslo.", "it needs a question"),
         ("help tokns", None),
     ],
 )
-def test_a_mistake_is_one_line_that_says_what_to_do(line: str, words: str | None) -> None:
-    with pytest.raises(InputError, match=words or "did you mean 'tokens'") as caught:
-        understand(line).run(None)
+def test_a_mistake_is_one_line_that_says_what_to_do(line: str, message: str | None) -> None:
+    with pytest.raises(InputError, match=message or "did you mean 'tokens'") as caught:
+        parse(line).run(None)
     assert "\n" not in str(caught.value)
 
 
-def test_a_text_that_nobody_takes_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_after_a_command_without_text_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COMMANDS, "quiet", Command("lab.quiet", "nothing", "", ""))
-    assert understand("quiet").arguments == []
-    with pytest.raises(InputError, match="it takes no text, and got 'Leo'"):
-        understand("quiet Leo")
+    assert parse("quiet").arguments == []
+    with pytest.raises(InputError, match="it takes no text, but got 'Leo'"):
+        parse("quiet Leo")
 
 
 def test_a_text_both_on_the_line_and_in_the_cell_is_a_mistake() -> None:
     with pytest.raises(InputError, match="put all of it in the cell"):
-        understand("tokens Leo", "lives")
+        parse("tokens Leo", "lives")
 
 
 @pytest.mark.parametrize(
-    "typed, found, piece",
+    "typed, words, ending",
     [
         ("%bloom ", list(COMMANDS), ""),
         ("%bloom ge", ["generate"], "ge"),
@@ -131,5 +125,5 @@ def test_a_text_both_on_the_line_and_in_the_cell_is_a_mistake() -> None:
         ("x = 1", [], ""),
     ],
 )
-def test_what_can_follow_is_known(typed: str, found: list[str], piece: str) -> None:
-    assert complete(typed, spots=["embed", "h.0.mlp.out"]) == (found, piece)
+def test_the_words_that_can_follow_are_offered(typed: str, words: list[str], ending: str) -> None:
+    assert complete(typed, spots=["embed", "h.0.mlp.out"]) == (words, ending)

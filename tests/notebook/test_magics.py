@@ -9,28 +9,13 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 import bloomlab
-from bloomlab import load_ipython_extension, magics, unload_ipython_extension
-from bloomlab.commands import COMMANDS, overview
+from bloomlab import load_ipython_extension, unload_ipython_extension
 from bloomlab.errors import GenerationError
 from bloomlab.lab import Lab
+from bloomlab.notebook import magics
+from bloomlab.notebook.commands import COMMANDS, overview
+from tests.notebook.echo_lab import EchoLab
 from tests.tiny_random import byte_tokenizer, random_model
-
-HEADS: dict[str, Any] = {
-    "language": bloomlab.BloomForSequenceClassification,
-    "tags": bloomlab.BloomForTokenClassification,
-    "answer": bloomlab.BloomForQuestionAnswering,
-}
-
-
-class EchoLab:
-    """A lab that answers with the call it got."""
-
-    code = "lab = bloomlab.load()"
-
-    def __getattr__(self, method: str) -> Any:
-        if method.startswith("_"):
-            raise AttributeError(method)
-        return lambda *texts, **options: (method, *texts, options)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +103,7 @@ def test_a_mistake_is_a_usage_error_of_one_line(shell: InteractiveShell, line: s
     assert "\n" not in str(caught.value)
 
 
-def test_another_model_serves_all_that_follows(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_load_all_lines_use_the_other_model(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
     other = EchoLab()
     other.code = "lab = bloomlab.load('560m')"
     monkeypatch.setattr("bloomlab.load", lambda *names, **options: other)
@@ -153,7 +138,7 @@ def completions(shell: InteractiveShell, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "typed, found",
+    "typed, words",
     [
         ("%bloom ", sorted(COMMANDS)),
         ("%bloom ge", ["generate"]),
@@ -164,8 +149,8 @@ def completions(shell: InteractiveShell, text: str) -> list[str]:
         ("%bloom load --dtype bf", ["bfloat16"]),
     ],
 )
-def test_tab_completes_sub_commands_and_options(shell: InteractiveShell, typed: str, found: list[str]) -> None:
-    assert completions(shell, typed) == found
+def test_tab_completes_sub_commands_and_options(shell: InteractiveShell, typed: str, words: list[str]) -> None:
+    assert completions(shell, typed) == words
 
 
 def test_tab_after_spot_completes_the_spots_of_the_open_model(shell: InteractiveShell) -> None:
@@ -215,19 +200,15 @@ def test_the_lab_is_loaded_at_the_first_use_and_kept(shell: InteractiveShell, mo
 
 @pytest.mark.slow
 def test_every_example_runs_on_the_embedded_model(shell: InteractiveShell) -> None:
-    lab = shell.magics_manager.registry["BloomMagics"].lab = bloomlab.load()
-    for head, kind in HEADS.items():
-        if head not in lab.heads:
-            lab.heads[head] = kind(lab.model.config)
+    shell.magics_manager.registry["BloomMagics"].lab = bloomlab.load()
     results = {name: run(shell, f"%bloom {name} {command.example}") for name, command in COMMANDS.items()}
     assert all(result is not None for result in results.values())
     assert results["explore"].text == results["attention"].text == "Leo lives in Oslo."
     assert "".join(token.text for token in results["tokens"]) == "Léa habite à Paris."
     assert results["generate"].startswith("Leo lives in ")
     assert results["ask"].question == "Where does Leo live?" and results["ask"].context == "Leo lives in Oslo."
-    assert (
-        results["ablate"].edit == "zero(head=3)" and len(results["lens"].tokens) == len("Leo lives in Oslo".split()) + 1
-    )
+    assert results["ablate"].edit == "zero(head=3)"
+    assert len(results["lens"].tokens) == len("Leo lives in Oslo".split()) + 1
     assert results["load"] is shell.magics_manager.registry["BloomMagics"].lab
     drawn = [run(shell, f"%bloom generate --temperature 0.9 --seed {seed} Leo lives in") for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]

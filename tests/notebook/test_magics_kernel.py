@@ -7,7 +7,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
-from bloomlab.commands import COMMANDS
+from bloomlab.notebook.commands import COMMANDS
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def tab(kernel: BlockingKernelClient, code: str) -> tuple[list[str], str]:
 
 
 @pytest.mark.parametrize(
-    ("typed", "found", "replaced"),
+    ("typed", "words", "replaced"),
     [
         ("%bloom ", sorted(COMMANDS), ""),
         ("%bloom ge", ["generate"], "ge"),
@@ -64,8 +64,8 @@ def tab(kernel: BlockingKernelClient, code: str) -> tuple[list[str], str]:
         ("%bloom info bloomz-7", ["bloomz-7b1"], "bloomz-7"),
     ],
 )
-def test_tab_offers_what_can_follow(kernel: BlockingKernelClient, typed: str, found: list[str], replaced: str) -> None:
-    assert tab(kernel, typed) == (found, replaced)
+def test_tab_offers_what_can_follow(kernel: BlockingKernelClient, typed: str, words: list[str], replaced: str) -> None:
+    assert tab(kernel, typed) == (words, replaced)
 
 
 def test_tab_after_a_model_is_open_knows_its_spots(kernel: BlockingKernelClient) -> None:
@@ -82,11 +82,11 @@ def test_a_text_arrives_as_it_was_typed(kernel: BlockingKernelClient) -> None:
 
 
 def test_a_mistake_is_one_line_without_a_traceback_and_the_kernel_lives(kernel: BlockingKernelClient) -> None:
-    said: list[Any] = []
+    messages: list[Any] = []
     for line in ("%bloom nothing", "%bloom generate --seed x Leo", "%bloom load /no/such/folder", "%bloom ablate Leo"):
-        said.clear()
-        reply = kernel.execute_interactive(line, timeout=60, output_hook=lambda message: said.append(message))
+        messages.clear()
+        reply = kernel.execute_interactive(line, timeout=60, output_hook=messages.append)
         assert reply["content"]["status"] == "error" and reply["content"]["ename"] == "UsageError"
-        text = "".join(str(message["content"].get("text", "")) for message in said).strip()
+        text = "".join(str(message["content"].get("text", "")) for message in messages).strip()
         assert text.startswith("UsageError: %bloom") and "\n" not in text and "Traceback" not in text
     assert run(kernel, "", "1 + 1")[1] == "2"

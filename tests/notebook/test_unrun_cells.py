@@ -10,10 +10,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from bloomlab.missing import next_step
+from bloomlab.notebook.unrun_cells import next_step
 
-ROOT = Path(__file__).parents[1]
-STARTUP = ROOT / "bloomlab" / "startup.py"
+ROOT = Path(__file__).parents[2]
+STARTUP = ROOT / "bloomlab" / "notebook" / "startup.py"
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -25,7 +25,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 def printed(cells: list[str]) -> list[str]:
-    """What each of the cells prints in a new kernel, run although the one before may have failed."""
+    """What each cell prints in a new kernel, where a cell is run even if the one before has failed."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, kernel_name="python3", allow_errors=True, timeout=60).execute()
     streams = [[output["text"] for output in cell.outputs if output.output_type == "stream"] for cell in notebook.cells]
@@ -33,7 +33,7 @@ def printed(cells: list[str]) -> list[str]:
 
 
 def needs_another(lesson: Path) -> str:
-    """The first cell of a lesson that uses what a cell before it has made."""
+    """The first cell of a lesson that uses something made in a cell before it."""
     cells = [cell.source for cell in nbformat.read(lesson, as_version=4).cells if cell.cell_type == "code"]
     return next(cell for cell in cells if re.search(r"\blab\.", cell) and "import bloomlab" not in cell)
 
@@ -41,10 +41,10 @@ def needs_another(lesson: Path) -> str:
 @pytest.mark.slow
 def test_a_lesson_begun_in_its_middle_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONSTARTUP", str(STARTUP))
-    said = printed([needs_another(lesson) for lesson in LESSONS])
-    for lesson, words in zip(LESSONS, said, strict=True):
-        found = re.fullmatch(r"if a cell above this one makes `(lab|checks|tiny)`, run that one first: .+\n", words)
-        assert found, f"{lesson.name}: {words!r}"
+    outputs = printed([needs_another(lesson) for lesson in LESSONS])
+    for lesson, words in zip(LESSONS, outputs, strict=True):
+        is_hint = re.fullmatch(r"if a cell above this one makes `(labs?|checks|tiny)`, run that one first: .+\n", words)
+        assert is_hint, f"{lesson.name}: {words!r}"
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_where_nothing_runs_first_a_lesson_says_so_after_its_first_cell() -> Non
 
 
 @pytest.mark.slow
-def test_it_speaks_of_missing_names_only_and_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_missing_names_get_a_hint_and_none_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     names = "print(sorted(name for name in globals() if not name.startswith('_')))"
     before = printed([names])
     monkeypatch.setenv("PYTHONSTARTUP", str(STARTUP))
@@ -70,16 +70,16 @@ def test_it_speaks_of_missing_names_only_and_makes_none(monkeypatch: pytest.Monk
 
 def test_another_python_that_reads_the_variable_is_left_alone(tmp_path: Path) -> None:
     for python in ([], ["-I"]):
-        told = subprocess.run(
+        result = subprocess.run(
             ["python3", *python, "-c", f"exec(open({str(STARTUP)!r}).read()); print(sorted(globals()))"],
             cwd=tmp_path,
             capture_output=True,
             text=True,
         )
-        assert "bloomlab" not in told.stdout + told.stderr and told.returncode == 0
+        assert "bloomlab" not in result.stdout + result.stderr and result.returncode == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="binder's start is a shell script")
 def test_binder_starts_its_kernels_with_it() -> None:
-    told = subprocess.run(["binder/start", "printenv", "PYTHONSTARTUP"], cwd=ROOT, capture_output=True, text=True)
-    assert Path(told.stdout.strip()) == STARTUP
+    result = subprocess.run(["binder/start", "printenv", "PYTHONSTARTUP"], cwd=ROOT, capture_output=True, text=True)
+    assert Path(result.stdout.strip()) == STARTUP

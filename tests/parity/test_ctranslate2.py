@@ -9,9 +9,9 @@ import torch
 from bloomlab import tiny
 from bloomlab.config import BloomConfig
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from tests.parity.pairs import randomise
-from tests.small_tokenizer import TEXTS, hub_folder
+from tests.text.small_tokenizer import TEXTS, hub_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # its own warnings are not ours to mend
 

@@ -8,7 +8,7 @@ import transformers
 
 import bloomlab
 from tests.parity.pairs import make_batch, make_pair
-from tests.small_tokenizer import hub_folder
+from tests.text.small_tokenizer import hub_folder
 
 
 def test_a_head_mask_has_an_effect_here_and_is_swallowed_there() -> None:

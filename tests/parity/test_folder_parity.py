@@ -10,7 +10,7 @@ import transformers
 import bloomlab
 from bloomlab.config import BloomConfig
 from tests.parity.pairs import randomise
-from tests.small_tokenizer import TEXTS, hub_folder
+from tests.text.small_tokenizer import TEXTS, hub_folder
 
 transformers.utils.logging.disable_progress_bar()
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bloomlab.errors import InputError
-from bloomlab.tokenizer import BloomTokenizerFast
-from tests.small_tokenizer import TEXTS, hub_folder
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from tests.text.small_tokenizer import TEXTS, hub_folder
 
 
 @pytest.fixture(scope="module")

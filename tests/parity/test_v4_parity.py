@@ -18,10 +18,10 @@ import bloomlab
 from bloomlab.config import BloomConfig
 from bloomlab.errors import InputError
 from bloomlab.model.alibi import alibi_bias, key_positions, slopes
-from bloomlab.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from tests.parity.pairs import randomise
 from tests.parity.v4 import scenarios
-from tests.small_tokenizer import TEXTS, hub_folder
+from tests.text.small_tokenizer import TEXTS, hub_folder
 
 PYTHON = Path(__file__).parents[2] / ".venv-v4" / "bin" / "python"
 SIZES: dict[str, Any] = {"vocab_size": 101, "hidden_size": 48, "n_layer": 3, "n_head": 6, "pad_token_id": 3}

@@ -8,14 +8,16 @@ import pytest
 import torch
 
 import bloomlab
+from docs import make_architecture
 
-DOCS = Path(__file__).parents[1] / "docs"
-OTHERS = {"api.md", "extending.md"}  # made from the docstrings; followed step by step by test_extending.py
+DOCS = Path(__file__).parents[2] / "docs"
+MADE = {"api.md", "architecture.md", "claims.md"}  # by scripts, which other tests compare with
+FOLLOWED = {"extending.md", "first-contribution.md"}  # step by step, by test_extending.py
 LONG = {"training.md", "jax.md"}  # a dozen seconds each
 PAGES = [
     pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.name in LONG else [])
     for page in sorted(DOCS.glob("*.md"))
-    if page.name not in OTHERS
+    if page.name not in MADE | FOLLOWED
 ]
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
@@ -42,6 +44,13 @@ def test_every_page_is_in_the_list_of_pages() -> None:
 def test_the_api_page_says_what_the_docstrings_say() -> None:
     made = runpy.run_path(str(DOCS / "make_api.py"))["page"]()
     assert (DOCS / "api.md").read_text(encoding="utf-8") == made, "run `make format`, which writes docs/api.md anew"
+
+
+@pytest.mark.slow
+def test_the_page_of_the_floors_says_what_the_imports_say() -> None:
+    made = make_architecture
+    for shown, drawn in ((made.PAGE, made.page()), (made.PICTURE, made.picture())):
+        assert shown.read_text(encoding="utf-8") == drawn, "run `make format`, which draws the floors anew"
 
 
 def test_the_api_page_has_every_public_name() -> None:

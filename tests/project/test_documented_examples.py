@@ -20,7 +20,7 @@ from bloomlab import (
     BloomModel,
     BloomTokenizerFast,
 )
-from tests.small_tokenizer import hub_folder
+from tests.text.small_tokenizer import hub_folder
 
 NAME = "bigscience/bloom"
 

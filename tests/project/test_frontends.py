@@ -9,7 +9,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
-PAGE = (Path(__file__).parents[1] / "docs" / "frontends.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "frontends.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

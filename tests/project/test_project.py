@@ -1,10 +1,13 @@
 """Promises about the repository as a whole: what it declares, and what must never be in it."""
 
 import ast
+import json
 import re
+import shlex
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -14,9 +17,9 @@ from packaging.version import Version
 
 import bloomlab
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-FOLDERS = ["bloomlab", "widgets", "notebooks", "docs", "tests", "binder", ".ci"]
+FOLDERS = ["bloomlab", "widgets", "notebooks", "docs", "tests", "binder", ".ci", ".devcontainer", ".github"]
 TEXT = {".py", ".js", ".css", ".md", ".ipynb", ".toml", ".txt", ".json", ".yaml", ".html", ".svg", ""}
 GENERATED = {"__pycache__", "screenshots", ".ipynb_checkpoints"}
 
@@ -29,10 +32,11 @@ def files(*folders: str, suffixes: set[str] = TEXT) -> Iterator[Path]:
                 yield path
 
 
-def python_trees(*folders: str) -> Iterator[tuple[Path, ast.AST]]:
-    for path in files(*folders, suffixes={".py"}):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            yield path, node
+@cache
+def python_trees(*folders: str) -> list[tuple[Path, ast.AST]]:
+    """Every node of every Python file, with its file."""
+    paths = files(*folders, suffixes={".py"})
+    return [(path, node) for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
 
 
 NOTEBOOKS = list(files("notebooks", suffixes={".ipynb"}))
@@ -83,7 +87,15 @@ def test_what_binder_runs_is_a_valid_script(name: str) -> None:
     assert script.stat().st_mode & 0o100, f"binder/{name} must be executable"
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + list(files("docs", suffixes={".md"})), ids=str)
+def test_the_container_for_developers_sets_itself_up_from_a_clone() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    make, *words = shlex.split(container["postCreateCommand"])
+    planned = subprocess.check_output([make, "--dry-run", "--always-make", *words], cwd=ROOT, text=True)
+    assert "-e . --group dev -r binder/requirements.txt" in planned  # torch for CPU, as on Binder
+    assert "/.venv/bin/python" in container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + list(files("docs", ".github", suffixes={".md"})), ids=str)
 def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if not link.startswith(("https://", "mailto:")):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 PROMISES = re.split(r"^- ", PAGE.split("## What is not promised")[0], flags=re.MULTILINE)[1:]
 

@@ -11,16 +11,11 @@ from torch import Tensor
 import bloomlab
 from bloomlab import tiny
 from bloomlab.errors import InputError
-from bloomlab.finetune import fit
-from bloomlab.pretrained import BloomPreTrainedModel
+from bloomlab.tasks.finetune import fit
+from bloomlab.tiny.heads import HEADS
 from bloomlab.tiny.labelled import PEOPLE, TASKS, batch
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 from tests.tiny_random import random_ids, random_model
-
-HEADS = {
-    "language": bloomlab.BloomForSequenceClassification,
-    "tags": bloomlab.BloomForTokenClassification,
-    "answer": bloomlab.BloomForQuestionAnswering,
-}
 
 
 def new_head(task: str) -> BloomPreTrainedModel:
@@ -52,8 +47,8 @@ def test_a_new_head_learns_its_task_in_under_two_minutes_of_computing(task: str,
     held_out = batch(task, "held out", 300, tokenizer, held=True, people=people)
     before = accuracy(model, held_out)
     start = time.process_time()
-    lessons = (batch(task, f"lesson {i}", 16, tokenizer, people=people) for i in range(steps))
-    losses = fit(model, lessons, 1e-3, head_learning_rate=5e-3, steps=steps)
+    batches = (batch(task, f"lesson {i}", 16, tokenizer, people=people) for i in range(steps))
+    losses = fit(model, batches, 1e-3, head_learning_rate=5e-3, steps=steps)
     assert time.process_time() - start < 120
     assert len(losses) == steps and sum(losses[-10:]) < sum(losses[:10]) / 4
     assert not model.training
@@ -61,14 +56,14 @@ def test_a_new_head_learns_its_task_in_under_two_minutes_of_computing(task: str,
     assert accuracy(model, held_out) >= 0.9
 
 
-def lessons(n: int) -> list[dict[str, Tensor]]:
+def random_batches(n: int) -> list[dict[str, Tensor]]:
     return [{"input_ids": random_ids(2, 5, seed=i), "labels": random_ids(2, 5, seed=i)} for i in range(n)]
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_model_is_left_in_the_mode_it_was_in(training: bool) -> None:
     model = random_model().train(training)
-    losses = fit(model, lessons(3), progress=False)
+    losses = fit(model, random_batches(3), progress=False)
     assert len(losses) == 3 and model.training is training
 
 
@@ -96,7 +91,7 @@ def test_an_interrupt_keeps_what_was_learned() -> None:
     model = random_model()
 
     def interrupted() -> Any:
-        yield from lessons(2)
+        yield from random_batches(2)
         signal.raise_signal(signal.SIGINT)
 
     with pytest.warns(UserWarning, match="interrupted after 2 of 9 steps"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from bloomlab.tokenizer_file import bloom_pipeline
+from bloomlab.text.tokenizer_file import bloom_pipeline
 
 LINES = [
     "hello world, the (big) world is round. Is it? It is!",

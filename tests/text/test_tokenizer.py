@@ -1,4 +1,4 @@
-"""From text to ids and back: what is ours alone. Agreement with the reference is in parity/."""
+"""From text to ids and back: what only bloomlab does. Agreement with the reference is tested in parity/."""
 
 import copy
 import json
@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from bloomlab.errors import InputError, TokenizerError
-from bloomlab.tokenizer import BloomTokenizerFast, chips
-from tests.small_tokenizer import TEXTS, hub_folder, trained_json
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokens import display_tokens
+from tests.text.small_tokenizer import TEXTS, hub_folder, trained_json
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +30,10 @@ def tokenizer(folder: Path) -> BloomTokenizerFast:
 
 
 @given(st.text(max_size=60))
-def test_the_bytes_of_all_tokens_and_chips_are_the_text(tokenizer: Any, text: str) -> None:
+def test_the_bytes_of_all_tokens_and_display_tokens_are_the_text(tokenizer: Any, text: str) -> None:
     tokens = tokenizer.tokens(text)
     assert b"".join(token.bytes for token in tokens) == text.encode()
-    assert "".join(chip.text for chip in chips(tokens)) == text
+    assert "".join(part.text for part in display_tokens(tokens)) == text
     assert [token.id for token in tokens] == tokenizer.encode(text)
 
 
@@ -70,7 +71,7 @@ def test_the_split_reads_the_inner_bracket_as_a_class_of_its_own(tokenizer: Any)
     assert pieces == ["a", ".", "b", "|", 'c]d"e', "(", "f", "。", "g", "۔", "h", " i"]
 
 
-def test_nothing_is_added_and_special_tokens_in_the_text_are_found(tokenizer: Any) -> None:
+def test_nothing_is_added_and_special_tokens_in_the_text_are_recognised(tokenizer: Any) -> None:
     assert tokenizer.encode("<s>") == [1]
     assert tokenizer.encode("") == []
     assert 1 not in tokenizer.encode("hello")
@@ -129,8 +130,8 @@ def test_decoding_honours_errors(folder: Path) -> None:
 
 def test_decoding_takes_tensors_arrays_and_single_ids(tokenizer: Any) -> None:
     ids = tokenizer.encode("hello world")
-    for given_ids in (ids, tuple(ids), torch.tensor(ids), np.array(ids), list(np.array(ids)), list(torch.tensor(ids))):
-        assert tokenizer.decode(given_ids) == "hello world"
+    for same in (ids, tuple(ids), torch.tensor(ids), np.array(ids), list(np.array(ids)), list(torch.tensor(ids))):
+        assert tokenizer.decode(same) == "hello world"
     assert tokenizer.decode(ids[0]) == "hello"[: len(tokenizer.decode(ids[0]))]
     assert tokenizer.batch_decode(torch.tensor([ids, ids])) == ["hello world"] * 2
     assert tokenizer.batch_decode([ids, []]) == ["hello world", ""]
@@ -221,7 +222,7 @@ def test_a_special_token_that_the_vocabulary_lacks_is_added_like_the_reference_d
     assert tokenizer.pad_token == "</s>"
 
 
-def test_what_no_row_and_no_token_can_be_is_refused_and_changes_nothing(tokenizer: Any) -> None:
+def test_rows_and_tokens_that_cannot_be_are_refused_and_change_nothing(tokenizer: Any) -> None:
     size = len(tokenizer)
     with pytest.raises(InputError, match="expected rows of token ids, but got 7; for one row use decode"):
         tokenizer.batch_decode(7)
@@ -244,7 +245,7 @@ def test_is_split_into_words_needs_add_prefix_space(tokenizer: Any) -> None:
         tokenizer(["a", "b"], is_split_into_words=True)
 
 
-NO_TEXT: list[tuple[Any, str]] = [
+NOT_A_TEXT: list[tuple[Any, str]] = [
     (None, "expected a text .* got None"),
     (b"bytes", r"value\.decode\('utf-8'\)"),
     (7, "got 7"),
@@ -257,12 +258,12 @@ NO_TEXT: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "message"), NO_TEXT, ids=repr)
-def test_what_is_no_text_is_one_clear_error(tokenizer: Any, value: Any, message: str) -> None:
+@pytest.mark.parametrize(("value", "message"), NOT_A_TEXT, ids=repr)
+def test_input_that_is_not_a_text_is_one_clear_error(tokenizer: Any, value: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         tokenizer(value)
     if not isinstance(value, list):
-        for verb in (tokenizer.tokens, tokenizer.chips, tokenizer.encode, tokenizer.tokenize):
+        for verb in (tokenizer.tokens, tokenizer.display_tokens, tokenizer.encode, tokenizer.tokenize):
             with pytest.raises(InputError, match=message):
                 verb(value)
 
@@ -301,7 +302,7 @@ def test_padding_without_a_pad_token_is_an_error(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("ids", [None, "12", [1.5], [-1], [True], ["1"], [[1]], {"a": 1}, torch.tensor([0.5]), b"ab"])
-def test_what_is_no_id_is_one_clear_error(tokenizer: Any, ids: Any) -> None:
+def test_input_that_is_not_a_list_of_ids_is_one_clear_error(tokenizer: Any, ids: Any) -> None:
     for verb in (tokenizer.decode, tokenizer.tokens_of_ids, tokenizer.convert_ids_to_tokens):
         with pytest.raises(InputError, match="token ids"):
             verb(ids)
@@ -328,7 +329,7 @@ def test_settings_that_do_not_fit_are_one_clear_error(tmp_path: Path, settings: 
         BloomTokenizerFast.from_pretrained(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_one_clear_error(tmp_path: Path) -> None:
     for name in (tmp_path / "missing", "bigscience bloom-560m", "a\0b", "x" * 5000):
         with pytest.raises(TokenizerError, match="expected a folder"):
             BloomTokenizerFast.from_pretrained(name)
@@ -340,7 +341,7 @@ def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
         BloomTokenizerFast()
 
 
-def test_inert_keys_are_kept_and_do_nothing(folder: Path) -> None:
+def test_unknown_keys_are_kept_and_do_nothing(folder: Path) -> None:
     tokenizer = BloomTokenizerFast(
         tokenizer_file=folder / "tokenizer.json", auto_map={"AutoTokenizer": "evil.Evil"}, trust_remote_code=True
     )

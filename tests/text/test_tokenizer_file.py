@@ -9,8 +9,8 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from bloomlab.errors import TokenizerError
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.tokenizer_file import (
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokenizer_file import (
     BYTE_OF,
     MAX_BYTES,
     bytes_of,
@@ -18,7 +18,7 @@ from bloomlab.tokenizer_file import (
     read_tokenizer_json,
     read_vocab_and_merges,
 )
-from tests.small_tokenizer import TEXTS, trained_json
+from tests.text.small_tokenizer import TEXTS, trained_json
 
 
 def write(folder: Path, values: Any) -> Path:
@@ -158,7 +158,7 @@ def test_a_file_that_departs_from_blooms_shape_is_refused(tmp_path: Path, path: 
         (b"\x00" * 100, "expected JSON"),
     ],
 )
-def test_a_file_that_is_no_json_is_named_as_what_it_is(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_json_is_called_what_it_is(tmp_path: Path, content: bytes, message: str) -> None:
     for name in ("tokenizer.json", "vocab.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(TokenizerError, match=message):
@@ -193,16 +193,16 @@ def test_truncation_and_padding_in_the_file_are_ignored_whatever_they_say(tmp_pa
 def test_hostile_added_tokens_are_text_and_nothing_more(tmp_path: Path) -> None:
     values = json.loads(trained_json())
     size = len(values["model"]["vocab"])
-    for place, content in enumerate(["<img src=x onerror=alert(1)>", "</script>", "\u202e", "a"]):
-        index = values["model"]["vocab"].get(content, size + place)
-        values["added_tokens"].append({"id": index, "content": content, "special": False})
+    for i, content in enumerate(["<img src=x onerror=alert(1)>", "</script>", "\u202e", "a"]):
+        token_id = values["model"]["vocab"].get(content, size + i)
+        values["added_tokens"].append({"id": token_id, "content": content, "special": False})
     tokenizer = BloomTokenizerFast(tokenizer_file=write(tmp_path, values))
     text = "x</script>\u202e<img src=x onerror=alert(1)>a"
     assert tokenizer.decode(tokenizer.encode(text)) == text
-    assert [chip.shown for chip in tokenizer.chips("\u202e")] == ["⟨U+202E⟩"]
+    assert [part.shown for part in tokenizer.display_tokens("\u202e")] == ["⟨U+202E⟩"]
 
 
-def broken(folder: Path, merges: str) -> tuple[Path, Path]:
+def write_pair(folder: Path, merges: str) -> tuple[Path, Path]:
     (folder / "vocab.json").write_text(json.dumps(json.loads(trained_json())["model"]["vocab"]))
     (folder / "merges.txt").write_text(merges)
     return folder / "vocab.json", folder / "merges.txt"
@@ -212,18 +212,18 @@ def test_merges_are_read_with_and_without_their_first_line(tmp_path: Path) -> No
     merges = json.loads(trained_json())["model"]["merges"]
     lines = "\n".join(" ".join(pair) for pair in merges)
     for text in (lines, f"#version: 0.2\n{lines}\n", f"#version: 0.2\r\n{lines}\n".replace("\n", "\r\n")):
-        assert read_vocab_and_merges(*broken(tmp_path, text)).merges == [tuple(pair) for pair in merges]
+        assert read_vocab_and_merges(*write_pair(tmp_path, text)).merges == [tuple(pair) for pair in merges]
 
 
 @pytest.mark.parametrize("merges", ["a", "a b c", "a 中", "Ġ Q"])
 def test_merges_that_do_not_belong_to_the_vocabulary_are_refused(tmp_path: Path, merges: str) -> None:
     with pytest.raises(TokenizerError, match="merge 0"):
-        read_vocab_and_merges(*broken(tmp_path, f"#version: 0.2\n{merges}\n"))
+        read_vocab_and_merges(*write_pair(tmp_path, f"#version: 0.2\n{merges}\n"))
 
 
 def test_a_folder_with_the_older_pair_of_files_opens(tmp_path: Path) -> None:
     merges = json.loads(trained_json())["model"]["merges"]
-    broken(tmp_path, "\n".join(" ".join(pair) for pair in merges))
+    write_pair(tmp_path, "\n".join(" ".join(pair) for pair in merges))
     tokenizer = BloomTokenizerFast.from_pretrained(tmp_path)
     whole = BloomTokenizerFast(tokenizer_object=Tokenizer.from_str(trained_json()))
     assert [tokenizer.encode(text) for text in TEXTS] == [whole.encode(text) for text in TEXTS]
@@ -240,15 +240,15 @@ def test_added_tokens_out_of_order_are_refused(tmp_path: Path) -> None:
 
 
 def test_merges_too_long_to_be_blooms_are_not_read(tmp_path: Path) -> None:
-    vocab, merges = broken(tmp_path, "")
+    vocab, merges = write_pair(tmp_path, "")
     with merges.open("wb") as file:
-        file.truncate(MAX_BYTES + 1)  # a hole: it takes no room
+        file.truncate(MAX_BYTES + 1)  # a hole: it takes no space
     with pytest.raises(TokenizerError, match=rf"expected .*merges\.txt to have at most {MAX_BYTES} bytes, but it has"):
         read_vocab_and_merges(vocab, merges)
 
 
-def test_merges_that_are_missing_or_no_text_are_one_clear_error(tmp_path: Path) -> None:
-    vocab, merges = broken(tmp_path, "")
+def test_merges_that_are_missing_or_not_text_are_one_clear_error(tmp_path: Path) -> None:
+    vocab, merges = write_pair(tmp_path, "")
     merges.write_bytes(b"\xff\xfe")
     with pytest.raises(TokenizerError, match=r"expected UTF-8 in .*merges\.txt, but byte 0"):
         read_vocab_and_merges(vocab, merges)
@@ -268,8 +268,8 @@ def test_a_panic_of_the_library_is_a_tokenizer_error_and_an_interrupt_stays_one(
             raise error
 
 
-def test_that_panic_is_one_that_except_exception_would_miss() -> None:
-    """If this fails the library has mended its ways, and `library_errors` can catch less."""
+def test_except_exception_would_miss_that_panic() -> None:
+    """If this fails, the library raises ordinary errors now, and `library_errors` can catch less."""
     with pytest.raises(BaseException) as caught:  # that is the point
         models.BPE({"a": 0, "b": 1}, [("a", "b")])
     assert not isinstance(caught.value, Exception)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bloomlab.chips import Token, character_of_each_byte, chips, tokens_in, visible
+from bloomlab.text.tokens import Token, character_of_each_byte, display_tokens, tokens_in, visible
 
 
 def tokens_of(*parts: bytes) -> list[Token]:
@@ -21,76 +21,81 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @given(st.text(max_size=30), st.lists(st.integers(min_value=0), max_size=20))
-def test_however_a_text_is_cut_its_chips_make_it_again(text: str, cuts: list[int]) -> None:
+def test_however_a_text_is_cut_its_display_tokens_join_to_it_again(text: str, cuts: list[int]) -> None:
     tokens = tokens_of(*pieces(text.encode(), cuts))
-    made = chips(tokens)
-    assert "".join(chip.text for chip in made) == text
-    assert b"".join(chip.bytes for chip in made) == text.encode()
-    assert [place for chip in made for place in chip.tokens] == list(range(len(tokens)))
+    parts = display_tokens(tokens)
+    assert "".join(part.text for part in parts) == text
+    assert b"".join(part.bytes for part in parts) == text.encode()
+    assert [pos for part in parts for pos in part.tokens] == list(range(len(tokens)))
 
 
 @given(st.text(max_size=30), st.lists(st.integers(min_value=0), max_size=20))
-def test_a_chip_is_never_longer_than_it_must_be(text: str, cuts: list[int]) -> None:
-    """Inside a chip, no edge between two tokens is also an edge between two characters."""
-    for chip in chips(tokens_of(*(parts := pieces(text.encode(), cuts)))):
+def test_a_display_token_is_never_longer_than_it_must_be(text: str, cuts: list[int]) -> None:
+    """Inside a display token, no edge between two tokens is also an edge between two characters."""
+    parts = pieces(text.encode(), cuts)
+    for shown in display_tokens(tokens_of(*parts)):
         data = b""
-        for place in chip.tokens[:-1]:
-            data += parts[place]
+        for pos in shown.tokens[:-1]:
+            data += parts[pos]
             with pytest.raises(UnicodeDecodeError):
                 data.decode()
 
 
 @given(st.text(max_size=30), st.lists(st.integers(min_value=0), max_size=20))
 def test_a_span_holds_exactly_the_characters_that_the_bytes_touch(text: str, cuts: list[int]) -> None:
-    place = 0
+    byte = 0
     for token in tokens_of(*pieces(text.encode(), cuts)):
         start, stop = token.span
         before, inside = len(text[:start].encode()), len(text[start:stop].encode())
-        assert before <= place < before + len(text[start].encode())
-        assert before + inside >= place + len(token.bytes) > before + len(text[start : stop - 1].encode())
+        assert before <= byte < before + len(text[start].encode())
+        assert before + inside >= byte + len(token.bytes) > before + len(text[start : stop - 1].encode())
         assert token.text in ("", text[start:stop])
-        place += len(token.bytes)
+        byte += len(token.bytes)
 
 
 @given(st.lists(st.binary(max_size=4), max_size=12))
-def test_any_bytes_at_all_have_chips_and_spans(parts: list[bytes]) -> None:
+def test_any_bytes_at_all_have_display_tokens_and_spans(parts: list[bytes]) -> None:
     tokens = tokens_of(*parts)
     text = b"".join(parts).decode("utf-8", "replace")
-    assert sorted(place for chip in chips(tokens) for place in chip.tokens) == list(range(len(parts)))
+    assert sorted(pos for part in display_tokens(tokens) for pos in part.tokens) == list(range(len(parts)))
     assert all(0 <= token.span[0] <= token.span[1] <= len(text) for token in tokens)
-    assert all(chip.shown for chip in chips(tokens))
+    assert all(part.shown for part in display_tokens(tokens))
 
 
 @given(st.binary(max_size=30))
-def test_each_byte_is_counted_to_the_character_that_decoding_makes_of_it(data: bytes) -> None:
-    places = character_of_each_byte(data)
-    assert len(set(places)) == len(data.decode("utf-8", "replace"))
-    assert places == sorted(places)
+def test_each_byte_belongs_to_the_character_that_decoding_makes_of_it(data: bytes) -> None:
+    characters = character_of_each_byte(data)
+    assert len(set(characters)) == len(data.decode("utf-8", "replace"))
+    assert characters == sorted(characters)
 
 
-def test_tokens_inside_one_character_share_its_span_and_its_chip() -> None:
+def test_tokens_inside_one_character_share_its_span_and_its_display_token() -> None:
     tokens = tokens_of(b"a", b"\xf0\x9f", b"\x99", b"\x82", b"b")
     assert [token.span for token in tokens] == [(0, 1), (1, 2), (1, 2), (1, 2), (2, 3)]
     assert [token.text for token in tokens] == ["a", "", "", "", "b"]
-    assert [(chip.shown, chip.tokens) for chip in chips(tokens)] == [("a", (0,)), ("🙂", (1, 2, 3)), ("b", (4,))]
+    assert [(part.shown, part.tokens) for part in display_tokens(tokens)] == [
+        ("a", (0,)),
+        ("🙂", (1, 2, 3)),
+        ("b", (4,)),
+    ]
 
 
 def test_a_token_that_ends_one_character_and_starts_the_next_joins_both() -> None:
     data = "中中".encode()
     tokens = tokens_of(data[:1], data[1:4], data[4:])
     assert [token.span for token in tokens] == [(0, 1), (0, 2), (1, 2)]
-    assert [chip.text for chip in chips(tokens)] == ["中中"]
+    assert [part.text for part in display_tokens(tokens)] == ["中中"]
 
 
 def test_broken_bytes_do_not_swallow_their_neighbours() -> None:
-    made = chips(tokens_of(b"\xe4", b"a", b"\x80", b"b", b"\xe4\xb8"))
-    assert [chip.shown for chip in made] == ["⟨0xE4⟩", "a", "⟨0x80⟩", "b", "⟨0xE4⟩⟨0xB8⟩"]
-    assert [chip.text for chip in made] == ["\ufffd", "a", "\ufffd", "b", "\ufffd"]
+    parts = display_tokens(tokens_of(b"\xe4", b"a", b"\x80", b"b", b"\xe4\xb8"))
+    assert [part.shown for part in parts] == ["⟨0xE4⟩", "a", "⟨0x80⟩", "b", "⟨0xE4⟩⟨0xB8⟩"]
+    assert [part.text for part in parts] == ["\ufffd", "a", "\ufffd", "b", "\ufffd"]
 
 
 def test_a_row_of_the_embedding_that_stands_for_no_text_still_shows() -> None:
-    (chip,) = chips([Token(250700, b"", "", (0, 0))])
-    assert (chip.text, chip.shown) == ("", "⟨id 250700⟩")
+    (part,) = display_tokens([Token(250700, b"", "", (0, 0))])
+    assert (part.text, part.shown) == ("", "⟨id 250700⟩")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,7 @@ def test_a_row_of_the_embedding_that_stands_for_no_text_still_shows() -> None:
         ("", ""),
     ],
 )
-def test_what_cannot_be_seen_gets_a_mark_and_all_else_stays(text: str, shown: str) -> None:
+def test_invisible_characters_get_a_mark_and_all_others_stay(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 

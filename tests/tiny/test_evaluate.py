@@ -64,8 +64,8 @@ def test_a_figure_that_is_too_low_misses_its_floor(path: str, value: float) -> N
 
 @pytest.mark.slow
 def test_a_damaged_head_is_noticed(tmp_path: Path) -> None:
+    from bloomlab.text.tokenizer import BloomTokenizerFast
     from bloomlab.tiny.heads import HEADS, open_head
-    from bloomlab.tokenizer import BloomTokenizerFast
 
     heads = {task: open_head(folder() / "heads", task) for task in HEADS}
     tokenizer = BloomTokenizerFast.from_pretrained(folder())

@@ -7,11 +7,11 @@ import torch
 
 from bloomlab import tiny
 from bloomlab.errors import InputError
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny import folder
 from bloomlab.tiny.heads import HEADS, new_head, open_head, tune
 from bloomlab.tiny.interrupt import Stop
 from bloomlab.tiny.labelled import LABELS
-from bloomlab.tokenizer import BloomTokenizerFast
 
 
 @pytest.fixture(scope="module")

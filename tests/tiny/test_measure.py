@@ -9,6 +9,7 @@ import torch
 
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.model.alibi import slopes
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny import folder
 from bloomlab.tiny.language import LANGUAGES
 from bloomlab.tiny.measure import (
@@ -31,7 +32,6 @@ from bloomlab.tiny.measure import (
     write_on,
 )
 from bloomlab.tiny.train import new_model
-from bloomlab.tokenizer import BloomTokenizerFast
 
 
 @pytest.fixture(scope="module")

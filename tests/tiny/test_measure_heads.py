@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from bloomlab.outputs import QuestionAnsweringModelOutput, SequenceClassifierOutputWithPast, TokenClassifierOutput
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny import folder
 from bloomlab.tiny.labelled import LABELS
 from bloomlab.tiny.measure_heads import answer_exact_match, examples, language_accuracy, tag_f1, tagged
-from bloomlab.tokenizer import BloomTokenizerFast
 
 
 @pytest.fixture(scope="module")

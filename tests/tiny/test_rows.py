@@ -6,10 +6,10 @@ import random
 import pytest
 import torch
 
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny import folder
 from bloomlab.tiny.documents import Document
 from bloomlab.tiny.rows import LENGTH, REPEATS, ROWS, SEGMENT, batch, document_row, repeated_row
-from bloomlab.tokenizer import BloomTokenizerFast
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny import folder
 from bloomlab.tiny.language import LANGUAGES
 from bloomlab.tiny.train_tokenizer import BLOOM_SPLIT, SPECIAL, VOCAB_SIZE, save, train_tokenizer
-from bloomlab.tokenizer import BloomTokenizerFast
 
 
 @cache

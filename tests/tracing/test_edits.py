@@ -1,4 +1,4 @@
-"""Edits address axes by name and columns from the left edge; what does not fit is refused in words."""
+"""Edits address axes by name and columns from the left edge; one that does not fit is refused with a reason."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bloomlab.edits import add, mean, patch, scale, zero
 from bloomlab.errors import HookError
 from bloomlab.hooks import At, Hooks
+from bloomlab.tracing.edits import add, mean, patch, scale, zero
 from tests.tiny_random import BATCH, POS, random_ids, random_model
 
 MODEL = random_model()
@@ -25,25 +25,25 @@ def numbers(*shape: int) -> Tensor:
 # -- each edit ----
 
 
-def test_zero_scale_and_add_change_the_named_place_and_nothing_else() -> None:
+def test_zero_scale_and_add_change_the_named_block_and_nothing_else() -> None:
     x = numbers(2, 4, 3)
-    there = torch.zeros(2, 4, 3, dtype=torch.bool)
-    there[1, :, 2] = True
+    block = torch.zeros(2, 4, 3, dtype=torch.bool)
+    block[1, :, 2] = True
     for edit, expected in (
         (zero(batch=1, hidden=2), torch.zeros_like(x)),
         (scale(-2.5, batch=1, hidden=2), x * -2.5),
         (add(7.0, batch=1, hidden=2), x + 7),
     ):
         changed = edit(x, STREAM)
-        assert changed.equal(torch.where(there, expected, x))
+        assert changed.equal(torch.where(block, expected, x))
         assert changed is not x
 
 
-def test_an_axis_that_is_not_named_is_meant_whole() -> None:
+def test_an_axis_that_is_not_named_is_changed_whole() -> None:
     assert zero()(numbers(2, 4, 3), STREAM).equal(torch.zeros(2, 4, 3))
 
 
-def test_add_takes_a_vector_a_position_or_a_tensor_for_the_whole_place() -> None:
+def test_add_takes_a_vector_for_each_position_or_a_tensor_for_the_whole_block() -> None:
     x, direction, whole = numbers(2, 4, 3), torch.tensor([1.0, 2.0, 3.0]), torch.ones(2, 2, 3, dtype=torch.float64)
     assert add(direction, pos=1)(x, STREAM)[:, 1].equal(x[:, 1] + direction)
     changed = add(whole, pos=[0, 3])(x, STREAM)
@@ -60,7 +60,7 @@ def test_mean_is_over_the_rows_of_the_batch_only() -> None:
     assert one.equal(x)
 
 
-def test_patch_puts_the_same_place_of_another_run() -> None:
+def test_patch_puts_the_same_block_of_another_run() -> None:
     x, source = numbers(2, 4, 3), numbers(2, 4, 3) + 10
     assert patch(source)(x, STREAM).equal(source)
     changed = patch(source, pos=[1, 3], hidden=slice(1, None))(x, STREAM)
@@ -103,10 +103,10 @@ def test_a_column_outside_this_pass_does_nothing(edit: Any, pos: Any) -> None:
 def test_an_edit_of_one_column_means_the_same_in_every_step_of_a_generation() -> None:
     ids = random_ids(1, 4)
     edit = {"h.0.attn.out": add(torch.ones(24), pos=5), "h.1.resid_mid": zero(pos=[1, 6])}
-    written = MODEL.generate(ids, max_new_tokens=5, eos_token_id=None, hooks=Hooks(edit=edit))
-    logits = MODEL(written[:, :-1], hooks=Hooks(edit=edit)).logits[0, 3:]
-    assert logits.argmax(-1).equal(written[0, 4:])
-    assert not MODEL.generate(ids, max_new_tokens=5, eos_token_id=None).equal(written)
+    generated = MODEL.generate(ids, max_new_tokens=5, eos_token_id=None, hooks=Hooks(edit=edit))
+    logits = MODEL(generated[:, :-1], hooks=Hooks(edit=edit)).logits[0, 3:]
+    assert logits.argmax(-1).equal(generated[0, 4:])
+    assert not MODEL.generate(ids, max_new_tokens=5, eos_token_id=None).equal(generated)
 
 
 # -- what does not fit ----
@@ -126,7 +126,7 @@ def test_numpys_whole_numbers_are_whole_numbers() -> None:
 
 
 @pytest.mark.parametrize("index", [1.5, "abc", [0.5], True, [True], None, torch.tensor([1.5])], ids=str)
-def test_an_index_that_is_no_whole_number_is_an_error(index: Any) -> None:
+def test_an_index_that_is_not_a_whole_number_is_an_error(index: Any) -> None:
     with pytest.raises(HookError, match=r"'h.0.resid_post' counts from 0 in whole numbers"):
         zero(pos=index)(numbers(2, 4, 3), STREAM)
 
@@ -147,7 +147,7 @@ def test_an_index_that_is_no_whole_number_is_an_error(index: Any) -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_an_edit_that_does_not_fit_its_spot_is_named(edit: Any, words: str) -> None:
+def test_an_edit_that_does_not_fit_its_spot_is_refused_with_the_reason(edit: Any, words: str) -> None:
     with pytest.raises(HookError, match=words):
         edit(numbers(2, 4, 3), STREAM)
 
@@ -158,7 +158,7 @@ def test_an_edit_made_of_something_else_is_refused_when_it_is_made(make: Any) ->
         make()
 
 
-def test_a_factor_that_is_no_number_is_stopped_by_the_hooks() -> None:
+def test_a_factor_of_nan_is_stopped_by_the_hooks() -> None:
     with pytest.raises(HookError, match="NaN"):
         MODEL(random_ids(), hooks=Hooks(edit={"embed": scale(float("nan"), pos=1)}))
 

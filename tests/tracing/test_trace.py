@@ -1,4 +1,4 @@
-"""A trace keeps what one run showed: named, joined, saved, and with the story of where it came from."""
+"""A trace keeps what was read in one run: by name, stacked, saved, with a record of where it came from."""
 
 import json
 import re
@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bloomlab.edits import scale, zero
 from bloomlab.errors import GenerationError, HookError, InputError, MemoryLimitError
 from bloomlab.hooks import Hooks
-from bloomlab.record import record, resolve, weights_hash
-from bloomlab.trace import Trace
+from bloomlab.tracing.edits import scale, zero
+from bloomlab.tracing.record import record, resolve, weights_hash
+from bloomlab.tracing.trace import Trace
 from tests.tiny_random import byte_tokenizer, random_model
 
 MODEL, TOKENIZER = random_model(), byte_tokenizer()
@@ -58,7 +58,7 @@ def test_a_name_that_fits_no_spot_is_refused_with_near_matches(name: str, near: 
     assert near in str(caught.value)
 
 
-def test_an_unknown_name_is_found_before_anything_runs() -> None:
+def test_an_unknown_name_is_refused_before_anything_runs() -> None:
     runs: list[Any] = []
     edit = {"embed": lambda x, at: (runs.append(at), x)[1]}
     for options in (
@@ -71,12 +71,12 @@ def test_an_unknown_name_is_found_before_anything_runs() -> None:
 
 
 @pytest.mark.parametrize("read", [[5], [None], [["embed"]], None, 5], ids=str)
-def test_names_that_are_no_texts_are_refused(read: Any) -> None:
+def test_names_that_are_not_texts_are_refused(read: Any) -> None:
     with pytest.raises(HookError, match="read must be names of spots, but got"):
         trace_of(read=read)
 
 
-def test_one_name_alone_may_stand_without_a_list() -> None:
+def test_a_single_name_needs_no_list() -> None:
     assert trace_of(read="embed").names == ["embed"]
 
 
@@ -114,7 +114,7 @@ def test_tokens_stand_over_the_columns() -> None:
     assert [token.id for token in trace.tokens] == trace.ids[0].tolist()
 
 
-def test_edits_are_made_and_told() -> None:
+def test_edits_are_made_and_recorded() -> None:
     trace = trace_of(read=["attn.mixed"], edit={"h.[01].attn.mixed": zero(head=3)})
     assert not trace["h.1.attn.mixed"][:, 3].any() and trace["h.2.attn.mixed"][:, 3].any()
     assert trace.provenance["edits"] == {f"h.{i}.attn.mixed": "zero(head=3)" for i in range(2)}
@@ -154,11 +154,11 @@ def test_several_texts_are_padded_and_each_row_equals_its_text_alone() -> None:
         assert row.text == text and row.tokens == alone.tokens and row.ids.equal(alone.ids)
         for name in SPOTS:
             if name.endswith(("scores", "biased", "alibi")):
-                continue  # where a query does not look, anything may stand
+                continue  # where a query does not look, the value may be anything
             torch.testing.assert_close(row[name], alone[name], rtol=0, atol=2e-5)
         assert row.row(0).ids.equal(row.ids)
     for wrong in (3, -1):
-        with pytest.raises(InputError, match=f"rows 0 to 2, but row {wrong}"):
+        with pytest.raises(InputError, match=f"rows 0 to 2, but you asked for row {wrong}"):
             trace.row(wrong)
 
 
@@ -171,22 +171,25 @@ def test_a_traced_generation_is_one_full_pass_over_all_it_wrote(padded: bool) ->
     assert trace.ids.shape == (2, columns)
     full = Hooks(read=SPOTS)
     MODEL(trace.ids, attention_mask=trace.attention_mask, hooks=full)
-    mask, place = trace.attention_mask, torch.arange(columns)
-    pairs = (place <= place[:, None]) & (mask[:, None] * mask[:, :, None]).bool() | (place == place[:, None])
-    met = place < torch.tensor([9] * 9 + [10, 11, 12, 13])[:, None]
+    mask, pos = trace.attention_mask, torch.arange(columns)
+    pairs = (pos <= pos[:, None]) & (mask[:, None] * mask[:, :, None]).bool() | (pos == pos[:, None])
+    met = pos < torch.tensor([9] * 9 + [10, 11, 12, 13])[:, None]
     for name in SPOTS:
-        one, other = full[name], trace[name]
-        assert one.shape == other.shape
+        expected, traced = full[name], trace[name]
+        assert expected.shape == traced.shape
         if trace.axes(name).endswith("key"):
-            unmet = other[(~met).expand_as(other)]
+            unmet = traced[(~met).expand_as(traced)]
             assert (unmet == 0).all() if name.endswith("probs") else unmet.isnan().all()
-            seen = pairs[:, None].expand_as(one)
-            assert not name.endswith("probs") or not other[~seen].any()
-            one, other = one[seen], other[seen]
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
-    written = MODEL.generate(trace.ids[:, :9], trace.attention_mask[:, :9], **settings)
-    assert written.equal(trace.ids)
-    assert trace.text == TOKENIZER.batch_decode([row[kept.bool()] for row, kept in zip(trace.ids, mask, strict=True)])
+            seen = pairs[:, None].expand_as(expected)
+            assert not name.endswith("probs") or not traced[~seen].any()
+            expected, traced = expected[seen], traced[seen]
+        torch.testing.assert_close(
+            expected, traced, rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
+    generated = MODEL.generate(trace.ids[:, :9], trace.attention_mask[:, :9], **settings)
+    assert generated.equal(trace.ids)
+    rows = [row[is_token.bool()] for row, is_token in zip(trace.ids, mask, strict=True)]
+    assert trace.text == TOKENIZER.batch_decode(rows)
 
 
 def test_rows_that_ended_are_cut_where_they_end() -> None:
@@ -199,8 +202,8 @@ def test_rows_that_ended_are_cut_where_they_end() -> None:
 
 def test_ids_can_be_traced_as_they_are() -> None:
     ids = torch.tensor(TOKENIZER.encode(TEXT))
-    for given in (ids, ids[None]):
-        trace = trace_of(given)
+    for row_or_batch in (ids, ids[None]):
+        trace = trace_of(row_or_batch)
         assert trace.text == TEXT and trace.ids.equal(ids[None])
     with pytest.raises(InputError, match="from 0 to 299"):
         trace_of(ids + 1000)
@@ -220,7 +223,7 @@ def test_ids_can_be_traced_as_they_are() -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_text_is_refused(text: Any, words: str) -> None:
+def test_input_that_is_not_a_text_is_refused(text: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         trace_of(text)
 
@@ -376,7 +379,7 @@ def damaged(whole: bytes, how: str) -> bytes:
         "a pickle",
     ],
 )
-def test_a_damaged_file_is_no_trace(tmp_path: Path, how: str) -> None:
+def test_a_damaged_file_is_not_opened(tmp_path: Path, how: str) -> None:
     path = trace_of().save(tmp_path / "trace.safetensors")
     path.write_bytes(damaged(path.read_bytes(), how))
     with pytest.raises(InputError, match=r"is not a trace that trace.save"):
@@ -387,7 +390,7 @@ GOOD = {"axes": {}, "text": "a", "tokens": [], "config": {}, "provenance": {}}
 
 
 @pytest.mark.parametrize(
-    "about",
+    "description",
     [
         None,
         "",
@@ -406,18 +409,19 @@ GOOD = {"axes": {}, "text": "a", "tokens": [], "config": {}, "provenance": {}}
         json.dumps({**GOOD, "config": {"n_layer": 10**9}}),
         json.dumps({**GOOD, "config": []}),
     ],
-    ids=lambda about: str(about)[:60],
+    ids=lambda description: str(description)[:60],
 )
-def test_a_hostile_file_is_no_trace(tmp_path: Path, about: str | None) -> None:
+def test_a_hostile_file_is_not_opened(tmp_path: Path, description: str | None) -> None:
     path = tmp_path / "trace.safetensors"
     ids = torch.zeros(1, 1, dtype=torch.long)
-    save_file({"ids": ids, "attention_mask": ids.clone()}, path, {} if about is None else {"bloomlab_trace": about})
+    metadata = {} if description is None else {"bloomlab_trace": description}
+    save_file({"ids": ids, "attention_mask": ids.clone()}, path, metadata)
     with pytest.raises(InputError, match=r"is not a trace that trace.save"):
         Trace.load(path)
 
 
 @pytest.mark.parametrize("path", ["missing.safetensors", ".", None, 5], ids=str)
-def test_what_is_no_file_is_no_trace(tmp_path: Path, path: Any) -> None:
+def test_a_path_that_is_not_a_file_is_refused(tmp_path: Path, path: Any) -> None:
     with pytest.raises(InputError, match=r"is not a trace that trace.save"):
         Trace.load(tmp_path / path if isinstance(path, str) else path)
 
@@ -428,7 +432,7 @@ def test_padding_never_reaches_a_token() -> None:
 
 
 def test_readings_that_the_memory_cannot_hold_are_refused_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bloomlab.memory.free_bytes", lambda: 5_000)
+    monkeypatch.setattr("bloomlab.guards.memory.free_bytes", lambda: 5_000)
     with pytest.raises(MemoryLimitError, match=r"reading 3 spots of 10 columns needs 7.2 kB, but 5.0 kB are free here"):
         trace_of(read=["attn.probs"])
     assert trace_of(read=["embed"]).names == ["embed"]

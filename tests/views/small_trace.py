@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.chips import Token
 from bloomlab.model.alibi import slopes
+from bloomlab.text.tokens import Token
 
 
 def tokens_of(text: str, most_bytes: int = 4) -> list[Token]:

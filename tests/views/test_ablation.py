@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from bloomlab.edits import zero
 from bloomlab.lab import Lab
 from bloomlab.lens.effect import READ, effect
+from bloomlab.tracing.edits import zero
 from bloomlab.views.ablation import Ablation
 from tests.tiny_random import byte_tokenizer, random_model
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from bloomlab.lens.attention import head_average, rollout
-from bloomlab.views import attention
-from bloomlab.views.attention import AttentionView, attention_payload, average_values, saved_averages
+from bloomlab.views.attention import payload as attention
+from bloomlab.views.attention.payload import attention_payload, average_values, saved_averages
+from bloomlab.views.attention.widget import AttentionView
 from tests.views.aside import aside
 from tests.views.small_trace import small_trace
 

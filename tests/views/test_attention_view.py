@@ -12,9 +12,11 @@ from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
-from bloomlab.views import _reading, attention
-from bloomlab.views._reading import stamp
-from bloomlab.views.attention import AttentionView, attention_payload
+from bloomlab.views.attention import payload as attention
+from bloomlab.views.attention.payload import attention_payload
+from bloomlab.views.attention.widget import AttentionView
+from bloomlab.views.shared import text_view
+from bloomlab.views.shared.text_view import stamp
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
 from tests.views.small_trace import Values, counting_reader, small_trace
@@ -282,7 +284,7 @@ def test_a_burst_while_the_model_is_busy_costs_one_more_run() -> None:
 
     async def burst() -> None:
         type_text(view, "first", 1)
-        await asyncio.sleep(3 * _reading.PAUSE)  # it runs
+        await asyncio.sleep(3 * text_view.PAUSE)  # it runs
         for number in range(2, 101):
             type_text(view, f"Text number {number}.", number)
         while view.answered < 100:

@@ -1,9 +1,9 @@
 """A page about the model: the embedded one's own, and of any other what its files say."""
 
 import bloomlab
-from bloomlab.card import Card
 from bloomlab.lab import Lab
-from tests.task_heads import random_head
+from bloomlab.views.card import Card
+from tests.tasks.task_heads import random_head
 from tests.tiny_random import byte_tokenizer, random_model
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bloomlab.edits import zero
 from bloomlab.lab import Lab
-from bloomlab.trace import Trace
-from bloomlab.views import attention, hidden, predictions
-from bloomlab.views._figure import wrapped
+from bloomlab.tracing.edits import zero
+from bloomlab.tracing.trace import Trace
+from bloomlab.views.attention import payload as attention
+from bloomlab.views.hidden import payload as hidden
+from bloomlab.views.predictions import payload as predictions
+from bloomlab.views.shared.figure import wrapped
 from tests.tiny_random import byte_tokenizer, random_model
 
 VIEWS = ["tokens", "attention", "alibi", "hidden_states", "predictions"]

@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from bloomlab.edits import zero
 from bloomlab.errors import HookError, InputError
 from bloomlab.lab import Lab
 from bloomlab.lens import hidden as lens
 from bloomlab.lens.logit_lens import logit_lens
-from bloomlab.trace import Trace
-from bloomlab.views import hidden
-from bloomlab.views._hidden_figure import lens_figure
-from bloomlab.views._hidden_still import arrays, cell_colours
-from bloomlab.views.hidden import READ, HiddenStates, hidden_payload
+from bloomlab.tracing.edits import zero
+from bloomlab.tracing.trace import Trace
+from bloomlab.views.hidden import payload as hidden
+from bloomlab.views.hidden.figure import lens_figure
+from bloomlab.views.hidden.payload import READ, hidden_payload
+from bloomlab.views.hidden.still import arrays
+from bloomlab.views.hidden.widget import HiddenStates
+from bloomlab.views.shared.pictures import cell_colours
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
 
@@ -145,9 +147,9 @@ def test_a_stream_that_is_no_sum_has_no_shares_and_says_why() -> None:
     lab = Lab(random_model(apply_residual_connection_post_layernorm=True), byte_tokenizer())
     view = view_of(lab)
     assert (view.shares, view.added) == (b"", b"")
-    assert "this model's stream is no sum" in view.picture["refusal"]
+    assert "this model's stream is not a sum" in view.picture["refusal"]
     assert arrays(view._values())["probs"].shape == (7, LAST + 1, 5)  # everything else is there
-    assert "no sum" in view._still()
+    assert "not a sum" in view._still()
 
 
 def test_a_trace_of_another_model_is_refused(lab: Lab) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from bloomlab.lab import Lab
 from bloomlab.lens.logit_lens import READ, logit_lens
-from bloomlab.views.lens import LogitLens
+from bloomlab.views.logit_lens import LogitLens
 from tests.tiny_random import byte_tokenizer, random_model
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from bloomlab.views._page import page
+from bloomlab.views.shared.page import page
 
 HOSTILE = [
     "</script><script>alert(1)</script>",

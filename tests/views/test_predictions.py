@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from bloomlab.edits import zero
 from bloomlab.errors import HookError, InputError
 from bloomlab.lab import Lab
-from bloomlab.trace import Trace
-from bloomlab.views._predictions_still import arrays, cell, lines, verdicts
-from bloomlab.views.predictions import READ, Predictions, answer_values, predictions_payload
-from tests.task_heads import LABELS, random_head, random_lab
+from bloomlab.tracing.edits import zero
+from bloomlab.tracing.trace import Trace
+from bloomlab.views.predictions.payload import READ, answer_values, predictions_payload
+from bloomlab.views.predictions.still import arrays, cell, head_sentences, lines
+from bloomlab.views.predictions.widget import Predictions
+from tests.tasks.task_heads import LABELS, random_head, random_lab
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
 
@@ -98,7 +99,7 @@ def test_the_cells_say_the_likeliest_with_its_mark(lab: Lab) -> None:
     assert label and label.mark == "▲" and label.p == found["language"][2, LAST].max()
     values["asked"] = "answer"
     assert [layer for _, _, layer in lines(values)] == [0, 0, 1, 1, 2, 2]
-    assert any(f"\u2068{text}\u2069" in sentence for sentence in verdicts(values))
+    assert any(f"\u2068{text}\u2069" in sentence for sentence in head_sentences(values))
 
 
 def test_what_is_not_bytes_is_small_and_can_be_sent_as_json(lab: Lab) -> None:
@@ -190,7 +191,7 @@ def test_another_question_is_asked_of_the_same_text_without_reading_it_again(lab
 
 
 def test_a_burst_of_questions_asks_the_last_one_only(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bloomlab.views import predictions
+    from bloomlab.views.predictions import widget as predictions
 
     asked = []
     ask = predictions.answer_values

@@ -2,8 +2,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from bloomlab.chips import Token
-from bloomlab.views.tokens import Tokens
+from bloomlab.text.tokens import Token
+from bloomlab.views.tokens.result import Tokens
 from tests.views.small_trace import tokens_of
 
 

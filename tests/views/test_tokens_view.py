@@ -12,15 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from bloomlab.chips import Token, chips
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab, load
 from bloomlab.lens import costs
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.views._languages import texts_to_compare, translations
-from bloomlab.views._tokens_still import stages
-from bloomlab.views.tokens_view import LONGEST, TokensView, replay_payload, tokens_payload
-from tests.small_tokenizer import TEXTS, trained_json
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokens import Token, display_tokens
+from bloomlab.views.tokens.languages import texts_to_compare, translations
+from bloomlab.views.tokens.payload import LONGEST, replay_payload, tokens_payload
+from bloomlab.views.tokens.still import stages
+from bloomlab.views.tokens.widget import TokensView
+from tests.text.small_tokenizer import TEXTS, trained_json
 from tests.views.aside import aside, in_a_loop
 from tests.views.small_trace import Values, small_trace
 
@@ -288,8 +289,8 @@ def test_the_code_gives_what_is_shown(lab: Lab, text: str, capsys: pytest.Captur
     tokens.view.query = len(tokens) - 1
     exec(tokens.code, {})
     said = capsys.readouterr().out
-    chip = chips(tokens)[-1]
-    assert repr(tokens) in said and str(chip.ids) in said
+    shown = display_tokens(tokens)[-1]
+    assert repr(tokens) in said and str(shown.ids) in said
     ranks = [step[2][step[0]] for step in tokens.view.picture["replays"][tokens.view.picture["replay_of"][-1]]["steps"]]
     assert re.findall(r"^(\d+) b['\"]", said, re.MULTILINE) == [str(rank) for rank in ranks]
 
@@ -318,7 +319,7 @@ def test_counting_tokens_makes_no_view(lab: Lab) -> None:
 
 
 def test_a_list_without_a_lab_has_no_view() -> None:
-    from bloomlab.views.tokens import Tokens
+    from bloomlab.views.tokens.result import Tokens
 
     with pytest.raises(InputError, match=r"lab\.tokens\(text\)"):
         _ = Tokens(SMALL.tokens("a")).view

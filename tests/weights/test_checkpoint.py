@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bloomlab.checkpoint import match, open_folder, read_state, shard_bytes, write_state
 from bloomlab.errors import CheckpointError, InputError, MemoryLimitError
+from bloomlab.weights.checkpoint import match, open_folder, read_state, shard_bytes, write_state
 
 STATE = {
     "transformer.word_embeddings.weight": torch.arange(12.0).view(4, 3),
@@ -70,7 +70,7 @@ def test_a_save_that_fails_leaves_the_earlier_one(tmp_path: Path, monkeypatch: p
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bloomlab.checkpoint.save_file", full)
+    monkeypatch.setattr("bloomlab.weights.checkpoint.save_file", full)
     with pytest.raises(OSError, match="No space"):
         write_state(tmp_path, STATE)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -128,7 +128,7 @@ def test_tensors_that_do_not_fit_are_named_before_any_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: dict[str, torch.Tensor], message: str
 ) -> None:
     save_file(state, tmp_path / "model.safetensors")
-    monkeypatch.setattr("bloomlab.checkpoint_files._mapped", lambda *_: pytest.fail("a tensor was read"))
+    monkeypatch.setattr("bloomlab.weights.tensor_file._mapped", lambda *_: pytest.fail("a tensor was read"))
     with pytest.raises(CheckpointError, match=message):
         load(tmp_path)
 
@@ -184,7 +184,7 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_read(
 ) -> None:
     write_state(tmp_path, STATE)
     plan = match(open_folder(tmp_path), SHAPES, HEAD)
-    monkeypatch.setattr("bloomlab.memory.free_bytes", lambda: 119)
+    monkeypatch.setattr("bloomlab.guards.memory.free_bytes", lambda: 119)
     with pytest.raises(MemoryLimitError, match=r"30 parameters in float32 needs 120 bytes.*dtype='bfloat16'"):
         read_state(plan, torch.float32)
     assert read_state(plan, torch.bfloat16).keys() == STATE.keys()

@@ -7,7 +7,7 @@ import pytest
 import bloomlab
 from bloomlab.errors import ConfigError, MemoryLimitError
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.room import Fit, fits
+from bloomlab.weights.fits import Fit, fits
 from tests.tiny_random import random_model
 
 GB = 10**9
@@ -16,7 +16,7 @@ GB = 10**9
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A machine of which a test says how much memory it has."""
-    monkeypatch.setattr("bloomlab.room.free_bytes", lambda: 16 * GB)
+    monkeypatch.setattr("bloomlab.weights.fits.free_bytes", lambda: 16 * GB)
     return monkeypatch
 
 
@@ -43,12 +43,12 @@ def test_the_published_sizes_need_no_network(name: str, count: int) -> None:
 def test_what_does_not_fit_names_the_largest_that_does(free: pytest.MonkeyPatch) -> None:
     assert fits("176b").advice == "instead: bloomlab.load('7b1', dtype='bfloat16')"
     assert fits("3b").advice == "bloomlab.load('3b')"
-    free.setattr("bloomlab.room.free_bytes", lambda: 1.2 * GB)
+    free.setattr("bloomlab.weights.fits.free_bytes", lambda: 1.2 * GB)
     assert fits("7b1").advice == "instead: bloomlab.load('560m', dtype='bfloat16')"
     assert fits("7b1").dtypes == []
-    free.setattr("bloomlab.room.free_bytes", lambda: 10)
+    free.setattr("bloomlab.weights.fits.free_bytes", lambda: 10)
     assert fits("7b1").advice == "nothing fits; end other programs first"
-    free.setattr("bloomlab.room.free_bytes", lambda: None)
+    free.setattr("bloomlab.weights.fits.free_bytes", lambda: None)
     assert fits("176b").dtypes[0] == "float32"
     assert "the system does not say" in repr(fits("176b"))
 
@@ -66,7 +66,7 @@ def test_a_folder_is_asked_for_its_config(tmp_path: Path) -> None:
 def test_it_says_what_opening_the_model_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spare: int) -> None:
     random_model().save_pretrained(tmp_path)
     needed = fits(tmp_path).bytes["float32"]
-    for place in ("memory", "room"):
+    for place in ("guards.memory", "weights.fits"):
         monkeypatch.setattr(f"bloomlab.{place}.free_bytes", lambda: needed + spare)
     if spare < 0:
         assert fits(tmp_path).dtypes == ["bfloat16", "float16"]

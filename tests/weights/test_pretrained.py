@@ -17,7 +17,7 @@ from bloomlab.config import BloomConfig
 from bloomlab.errors import BloomlabError, CheckpointError, ConfigError, InputError, MemoryLimitError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.model.bloom import BloomModel
-from bloomlab.pretrained import shapes_only
+from bloomlab.weights.pretrained import shapes_only
 
 SIZES: dict[str, Any] = {"vocab_size": 40, "hidden_size": 16, "n_layer": 2, "n_head": 4}
 IDS = torch.tensor([[5, 6, 7, 8]])
@@ -187,7 +187,7 @@ def wrong_second_shape(folder: Path) -> None:
     state = dict(BloomForCausalLM.from_pretrained(folder).named_parameters())
     second = list(state)[1]
     state[second] = nn.Parameter(torch.ones(17))
-    from bloomlab.checkpoint import write_state
+    from bloomlab.weights.checkpoint import write_state
 
     write_state(folder, state)
 

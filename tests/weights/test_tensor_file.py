@@ -16,8 +16,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from bloomlab.checkpoint_files import CHUNK, MAX_HEADER, open_file
 from bloomlab.errors import CheckpointError, MemoryLimitError
+from bloomlab.weights.tensor_file import CHUNK, MAX_HEADER, open_file
 from tests.hostile.folders import overlapping
 
 TENSORS = {
@@ -74,7 +74,7 @@ def test_a_file_is_mapped_once_for_all_its_tensors(safetensors: Path, monkeypatc
         opened.append(path)
         return safe_open(path, framework)
 
-    monkeypatch.setattr("bloomlab.checkpoint_files.safe_open", noted)
+    monkeypatch.setattr("bloomlab.weights.tensor_file.safe_open", noted)
     stored = open_file(safetensors)
     assert opened == []
     for name, tensor in stored.items():

@@ -1,5 +1,5 @@
 // @ts-check
-// ALiBi, BLOOM's only sense of position: every head's slope, the line it draws through the text, how far that lets it
+// ALiBi, how BLOOM knows where a token stands: every head's slope, the line it draws through the text, how far that lets it
 // look, and what the trained heads make of it. All linked: a head, a layer and a distance (from one token to another).
 //
 // What tests and other views can rely on:
@@ -13,18 +13,18 @@
 //   [data-part="position" | "content"]   shares of every head of every layer, one pixel each in its …-canvas
 //   [data-fact="slope | reach | bias | left | distance | previous | position | content | tie"]   numbers, as read
 //   [data-part="forms"]              slope × key beside slope × distance; data-apart: how far the shares differ
-//   [data-part="lab"]                data-state = idle | running | done | stopped | error; data-curves
-//   [data-part="lab-run" | "lab-stop" | "lab-progress" | "lab-table"]
-import { biasAt, bothForms, REACH_NATS, tokensBack } from "./lib/alibi.js";
-import { floats, tokenNames } from "./lib/causal.js";
-import { headCells } from "./lib/cells.js";
-import { PROBABILITY_COLOURS } from "./lib/colours.js";
-import { make, pushButton, quoted, set } from "./lib/dom.js";
-import { viewFrame } from "./lib/frame.js";
-import { legend } from "./lib/legend.js";
-import { fixed, scientific, signed, slopeName } from "./lib/numbers.js";
-import { plot, roundStep } from "./lib/plot.js";
-import { toggles } from "./lib/toggles.js";
+//   [data-part="lab"]                the length lab, see lengthlab.js
+import { biasAt, bothForms, REACH_NATS, tokensBack } from "./reach.js";
+import { floats, tokenNames } from "../lib/causal.js";
+import { headCells } from "./cells.js";
+import { lengthLab } from "./lengthlab.js";
+import { PROBABILITY_COLOURS } from "../lib/colours.js";
+import { make, quoted, set } from "../lib/dom.js";
+import { viewFrame } from "../lib/frame.js";
+import { legend } from "../lib/legend.js";
+import { fixed, scientific, signed, slopeName } from "../lib/numbers.js";
+import { plot, roundStep } from "../lib/plot.js";
+import { toggles } from "../lib/toggles.js";
 
 const DEEPEST = 6; // nats: the lines are drawn to here, twice the reach
 const NEAREST = 0.25; // tokens: where the axis of reaches begins; what is nearer stands at its edge
@@ -47,8 +47,8 @@ const FACTS = [
 const BARS = ["left", "previous", "position", "content"];
 
 /**
- * @param {import("./lib/frame.js").Stage} stage
- * @returns {import("./lib/frame.js").Panel}
+ * @param {import("../lib/frame.js").Stage} stage
+ * @returns {import("../lib/frame.js").Panel}
  */
 export function alibiPanel(stage) {
   let picture = /** @type {any} */ (null);
@@ -188,25 +188,7 @@ export function alibiPanel(stage) {
   const formsPlot = plot({ part: "forms", says: "slope times key and slope times distance, for every key of one query" });
   const formsSays = make("p", { class: "bl-note" });
 
-  const labPlot = plot({ part: "lab-plot", says: "loss by position, one line for each length of text" });
-  const labRun = pushButton("measure", { "data-part": "lab-run" }, () => {
-    stage.choose({ wanted: stage.get("wanted") + 1 });
-  });
-  const labStop = pushButton("cancel", { "data-part": "lab-stop" }, () => {
-    stage.choose({ stopped: stage.get("stopped") + 1 });
-  });
-  const labProgress = make("progress", { class: "bl-progress", max: 1, value: 0, "aria-label": "tokens read", "data-part": "lab-progress" });
-  const labSays = make("p", { class: "bl-note", role: "status", "aria-live": "polite" });
-  const labTable = make("table", { class: "bl-facts bl-lab-table", "data-part": "lab-table" });
-  const labFigure = make("div", { class: "bl-lab-figure" }, labPlot.element, labTable);
-  const lab = make(
-    "section",
-    { class: "bl-panel bl-wide", "aria-label": "length lab", "data-part": "lab" },
-    heading("is a longer text harder? ", "length lab · loss in nats a token ↑ by position →"),
-    make("p", { class: "bl-row" }, labRun, labStop, labProgress),
-    labSays,
-    labFigure,
-  );
+  const lab = lengthLab(stage, heading("is a longer text harder? ", "length lab · loss in nats a token ↑ by position →"));
 
   /** @param {string} plain @param {string} term */
   function heading(plain, term) {
@@ -254,15 +236,15 @@ export function alibiPanel(stage) {
         make("p", { class: "bl-note" }, "Both can be large: a flat pattern resembles either. They need not sum to 1."),
       ),
       panel("the two forms of its bias", heading("as trained and as in the paper ", "slope × key, slope × distance: one softmax"), formsPlot.element, formsSays),
-      lab,
+      lab.element,
     ),
   );
 
   // ---- another text ----
 
-  /** @param {any} found */
-  function show(found) {
-    picture = found;
+  /** @param {any} another */
+  function show(another) {
+    picture = another;
     names = tokenNames(picture);
     measured = floats(stage.get("measured"));
     pointedHead = pointedDistance = pointedToken = null;
@@ -358,7 +340,7 @@ export function alibiPanel(stage) {
   function fit() {
     painted = "";
     slopePlot.paint();
-    drawLab();
+    lab.show();
   }
 
   function draw() {
@@ -388,7 +370,7 @@ export function alibiPanel(stage) {
     showFacts(at.layer, at.head, slope, distance);
     fars.mark(far);
     stage.say(`layer ${at.layer}, head ${at.head}, slope ${slopeName(slope)}: ${tokensBack(distance)} back it adds ${fixed(biasAt(slope, distance), 3)} nats and leaves ${percent(Math.exp(biasAt(slope, distance)))} of the weight`);
-stage.showCode(picture, { layer, head, distance: query - key });
+    stage.showCode(picture, { layer, head, distance: query - key });
     set(stage.root, { "data-far": far, "data-distance": distance });
   }
 
@@ -482,81 +464,6 @@ stage.showCode(picture, { layer, head, distance: query - key });
     );
   }
 
-  // ---- the length lab ----
-
-  function drawLab() {
-    const state = stage.get("lengths");
-    const curves = state.curves;
-    const running = state.state === "running";
-    set(lab, { "data-state": state.state, "data-curves": curves.length });
-    labRun.disabled = running || !stage.get("live");
-    labRun.textContent = curves.length ? "measure again" : "measure";
-    labStop.hidden = labProgress.hidden = !running;
-    labProgress.value = state.total ? state.done / state.total : 0;
-    labFigure.hidden = curves.length === 0;
-    const idle = stage.get("live")
-      ? "ALiBi promises that a model trained on short texts reads longer ones. Press to see: it takes a few seconds."
-      : "a saved page: measuring needs the model";
-    const means = new Map(curves.map((/** @type {any} */ c) => [c.length, c.mean]));
-    const longest = curves.at(-1);
-    const finding =
-      longest && means.has(state.trained) && longest.length > state.trained
-        ? ` ${longest.length} tokens, ${fixed(longest.length / state.trained, 0)}× the trained length: ${fixed(longest.mean, 2)} nats a token, against ${fixed(Number(means.get(state.trained)), 2)} at ${state.trained}.`
-        : "";
-    labSays.textContent = {
-      idle,
-      running: `reading ${state.message}: ${state.done} of ${state.total || "…"} tokens`,
-      done: `${state.message}.${finding}`,
-      stopped: `stopped; what was finished stays. ${state.message}.${finding}`,
-      error: state.message,
-    }[/** @type {"idle"} */ (state.state)];
-    if (!longest) return;
-    const losses = curves.flatMap((/** @type {any} */ c) => c.points.map((/** @type {number[]} */ p) => p[2]));
-    const step = roundStep(Math.max(...losses) - Math.min(0, ...losses), 5);
-    const top = step * Math.ceil((1.1 * Math.max(...losses)) / step);
-    const across = (/** @type {number} */ pos) => Math.log2(pos) / Math.log2(longest.length);
-    const middle = (/** @type {number[]} */ point) => across(Math.sqrt(point[0] * point[1]));
-    const places = [1, 4, 16, 64, 256, 1024, 4096].filter((pos) => pos <= longest.length);
-    labPlot.axes({
-      left: Array.from({ length: Math.round(top / step) + 1 }, (_, i) => ({ at: 1 - (i * step) / top, text: fixed(i * step, step < 1 ? 1 : 0) })),
-      below: places.map((pos) => ({ at: across(pos), text: String(pos) })),
-    });
-    labPlot.show(
-      [
-        ...(state.trained && state.trained <= longest.length
-          ? [{ points: /** @type {[number, number][]} */ ([[across(state.trained), 0], [across(state.trained), 1]]), colour: "--bl-ink", width: 1, dash: [4, 4] }]
-          : []),
-        ...curves.map((/** @type {any} */ c, /** @type {number} */ i) => ({
-          points: c.points.map((/** @type {number[]} */ p) => [middle(p), 1 - p[2] / top]),
-          colour: i === curves.length - 1 ? "--bl-accent" : "--bl-quiet",
-          width: 1 + (2 * (i + 1)) / curves.length,
-        })),
-      ],
-      [
-        ...(state.trained && state.trained <= longest.length ? [{ x: across(state.trained), y: 0.1, text: "trained" }] : []),
-        ...curves
-          .filter((/** @type {any} */ c) => c.points.length)
-          .map((/** @type {any} */ c, /** @type {number} */ i) => ({
-            x: middle(c.points.at(-1)),
-            y: 1 - c.points.at(-1)[2] / top + (i === curves.length - 1 ? 0.1 : 0), // the last one below its line
-            text: String(c.length),
-            strong: i === curves.length - 1,
-            before: i === curves.length - 1,
-          })),
-      ],
-    );
-    labTable.replaceChildren(
-      make("thead", {}, make("tr", {}, ...["length", "nats a token", "texts"].map((word) => make("th", { scope: "col" }, word)))),
-      make(
-        "tbody",
-        {},
-        ...curves.map((/** @type {any} */ c) =>
-          make("tr", {}, make("th", { scope: "row" }, c.length === state.trained ? `${c.length} · trained` : String(c.length)), make("td", { class: "bl-value" }, fixed(c.mean, 3)), make("td", { class: "bl-value" }, String(c.rows))),
-        ),
-      ),
-    );
-  }
-
   // ---- listening ----
 
   stage.listen("change:far", stage.drawNow);
@@ -566,8 +473,8 @@ stage.showCode(picture, { layer, head, distance: query - key });
       stage.drawNow();
     }
   });
-  stage.listen("change:lengths", drawLab);
-  drawLab();
+  stage.listen("change:lengths", lab.show);
+  lab.show();
 
   return {
     show,

@@ -1,8 +1,8 @@
 // @ts-check
 // A share of every head of every layer, as a rectangle of colours: layers downwards, heads across.
-import { PROBABILITY_COLOURS, probabilityStep } from "./colours.js";
-import { make, set } from "./dom.js";
-import { fixed } from "./numbers.js";
+import { PROBABILITY_COLOURS, probabilityStep } from "../lib/colours.js";
+import { make, set } from "../lib/dom.js";
+import { fixed } from "../lib/numbers.js";
 
 /**
  * @param {{part: string, says: string, pick: (layer: number, head: number) => void,

@@ -1,9 +1,9 @@
 // @ts-check
 // Token-to-token arcs: the tokens in a line as they are read, and an arc from each that looks to whom it looks at.
 // All of the selected token's, and of the others the strongest.
-import { make, quoted, set, themeColour, themeLength } from "./dom.js";
-import { cellNumber } from "./causal.js";
-import { probability } from "./numbers.js";
+import { make, quoted, set, themeColour, themeLength } from "../lib/dom.js";
+import { cellNumber } from "../lib/causal.js";
+import { probability } from "../lib/numbers.js";
 import { strongestLinks } from "./patterns.js";
 
 const WINDOW = 96; // tokens in the line at a time; of a longer text those around the selected one
@@ -14,8 +14,8 @@ const NAMED = 3; // keys named in the sentence below
 /** @typedef {{query: number, key: number, weight: number, path: Path2D}} Drawn */
 
 /**
- * @param {{pick: (cell: import("./causal.js").Cell) => void,
- *   point: (cell: import("./causal.js").Cell | null) => void, pointToken: (token: number | null) => void}} listeners
+ * @param {{pick: (cell: import("../lib/causal.js").Cell) => void,
+ *   point: (cell: import("../lib/causal.js").Cell | null) => void, pointToken: (token: number | null) => void}} listeners
  */
 export function tokenArcs({ pick, point, pointToken }) {
   const canvas = make("canvas", { class: "bl-arcs-canvas", "aria-hidden": "true", "data-part": "arcs-canvas" });
@@ -125,7 +125,7 @@ export function tokenArcs({ pick, point, pointToken }) {
     line.style.setProperty("--bl-tokens", String(count));
   }
 
-  /** @param {import("./causal.js").Cell} cell */
+  /** @param {import("../lib/causal.js").Cell} cell */
   function paint({ query, key }) {
     const sharp = devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
@@ -182,7 +182,7 @@ export function tokenArcs({ pick, point, pointToken }) {
     set(line, { "data-arcs": drawn.length, "data-query": query, "data-key": key });
   }
 
-  /** @param {import("./causal.js").Cell} cell */
+  /** @param {import("../lib/causal.js").Cell} cell */
   function sayRow({ query }) {
     if (!pattern) {
       says.textContent = "…";
@@ -208,9 +208,9 @@ export function tokenArcs({ pick, point, pointToken }) {
   return {
     element,
 
-    /** @param {string[]} found one name for every token @param {string} direction of the text */
-    show(found, direction) {
-      names = found;
+    /** @param {string[]} shownNames one name for every token @param {string} direction of the text */
+    show(shownNames, direction) {
+      names = shownNames;
       element.hidden = names.length < 2;
       way = direction;
       span = spanAround(chosen.query);
@@ -227,8 +227,8 @@ export function tokenArcs({ pick, point, pointToken }) {
      * @param {ArrayLike<number> | null} shown the pattern, or null while it is on its way
      * @param {string} what of which head, or of which mean
      * @param {number} read differs when other values have come
-     * @param {import("./causal.js").Cell} cell the selected one
-     * @param {import("./causal.js").Cell} lit the one that is looked at now
+     * @param {import("../lib/causal.js").Cell} cell the selected one
+     * @param {import("../lib/causal.js").Cell} lit the one that is looked at now
      */
     draw(shown, what, read, cell, lit) {
       chosen = cell;
@@ -236,9 +236,9 @@ export function tokenArcs({ pick, point, pointToken }) {
       if (look === looks) return;
       looks = look;
       pattern = shown;
-      const wanted = spanAround(cell.query);
-      if (wanted.first !== span.first || wanted.end !== span.end || labels.childElementCount !== span.end - span.first) {
-        span = wanted;
+      const needed = spanAround(cell.query);
+      if (needed.first !== span.first || needed.end !== span.end || labels.childElementCount !== span.end - span.first) {
+        span = needed;
         layLabels();
         scroll.scrollLeft = (way === "rtl" ? -1 : 1) * ((cell.query - span.first + 0.5) * slot - scroll.clientWidth / 2);
       }

@@ -23,19 +23,19 @@
 //   [data-part="live"]                     one sentence about the cell, read aloud by screen readers
 //   [data-part="code"], [data-part="copy"], [data-part="stamp"]
 // Colours of probabilities: step round(255·√p) of cividis; of signed numbers: step round(127.5 + 127.5·x/limit).
-import { tokenArcs } from "./lib/arcs.js";
-import { bytes, floats, largestPart, ledgerOf, shownValue, tokenNames, cellCount, cellNumber } from "./lib/causal.js";
-import { divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "./lib/colours.js";
-import { direction, make, quoted, set } from "./lib/dom.js";
-import { alibiForms } from "./lib/forms.js";
-import { viewFrame } from "./lib/frame.js";
-import { headGrid } from "./lib/heads.js";
-import { scoreLedger } from "./lib/ledger.js";
-import { legend } from "./lib/legend.js";
-import { attentionMatrix } from "./lib/matrix.js";
-import { fixed, probability, slopeName } from "./lib/numbers.js";
-import { patternShares } from "./lib/shares.js";
-import { toggles } from "./lib/toggles.js";
+import { tokenArcs } from "./arcs.js";
+import { bytes, floats, largestPart, ledgerOf, shownValue, tokenNames, cellCount, cellNumber } from "../lib/causal.js";
+import { divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "../lib/colours.js";
+import { direction, make, quoted, set } from "../lib/dom.js";
+import { alibiForms } from "./forms.js";
+import { viewFrame } from "../lib/frame.js";
+import { headGrid } from "./heads.js";
+import { scoreLedger } from "./ledger.js";
+import { legend } from "../lib/legend.js";
+import { attentionMatrix } from "./matrix.js";
+import { fixed, probability, slopeName } from "../lib/numbers.js";
+import { patternShares } from "./shares.js";
+import { toggles } from "../lib/toggles.js";
 
 const MODES = [
   ["content", "content", "q·k/√d, how well a key fits what the query asks for"],
@@ -54,17 +54,17 @@ const PROBABILITY_TICKS = /** @type {[number, string][]} */ (
 );
 
 /**
- * @param {import("./lib/frame.js").Stage} stage
- * @returns {import("./lib/frame.js").Panel}
+ * @param {import("../lib/frame.js").Stage} stage
+ * @returns {import("../lib/frame.js").Panel}
  */
 export function attentionPanel(stage) {
-  // ---- what is known ----
+  // ---- what the page sets and shows ----
 
-  let picture = /** @type {import("./lib/causal.js").Picture} */ (/** @type {unknown} */ (null));
+  let picture = /** @type {import("../lib/causal.js").Picture} */ (/** @type {unknown} */ (null));
   let names = /** @type {string[]} */ ([]);
   let thumbs = /** @type {Uint8Array} */ (new Uint8Array());
   let exact = { first: 0, count: 0 };
-  let values = /** @type {import("./lib/causal.js").HeadValues} */ ({ scores: floats(null), probs: floats(null) });
+  let values = /** @type {import("../lib/causal.js").HeadValues} */ ({ scores: floats(null), probs: floats(null) });
   let averages = { which: /** @type {[string, number][]} */ ([]), values: new Float32Array() };
   let read = 0; // counts the arrivals of values
   let pointed = /** @type {{query: number | null, key: number | null}} */ ({ query: null, key: null });
@@ -85,8 +85,8 @@ export function attentionPanel(stage) {
     if (pattern === "head") return exactOf(layer, head)?.probs ?? null;
     const at = averages.which.findIndex(([name, of]) => name === pattern && (of === layer || pattern === "all"));
     const cells = cellCount(names.length);
-    const found = averages.values.subarray(at * cells, (at + 1) * cells);
-    return at >= 0 && found.length === cells ? found : null;
+    const mean = averages.values.subarray(at * cells, (at + 1) * cells);
+    return at >= 0 && mean.length === cells ? mean : null;
   };
   /** What is shown, in words. */
   const patternName = () => {
@@ -160,7 +160,7 @@ export function attentionPanel(stage) {
 
   // ---- pointing ----
 
-  /** @param {import("./lib/causal.js").Cell | null} cell */
+  /** @param {import("../lib/causal.js").Cell | null} cell */
   function pointAtCell(cell) {
     pointed = cell ?? { query: null, key: null };
     stage.drawSoon();
@@ -192,7 +192,7 @@ export function attentionPanel(stage) {
   let painted = "";
   function paintHead() {
     const { layer, head, mode, pattern } = chosen();
-    const found = exactOf(layer, head);
+    const exact = exactOf(layer, head);
     const probs = shownPattern();
     const key = [layer, head, mode, pattern, probs !== null].join();
     if (key === painted) return;
@@ -203,9 +203,9 @@ export function attentionPanel(stage) {
     headTitle.replaceChildren(`${patternName()} `, make("span", { class: "bl-how" }, more));
     headTitle.title = pattern === "head" ? "reach: how far back ALiBi has taken 3 nats off, leaving a twentieth of the weight" : "";
     about.textContent = String(PATTERNS.find(([name]) => name === pattern)?.[2]);
-    shares.show(found, slope, names.length, `layer ${layer}, head ${head}`);
+    shares.show(exact, slope, names.length, `layer ${layer}, head ${head}`);
     modes.enable(pattern === "head");
-    if (mode === "probability" || !found) {
+    if (mode === "probability" || !exact) {
       matrix.paint(PROBABILITY_COLOURS, (cell, query, key) =>
         probs ? probabilityStep(probs[cell]) : pattern === "head" ? roughStep(layer, head, query, key) : 0,
       );
@@ -213,9 +213,9 @@ export function attentionPanel(stage) {
       set(matrix.element, { "data-colours": "probability", "data-limit": 1, "data-exact": String(probs !== null) });
       return;
     }
-    const limit = largestPart(found, slope, names.length);
+    const limit = largestPart(exact, slope, names.length);
     const colours = divergingColours(stage.body);
-    matrix.paint(colours, (cell, query, key) => signedStep(shownValue(found, slope, mode, cell, query, key), limit));
+    matrix.paint(colours, (cell, query, key) => signedStep(shownValue(exact, slope, mode, cell, query, key), limit));
     const ticks = /** @type {[number, string][]} */ ([[0, fixed(-limit, 1)], [0.5, "0"], [1, `+${fixed(limit, 1)}`]]);
     scale.show(colours, `${mode === "both" ? "content + position" : mode}, nats`, ticks);
     set(matrix.element, { "data-colours": "signed", "data-limit": limit });
@@ -225,16 +225,16 @@ export function attentionPanel(stage) {
     paintHead();
     const { layer, head, query, key, mode, pattern } = chosen();
     const shownHead = pointedHead ?? { layer, head };
-    const found = pointedHead || pattern === "head" ? exactOf(shownHead.layer, shownHead.head)?.probs : shownPattern();
+    const probs = pointedHead || pattern === "head" ? exactOf(shownHead.layer, shownHead.head)?.probs : shownPattern();
     const rough = pointedHead !== null || pattern === "head"; // a thumbnail is there; of a mean there is none
     const share = (/** @type {number} */ from, /** @type {number} */ to) =>
-      found ? found[cellNumber(from, to)] : rough ? roughProbability(shownHead.layer, shownHead.head, from, to) : 0;
+      probs ? probs[cellNumber(from, to)] : rough ? roughProbability(shownHead.layer, shownHead.head, from, to) : 0;
     // a cell under the pointer is explained at once; a token alone only lights up
     const onCell = pointed.query !== null && pointed.key !== null && pointed.key < pointed.query;
     const onDiagonal = pointed.query !== null && pointed.query === pointed.key && matrix.element.matches(":hover");
     const cell = onCell || onDiagonal ? { query: Number(pointed.query), key: Number(pointed.key) } : { query, key };
 
-    stage.mark(cell, pointed.key ?? pointed.query, found || rough ? (token) => share(cell.query, token) : null);
+    stage.mark(cell, pointed.key ?? pointed.query, probs || rough ? (token) => share(cell.query, token) : null);
     heads.mark({ layer, head }, pointedHead, pointed, names.length);
     matrix.mark({ query, key }, pointed);
     modes.mark(mode);
@@ -254,7 +254,7 @@ export function attentionPanel(stage) {
     arcs.draw(shownPattern(), patternName(), read, { query, key }, { query: row, key: Math.min(to, row) });
     forms.show(names, { query, key }, picture.slopes[head], exactHead, [read, layer, head].join());
     const who = cell.query === cell.key ? ["itself"] : [`token ${cell.key} `, quoted(names[cell.key])];
-    const p = found || rough ? `${found ? "" : "≈ "}${probability(share(cell.query, cell.key))}` : "…";
+    const p = probs || rough ? `${probs ? "" : "≈ "}${probability(share(cell.query, cell.key))}` : "…";
     const whole = pointedHead ? `layer ${pointedHead.layer}, head ${pointedHead.head}` : patternName();
     const verb = pattern === "rollout" && !pointedHead ? " stems from " : " looks at ";
     const how = pattern === "rollout" && !pointedHead ? `, a share of ${p}` : ` with probability ${p}`;
@@ -272,8 +272,8 @@ export function attentionPanel(stage) {
   return {
     draw,
 
-    show(found) {
-      picture = found;
+    show(another) {
+      picture = another;
       names = tokenNames(picture);
       thumbs = bytes(stage.get("thumbs"));
       readExact();

@@ -1,7 +1,7 @@
 // @ts-check
 // Why slope × key, which BLOOM was trained with, is slope × distance, which the paper has: one row with both, in numbers.
-import { make, quoted, set } from "./dom.js";
-import { fixed, probability, scientific, signed, slopeName } from "./numbers.js";
+import { make, quoted, set } from "../lib/dom.js";
+import { fixed, probability, scientific, signed, slopeName } from "../lib/numbers.js";
 import { bothForms } from "./patterns.js";
 
 const MOST = 6; // keys in the table; the check is over all of them
@@ -37,17 +37,17 @@ export function alibiForms() {
 
     /**
      * @param {string[]} names
-     * @param {import("./causal.js").Cell} cell
+     * @param {import("../lib/causal.js").Cell} cell
      * @param {number} slope
-     * @param {import("./causal.js").HeadValues | null} values null while exact values are on their way
+     * @param {import("../lib/causal.js").HeadValues | null} values null while exact values are on their way
      * @param {string} source differs when the values do
      */
     show(names, { query, key }, slope, values, source) {
       last = () => {
-        const wanted = [element.open, values !== null, query, key, source];
-        if (wanted.every((part, i) => part === shown[i]) || !element.open || !values) return;
-        shown = wanted;
-        const found = bothForms(values.scores, slope, query);
+        const now = [element.open, values !== null, query, key, source];
+        if (now.every((part, i) => part === shown[i]) || !element.open || !values) return;
+        shown = now;
+        const forms = bothForms(values.scores, slope, query);
         const first = Math.max(0, Math.min(key - MOST + 2, query - MOST + 1));
         says.replaceChildren(
           `As trained, a key's bias grows with its place: slope ${slopeName(slope)} × key. In the paper it falls with the distance to `,
@@ -64,18 +64,18 @@ export function alibiForms() {
                 { "data-key": k, "data-picked": k === key },
                 make("th", { scope: "row" }, `${k} `, quoted(names[k])),
                 ...[
-                  signed(found.trained[k]),
-                  signed(found.paper[k]),
-                  fixed(found.trained[k] - found.paper[k]),
-                  probability(found.probs.trained[k]),
-                  probability(found.probs.paper[k]),
+                  signed(forms.trained[k]),
+                  signed(forms.paper[k]),
+                  fixed(forms.trained[k] - forms.paper[k]),
+                  probability(forms.probs.trained[k]),
+                  probability(forms.probs.paper[k]),
                 ].map((text) => make("td", {}, text)),
               ),
             ),
         );
-        set(element, { "data-error": found.error.toExponential(2) });
+        set(element, { "data-error": forms.error.toExponential(2) });
         const many = query === 0 ? "the one key" : `all ${query + 1} keys`;
-        check.textContent = `over ${many} of this row the two softmaxes are ${found.error ? `the same within ${scientific(found.error)}` : "exactly the same"}`;
+        check.textContent = `over ${many} of this row the two softmaxes are ${forms.error ? `the same within ${scientific(forms.error)}` : "exactly the same"}`;
       };
       last();
     },

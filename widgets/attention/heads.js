@@ -1,9 +1,9 @@
 // @ts-check
 // Every head of every layer in small: one square each, layers downwards, heads across.
-import { paintCausal, PROBABILITY_COLOURS } from "./colours.js";
-import { make, set } from "./dom.js";
-import { cellCount } from "./causal.js";
-import { slopeName } from "./numbers.js";
+import { paintCausal, PROBABILITY_COLOURS } from "../lib/colours.js";
+import { make, set } from "../lib/dom.js";
+import { cellCount } from "../lib/causal.js";
+import { slopeName } from "../lib/numbers.js";
 
 /**
  * @param {{pick: (layer: number, head: number) => void, point: (place: {layer: number, head: number} | null) => void}} listeners
@@ -49,7 +49,7 @@ export function headGrid({ pick, point }) {
     element,
 
     /**
-     * @param {import("./causal.js").Picture} picture
+     * @param {import("../lib/causal.js").Picture} picture
      * @param {Uint8Array} thumbs
      * @param {string} id
      */

@@ -1,7 +1,7 @@
 // @ts-check
 // The score ledger: the sum behind one cell, line by line, in plain words with the term beside.
-import { make, quoted, set } from "./dom.js";
-import { fixed, probability, scientific, signed, slopeName } from "./numbers.js";
+import { make, quoted, set } from "../lib/dom.js";
+import { fixed, probability, scientific, signed, slopeName } from "../lib/numbers.js";
 
 const LINES = [
   ["content", "content", "how well the key fits"],
@@ -43,9 +43,9 @@ export function scoreLedger() {
 
     /**
      * @param {string[]} names
-     * @param {import("./causal.js").Cell} cell
+     * @param {import("../lib/causal.js").Cell} cell
      * @param {number} slope
-     * @param {import("./causal.js").Ledger | null} ledger null while exact values are on their way
+     * @param {import("../lib/causal.js").Ledger | null} ledger null while exact values are on their way
      * @param {number} rough the probability as the thumbnail knows it
      * @param {boolean} live whether there is a kernel to ask
      * @param {string} [where] which head this is of, if another picture stands beside it

@@ -1,12 +1,12 @@
 // @ts-check
 // One head's matrix. A row is a token that looks (query), a column one that is looked at (key); what lies above
 // the diagonal comes later in the text and cannot be seen.
-import { make, set, themeLength } from "./dom.js";
-import { paintCausal } from "./colours.js";
+import { make, set, themeLength } from "../lib/dom.js";
+import { paintCausal } from "../lib/colours.js";
 
 /**
- * @param {{pick: (cell: import("./causal.js").Cell) => void,
- *   point: (cell: import("./causal.js").Cell | null) => void}} listeners
+ * @param {{pick: (cell: import("../lib/causal.js").Cell) => void,
+ *   point: (cell: import("../lib/causal.js").Cell | null) => void}} listeners
  */
 export function attentionMatrix({ pick, point }) {
   const canvas = make("canvas", { class: "bl-canvas", "aria-hidden": "true", "data-part": "canvas" });
@@ -38,7 +38,7 @@ export function attentionMatrix({ pick, point }) {
   let tokens = 0;
   let size = 1; // of a cell, in pixels
   let readable = 1; // the height a label needs
-  /** @type {import("./causal.js").Cell} */
+  /** @type {import("../lib/causal.js").Cell} */
   let chosen = { query: 0, key: 0 };
   /** @type {{query: number | null, key: number | null}} */
   let lit = { query: null, key: null };
@@ -169,7 +169,7 @@ export function attentionMatrix({ pick, point }) {
     },
 
     /**
-     * @param {import("./causal.js").Cell} cell the selected one
+     * @param {import("../lib/causal.js").Cell} cell the selected one
      * @param {{query: number | null, key: number | null}} pointed
      */
     mark(cell, pointed) {

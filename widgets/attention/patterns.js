@@ -1,7 +1,7 @@
 // @ts-check
 // Patterns of attention made from a head's numbers, and what two of them share. The same as bloomlab.lens.attention.
 // Of every pattern only the causal half is there (key ≤ query), row by row; a row sums to 1.
-import { cellCount, cellNumber } from "./causal.js";
+import { cellCount, cellNumber } from "../lib/causal.js";
 
 /**
  * The softmax of each row of the causal half.

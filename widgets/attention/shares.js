@@ -1,9 +1,9 @@
 // @ts-check
 // How much of a head's pattern position alone explains, and content alone: the three patterns in small, side by side,
 // and what each has in common with the head's own.
-import { make, set } from "./dom.js";
-import { paintCausal, PROBABILITY_COLOURS, probabilityStep } from "./colours.js";
-import { fixed } from "./numbers.js";
+import { make, set } from "../lib/dom.js";
+import { paintCausal, PROBABILITY_COLOURS, probabilityStep } from "../lib/colours.js";
+import { fixed } from "../lib/numbers.js";
 import { contentOnly, overlap, positionOnly } from "./patterns.js";
 
 const ALONE = [
@@ -50,7 +50,7 @@ export function patternShares() {
     element,
 
     /**
-     * @param {import("./causal.js").HeadValues | null} values null while exact values are on their way
+     * @param {import("../lib/causal.js").HeadValues | null} values null while exact values are on their way
      * @param {number} slope
      * @param {number} tokens
      * @param {string} head which it is, in words

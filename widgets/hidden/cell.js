@@ -1,8 +1,8 @@
 // @ts-check
 // One cell in words and numbers: what the model would say there, and how the state came about.
-import { make, quoted, set } from "./dom.js";
-import { fixed, probability, scientific, signed } from "./numbers.js";
-import { partName, scriptMark, stateName } from "./states.js";
+import { make, quoted, set } from "../lib/dom.js";
+import { fixed, probability, scientific, signed } from "../lib/numbers.js";
+import { partName, scriptMark, stateName } from "../lib/states.js";
 
 /** The panel beside the grid. */
 export function stateCell() {
@@ -31,10 +31,10 @@ export function stateCell() {
     element,
 
     /**
-     * @param {ReturnType<import("./states.js").stateNumbers>} numbers
-     * @param {import("./states.js").HiddenPicture} picture
+     * @param {ReturnType<import("../lib/states.js").stateNumbers>} numbers
+     * @param {import("../lib/states.js").HiddenPicture} picture
      * @param {string[]} names
-     * @param {import("./states.js").Place} place
+     * @param {import("../lib/states.js").Place} place
      */
     show(numbers, picture, names, place) {
       const { row, token } = place;
@@ -48,7 +48,7 @@ export function stateCell() {
       }
       const follows = token + 1 < names.length ? picture.tokens[token + 1].id : -1;
       body.replaceChildren(
-        ...numbers.said(place).map(({ id, shown, script, p }) => {
+        ...numbers.likeliest(place).map(({ id, shown, script, p }) => {
           const bar = make("span", { class: "bl-said-bar" });
           bar.style.setProperty("--bl-part", p.toFixed(3));
           return make(
@@ -118,10 +118,10 @@ export function streamParts({ pick, point }) {
     element,
 
     /**
-     * @param {ReturnType<import("./states.js").stateNumbers>} numbers
-     * @param {import("./states.js").HiddenPicture} picture
+     * @param {ReturnType<import("../lib/states.js").stateNumbers>} numbers
+     * @param {import("../lib/states.js").HiddenPicture} picture
      * @param {string[]} names
-     * @param {import("./states.js").Place} place
+     * @param {import("../lib/states.js").Place} place
      */
     show(numbers, picture, names, { row, token }) {
       [picked, count] = [row, numbers.states];

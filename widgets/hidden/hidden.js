@@ -17,17 +17,17 @@
 //   input[name][value="prediction|script|entropy|rank|norm|added"]   the toggles
 //   [data-part="live"], "code", "copy", "stamp"
 // Colours: probabilities as in the explorer; script: a colour for each; entropy, rank (log) and norm as a share of the largest; added: signed.
-import { floats, tokenNames } from "./lib/causal.js";
-import { blockColours, blockStep, divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "./lib/colours.js";
-import { isolated, make, set } from "./lib/dom.js";
-import { viewFrame } from "./lib/frame.js";
-import { legend } from "./lib/legend.js";
-import { fixed, probability, signed } from "./lib/numbers.js";
-import { stateCell, streamParts } from "./lib/statecell.js";
-import { stateGrid } from "./lib/stategrid.js";
-import { stateTurns, tokenMap } from "./lib/statemaps.js";
-import { placeOfRow, rowOfPlace, scriptKind, scriptMark, stateName, stateNumbers } from "./lib/states.js";
-import { toggles } from "./lib/toggles.js";
+import { floats, tokenNames } from "../lib/causal.js";
+import { blockColours, blockStep, divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "../lib/colours.js";
+import { isolated, make, set } from "../lib/dom.js";
+import { viewFrame } from "../lib/frame.js";
+import { legend } from "../lib/legend.js";
+import { fixed, probability, signed } from "../lib/numbers.js";
+import { stateCell, streamParts } from "./cell.js";
+import { stateGrid } from "./grid.js";
+import { stateTurns, tokenMap } from "./maps.js";
+import { placeOfRow, rowOfPlace, scriptKind, scriptMark, stateName, stateNumbers } from "../lib/states.js";
+import { toggles } from "../lib/toggles.js";
 
 const VALUES = [
   ["prediction", "next token", "what it would say next if it stopped here: the logit lens"],
@@ -40,17 +40,17 @@ const VALUES = [
 const TICKS = /** @type {[number, string][]} */ ([0, 0.01, 0.1, 0.25, 0.5, 1].map((p) => [Math.sqrt(p), String(p)]));
 
 /**
- * @param {import("./lib/frame.js").Stage} stage
- * @returns {import("./lib/frame.js").Panel}
+ * @param {import("../lib/frame.js").Stage} stage
+ * @returns {import("../lib/frame.js").Panel}
  */
 export function hiddenPanel(stage) {
-  // ---- what is known ----
+  // ---- what the page sets and shows ----
 
-  let picture = /** @type {import("./lib/states.js").HiddenPicture} */ (/** @type {unknown} */ (null));
+  let picture = /** @type {import("../lib/states.js").HiddenPicture} */ (/** @type {unknown} */ (null));
   let names = /** @type {string[]} */ ([]);
   let numbers = /** @type {any} what stateNumbers gives, or null when others have come */ (null);
   let points = new Float32Array();
-  let pointed = /** @type {import("./lib/states.js").Place | null} */ (null);
+  let pointed = /** @type {import("../lib/states.js").Place | null} */ (null);
   let pointedToken = /** @type {number | null} */ (null);
 
   const chosen = () => ({ row: rowOfPlace(stage.get("layer"), stage.get("part")), token: stage.get("query"), mode: stage.get("mode") });
@@ -96,7 +96,7 @@ export function hiddenPanel(stage) {
     stage.choose({ ...(row === undefined ? {} : placeOfRow(row)), ...tokens });
   }
 
-  /** @param {import("./lib/states.js").Place | null} place */
+  /** @param {import("../lib/states.js").Place | null} place */
   function pointAt(place) {
     if (place?.row === pointed?.row && place?.token === pointed?.token) return;
     pointed = place;
@@ -118,46 +118,46 @@ export function hiddenPanel(stage) {
     const { mode } = chosen();
     if (painted === mode) return;
     painted = mode;
-    const known = numbers;
+    const values = numbers;
     const most = Math.log(picture.vocab);
-    const sums = mode === "added" && known.summed;
+    const sums = mode === "added" && values.summed;
     const kinds = mode === "script" ? kindsOfScript() : new Map();
     const colours = kinds.size ? blockColours(stage.body, [...kinds.values()]) : sums ? divergingColours(stage.body) : PROBABILITY_COLOURS;
     const colour = (/** @type {number} */ step) => Array.from(colours.subarray(3 * step, 3 * step + 3));
     const part = (/** @type {number} */ value) => Math.round(255 * Math.min(1, Math.max(0, value)));
     const ticks = (/** @type {(string | number)[]} */ ...texts) =>
       /** @type {[number, string][]} */ (texts.map((text, i) => [i / (texts.length - 1), String(text)]));
-    /** @type {Record<string, (place: import("./lib/states.js").Place) => {text: string, mark?: string, step: number}>} */
+    /** @type {Record<string, (place: import("../lib/states.js").Place) => {text: string, mark?: string, step: number}>} */
     const looks = {
       prediction(place) {
-        const [{ id: word, shown, script, p }] = known.said(place);
+        const [{ id: word, shown, script, p }] = values.likeliest(place);
         const follows = word === picture?.tokens[place.token + 1]?.id;
         return { text: shown, mark: `${scriptMark(script)}${follows ? " ✓" : ""}`, step: probabilityStep(p) };
       },
       script(place) {
-        const block = [...kinds.keys()].indexOf(scriptKind(known.said(place)[0].script)[0]);
+        const block = [...kinds.keys()].indexOf(scriptKind(values.likeliest(place)[0].script)[0]);
         return { ...looks.prediction(place), step: blockStep(block, kinds.size) };
       },
-      entropy: (place) => ({ text: fixed(known.entropy(place), 2), step: part(known.entropy(place) / most) }),
+      entropy: (place) => ({ text: fixed(values.entropy(place), 2), step: part(values.entropy(place) / most) }),
       rank(place) {
-        const rank = known.rank(place);
+        const rank = values.rank(place);
         return { text: rank ? String(rank) : "–", step: rank ? part(1 - Math.log(rank) / most) : 0 };
       },
-      norm: (place) => ({ text: fixed(known.length(place), 1), step: part(known.length(place) / known.longest) }),
-      added: (place) => (known.summed ? { text: signed(known.share(place), 2), step: signedStep(known.share(place), known.largestShare) } : { text: "–", step: 0 }),
+      norm: (place) => ({ text: fixed(values.length(place), 1), step: part(values.length(place) / values.longest) }),
+      added: (place) => (values.summed ? { text: signed(values.share(place), 2), step: signedStep(values.share(place), values.largestShare) } : { text: "–", step: 0 }),
     };
     grid.paint((place) => {
       const { text, mark = "", step } = looks[mode](place);
       return { text, mark, colour: colour(step), says: sentence(place) };
     });
-    const unit = known.largestShare;
+    const unit = values.largestShare;
     /** @type {Record<string, [string, [number, string][]]>} */
     const scales = {
       prediction: ["probability", TICKS],
       script: ["script", [...kinds.keys()].map((name, i) => [(i + 0.5) / kinds.size, name])],
       entropy: ["entropy, nats", ticks("0 sure", fixed(most / 2, 1), `${fixed(most, 1)} no idea`)],
       rank: ["rank, log scale", ticks(picture.vocab, Math.round(Math.sqrt(picture.vocab)), "1 likeliest")],
-      norm: ["length", ticks(0, fixed(known.longest / 2, 0), fixed(known.longest, 0))],
+      norm: ["length", ticks(0, fixed(values.longest / 2, 0), fixed(values.longest, 0))],
       added: sums ? ["share added", ticks(fixed(-unit, 2), 0, `+${fixed(unit, 2)}`)] : ["no shares", []],
     };
     scale.show(colours, ...scales[mode]);
@@ -178,17 +178,17 @@ export function hiddenPanel(stage) {
 
   /** The scripts that the cells are written in, by name, with the name of their colour; no letter comes last. */
   function kindsOfScript() {
-    const found = Array.from({ length: numbers.states * numbers.count }, (_, i) =>
-      scriptKind(numbers.said({ row: Math.floor(i / numbers.count), token: numbers.first + (i % numbers.count) })[0].script),
+    const scripts = Array.from({ length: numbers.states * numbers.count }, (_, i) =>
+      scriptKind(numbers.likeliest({ row: Math.floor(i / numbers.count), token: numbers.first + (i % numbers.count) })[0].script),
     );
-    return new Map(found.sort((one, other) => (one[1] < other[1] ? -1 : Number(one[1] > other[1]))));
+    return new Map(scripts.sort((one, other) => (one[1] < other[1] ? -1 : Number(one[1] > other[1]))));
   }
 
-  /** What a cell says, for a reader and for a screen reader. @param {import("./lib/states.js").Place} place */
+  /** What a cell says, for a reader and for a screen reader. @param {import("../lib/states.js").Place} place */
   function sentence(place) {
     const where = `${stateName(picture.states[place.row])}, token ${place.token} ${isolated(names[place.token])}`;
     if (!numbers.has(place.token)) return `${where}: its numbers are not here`;
-    const [{ shown, p }] = numbers.said(place);
+    const [{ shown, p }] = numbers.likeliest(place);
     const rank = numbers.rank(place);
     const next = rank ? `; ${isolated(names[place.token + 1])}, which does follow, has rank ${rank}` : "";
     return `${where}: it would say ${isolated(shown)} with probability ${probability(p)}${next}`;
@@ -196,19 +196,19 @@ export function hiddenPanel(stage) {
 
   function draw() {
     if (!numbers) readNumbers();
-    const known = numbers;
+    const values = numbers;
     const { row, token, mode } = chosen();
     paintGrid();
     const shown = pointed ?? { row, token };
     stage.mark({ query: token, key: token }, pointedToken, null);
     const lit = pointed ?? (pointedToken === null ? null : { row, token: pointedToken }); // of a token alone, the chosen state
     grid.mark({ row, token }, lit);
-    cell.show(known, picture, names, shown);
-    parts.show(known, picture, names, shown);
-    const turn = `${known.first} ${token}`;
-    if (turned !== turn && known.has(token)) {
+    cell.show(values, picture, names, shown);
+    parts.show(values, picture, names, shown);
+    const turn = `${values.first} ${token}`;
+    if (turned !== turn && values.has(token)) {
       turned = turn;
-      turns.show(picture.states, token, names[token], divergingColours(stage.body), (one, other) => known.cosine(token, one, other));
+      turns.show(picture.states, token, names[token], divergingColours(stage.body), (one, other) => values.cosine(token, one, other));
     }
     turns.mark(row);
     const size = 2 * names.length;
@@ -229,8 +229,8 @@ export function hiddenPanel(stage) {
   return {
     draw,
 
-    show(found) {
-      picture = found;
+    show(another) {
+      picture = another;
       names = tokenNames(/** @type {any} */ (picture));
       pointed = pointedToken = null;
       points = floats(stage.get("points"));

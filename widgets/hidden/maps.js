@@ -1,10 +1,10 @@
 // @ts-check
 // Two pictures of directions: how alike the states of one token are, and where the tokens lie at one state.
-import { paintCausal, signedStep } from "./colours.js";
-import { make, quoted, set, themeLength } from "./dom.js";
-import { legend } from "./legend.js";
-import { fixed } from "./numbers.js";
-import { partName, stateName } from "./states.js";
+import { paintCausal, signedStep } from "../lib/colours.js";
+import { make, quoted, set, themeLength } from "../lib/dom.js";
+import { legend } from "../lib/legend.js";
+import { fixed } from "../lib/numbers.js";
+import { partName, stateName } from "../lib/states.js";
 
 /**
  * The cosines between all states of one token.

@@ -108,8 +108,8 @@ export function viewFrame({ model, el, name, makePanel }) {
   // ---- drawing ----
 
   function readPicture() {
-    const found = (source = model.get("picture"));
-    picture = found && found.tokens ? found : null;
+    const next = (source = model.get("picture"));
+    picture = next && next.tokens ? next : null;
     if (!picture) return;
     if (!waiting()) box.show(picture.text);
     strip.show(picture, id);
@@ -216,8 +216,8 @@ export function viewFrame({ model, el, name, makePanel }) {
     drawNow: drawAll,
     mark: strip.mark,
     say(...words) {
-      const said = make("p", {}, ...words);
-      if (live.textContent !== said.textContent) live.replaceChildren(...said.childNodes);
+      const sentence = make("p", {}, ...words);
+      if (live.textContent !== sentence.textContent) live.replaceChildren(...sentence.childNodes);
     },
     showCode({ code: parts }, numbers) {
       code.show(parts.map((/** @type {string} */ part, /** @type {number} */ i) => (i % 2 ? String(numbers[part]) : part)).join(""));

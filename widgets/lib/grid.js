@@ -1,27 +1,28 @@
 // @ts-check
-// A grid of words or numbers: states of the stream downwards, tokens to the right.
-import { brightness, hexColour, stateName } from "./states.js";
+// What every grid of tokens does: a cell for each row and token, chosen by a click or the keys, pointed at, kept in sight.
 import { make, set, sightOf } from "./dom.js";
 
+/** @typedef {{row: number, token: number}} Place */
+
 /**
- * @param {{pick: (place: import("./states.js").Place) => void,
- *   point: (place: import("./states.js").Place | null) => void}} listeners
+ * @param {{part: string, says: string, kind: string, pick: (place: Place) => void, point: (place: Place | null) => void}} options
+ *   `kind` names the classes of its cells, such as "bl-state"
  */
-export function stateGrid({ pick, point }) {
+export function tokenGrid({ part, says, kind, pick, point }) {
   const element = make("div", {
-    class: "bl-states",
+    class: `${kind}s`,
     role: "grid",
     tabindex: 0,
     dir: "ltr",
-    "aria-label": "states of the stream and tokens; up and down choose the state, left and right the token",
+    "aria-label": says,
     "data-lm-suppress-shortcuts": "true",
-    "data-part": "grid",
+    "data-part": part,
   });
   /** @type {any[][]} */
   let cells = [];
   let heads = /** @type {any[]} */ ([]);
-  let first = 0;
-  let tokens = 0; // of the whole text: a step past the window asks for the next
+  let first = 0; // the first token that has a column here
+  let tokens = 0; // of the whole text: a step past the last column asks for the next
   let chosen = { row: 0, token: 0 };
   let marked = /** @type {any[]} */ ([]);
   const sight = sightOf(element);
@@ -38,82 +39,62 @@ export function stateGrid({ pick, point }) {
     if (place) pick(place);
   });
   element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [0, -tokens], End: [0, tokens] }[event.key];
+    const last = tokens - 1;
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [0, -last], End: [0, last] }[event.key];
     if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
     const row = Math.min(cells.length - 1, Math.max(0, chosen.row + step[0]));
-    const token = Math.min(tokens - 1, Math.max(0, chosen.token + step[1]));
-    pick({ row, token });
+    pick({ row, token: Math.min(last, Math.max(0, chosen.token + step[1])) });
   });
 
   return {
     element,
 
     /**
-     * @param {string[]} states
+     * @param {{name: (Node | string)[], data?: Record<string, string | number | boolean>}[]} rows
      * @param {string[]} names of all tokens
-     * @param {{first: number, count: number}} window
-     * @param {string} id
+     * @param {{from: number, to: number}} columns which of them to show, the end excluded
+     * @param {{id: string, corner: string, inside: () => Node[]}} look the cells' ids, the first heading, what each cell holds
      */
-    show(states, names, window, id) {
-      first = window.first;
+    show(rows, names, { from, to }, { id, corner, inside }) {
+      first = from;
       tokens = names.length;
       marked = [];
       sight.forget();
-      const places = Array.from({ length: window.count }, (_, i) => first + i);
+      const places = Array.from({ length: to - from }, (_, i) => from + i);
       heads = places.map((token) =>
         make(
           "span",
-          { class: "bl-states-head", role: "columnheader", title: `token ${token}: ${names[token]}` },
+          { class: `${kind}s-head`, role: "columnheader", title: `token ${token}: ${names[token]}` },
           make("span", { class: "bl-how" }, String(token)),
           make("bdi", { class: "bl-token" }, names[token]),
         ),
       );
-      const corner = make("span", { class: "bl-states-name bl-how", role: "columnheader" }, "state ↓ · token read →");
-      cells = states.map((label, row) =>
+      cells = rows.map((_, row) =>
         places.map((token) =>
-          make(
-            "span",
-            { class: "bl-state", role: "gridcell", id: `${id}-cell-${row}-${token}`, "data-cell": true, "data-row": row, "data-column": token },
-            make("bdi", { class: "bl-token" }),
-            make("span", { class: "bl-mark" }),
-          ),
+          make("span", { class: kind, role: "gridcell", id: `${id}-${row}-${token}`, "data-cell": true, "data-row": row, "data-column": token }, ...inside()),
         ),
       );
-      const rows = states.map((label, row) =>
-        make(
-          "div",
-          { class: "bl-states-row", role: "row", "data-mid": label.endsWith("mid") },
-          make("span", { class: "bl-states-name", role: "rowheader" }, stateName(label)),
-          ...cells[row],
-        ),
+      const lines = rows.map(({ name, data }, row) =>
+        make("div", { class: `${kind}s-row`, role: "row", ...data }, make("span", { class: `${kind}s-name`, role: "rowheader" }, ...name), ...cells[row]),
       );
+      const start = make("span", { class: `${kind}s-name bl-how`, role: "columnheader" }, corner);
       element.style.setProperty("--bl-count", String(places.length));
-      element.replaceChildren(make("div", { class: "bl-states-row bl-states-heads", role: "row" }, corner, ...heads), ...rows);
+      element.replaceChildren(make("div", { class: `${kind}s-row ${kind}s-heads`, role: "row" }, start, ...heads), ...lines);
     },
 
-    /**
-     * @param {(place: import("./states.js").Place) => {text: string, mark: string, colour: number[], says: string}} look
-     */
+    /** @param {(place: Place, cell: any) => void} look is called for each cell */
     paint(look) {
-      cells.forEach((line, row) =>
-        line.forEach((cell, i) => {
-          const { text, mark, colour, says } = look({ row, token: first + i });
-          cell.firstChild.textContent = text;
-          cell.lastChild.textContent = mark;
-          cell.style.setProperty("background-color", hexColour(colour));
-          set(cell, { "data-on": brightness(colour), "aria-label": says });
-        }),
-      );
+      cells.forEach((line, row) => line.forEach((cell, i) => look({ row, token: first + i }, cell)));
     },
 
-    /** @param {import("./states.js").Place} place the selected one @param {import("./states.js").Place | null} pointed */
-    mark(place, pointed) {
+    /** @param {Place} place the selected one @param {Place | null} pointed @param {number | null} [column] whose heading is lit */
+    mark(place, pointed, column = null) {
       chosen = place;
       const selected = cells[place.row]?.[place.token - first];
       const under = pointed && cells[pointed.row]?.[pointed.token - first];
-      const head = heads[(pointed ?? place).token - first];
+      const head = heads[(column ?? (pointed ?? place).token) - first];
       for (const element of marked) set(element, { "aria-selected": false, "data-pointed": false });
       marked = [selected, under, head].filter(Boolean);
       if (head) set(head, { "data-pointed": true });

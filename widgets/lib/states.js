@@ -77,7 +77,7 @@ export function stateNumbers(get, picture) {
     summed: shares.length > 0,
     has: (/** @type {number} */ token) => token >= first && token < first + count,
     /** @param {Place} place @returns {Word[]} the likeliest first */
-    said(place) {
+    likeliest(place) {
       return Array.from({ length: WORDS_IN_A_CELL }, (_, i) => {
         const id = ids[at(place) * WORDS_IN_A_CELL + i];
         const [shown, script] = words[id] ?? ["", ""];

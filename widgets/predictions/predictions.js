@@ -11,15 +11,15 @@
 //   [data-part="slider"]                   chooses the layer
 //   [data-part="question"]                 the box to ask in; [data-part="answer-text"], "note", "entities"
 //   input[name][value="all|next|language|tags|answer"]    the toggles
-import { tokenNames } from "./lib/causal.js";
-import { PROBABILITY_COLOURS } from "./lib/colours.js";
-import { isolated, lastOf, make, pushButton, quoted, set } from "./lib/dom.js";
-import { viewFrame } from "./lib/frame.js";
-import { headGrid } from "./lib/headgrid.js";
-import { legend } from "./lib/legend.js";
-import { fixed, probability } from "./lib/numbers.js";
-import { headReadings, ROW_NAMES } from "./lib/readings.js";
-import { toggles } from "./lib/toggles.js";
+import { tokenNames } from "../lib/causal.js";
+import { PROBABILITY_COLOURS } from "../lib/colours.js";
+import { isolated, lastOf, make, pushButton, quoted, set } from "../lib/dom.js";
+import { viewFrame } from "../lib/frame.js";
+import { headGrid } from "./grid.js";
+import { legend } from "../lib/legend.js";
+import { fixed, probability } from "../lib/numbers.js";
+import { headReadings, ROW_NAMES } from "./readings.js";
+import { toggles } from "../lib/toggles.js";
 
 const ASKED = [
   ["all", "all heads", "every head, after the chosen layer"],
@@ -35,20 +35,20 @@ const TICKS = /** @type {[number, string][]} */ ([0, 0.01, 0.1, 0.25, 0.5, 1].ma
 const NOTHING = "O"; // the tag of a token that names nothing
 
 /**
- * @param {import("./lib/frame.js").Stage} stage
- * @returns {import("./lib/frame.js").Panel}
+ * @param {import("../lib/frame.js").Stage} stage
+ * @returns {import("../lib/frame.js").Panel}
  */
 export function predictionsPanel(stage) {
-  // ---- what is known ----
+  // ---- what the heads say ----
 
-  let picture = /** @type {import("./lib/readings.js").PredictionsPicture} */ (/** @type {unknown} */ (null));
+  let picture = /** @type {import("./readings.js").PredictionsPicture} */ (/** @type {unknown} */ (null));
   let names = /** @type {string[]} */ ([]);
-  let known = /** @type {ReturnType<typeof headReadings>} */ (/** @type {unknown} */ (null));
+  let readings = /** @type {ReturnType<typeof headReadings>} */ (/** @type {unknown} */ (null));
   let stale = true; // other numbers have come
-  let rows = /** @type {import("./lib/readings.js").Row[]} */ ([]);
+  let rows = /** @type {import("./readings.js").Row[]} */ ([]);
   let line = 0; // the chosen row while all heads are shown
   let painted = "";
-  let pointed = /** @type {import("./lib/headgrid.js").Spot | null} */ (null);
+  let pointed = /** @type {import("./grid.js").Spot | null} */ (null);
   let pointedToken = /** @type {number | null} */ (null);
 
   const chosen = () => ({ layer: stage.get("layer"), token: stage.get("query"), asked: stage.get("asked") });
@@ -128,7 +128,7 @@ export function predictionsPanel(stage) {
 
   // ---- choosing, pointing and asking ----
 
-  /** @param {import("./lib/headgrid.js").Spot} spot */
+  /** @param {import("./grid.js").Spot} spot */
   function pick({ row, token }) {
     line = row;
     const at = { query: token, key: Math.min(stage.get("key"), token) };
@@ -136,7 +136,7 @@ export function predictionsPanel(stage) {
     stage.drawNow(); // the row is nobody else's business
   }
 
-  /** @param {import("./lib/headgrid.js").Spot | null} spot */
+  /** @param {import("./grid.js").Spot | null} spot */
   function pointAt(spot) {
     if (spot?.row === pointed?.row && spot?.token === pointed?.token) return;
     pointed = spot;
@@ -167,23 +167,23 @@ export function predictionsPanel(stage) {
 
   // ---- drawing ----
 
-  /** What a cell says, for a reader and for a screen reader. @param {import("./lib/readings.js").Row} row @param {number} token */
+  /** What a cell says, for a reader and for a screen reader. @param {import("./readings.js").Row} row @param {number} token */
   function sentence(row, token) {
-    const said = known.at(row, token);
+    const reading = readings.at(row, token);
     const where = `after layer ${row.layer}, token ${token} ${isolated(names[token])}`;
-    if (!said) return `${where}: the next token is not asked here yet`;
-    const p = `probability ${probability(said.p)}`;
-    if (row.kind === "start" || row.kind === "end") return `${where}: the answer ${row.kind}s here with ${p}${said.mark ? `; it is an end of the likeliest answer` : ""}`;
+    if (!reading) return `${where}: the next token is not asked here yet`;
+    const p = `probability ${probability(reading.p)}`;
+    if (row.kind === "start" || row.kind === "end") return `${where}: the answer ${row.kind}s here with ${p}${reading.mark ? `; it is an end of the likeliest answer` : ""}`;
     const what = { next: "next comes", language: "if the text ended here, its label would be", tags: "its tag is" }[row.kind];
-    return `${where}: ${what} ${isolated(said.word)}, ${p}${said.mark ? "; the label of the text is read here" : ""}`;
+    return `${where}: ${what} ${isolated(reading.word)}, ${p}${reading.mark ? "; the label of the text is read here" : ""}`;
   }
 
   /** Which head is shown at every layer; a head that is not there, or has no question, cannot be. */
-  const shownHead = () => (known.rows(chosen().asked, 0).length > 0 ? chosen().asked : "all");
+  const shownHead = () => (readings.rows(chosen().asked, 0).length > 0 ? chosen().asked : "all");
 
   /** @param {string} head @param {number} layer @param {number} from */
   function showRows(head, layer, from) {
-    rows = known.rows(head, layer);
+    rows = readings.rows(head, layer);
     grid.show(
       rows.map(({ kind, layer: of }) => (head === "all" ? { name: ROW_NAMES[kind][0], how: ROW_NAMES[kind][1] } : { name: `layer ${of}`, how: head === "answer" ? `${kind}s` : "" })),
       names,
@@ -191,14 +191,14 @@ export function predictionsPanel(stage) {
       stage.id,
     );
     grid.paint(({ row, token }) => {
-      const said = known.at(rows[row], token);
-      return said && { ...said, says: sentence(rows[row], token) };
+      const reading = readings.at(rows[row], token);
+      return reading && { ...reading, says: sentence(rows[row], token) };
     });
   }
 
   function draw() {
     if (stale) {
-      known = headReadings(stage.get, picture);
+      readings = headReadings(stage.get, picture);
       stale = false;
       painted = "";
     }
@@ -220,9 +220,9 @@ export function predictionsPanel(stage) {
     sliderSays.textContent = layer === picture.layers - 1 ? `${layer}, the last` : `${layer} of 0 to ${picture.layers - 1}`;
     toLast.disabled = layer === picture.layers - 1;
     modes.mark(asked);
-    for (const input of modes.element.querySelectorAll("input")) input.disabled = known.rows(input.value, 0).length === 0;
+    for (const input of modes.element.querySelectorAll("input")) input.disabled = readings.rows(input.value, 0).length === 0;
     const last = at.layer === picture.layers - 1;
-    const marks = [..."language" in picture.labels ? ["▲ the token that the label of the text is read from"] : [], ...known.kinds.includes("start") ? ["[ ] the answer"] : []];
+    const marks = [..."language" in picture.labels ? ["▲ the token that the label of the text is read from"] : [], ...readings.kinds.includes("start") ? ["[ ] the answer"] : []];
     explains.textContent = `${marks.join("; ")}${marks.length ? ". " : ""}${last ? "This is the last layer: what the heads say." : "Only the last layer is what the heads say; nothing taught the others to make sense."}${picture.edited ? " The trace was edited: only the next token shows it, the other heads have read the text afresh." : ""}`;
     const here = rows[pointed ? pointed.row : row];
     if (here) stage.say(sentence(here, at.token));
@@ -234,7 +234,7 @@ export function predictionsPanel(stage) {
   function drawHeads(at) {
     const missing = picture.missing;
     const follows = picture.tokens[at.token + 1]?.id;
-    const words = known.next(at.layer, at.token);
+    const words = readings.next(at.layer, at.token);
     next.show(
       at,
       words.length ? "" : "the next token is not asked here yet; choose this token to ask",
@@ -249,7 +249,7 @@ export function predictionsPanel(stage) {
 
   /** The likeliest labels of a place. @param {"language" | "tags"} task @param {{layer: number, token: number}} at */
   function bars(task, at) {
-    const labels = known.labels(task, at.layer, at.token).sort((one, other) => other.p - one.p);
+    const labels = readings.labels(task, at.layer, at.token).sort((one, other) => other.p - one.p);
     const read = task === "language" && at.token === picture.column ? " ▲" : "";
     return labels.slice(0, 8).map(({ name, p }, i) => ({ name, how: i === 0 ? read : "", p, data: { "data-label": name, "data-picked": i === 0 } }));
   }
@@ -264,19 +264,19 @@ export function predictionsPanel(stage) {
 
   /** @param {{layer: number, token: number}} at */
   function drawAnswer(at) {
-    const found = known.answer(at.layer);
+    const answers = readings.answer(at.layer);
     const missing = picture.missing.answer ?? "";
     askRow.hidden = missing !== "";
     if (!typing && box.value !== stage.get("question")) box.value = stage.get("question");
     answer.show(
       { layer: at.layer, token: null },
       missing,
-      (found?.spans ?? []).map(([text, p, first, last], i) => ({ name: text || "–", how: first === last ? ` token ${first}` : ` tokens ${first} to ${last}`, p, data: { "data-label": text, "data-picked": i === 0 } })),
+      (answers?.spans ?? []).map(([text, p, first, last], i) => ({ name: text || "–", how: first === last ? ` token ${first}` : ` tokens ${first} to ${last}`, p, data: { "data-label": text, "data-picked": i === 0 } })),
     );
-    const best = found?.spans[0];
+    const best = answers?.spans[0];
     answerText.replaceChildren(...(best ? [quoted(best[0] || "–"), make("span", { class: "bl-how" }, ` probability ${probability(best[1])}`)] : []));
-    const said = stage.get("trouble") || found?.note || (missing || found ? "" : "type a question; the text above is where the answer is looked for");
-    if (note.textContent !== said && !typing) note.textContent = said;
+    const hint = stage.get("trouble") || answers?.note || (missing || answers ? "" : "type a question; the text above is where the answer is looked for");
+    if (note.textContent !== hint && !typing) note.textContent = hint;
   }
 
   // one message, many traits: they are all there when the first is told, and one drawing is enough
@@ -289,8 +289,8 @@ export function predictionsPanel(stage) {
   return {
     draw,
 
-    show(found) {
-      picture = found;
+    show(another) {
+      picture = another;
       names = tokenNames(/** @type {any} */ (picture));
       pointed = pointedToken = null;
       stale = true;

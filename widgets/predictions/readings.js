@@ -1,7 +1,7 @@
 // @ts-check
 // What the four heads say: the numbers behind the view of predictions, and the rows that its grid shows.
-import { floats } from "./causal.js";
-import { wholes } from "./states.js";
+import { floats } from "../lib/causal.js";
+import { wholes } from "../lib/states.js";
 
 /**
  * @typedef {"next" | "language" | "tags" | "start" | "end"} Kind a kind of row

@@ -1,7 +1,7 @@
 // @ts-check
 // The same text in many languages: how it is cut, and what it costs in each.
-import { direction, make, pushButton, set } from "./dom.js";
-import { fixed } from "./numbers.js";
+import { direction, make, pushButton, set } from "../lib/dom.js";
+import { fixed } from "../lib/numbers.js";
 
 const COLUMNS = [
   ["tokens", "tokens", "how many the text is cut into", 0],
@@ -67,8 +67,8 @@ export function languageTable({ open, read }) {
         { number: make("span", { "data-cost": column }), bar: make("span", { class: "bl-cost-bar", "aria-hidden": "true" }) },
       ]),
     );
-    const pieces = chips.map((/** @type {[string, number]} */ [said, parts]) =>
-      make("span", { class: "bl-cut", title: parts === 1 ? "1 token" : `${parts} tokens`, "data-parts": parts }, said),
+    const pieces = chips.map((/** @type {[string, number]} */ [text, parts]) =>
+      make("span", { class: "bl-cut", title: parts === 1 ? "1 token" : `${parts} tokens`, "data-parts": parts }, text),
     );
     const button = pushButton(name, { dir: "auto", title: "read this text above" }, () => read(text));
     const cells = COLUMNS.map(([column]) =>

@@ -1,6 +1,6 @@
 // @ts-check
 // How a piece of text was built: its bytes on top, and below them a row for every merge, until none is left.
-import { make, pushButton, set } from "./dom.js";
+import { make, pushButton, set } from "../lib/dom.js";
 
 const PLAYING_PAUSE = 900; // milliseconds a step
 
@@ -8,8 +8,8 @@ const PLAYING_PAUSE = 900; // milliseconds a step
  * @typedef {{bytes: string, start: string[], steps: [number, string, (number | null)[]][], long: boolean}} Replay
  *   a step: which pair is joined, what it then shows as, the rank of every pair of neighbours
  * @typedef {{from: number, length: number, hex: string, shown: string}} Part
- * @typedef {{parts: Part[], made: number, next: number, ranks: (number | null)[]}} Stage
- *   `made` is the part that was just joined, `next` the pair that will be, -1 where there is none
+ * @typedef {{parts: Part[], newest: number, next: number, ranks: (number | null)[]}} Stage
+ *   `newest` is the part that was just joined, `next` the pair that will be, -1 where there is none
  */
 
 /**
@@ -19,16 +19,16 @@ const PLAYING_PAUSE = 900; // milliseconds a step
  */
 export function stagesOf({ bytes, start, steps, long }) {
   let parts = bytes ? bytes.split(" ").map((hex, from) => ({ from, length: 1, hex, shown: start[from] })) : [];
-  let made = -1;
+  let newest = -1;
   const stages = /** @type {Stage[]} */ ([]);
   for (const [at, shown, ranks] of steps) {
-    stages.push({ parts, made, next: at, ranks });
+    stages.push({ parts, newest, next: at, ranks });
     const [left, right] = parts.slice(at, at + 2);
     const joined = { from: left.from, length: left.length + right.length, hex: `${left.hex} ${right.hex}`, shown };
     parts = [...parts.slice(0, at), joined, ...parts.slice(at + 2)];
-    made = at;
+    newest = at;
   }
-  stages.push({ parts, made, next: -1, ranks: long ? [] : parts.slice(1).map(() => null) });
+  stages.push({ parts, newest, next: -1, ranks: long ? [] : parts.slice(1).map(() => null) });
   return stages;
 }
 
@@ -108,11 +108,11 @@ export function mergeReplay({ choose, leave }) {
   });
 
   /** @param {Stage} stage @param {number} number */
-  function row({ parts, made, next, ranks }, number) {
+  function row({ parts, newest, next, ranks }, number) {
     const boxes = parts.map((part, place) => {
       const box = make(
         "span",
-        { class: "bl-piece", "data-made": place === made, title: `${part.hex.split(" ").length === 1 ? "byte" : "bytes"} ${part.hex}` },
+        { class: "bl-piece", "data-made": place === newest, title: `${part.hex.split(" ").length === 1 ? "byte" : "bytes"} ${part.hex}` },
         make("bdi", { class: "bl-token" }, part.shown || " "),
         make("span", { class: "bl-hex" }, part.hex),
       );

@@ -13,11 +13,11 @@
 //   [data-part="compare"]                  data-state = idle | running | done | stopped | error; data-rows; data-done
 //   [data-part="languages"] [data-language] [data-cost="tokens | per_word | per_character | per_byte | bits"]
 //   [data-part="compare-run" | "compare-stop" | "compare-progress" | "compare-says"]
-import { make, quoted, set } from "./lib/dom.js";
-import { viewFrame } from "./lib/frame.js";
-import { languageTable } from "./lib/languages.js";
-import { fixed } from "./lib/numbers.js";
-import { mergeReplay, partName } from "./lib/replay.js";
+import { make, quoted, set } from "../lib/dom.js";
+import { viewFrame } from "../lib/frame.js";
+import { languageTable } from "./languages.js";
+import { fixed } from "../lib/numbers.js";
+import { mergeReplay, partName } from "./replay.js";
 
 const FACTS = [
   ["id", "id", "the number that the model is fed"],
@@ -32,8 +32,8 @@ const COUNTS = [
 ];
 
 /**
- * @param {import("./lib/frame.js").Stage} stage
- * @returns {import("./lib/frame.js").Panel}
+ * @param {import("../lib/frame.js").Stage} stage
+ * @returns {import("../lib/frame.js").Panel}
  */
 export function tokensPanel(stage) {
   let picture = /** @type {any} */ (null);
@@ -129,8 +129,8 @@ export function tokensPanel(stage) {
   stage.listen("change:replayed change:comparison change:comparing", stage.drawNow);
 
   return {
-    show(found) {
-      picture = found;
+    show(another) {
+      picture = another;
       pointed = null;
       shownChip = -1;
       chipOf = new Array(picture.tokens.length);

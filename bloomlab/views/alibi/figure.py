@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bloomlab.views._assets import theme_colour
-from bloomlab.views._figure import figure_style, sign
+from bloomlab.views.shared.assets import theme_colour
+from bloomlab.views.shared.figure import figure_style, sign
 
 
 def alibi_figure(picture: dict[str, Any], distances: NDArray[np.float32], layer: int, head: int) -> Figure:

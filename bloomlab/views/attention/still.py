@@ -1,14 +1,13 @@
 """Attention without script: for a page whose kernel is gone, for GitHub, for a terminal."""
 
-import base64
-import struct
-import zlib
-from functools import cache
 from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bloomlab.views.shared.pictures import cividis, image
+from bloomlab.views.shared.tables import names
 
 GAP = 4  # pixels between two thumbnails
 SHOWN_KEYS = 8  # rows of the table
@@ -41,24 +40,13 @@ def static_html(picture: dict[str, Any], thumbs: bytes, matrix: NDArray[np.uint8
         f"<div><p>{chips}</p>"
         f"<p>Attention of {picture['layers']} layers (down) × {picture['heads']} heads (across); "
         "dark is 0, yellow is 1:</p>"
-        f"{_image(_grid(tiles(picture, thumbs), picture['heads']), 'attention of every head, in small')}"
+        f"{image(_grid(tiles(picture, thumbs), picture['heads']), 'attention of every head, in small')}"
         f"<p>{whose[0].upper() + whose[1:]}: each row is a token that looks, each column a token looked at.</p>"
-        f"{_image(_enlarged(matrix, 320), f'attention matrix: {whose}')}"
+        f"{image(_enlarged(matrix, 320), f'attention matrix: {whose}')}"
         f"<table><thead><tr><th>token {query} <bdi>{shown[query]}</bdi> looks at</th>"
         f"<th>probability ≈</th></tr></thead><tbody>{rows}</tbody></table>"
         f"<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"
     )
-
-
-def names(picture: dict[str, Any]) -> list[str]:
-    """What to call each token: its chip, and of a chip of several tokens which part."""
-    shown = [""] * len(picture["tokens"])
-    for chip in picture["chips"]:
-        for part, token in enumerate(chip["tokens"], start=1):
-            shown[token] = (
-                chip["shown"] if len(chip["tokens"]) == 1 else f"{chip['shown']} {part}/{len(chip['tokens'])}"
-            )
-    return shown
 
 
 def tiles(picture: dict[str, Any], thumbs: bytes) -> NDArray[np.uint8]:
@@ -91,31 +79,6 @@ def _enlarged(step: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
 
 def _coloured(step: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Colour steps as pixels, `size` a cell; what cannot be seen stays transparent."""
-    pixels = _cividis()[step]
+    pixels = cividis()[step]
     pixels[..., 3] *= np.tri(len(step), dtype=np.uint8)
     return pixels.repeat(size, 0).repeat(size, 1)
-
-
-@cache
-def _cividis() -> NDArray[np.uint8]:
-    from matplotlib import colormaps
-
-    return np.round(colormaps["cividis"](np.arange(256)) * 255).astype(np.uint8)
-
-
-def _image(pixels: NDArray[np.uint8], says: str) -> str:
-    height, width = pixels.shape[:2]
-    data = base64.b64encode(_png(pixels)).decode()
-    return f'<img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{escape(says)}">'
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    """The smallest writer of the format: header, all rows deflated, end."""
-    height, width = pixels.shape[:2]
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)  # 0: the row is stored as it is
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">2I5B", width, height, 8, 6, 0, 0, 0)  # 8 bits of red, green, blue and alpha
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")

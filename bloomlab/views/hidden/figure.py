@@ -9,10 +9,11 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap,
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bloomlab.views._assets import theme_colour
-from bloomlab.views._figure import figure_style, sign, wrapped
-from bloomlab.views._hidden_still import arrays, ink_on, step_name
-from bloomlab.views._static import names
+from bloomlab.views.hidden.still import arrays, step_name
+from bloomlab.views.shared.assets import theme_colour
+from bloomlab.views.shared.figure import figure_style, sign, wrapped
+from bloomlab.views.shared.pictures import ink_on
+from bloomlab.views.shared.tables import names
 
 MOST_COLUMNS = 24  # tokens in one figure
 LONGEST = 9  # characters of a word in a cell
@@ -36,11 +37,11 @@ class Look:
 
 def lens_figure(values: dict[str, Any]) -> Figure:
     """Each state of the tokens around the selected one, in the view's mode: "prediction", "entropy" and so on."""
-    picture, found = values["picture"], arrays(values)
+    picture, numbers = values["picture"], arrays(values)
     first, count = values["window"]["first"], values["window"]["count"]
     start = max(0, min(values["query"] - first - MOST_COLUMNS // 2, count - MOST_COLUMNS))
     columns = slice(start, min(count, start + MOST_COLUMNS))
-    look = LOOKS[values["mode"]](values, found)
+    look = LOOKS[values["mode"]](values, numbers)
     words, shades = look.words[:, columns], look.shades[:, columns]
     size = (2.5 + 0.75 * words.shape[1], 1.8 + 0.3 * len(words))  # inches
     with figure_style():
@@ -69,45 +70,46 @@ def lens_figure(values: dict[str, Any]) -> Figure:
 # ---- the modes ----
 
 
-def _prediction(values: dict[str, Any], found: dict[str, NDArray[Any]]) -> Look:
+def _prediction(values: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> Look:
     ticks = {p: f"{p:g}" for p in (0, 0.01, 0.1, 0.25, 0.5, 1)}
     title = "what it would say next at each state · logit lens"
-    return Look(title, _words(values, found), found["probs"][..., 0], PowerNorm(0.5, 0, 1), "probability", ticks=ticks)
+    probs = numbers["probs"][..., 0]
+    return Look(title, _words(values, numbers), probs, PowerNorm(0.5, 0, 1), "probability", ticks=ticks)
 
 
-def _script(values: dict[str, Any], found: dict[str, NDArray[Any]]) -> Look:
-    kinds = np.vectorize(lambda word: _kind(values["words"][str(word)][1]))(found["ids"][..., 0])
+def _script(values: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> Look:
+    kinds = np.vectorize(lambda word: _kind(values["words"][str(word)][1]))(numbers["ids"][..., 0])
     shown = [name for name in SCRIPTS if name in kinds]
     title = "what it would say next at each state, by the script it is written in · logit lens"
     colours = ListedColormap([SCRIPTS[name] for name in shown])
     shades = np.vectorize(shown.index)(kinds)
     ends = Normalize(-0.5, len(shown) - 0.5)
-    return Look(title, _words(values, found), shades, ends, "script", colours, dict(enumerate(shown)))
+    return Look(title, _words(values, numbers), shades, ends, "script", colours, dict(enumerate(shown)))
 
 
-def _entropy(values: dict[str, Any], found: dict[str, NDArray[Any]]) -> Look:
-    shades, most = found["entropy"], np.log(values["picture"]["vocab"])
+def _entropy(values: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> Look:
+    shades, most = numbers["entropy"], np.log(values["picture"]["vocab"])
     title = "how unsure it is at each state · entropy"
     return Look(title, _numbers(shades, ".2f"), shades, Normalize(0, most), "entropy, nats")
 
 
-def _rank(values: dict[str, Any], found: dict[str, NDArray[Any]]) -> Look:
-    shades, last = np.ma.masked_equal(found["rank"], 0), values["picture"]["vocab"]
+def _rank(values: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> Look:
+    shades, last = np.ma.masked_equal(numbers["rank"], 0), values["picture"]["vocab"]
     title = "the place of the token that does follow, 1 for the likeliest · rank"
     return Look(title, _numbers(shades, "d"), shades, LogNorm(1, last), "rank, log scale", "cividis_r")
 
 
-def _norm(_: dict[str, Any], found: dict[str, NDArray[Any]]) -> Look:
-    shades = found["norms"]
+def _norm(_: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> Look:
+    shades = numbers["norms"]
     title = "how long the vector is at each state · norm"
     return Look(title, _numbers(shades, ".1f"), shades, Normalize(0, shades.max()), "length")
 
 
-def _added(values: dict[str, Any], found: dict[str, NDArray[Any]]) -> Look:
-    if "shares" not in found:
-        nothing = np.ma.masked_array(np.zeros_like(found["norms"]), mask=True)
+def _added(values: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> Look:
+    if "shares" not in numbers:
+        nothing = np.ma.masked_array(np.zeros_like(numbers["norms"]), mask=True)
         return Look(values["picture"]["refusal"], _numbers(nothing, ""), nothing, Normalize(0, 1), "no shares")
-    shades = found["shares"][:-1]  # the last row is what no part explains
+    shades = numbers["shares"][:-1]  # the last row is what no part explains
     most = float(np.abs(shades).max())
     title = "what each step added, as a share of the last state"
     return Look(title, _numbers(shades, "+z.2f"), shades, Normalize(-most, most), "share added", SIGNED)
@@ -123,10 +125,10 @@ LOOKS: dict[str, Callable[[dict[str, Any], dict[str, NDArray[Any]]], Look]] = {
 }
 
 
-def _words(values: dict[str, Any], found: dict[str, NDArray[Any]]) -> NDArray[Any]:
+def _words(values: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> NDArray[Any]:
     """The likeliest next token of each cell."""
-    said = values["words"]
-    return np.array([[said[str(word)][0] for word in row] for row in found["ids"][..., 0]], dtype=object)
+    words = values["words"]
+    return np.array([[words[str(word)][0] for word in row] for row in numbers["ids"][..., 0]], dtype=object)
 
 
 def _numbers(shades: NDArray[Any], form: str) -> NDArray[Any]:

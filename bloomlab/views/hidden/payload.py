@@ -1,31 +1,22 @@
-"""The residual stream: what BLOOM would say at every step of every layer, how long its vectors are, and who added what.
+"""What the view of hidden states draws from, as numbers and bytes: pure functions of a trace and its model."""
 
-`hidden_payload(trace, model, tokenizer)` is everything the picture needs, as numbers and bytes. `HiddenStates`
-carries it to the page and listens.
-"""
-
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import traitlets
 from torch import Tensor
 
-from bloomlab.chips import chips
 from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.hidden import cosines, norms, pca, shares, stream
+from bloomlab.lens.inputs import check
 from bloomlab.lens.logit_lens import read_out, summary
-from bloomlab.lens.reads import check
 from bloomlab.lens.tokens import script
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.views._assets import module_text, style_text
-from bloomlab.views._hidden_still import still_html, still_text
-from bloomlab.views._reading import ReadingView, code_parts, text_picture
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokens import display_tokens
+from bloomlab.views.shared.text_view import text_picture
 
 if TYPE_CHECKING:
-    from bloomlab.trace import Trace
+    from bloomlab.tracing.trace import Trace
 
 READ = ["embed", "attn.out", "resid_mid", "mlp.out", "resid_post"]
 TOP = 5  # next tokens named in a cell
@@ -43,9 +34,6 @@ print(said.label, said.probs[{query}], [lab.tokenizer.decode([i]) for i in said.
 print(norms(stream(trace).states)[{row}, {query}])  # how long the vector is
 print(shares(trace).shares[:, {query}])  # who added what to the last state of this token
 """
-
-
-# ---- what the picture needs: pure functions of a trace ----
 
 
 def hidden_payload(
@@ -69,18 +57,18 @@ def hidden_payload(
         "vocab": model.config.vocab_size,
         "tied": bool(model.config.tie_word_embeddings),
         "refusal": _refusal(trace),
-        "explained": [[round(share, 4) for share in found.explained.tolist()] for found in maps],
+        "explained": [[round(share, 4) for share in state_map.explained.tolist()] for state_map in maps],
     }
-    points = _bytes(torch.stack([found.points for found in maps]))
+    points = _bytes(torch.stack([state_map.points for state_map in maps]))
     return {"picture": picture, "points": points, **window_values(trace, model, tokenizer, token)}
 
 
 def window_values(trace: "Trace", model: BloomForCausalLM, tokenizer: BloomTokenizerFast, token: int) -> dict[str, Any]:
-    """The numbers of the WINDOW of tokens that `token` is in, each (state, pos) in float32 if nothing else is said.
+    """The numbers of the WINDOW of tokens that `token` is in, each (state, pos) in float32 unless noted.
 
     ids (int32) and probs have TOP entries a cell; rank is int32, 0 where nothing follows. shares and added have a last
-    row for the rest that no part explains, and are empty where the stream is no sum. Of the cosines (pos, state, state)
-    only the half with the second state not after the first is sent, row by row.
+    row for the rest that no part explains; they are empty where the stream is not a sum. Of the cosines (pos, state,
+    state) only the half with the second state not after the first is sent, row by row.
     """
     _, states = stream(trace)
     ids = trace.ids[0].cpu()
@@ -111,115 +99,17 @@ def _refusal(trace: "Trace") -> str:
     if trace.config.apply_residual_connection_post_layernorm:
         return (
             "no shares here: apply_residual_connection_post_layernorm=True puts a layer norm in the stream's place "
-            "before each addition, so this model's stream is no sum; the other numbers hold"
+            "before each addition, so this model's stream is not a sum; the other numbers hold"
         )
     return ""
 
 
 def _word(tokenizer: BloomTokenizerFast, word: int) -> list[str]:
-    """How a token of the vocabulary shows, and the script it is written in; a special one such as </s> is in none."""
+    """What a token looks like, and its script; a special token such as </s> has none."""
     tokens = tokenizer.tokens_of_ids([word])
     special = word in tokenizer.all_special_ids
-    return ["".join(chip.shown for chip in chips(tokens)), "" if special else script(tokens[0].text)]
+    return ["".join(part.shown for part in display_tokens(tokens)), "" if special else script(tokens[0].text)]
 
 
 def _bytes(values: Tensor) -> bytes:
     return values.contiguous().numpy().tobytes()
-
-
-# ---- the view: traits only ----
-
-
-class HiddenStates(ReadingView):
-    """What BLOOM would say at every step of every layer, how long its vectors are, and who added what.
-
-    `read(text)` gives the Trace to show, with READ; `model` and `tokenizer` read its states as predictions.
-    `setup` is the Python that made `lab`, for `.code`.
-
-        view = lab.hidden_states("Leo lives in Oslo.")
-        view.layer, view.part, view.query = 1, "mid", 2  # the state after attention in layer 1, and a token
-        view.mode = "entropy"                            # or "prediction", "script", "rank", "norm", "added"
-        view.show("Another text.")
-        view.save("leo.html")                            # works offline; also .png and .svg
-    """
-
-    module = "hidden"
-    _esm = module_text(module)
-    _css = style_text(module)
-
-    # what the page sets
-    part = traitlets.Enum(("embed", "mid", "post"), "post").tag(sync=True)  # the embedding; after attention; after MLP
-    mode = traitlets.Enum(("prediction", "script", "entropy", "rank", "norm", "added"), "prediction").tag(sync=True)
-
-    # what the page draws
-    points = traitlets.Bytes().tag(sync=True)
-    window = traitlets.Dict({"first": 0, "count": 0}).tag(sync=True)
-    words = traitlets.Dict().tag(sync=True)
-    ids = traitlets.Bytes().tag(sync=True)
-    probs = traitlets.Bytes().tag(sync=True)
-    entropy = traitlets.Bytes().tag(sync=True)
-    rank = traitlets.Bytes().tag(sync=True)
-    surprise = traitlets.Bytes().tag(sync=True)
-    norms = traitlets.Bytes().tag(sync=True)
-    cosines = traitlets.Bytes().tag(sync=True)
-    shares = traitlets.Bytes().tag(sync=True)
-    added = traitlets.Bytes().tag(sync=True)
-
-    def __init__(
-        self,
-        read: Callable[[str], "Trace"],
-        model: BloomForCausalLM,
-        tokenizer: BloomTokenizerFast,
-        text: "str | Trace" = "",
-        setup: str = "",
-        **traits: Any,
-    ) -> None:
-        self._model, self._tokenizer = model, tokenizer
-        super().__init__(read, text, setup, **traits)
-
-    @property
-    def row(self) -> int:
-        """The number of the selected state: the embedding, then two for each layer."""
-        return 0 if self.part == "embed" else 2 * self.layer + (1 if self.part == "mid" else 2)
-
-    def _take(self, trace: "Trace", place: dict[str, int]) -> None:
-        payload = hidden_payload(trace, self._model, self._tokenizer, place["query"])
-        payload["picture"]["code"] = code_parts(CODE, trace, self._setup)
-        if trace.provenance.get("edits"):
-            payload["picture"]["code"][0] = (
-                "# the trace shown was edited; add its edit=… below\n" + (payload["picture"]["code"][0])
-            )
-        for name, value in payload.items():
-            setattr(self, name, value)
-
-    def _first_place(self, trace: "Trace", place: dict[str, int]) -> dict[str, int]:
-        return super()._first_place(trace, place) | self._last_layer_at_first(trace)
-
-    def _still(self) -> str:
-        return still_html(self._values())
-
-    def _draw(self, path: Path) -> None:
-        """The grid as it is shown, in its mode; of a text of more than WINDOW tokens, the WINDOW that is shown."""
-        from bloomlab.views._figure import save_figure  # matplotlib, only when it is asked for
-        from bloomlab.views._hidden_figure import lens_figure
-
-        save_figure(lens_figure, path, self._values())
-
-    def _values(self) -> dict[str, Any]:
-        """What a still picture shows: the traits, and the row of the selected state."""
-        return self._saved() | {"row": self.row}
-
-    def __repr__(self) -> str:
-        return still_text(self._values())
-
-    # ---- listening to the page ----
-
-    @traitlets.observe("query")
-    def _send_another_window(self, _: dict[str, Any]) -> None:
-        first, count = self.window["first"], self.window["count"]
-        if self.trace is None or first <= self.query < first + count:
-            return
-        values = window_values(self.trace, self._model, self._tokenizer, self.query)
-        with self.hold_sync():
-            for name, value in values.items():
-                setattr(self, name, value)

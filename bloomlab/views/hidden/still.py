@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomlab.views._static import _cividis, names
+from bloomlab.views.shared.pictures import cell_colours, css
+from bloomlab.views.shared.tables import names
 
 SHOWN_TOKENS = 16  # columns of the table
 
@@ -16,13 +17,13 @@ def arrays(values: dict[str, Any]) -> dict[str, NDArray[Any]]:
     """The view's bytes as arrays, (state, pos, …); those that were not sent are left out."""
     count, states = values["window"]["count"], len(values["picture"]["states"])
     kinds = {"ids": np.int32, "rank": np.int32}
-    found = {}
+    result = {}
     for name in ("ids", "probs", "entropy", "rank", "surprise", "norms", "shares", "added"):
         if values[name]:
             rows = states + (name in ("shares", "added"))
             shape = (rows, count, -1) if name in ("ids", "probs") else (rows, count)
-            found[name] = np.frombuffer(values[name], kinds.get(name, np.float32)).reshape(shape)
-    return found
+            result[name] = np.frombuffer(values[name], kinds.get(name, np.float32)).reshape(shape)
+    return result
 
 
 def step_name(label: str) -> str:
@@ -40,13 +41,13 @@ def still_text(values: dict[str, Any]) -> str:
     picture = values["picture"]
     if not picture:
         return "HiddenStates(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
-    text, found = picture["text"], arrays(values)
+    text, numbers = picture["text"], arrays(values)
     row, at = values["row"], values["query"] - values["window"]["first"]
-    said, where = values["words"][str(found["ids"][row, at, 0])][0], step_name(picture["states"][row])
+    word, where = values["words"][str(numbers["ids"][row, at, 0])][0], step_name(picture["states"][row])
     return (
         f"HiddenStates({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens, "
-        f"{len(picture['states'])} states; {where}, at token {values['query']} it would say {said!r}, "
-        f"probability {found['probs'][row, at, 0]:.3f}; {picture['stamp']})"
+        f"{len(picture['states'])} states; {where}, at token {values['query']} it would say {word!r}, "
+        f"probability {numbers['probs'][row, at, 0]:.3f}; {picture['stamp']})"
     )
 
 
@@ -55,7 +56,7 @@ def still_html(values: dict[str, Any]) -> str:
     picture = values["picture"]
     if not picture:
         return "<p>bloomlab hidden states: nothing read yet.</p>"
-    found, first, count = arrays(values), values["window"]["first"], values["window"]["count"]
+    numbers, first, count = arrays(values), values["window"]["first"], values["window"]["count"]
     shown = [f"<bdi>{escape(name)}</bdi>" for name in names(picture)]
     at = values["query"] - first
     start = max(0, min(at - SHOWN_TOKENS // 2, count - SHOWN_TOKENS))
@@ -64,18 +65,20 @@ def still_html(values: dict[str, Any]) -> str:
     head = "".join(f"<th>{first + column} {shown[first + column]}</th>" for column in columns)
     rows = "".join(
         f"<tr><th>{step_name(label)}</th>"
-        + "".join(_cell(values["words"], found, row, column) for column in columns)
-        + f"<td>{found['norms'][row, at]:.1f}</td>"
-        + (f"<td>{found['shares'][row, at]:+.3f}</td>" if "shares" in found else "")
+        + "".join(_cell(values["words"], numbers, row, column) for column in columns)
+        + f"<td>{numbers['norms'][row, at]:.1f}</td>"
+        + (f"<td>{numbers['shares'][row, at]:+.3f}</td>" if "shares" in numbers else "")
         + "</tr>"
         for row, label in enumerate(picture["states"])
     )
     who = f"token {values['query']}"
-    more = f"<th>length at {who}</th>" + (f"<th>share of the last state added, {who}</th>" if "shares" in found else "")
+    more = f"<th>length at {who}</th>" + (
+        f"<th>share of the last state added, {who}</th>" if "shares" in numbers else ""
+    )
     refusal = f"<p>{escape(picture['refusal'])}</p>" if picture["refusal"] else ""
     return (
         f"<div><p>{chips}</p><p>What BLOOM would say next if it stopped here (logit lens), and how sure it would be: "
-        f"dark is 0, yellow is 1; entropy at {who}, last row: {found['entropy'][-1, at]:.2f} nats of "
+        f"dark is 0, yellow is 1; entropy at {who}, last row: {numbers['entropy'][-1, at]:.2f} nats of "
         f"{math.log(picture['vocab']):.2f}.</p>"
         f'<div style="overflow-x:auto"><table><thead><tr><th>state</th>{head}{more}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{refusal}"
@@ -83,29 +86,9 @@ def still_html(values: dict[str, Any]) -> str:
     )
 
 
-def _cell(words: dict[str, Any], found: dict[str, NDArray[Any]], row: int, column: int) -> str:
-    p = float(found["probs"][row, column, 0])
+def _cell(words: dict[str, Any], numbers: dict[str, NDArray[Any]], row: int, column: int) -> str:
+    p = float(numbers["probs"][row, column, 0])
     paper, ink = cell_colours(p)
-    style = f"background:{_css(paper)};color:{_css(ink)}"
-    word = escape(words[str(found["ids"][row, column, 0])][0])
+    style = f"background:{css(paper)};color:{css(ink)}"
+    word = escape(words[str(numbers["ids"][row, column, 0])][0])
     return f'<td style="{style}"><bdi>{word}</bdi> {p:.2f}</td>'
-
-
-def cell_colours(p: float) -> tuple[list[int], list[int]]:
-    """The colour of a probability, and black or white, whichever is easier to read on it."""
-    paper = _cividis()[round(255 * math.sqrt(p))][:3].tolist()
-    return paper, ink_on(paper)
-
-
-def ink_on(paper: list[int]) -> list[int]:
-    """Black or white, whichever is easier to read on a colour; each part is 0 to 255."""
-    light = sum(part * weight for part, weight in zip(map(_linear, paper), (0.2126, 0.7152, 0.0722), strict=True))
-    return [0, 0, 0] if light > 0.179 else [255, 255, 255]  # where contrast with both is the same (WCAG 2)
-
-
-def _linear(part: int) -> float:
-    return part / 255 / 12.92 if part <= 10 else float(((part / 255 + 0.055) / 1.055) ** 2.4)
-
-
-def _css(colour: list[int]) -> str:
-    return f"rgb({', '.join(map(str, colour))})"

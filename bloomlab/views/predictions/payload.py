@@ -1,39 +1,29 @@
-"""Predictions: the four heads over the same tokens: the next token, a label, tags, an answer, each at every layer.
+"""What the view of predictions draws from, as numbers and bytes: pure functions of a trace and the heads."""
 
-`predictions_payload(trace, …)` is everything the picture needs, as numbers and bytes. `Predictions` carries it to the
-page, and asks again when another question is typed.
-"""
-
-import asyncio
-import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-import traitlets
 from torch import Tensor
 
-from bloomlab.arguments import whole_text
-from bloomlab.asking import best_answer, entities, label_names
 from bloomlab.errors import BloomlabError, InputError
+from bloomlab.guards.arguments import whole_text
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.question_answering import BloomForQuestionAnswering
 from bloomlab.heads.sequence_classification import BloomForSequenceClassification, last_token
 from bloomlab.heads.token_classification import BloomForTokenClassification
+from bloomlab.lens.inputs import positions_at_once
 from bloomlab.lens.predictions import READ as READ
 from bloomlab.lens.predictions import answer_probs, label_probs, next_tokens
-from bloomlab.lens.reads import positions_at_once
-from bloomlab.pretrained import BloomPreTrainedModel
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.verdicts import readable
-from bloomlab.views._assets import module_text, style_text
-from bloomlab.views._cells import word
-from bloomlab.views._predictions_still import still_html, still_text
-from bloomlab.views._reading import PAUSE, ReadingView, code_parts, text_picture
+from bloomlab.tasks.ask import best_answer, entities, label_names
+from bloomlab.tasks.results import readable
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.views.shared.tables import word
+from bloomlab.views.shared.text_view import text_picture
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 if TYPE_CHECKING:
-    from bloomlab.trace import Trace
+    from bloomlab.tracing.trace import Trace
 
 HEADS: dict[str, type[BloomPreTrainedModel]] = {
     "language": BloomForSequenceClassification,
@@ -62,9 +52,6 @@ CODE_OF = {
 }
 
 
-# ---- what the picture needs: pure functions of a trace and the heads ----
-
-
 def predictions_payload(
     trace: "Trace",
     model: BloomForCausalLM,
@@ -80,14 +67,16 @@ def predictions_payload(
     `named` lists, for each layer, what its tags name: [text, tag, first token, last token].
     `next_values` and `answer_values` are in it.
     """
-    found, missing = usable(heads)
+    usable_heads, missing = usable(heads)
     ids = trace.ids[0].cpu()
     values = {
         **next_values(trace, model, tokenizer, token),
-        **answer_values(trace, tokenizer, found.get("answer"), question),
+        **answer_values(trace, tokenizer, usable_heads.get("answer"), question),
     }
-    labels = {task: label_names(found[task], HEADS[task]) for task in ("language", "tags") if task in found}
-    padding = found["language"].config.pad_token_id if "language" in found else None
+    labels = {
+        task: label_names(usable_heads[task], HEADS[task]) for task in ("language", "tags") if task in usable_heads
+    }
+    padding = usable_heads["language"].config.pad_token_id if "language" in usable_heads else None
     picture = {
         **text_picture(trace),
         "vocab": model.config.vocab_size,
@@ -97,7 +86,7 @@ def predictions_payload(
         "edited": bool(trace.provenance.get("edits")),
     }
     for task in ("language", "tags"):
-        probs = label_probs(found[task], ids) if task in found else torch.empty(0)
+        probs = label_probs(usable_heads[task], ids) if task in usable_heads else torch.empty(0)
         values[task] = _bytes(probs)
     values["named"] = [_named(trace, labels["tags"], layer) for layer in probs]  # those of the tags
     return {"picture": picture, **values}
@@ -106,20 +95,20 @@ def predictions_payload(
 def _named(trace: "Trace", labels: list[str], probs: Tensor) -> list[list[Any]]:
     """What the tags of one layer name, from their probabilities (pos, label)."""
     best, tags = probs.max(-1)
-    found = entities(str(trace.text), trace.tokens, [labels[i] for i in tags.tolist()], best.tolist())
-    return [[readable(entity.text), entity.tag, entity.columns[0], entity.columns[-1]] for entity in found]
+    entity_list = entities(str(trace.text), trace.tokens, [labels[i] for i in tags.tolist()], best.tolist())
+    return [[readable(entity.text), entity.tag, entity.columns[0], entity.columns[-1]] for entity in entity_list]
 
 
 def usable(heads: Mapping[str, BloomPreTrainedModel]) -> tuple[dict[str, BloomPreTrainedModel], dict[str, str]]:
-    """The task heads there are, and of the others why not, in words."""
-    found, missing = {}, {}
+    """The usable task heads, and for each other one why it is not usable, in words."""
+    fitting, missing = {}, {}
     for task, kind in HEADS.items():
         try:
             label_names(heads[task], kind)
-            found[task] = heads[task]
+            fitting[task] = heads[task]
         except BloomlabError as error:
             missing[task] = str(error)
-    return found, missing
+    return fitting, missing
 
 
 def next_values(trace: "Trace", model: BloomForCausalLM, tokenizer: BloomTokenizerFast, token: int) -> dict[str, Any]:
@@ -164,118 +153,3 @@ def answer_values(
 
 def _bytes(values: Tensor) -> bytes:
     return values.contiguous().numpy().tobytes()
-
-
-# ---- the view: traits only ----
-
-
-class Predictions(ReadingView):
-    """What the four heads say of a text, at every layer.
-
-    `read(text)` gives the Trace to show, with READ; `model` predicts the next token, `heads` do the rest: "language",
-    "tags" and "answer", those that there are. `setup` is the Python that made `lab`, for `.code`.
-
-        view = lab.predictions("Leo lives in Oslo.", "Where does Leo live?")
-        view.layer, view.query = 1, 3              # after which layer, and at which token
-        view.asked = "answer"                      # one head at every layer; or "next", "language", "tags", "all"
-        view.question = "Who lives in Oslo?"
-        view.save("leo.html")                      # works offline; also .png and .svg
-    """
-
-    module = "predictions"
-    _esm = module_text(module)
-    _css = style_text(module)
-
-    # what the page sets
-    asked = traitlets.Enum(("all", "next", "language", "tags", "answer"), "all").tag(sync=True)
-    question = traitlets.Unicode().tag(sync=True)
-
-    # what the page draws
-    window = traitlets.Dict({"first": 0, "count": 0, "top": 0}).tag(sync=True)
-    words = traitlets.Dict().tag(sync=True)
-    ids = traitlets.Bytes().tag(sync=True)
-    probs = traitlets.Bytes().tag(sync=True)
-    language = traitlets.Bytes().tag(sync=True)
-    tags = traitlets.Bytes().tag(sync=True)
-    ends = traitlets.Bytes().tag(sync=True)
-    named: Any = traitlets.List().tag(sync=True)
-    answers: Any = traitlets.List().tag(sync=True)
-    trouble = traitlets.Unicode().tag(sync=True)
-
-    def __init__(
-        self,
-        read: Callable[[str], "Trace"],
-        model: BloomForCausalLM,
-        tokenizer: BloomTokenizerFast,
-        heads: Mapping[str, BloomPreTrainedModel],
-        text: "str | Trace" = "",
-        question: str = "",
-        setup: str = "",
-        **traits: Any,
-    ) -> None:
-        self._model, self._tokenizer, self._heads = model, tokenizer, heads
-        self._asking: asyncio.TimerHandle | None = None
-        super().__init__(read, text, setup, question=question, **traits)
-
-    def _take(self, trace: "Trace", place: dict[str, int]) -> None:
-        payload = predictions_payload(trace, self._model, self._tokenizer, self._heads, self.question, place["query"])
-        present = [CODE_OF[task] for task in HEADS if task not in payload["picture"]["missing"]]
-        payload["picture"]["code"] = code_parts(CODE + "".join(present), trace, self._setup)
-        for name, value in payload.items():
-            setattr(self, name, value)
-
-    def _first_place(self, trace: "Trace", place: dict[str, int]) -> dict[str, int]:
-        return super()._first_place(trace, place) | self._last_layer_at_first(trace)
-
-    @property
-    def quoted(self) -> str:
-        """The question as Python writes it, and as the page does."""
-        return json.dumps(self.question, ensure_ascii=False)
-
-    def _still(self) -> str:
-        return still_html(self._saved())
-
-    def _draw(self, path: Path) -> None:
-        """What the still picture shows: all heads at the selected layer, or one head at every layer."""
-        from bloomlab.views._figure import save_figure  # matplotlib, only when it is asked for
-        from bloomlab.views._predictions_figure import predictions_figure
-
-        save_figure(predictions_figure, path, self._saved())
-
-    def __repr__(self) -> str:
-        return still_text(self._saved())
-
-    # ---- listening to the page ----
-
-    @traitlets.observe("query")
-    def _send_another_window(self, _: dict[str, Any]) -> None:
-        first, count = self.window["first"], self.window["count"]
-        if self.trace is None or first <= self.query < first + count:
-            return
-        self._set_all(next_values(self.trace, self._model, self._tokenizer, self.query))
-
-    @traitlets.observe("question")
-    def _ask_the_last_question(self, _: dict[str, Any]) -> None:
-        """Typing comes in bursts: only the last question of one is asked."""
-        if self._asking is not None:
-            self._asking.cancel()
-        try:
-            self._asking = asyncio.get_running_loop().call_later(PAUSE, self._ask)
-        except RuntimeError:  # no event loop, so nothing more can come while we are here
-            self._ask()
-
-    def _ask(self) -> None:
-        self._asking = None
-        if self.trace is None:
-            return
-        try:
-            self._set_all(
-                answer_values(self.trace, self._tokenizer, usable(self._heads)[0].get("answer"), self.question)
-            )
-        except Exception as error:  # nobody is there to catch it: it is shown where the question was typed
-            self.trouble = f"{type(error).__name__}: {error}"
-
-    def _set_all(self, values: dict[str, Any]) -> None:
-        with self.hold_sync():
-            for name, value in values.items():
-                setattr(self, name, value)

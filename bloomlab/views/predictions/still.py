@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bloomlab.verdicts import readable
-from bloomlab.views._hidden_still import _css, cell_colours
-from bloomlab.views._static import names
+from bloomlab.tasks.results import readable
+from bloomlab.views.shared.pictures import cell_colours, css
+from bloomlab.views.shared.tables import names
 
 SHOWN_TOKENS = 16  # columns of the table
 NAMES = {
@@ -43,9 +43,9 @@ def arrays(values: dict[str, Any]) -> dict[str, NDArray[Any]]:
 
 def lines(values: dict[str, Any]) -> list[tuple[str, str, int]]:
     """The rows of the picture: the name of each, what it shows (a key of NAMES) and of which layer."""
-    found, asked = arrays(values), values["asked"]
-    kinds = ["next", *(task for task in ("language", "tags") if task in found)]
-    kinds += ["start", "end"] if "ends" in found else []
+    numbers, asked = arrays(values), values["asked"]
+    kinds = ["next", *(task for task in ("language", "tags") if task in numbers)]
+    kinds += ["start", "end"] if "ends" in numbers else []
     if asked == "all":
         return [(NAMES[kind], kind, values["layer"]) for kind in kinds]
     of_head = [kind for kind in kinds if kind == asked or (asked == "answer" and kind in ("start", "end"))]
@@ -57,41 +57,41 @@ def lines(values: dict[str, Any]) -> list[tuple[str, str, int]]:
     ]
 
 
-def cell(values: dict[str, Any], found: dict[str, NDArray[Any]], kind: str, layer: int, token: int) -> Cell | None:
+def cell(values: dict[str, Any], numbers: dict[str, NDArray[Any]], kind: str, layer: int, token: int) -> Cell | None:
     """What stands in a row at a token; nothing where the next token has not been asked."""
     picture = values["picture"]
     if kind == "next":
         at = token - values["window"]["first"]
         if not 0 <= at < values["window"]["count"]:
             return None
-        return Cell(values["words"][str(found["ids"][layer, at, 0])], float(found["probs"][layer, at, 0]))
+        return Cell(values["words"][str(numbers["ids"][layer, at, 0])], float(numbers["probs"][layer, at, 0]))
     if kind in ("language", "tags"):
-        best = int(found[kind][layer, token].argmax())
+        best = int(numbers[kind][layer, token].argmax())
         read = "▲" if kind == "language" and token == picture["column"] else ""
-        return Cell(picture["labels"][kind][best], float(found[kind][layer, token, best]), read)
-    p, span = float(found["ends"][layer, int(kind == "end"), token]), values["answers"][layer]["spans"][0]
+        return Cell(picture["labels"][kind][best], float(numbers[kind][layer, token, best]), read)
+    p, span = float(numbers["ends"][layer, int(kind == "end"), token]), values["answers"][layer]["spans"][0]
     edge = {"start": ("[", span[2]), "end": ("]", span[3])}[kind]
     return Cell(f"{p:.2f}", p, edge[0] if token == edge[1] else "")
 
 
-def verdicts(values: dict[str, Any]) -> list[str]:
-    """What the task heads say at the selected layer, each in a sentence; and why those that are missing say nothing."""
-    picture, layer, found = values["picture"], values["layer"], arrays(values)
-    said = []
-    if "language" in found:
-        probs = found["language"][layer, picture["column"]]
+def head_sentences(values: dict[str, Any]) -> list[str]:
+    """What each task head says at the selected layer, in a sentence; or why it is missing."""
+    picture, layer, numbers = values["picture"], values["layer"], arrays(values)
+    sentences = []
+    if "language" in numbers:
+        probs = numbers["language"][layer, picture["column"]]
         label = picture["labels"]["language"][int(probs.argmax())]
-        said.append(f"label: {label}, probability {probs.max():.3f}, read from token {picture['column']}")
+        sentences.append(f"label: {label}, probability {probs.max():.3f}, read from token {picture['column']}")
     if values["answers"]:
         answer = values["answers"][layer]
         best = answer["spans"][0]
         note = f" ({answer['note']})" if answer["note"] else ""
-        said.append(f"{_isolated(values['question'])} → {_isolated(best[0])}, {best[1]:.3f}{note}")
-    return [*said, *([values["trouble"]] if values["trouble"] else []), *picture["missing"].values()]
+        sentences.append(f"{_isolated(values['question'])} → {_isolated(best[0])}, {best[1]:.3f}{note}")
+    return [*sentences, *([values["trouble"]] if values["trouble"] else []), *picture["missing"].values()]
 
 
 def _isolated(text: str) -> str:
-    """A text inside a sentence: the marks around it keep its direction to itself."""
+    """A text inside a sentence, with marks that keep its direction from spreading."""
     return f"\u2068{readable(text)}\u2069"
 
 
@@ -100,13 +100,13 @@ def still_text(values: dict[str, Any]) -> str:
     picture = values["picture"]
     if not picture:
         return "Predictions(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
-    text, found = picture["text"], arrays(values)
-    following = cell(values, found, "next", values["layer"], values["query"])
+    text, numbers = picture["text"], arrays(values)
+    following = cell(values, numbers, "next", values["layer"], values["query"])
     next_word = f"next {following.word!r} {following.p:.3f}; " if following else ""
-    said = "; ".join(verdicts(values)[: len(picture["labels"]) + 1 - len(picture["missing"])])
+    words = "; ".join(head_sentences(values)[: len(picture["labels"]) + 1 - len(picture["missing"])])
     return (
         f"Predictions({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens; after layer "
-        f"{values['layer']}, at token {values['query']}: {next_word}{said}{'; ' if said else ''}{picture['stamp']})"
+        f"{values['layer']}, at token {values['query']}: {next_word}{words}{'; ' if words else ''}{picture['stamp']})"
     )
 
 
@@ -122,29 +122,29 @@ def still_html(values: dict[str, Any]) -> str:
     picture = values["picture"]
     if not picture:
         return "<p>bloomlab predictions: nothing read yet.</p>"
-    found, shown, places = arrays(values), names(picture), columns(values, SHOWN_TOKENS)
+    numbers, shown, places = arrays(values), names(picture), columns(values, SHOWN_TOKENS)
     head = "".join(f"<th>{place} <bdi>{escape(shown[place])}</bdi></th>" for place in places)
     rows = "".join(
         f'<tr><th style="text-align:start">{escape(name)}</th>'
-        + "".join(_html(cell(values, found, kind, layer, place)) for place in places)
+        + "".join(_html(cell(values, numbers, kind, layer, place)) for place in places)
         + "</tr>"
         for name, kind, layer in lines(values)
     )
-    said = "".join(f'<p dir="auto">{escape(sentence)}</p>' for sentence in verdicts(values))
+    paragraphs = "".join(f'<p dir="auto">{escape(sentence)}</p>' for sentence in head_sentences(values))
     which = f"after layer {values['layer']}" if values["asked"] == "all" else "after every layer"
     return (
         f"<div><p>What the heads say {which}; dark is 0, yellow is 1. ▲: the label is read here. [ ]: the answer.</p>"
         f'<div style="overflow-x:auto"><table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>'
-        f"</div>{said}<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"
+        f"</div>{paragraphs}<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"
     )
 
 
-def _html(said: Cell | None) -> str:
-    if said is None:
+def _html(content: Cell | None) -> str:
+    if content is None:
         return "<td>–</td>"
-    paper, ink = cell_colours(said.p)
-    number = "" if said.word == f"{said.p:.2f}" else f" {said.p:.2f}"
+    paper, ink = cell_colours(content.p)
+    number = "" if content.word == f"{content.p:.2f}" else f" {content.p:.2f}"
     return (
-        f'<td style="background:{_css(paper)};color:{_css(ink)}"><bdi>{escape(said.word)}</bdi>{number}'
-        f"{said.mark and ' ' + said.mark}</td>"
+        f'<td style="background:{css(paper)};color:{css(ink)}"><bdi>{escape(content.word)}</bdi>{number}'
+        f"{content.mark and ' ' + content.mark}</td>"
     )

@@ -18,14 +18,20 @@ _DEFAULT = re.compile(r"^export default .*?;\n", re.MULTILINE | re.DOTALL)
 
 def folder() -> Path:
     """Where the front end's files are: inside the installed package, or beside it in a checkout."""
-    installed = Path(__file__).parents[1] / "_widgets"
-    return installed if installed.is_dir() else Path(__file__).parents[2] / "widgets"
+    installed = Path(__file__).parents[2] / "_widgets"
+    return installed if installed.is_dir() else Path(__file__).parents[3] / "widgets"
+
+
+def entry(name: str) -> Path:
+    """The file of the view `name` that draws it: `widgets/NAME/NAME.js`, or `widgets/NAME.js` if it is one file."""
+    alone = folder() / f"{name}.js"
+    return alone if alone.is_file() else folder() / name / f"{name}.js"
 
 
 @cache
 def module_text(name: str) -> str:
-    """The ES module of the view `name`: `widgets/NAME.js` after everything it imports."""
-    *needed, last = _in_order(folder() / f"{name}.js")
+    """The ES module of the view `name` after everything it imports."""
+    *needed, last = _in_order(entry(name))
     return "\n".join([*map(_enclosed, needed), _EXPORT.sub("", _linked(last))])
 
 
@@ -33,7 +39,7 @@ def module_text(name: str) -> str:
 def style_text(name: str) -> str:
     """The style sheet of the view `name`: the theme, what all views share, then that of each module it is made of."""
     shared = [(folder() / "lib" / sheet).read_text(encoding="utf-8") for sheet in ("theme.css", "view.css")]
-    sheets = [path.with_suffix(".css") for path in _in_order(folder() / f"{name}.js")]
+    sheets = [path.with_suffix(".css") for path in _in_order(entry(name))]
     own = [
         f':where([data-panel="{sheet.stem}"]) {{\n{sheet.read_text(encoding="utf-8")}}}\n'
         for sheet in sheets
@@ -64,8 +70,8 @@ def _enclosed(path: Path) -> str:
 def _linked(path: Path) -> str:
     """The text of a file, with constants for what it imports."""
 
-    def constant(found: re.Match[str]) -> str:
-        return f"const {found[1]} = {_name((path.parent / found[2]).resolve())};\n"
+    def constant(match: re.Match[str]) -> str:
+        return f"const {match[1]} = {_name((path.parent / match[2]).resolve())};\n"
 
     return _IMPORT.sub(constant, path.read_text(encoding="utf-8"))
 
@@ -80,9 +86,9 @@ def _in_order(path: Path, seen: set[Path] | None = None) -> list[Path]:
     if path in seen:
         return []
     seen.add(path)
-    return [*(part for found in _imports(path) for part in _in_order(found, seen)), path]
+    return [*(part for needed in _imports(path) for part in _in_order(needed, seen)), path]
 
 
 @cache
 def _imports(path: Path) -> list[Path]:
-    return [(path.parent / found).resolve() for _, found in _IMPORT.findall(path.read_text(encoding="utf-8"))]
+    return [(path.parent / target).resolve() for _, target in _IMPORT.findall(path.read_text(encoding="utf-8"))]

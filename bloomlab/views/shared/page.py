@@ -5,8 +5,8 @@ import json
 from html import escape
 from typing import Any
 
-from bloomlab.chips import visible
-from bloomlab.views._assets import module_text, style_text
+from bloomlab.text.tokens import visible
+from bloomlab.views.shared.assets import module_text, style_text
 
 # The page may run its own script and draw; it may not fetch, post, frame or load anything.
 RULES = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:"
@@ -32,7 +32,7 @@ PAGE = """\
 </html>
 """
 
-# What a widget expects of Jupyter: get, set, on, off, save_changes. Here nobody listens at the other end.
+# What a widget expects of Jupyter: get, set, on, off, save_changes. Here nobody answers.
 START = """
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const state = read("state");

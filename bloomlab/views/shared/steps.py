@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterator
 
+from bloomlab.errors import BloomlabError
+
 PAUSE = 0.01  # seconds for the page between two steps
 
 
@@ -14,15 +16,15 @@ class Steps:
         self.open = True
 
     def run(self) -> None:
-        """Do all steps here and now. Ctrl-C stops; what else is raised is heard and raised on."""
+        """Do all steps here and now. Ctrl-C stops; any other error reaches `ended` and is raised again."""
         while self.open:
             self._step()
 
     def start(self) -> None:
-        """Do all steps while the page listens. What is raised is heard, no more: nobody is there to catch it."""
+        """Do all steps while the page stays responsive. An error only reaches `ended`: nobody is there to catch it."""
         try:
             asyncio.get_running_loop().call_soon(self._step_and_wait)
-        except RuntimeError:  # no event loop, so nothing could stop it
+        except RuntimeError:  # without an event loop, nothing could stop it
             while self.open:
                 self._step_quietly()
 
@@ -38,13 +40,13 @@ class Steps:
         except KeyboardInterrupt:
             self._end("stopped")
         except Exception as error:
-            self._end("error", f"{error}")
+            self._end("error", str(error) if isinstance(error, BloomlabError) else f"{type(error).__name__}: {error}")
             raise
 
     def _step_quietly(self) -> None:
         try:
             self._step()
-        except Exception:  # `ended` has heard of it
+        except Exception:  # `ended` has been told
             pass
 
     def _step_and_wait(self) -> None:

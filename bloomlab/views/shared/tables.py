@@ -1,11 +1,22 @@
-"""Tables of tokens and numbers without script: what the still results of the lab are written with."""
+"""Names of tokens, and tables of them and their numbers: what is written where no script runs."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import Any
 
-from bloomlab.chips import Token, chips
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.views._static import names
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokens import Token, display_tokens
+
+
+def names(picture: dict[str, Any]) -> list[str]:
+    """What to call each token: its chip, and of a chip of several tokens which part."""
+    shown = [""] * len(picture["tokens"])
+    for chip in picture["chips"]:
+        for part, token in enumerate(chip["tokens"], start=1):
+            shown[token] = (
+                chip["shown"] if len(chip["tokens"]) == 1 else f"{chip['shown']} {part}/{len(chip['tokens'])}"
+            )
+    return shown
 
 
 def token_names(tokens: Sequence[Token]) -> list[str]:
@@ -15,13 +26,13 @@ def token_names(tokens: Sequence[Token]) -> list[str]:
     >>> token_names([first, second, Token(5, b" a", " a", (1, 3))])
     ['中 1/2', '中 2/2', '·a']
     """
-    shown = [{"shown": chip.shown, "tokens": list(chip.tokens)} for chip in chips(tokens)]
+    shown = [{"shown": chip.shown, "tokens": list(chip.tokens)} for chip in display_tokens(tokens)]
     return names({"tokens": tokens, "chips": shown})
 
 
 def word(tokenizer: BloomTokenizerFast, token_id: int) -> str:
     """How a token of the vocabulary shows."""
-    return "".join(chip.shown for chip in chips(tokenizer.tokens_of_ids([token_id])))
+    return "".join(part.shown for part in display_tokens(tokenizer.tokens_of_ids([token_id])))
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str = "") -> str:
@@ -34,8 +45,10 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str = "")
     for first, *others in rows:
         cells = "".join(f'<td style="text-align:right">{cell}</td>' for cell in others)
         body += f'<tr><th scope="row" style="text-align:start;white-space:nowrap">{first}</th>{cells}</tr>'
-    said = f'<caption style="text-align:start">{escape(caption)}</caption>' if caption else ""
-    return f'<div style="overflow-x:auto"><table>{said}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    title = f'<caption style="text-align:start">{escape(caption)}</caption>' if caption else ""
+    return (
+        f'<div style="overflow-x:auto"><table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
 def text_cell(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What every view of a text is: something that reads a text, here or typed into the page, and shows it.
+"""What every view of a text has in common: it reads a text, from Python or typed into the page, and shows it.
 
 A view is a subclass that names its module, widgets/MODULE.js, has the traits that are its own, and three methods:
 `_take(trace, place)` fills the traits, `_still()` is the picture without script, `_draw(path)` as a figure.
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from bloomlab.chips import chips
 from bloomlab.errors import BloomlabError, InputError
-from bloomlab.files import saying_why_not
-from bloomlab.verdicts import readable
-from bloomlab.views._page import page
+from bloomlab.guards.files import saying_why_not
+from bloomlab.tasks.results import readable
+from bloomlab.text.tokens import display_tokens
+from bloomlab.views.shared.page import page
 
 if TYPE_CHECKING:
-    from bloomlab.trace import Trace
+    from bloomlab.tracing.trace import Trace
 
 PAUSE = 0.06  # seconds without a new text from the page before the model runs
 SELECTION = ("layer", "head", "query", "key")
@@ -49,7 +49,7 @@ def text_picture(trace: "Trace") -> dict[str, Any]:
         "layers": trace.config.n_layer,
         "heads": trace.config.n_head,
         "tokens": [{"id": token.id, "bytes": token.bytes.hex(" ")} for token in tokens],
-        "chips": [{"shown": chip.shown, "tokens": list(chip.tokens)} for chip in chips(tokens)],
+        "chips": [{"shown": chip.shown, "tokens": list(chip.tokens)} for chip in display_tokens(tokens)],
         "stamp": stamp(trace.provenance),
     }
 
@@ -67,7 +67,7 @@ def code_parts(template: str, trace: "Trace", setup: str = "") -> list[str]:
     return parts
 
 
-class ReadingView(anywidget.AnyWidget):
+class TextView(anywidget.AnyWidget):
     """`read(text)` gives the Trace to show; it is called again for each text typed into the page.
 
     `setup` is the Python that made `lab`, for `.code`. A view that is `inside` another has no line to the page of its
@@ -77,7 +77,9 @@ class ReadingView(anywidget.AnyWidget):
     module: str  # the view is drawn by widgets/MODULE.js
 
     # what the page sets
-    typed: Any = traitlets.Dict({"text": "", "number": 0}).tag(sync=True)  # the number tells one wish from the next
+    typed: Any = traitlets.Dict({"text": "", "number": 0}).tag(
+        sync=True
+    )  # the number distinguishes one wish from the next
     layer = traitlets.Int(0).tag(sync=True)
     head = traitlets.Int(0).tag(sync=True)
     query = traitlets.Int(0).tag(sync=True)
@@ -96,7 +98,7 @@ class ReadingView(anywidget.AnyWidget):
         read: Callable[[str], "Trace"],
         text: "str | Trace" = "",
         setup: str = "",
-        inside: "ReadingView | None" = None,
+        inside: "TextView | None" = None,
         **traits: Any,
     ) -> None:
         self._read = read
@@ -115,7 +117,7 @@ class ReadingView(anywidget.AnyWidget):
 
     @contextmanager
     def hold_sync(self) -> Iterator[None]:
-        """What changes in here reaches the page in one message."""
+        """Changes made inside reach the page in one message."""
         with super().hold_sync() if self._inside is None else self._inside.hold_sync():
             yield
 
@@ -125,7 +127,7 @@ class ReadingView(anywidget.AnyWidget):
         ends = (trace.config.n_layer, trace.config.n_head, len(trace.tokens), len(trace.tokens))
         here = {name: min(getattr(self, name), end - 1) for name, end in zip(SELECTION, ends, strict=True)}
         here |= self._first_place(trace, here) if place is None else place
-        with self.hold_sync():  # one message: the page never sees half a picture
+        with self.hold_sync():  # in one message, so that the page never sees half a picture
             self._take(trace, here)
             self.trace = trace
             with self.hold_trait_notifications():  # a place, not one coordinate after the other
@@ -195,7 +197,7 @@ class ReadingView(anywidget.AnyWidget):
     @classmethod
     def own_traits(cls) -> list[str]:
         """The names of the traits that the page and this view share, and no other view has."""
-        common = ReadingView.class_traits()
+        common = TextView.class_traits()
         return [name for name in cls.class_traits(sync=True) if name not in common and not name.startswith("_")]
 
     def _still(self) -> str:
@@ -235,7 +237,7 @@ class ReadingView(anywidget.AnyWidget):
             self._timer.cancel()
         try:
             self._timer = asyncio.get_running_loop().call_later(PAUSE, self._read_typed)
-        except RuntimeError:  # no event loop, so nothing more can come while we are here
+        except RuntimeError:  # without an event loop, nothing more can come while this runs
             self._read_typed()
 
     def _read_typed(self) -> None:
@@ -254,7 +256,7 @@ class ReadingView(anywidget.AnyWidget):
                 self._say("error", str(error), number)
             except KeyboardInterrupt:
                 self._say("error", "the reading was interrupted; type again to read the text", number)
-            except Exception as error:  # nobody is there to catch it: it is shown where the text was typed
+            except Exception as error:  # nobody is there to catch it, so the page shows it
                 self._say("error", f"{type(error).__name__}: {error}", number)
 
     def _say(self, state: str, message: str, answered: int) -> None:

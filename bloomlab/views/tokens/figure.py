@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bloomlab.views._assets import theme_colour
-from bloomlab.views._figure import figure_style, sign
-from bloomlab.views._tokens_still import direction, replay_of, stages
+from bloomlab.views.shared.assets import theme_colour
+from bloomlab.views.shared.figure import figure_style, sign
+from bloomlab.views.tokens.still import direction, replay_of, stages
 
 WIDTH = 10.0  # inches
 LINE = 96  # characters of a line of chips
@@ -79,13 +79,13 @@ def _draw_stages(axes: Axes, picture: dict[str, Any], steps: list[list[tuple[str
     axes.set(xlim=(-1.6, size), ylim=(len(steps), 0))
     axes.axis("off")
     axes.set_title(_text(f"how {chosen['shown']} is built: byte-pair merges, by rank"), loc="left")
-    for row, (parts, made, rank) in enumerate(zip(steps, joined, ranks, strict=True)):
+    for row, (parts, new, rank) in enumerate(zip(steps, joined, ranks, strict=True)):
         name = "bytes" if rank is None else f"rank {rank}"
         axes.text(-1.6, row + 0.5, name, va="center", color="0.35", fontsize=8)
         left = 0
         for place, (data, shown) in enumerate(parts):
             width = len(data.split(" "))
-            _box(axes, left + 0.04, row + 0.08, width - 0.08, 0.84, chosen=place == made)
+            _box(axes, left + 0.04, row + 0.08, width - 0.08, 0.84, chosen=place == new)
             axes.text(left + width / 2, row + (0.34 if shown else 0.5), _text(shown), ha="center", va="center")
             axes.text(left + width / 2, row + (0.72 if shown else 0.5), data, ha="center", va="center", fontsize=6)
             left += width

@@ -21,14 +21,14 @@ class Said(NamedTuple):
 FIRST = Said("say", "lives", {"person": "Leo", "city": "Oslo"})
 
 
-def texts_to_compare(text: str, given: Mapping[str, str] | None) -> tuple[dict[str, str], str]:
+def texts_to_compare(text: str, chosen: Mapping[str, str] | None) -> tuple[dict[str, str], str]:
     """What the comparison reads, by name, and a word about it where it does not say what the text says."""
-    if given is not None:
-        texts, note = dict(given), ""
-    elif found := translations(text):
-        texts, note = {own_name(code): said for code, said in found.items()}, ""
+    if chosen is not None:
+        texts, note = dict(chosen), ""
+    elif by_code := translations(text):
+        texts, note = {own_name(code): translated for code, translated in by_code.items()}, ""
     else:
-        texts = {own_name(code): said for code, said in first_sentences().items()}
+        texts = {own_name(code): translated for code, translated in first_sentences().items()}
         note = (
             "The embedded world's grammar does not know this text, so the other rows say that Leo lives in Oslo. "
             "lab.tokens(text, translations={name: text, …}) compares your own."
@@ -41,26 +41,26 @@ def translations(text: str) -> dict[str, str]:
 
     In the text's own language it stays as it is.
 
-    >>> found = translations("Leo has a cat. He lives in Oslo.")
-    >>> found["en"], found["fr"], found["zh"]
+    >>> texts = translations("Leo has a cat. He lives in Oslo.")
+    >>> texts["en"], texts["fr"], texts["zh"]
     ('Leo has a cat. He lives in Oslo.', 'Leo a un chat. Il habite à Oslo.', '里奥有一只猫。他住在奥斯陆。')
     >>> translations("No model is an island.")
     {}
     """
-    sentences = [found[0] for found in SENTENCE.finditer(text)]
+    sentences = [match[0] for match in SENTENCE.finditer(text)]
     if not sentences or "".join(sentences) != text:
         return {}
     for code, language in LANGUAGES.items():
-        said: list[Said] = []
+        facts: list[Said] = []
         for sentence in sentences:
-            person = said[-1].values["person"] if said else None
-            found = _read(sentence.strip(), language, person)
-            if found is None:
+            person = facts[-1].values["person"] if facts else None
+            fact = _read(sentence.strip(), language, person)
+            if fact is None:
                 break
-            said.append(found)
+            facts.append(fact)
         else:
             try:
-                return {**{name: _tell(said, other) for name, other in LANGUAGES.items()}, code: text}
+                return {**{name: _tell(facts, other) for name, other in LANGUAGES.items()}, code: text}
             except KeyError:  # a question leaves out what another language's agreement asks for
                 return {}
     return {}
@@ -96,10 +96,10 @@ def _read(sentence: str, language: Language, person: str | None) -> Said | None:
     return None
 
 
-def _tell(said: list[Said], language: Language) -> str:
-    return language.gap.join(language.fill(_templates(language, kind, form)[0], values) for form, kind, values in said)
+def _tell(facts: list[Said], language: Language) -> str:
+    return language.gap.join(language.fill(_templates(language, kind, form)[0], values) for form, kind, values in facts)
 
 
 def _templates(language: Language, kind: str, form: str) -> list[str]:
-    said = language.sentences[kind][form]
-    return list(said) if form == "say" else [said]
+    forms = language.sentences[kind][form]
+    return list(forms) if form == "say" else [forms]

@@ -5,19 +5,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from bloomlab.chips import Token, chips
 from bloomlab.errors import InputError
-from bloomlab.views._tokens_still import strip_html
+from bloomlab.text.tokens import Token, display_tokens
+from bloomlab.views.tokens.still import strip_html
 
 if TYPE_CHECKING:
-    from bloomlab.views.tokens_view import TokensView
+    from bloomlab.views.tokens.widget import TokensView
 
 
 class Tokens(Sequence[Token]):
     """A sequence of Token, in the order of the text.
 
     `view` makes the live view, for tokens that a lab has read. It is made when it is first shown or asked for, so
-    that counting the tokens of a thousand texts costs no thousand views.
+    that counting the tokens of a thousand texts does not create a thousand views.
 
     >>> tokens = Tokens([Token(44, b"Leo", "Leo", (0, 3)), Token(17, b".", ".", (3, 4))])
     >>> tokens
@@ -77,7 +77,7 @@ class Tokens(Sequence[Token]):
         """A line for each token: place, id, bytes, and the text it shows as."""
         lines = []
         widest = max((len(token.bytes.hex(" ")) for token in self), default=0)
-        for chip in chips(self):
+        for chip in display_tokens(self):
             for part, place in enumerate(chip.tokens):
                 token = self[place]
                 shown = chip.shown if part == 0 else "┘"  # a further token of the same character

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 from unicodedata import bidirectional
 
-from bloomlab.chips import Token, chips
+from bloomlab.text.tokens import Token, display_tokens
 
 # A notebook keeps no style sheet for a still picture, so the few rules stand in the elements.
 STRIP = "display:flex;flex-wrap:wrap;gap:4px;align-items:stretch;margin:4px 0"
@@ -20,20 +20,20 @@ LANGUAGE_COLUMNS = (
 
 def strip_html(tokens: Sequence[Token]) -> str:
     """Chips with ids and bytes: one for each piece of text, however many tokens it is made of."""
-    made = []
-    for chip in chips(tokens):
+    boxes = []
+    for chip in display_tokens(tokens):
         ids = " ".join(map(str, chip.ids))
         parts = " ".join(f"[{tokens[place].bytes.hex(' ')}]" for place in chip.tokens)
         places = f"token{'' if len(chip.tokens) == 1 else 's'} {', '.join(map(str, chip.tokens))}"
         title = f"{places}: id {ids}, bytes {parts}"
-        made.append(
+        boxes.append(
             f'<span style="{CHIP}" title="{escape(title)}">'
             f'<bdi dir="auto" style="{SHOWN}">{escape(chip.shown)}</bdi>'
             f'<span style="{SMALL}">{ids}</span><span style="{SMALL}">{escape(parts)}</span></span>'
         )
     text = b"".join(token.bytes for token in tokens).decode("utf-8", "replace")
     count = f"{len(tokens)} token{'' if len(tokens) == 1 else 's'}, {len(text)} characters"
-    strip = f'<div dir="{direction(text)}" style="{STRIP}">{"".join(made)}</div>'
+    strip = f'<div dir="{direction(text)}" style="{STRIP}">{"".join(boxes)}</div>'
     return f"<div>{strip}<small>{count}; in each chip: the text, ids, bytes</small></div>"
 
 
@@ -56,12 +56,12 @@ def stages(replay: dict[str, Any]) -> list[list[tuple[str, str]]]:
     [[('c3', ''), ('a9', ''), ('21', '!')], [('c3 a9', 'é'), ('21', '!')]]
     """
     parts = list(zip(replay["bytes"].split(" "), replay["start"], strict=True)) if replay["bytes"] else []
-    made = [parts]
+    lines = [parts]
     for at, shown, _ in replay["steps"]:
         joined = (f"{parts[at][0]} {parts[at + 1][0]}", shown)
         parts = [*parts[:at], joined, *parts[at + 2 :]]
-        made.append(parts)
-    return made
+        lines.append(parts)
+    return lines
 
 
 def still_text(picture: dict[str, Any], chip: int) -> str:
@@ -106,8 +106,8 @@ def _languages(rows: list[dict[str, Any]]) -> str:
     head = "".join(f"<th>{name}</th>" for _, name in LANGUAGE_COLUMNS)
     body = ""
     for row in rows:
-        said = "".join(said for said, _ in row["chips"])
-        body += f"<tr><td><bdi>{escape(row['name'])}</bdi></td><td><bdi>{escape(said)}</bdi></td>"
+        words = "".join(words for words, _ in row["chips"])
+        body += f"<tr><td><bdi>{escape(row['name'])}</bdi></td><td><bdi>{escape(words)}</bdi></td>"
         body += "".join(f"<td>{_number(row[column])}</td>" for column, _ in LANGUAGE_COLUMNS) + "</tr>"
     return f"<table><thead><tr><th>language</th><th>text</th>{head}</tr></thead><tbody>{body}</tbody></table>"
 

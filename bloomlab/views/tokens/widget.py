@@ -1,153 +1,31 @@
 """The tokens view: a text as BLOOM reads it, the merges that built each piece, and what other languages cost.
 
-`tokens_payload(trace, tokenizer)` is everything the picture needs. No model runs for it: only the comparison of
-languages, which a person has to ask for, has the model read anything.
+Only the comparison of languages, which a person has to ask for, has the model read anything.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from bloomlab.chips import Chip, Token, chips, visible
 from bloomlab.errors import InputError
 from bloomlab.lens import costs
 from bloomlab.lens.costs import Cost
-from bloomlab.lens.tokens import replay, script
-from bloomlab.tokenizer import BloomTokenizerFast
-from bloomlab.views._assets import module_text, style_text
-from bloomlab.views._languages import texts_to_compare
-from bloomlab.views._reading import ReadingView, code_parts, stamp, text_picture
-from bloomlab.views._steps import Steps
-from bloomlab.views._tokens_still import still_html, still_text
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokens import display_tokens
+from bloomlab.views.shared.assets import module_text, style_text
+from bloomlab.views.shared.steps import Steps
+from bloomlab.views.shared.text_view import TextView, code_parts, stamp
+from bloomlab.views.tokens.languages import texts_to_compare
+from bloomlab.views.tokens.payload import CODE, COMPARE, IDLE, cost_payload, running, tokens_payload
+from bloomlab.views.tokens.still import still_html, still_text
 
 if TYPE_CHECKING:
-    from bloomlab.trace import Trace
-
-LONGEST = 64  # bytes: a longer token is shown, but its merges are too many to look at
-IDLE: dict[str, Any] = {"state": "idle", "message": "", "note": "", "done": 0, "rows": [], "code": "", "stamp": ""}
-
-CODE = """\
-import bloomlab
-from bloomlab.chips import chips
-from bloomlab.lens import costs
-from bloomlab.lens.tokens import merges
-
-SETUP
-tokens = lab.tokens(TEXT)
-print(tokens)
-print(costs.count(tokens))
-chip = chips(tokens)[{chip}]
-print(chip.ids, chip.bytes)
-for step in merges(lab.tokenizer, chip.bytes):  # of all neighbours, the pair that was learned first is joined first
-    print(step.rank, *step.parts)
-"""
-COMPARE = """\
-texts = {}
-traces = {{name: lab.trace(text, read=costs.READ) for name, text in texts.items()}}
-for name, cost in costs.compare(traces).items():
-    print(name, cost, cost.tokens_per_word, cost.tokens_per_character, cost.tokens_per_byte)
-"""
+    from bloomlab.tracing.trace import Trace
 
 
-# ---- what the picture needs: pure functions ----
-
-
-def tokens_payload(trace: "Trace", tokenizer: BloomTokenizerFast) -> dict[str, Any]:
-    """The picture: tokens with ids and bytes, chips, and for each chip the number of its replay.
-
-    The same piece of text is replayed once. `costs` is None where the tokens stand for no text.
-    """
-    tokens = list(trace.tokens)
-    pieces = chips(tokens)
-    found: dict[bytes, int] = {}  # a chip's bytes -> the number of its replay
-    picture = {
-        **text_picture(trace),
-        "scripts": [script(token.text).lower() for token in tokens],
-        "replay_of": [found.setdefault(chip.bytes, len(found)) for chip in pieces],
-        "built": [built(chip, tokens, tokenizer) for chip in pieces],
-        "replays": [replay_payload(data, tokenizer.merge_ranks) for data in found],
-        "merges": len(tokenizer.merge_ranks),
-        "costs": cost_payload(costs.count(tokens)) if any(found) else None,
-        "stamp": _stamp(trace, tokenizer),
-    }
-    return {"picture": picture}
-
-
-def replay_payload(data: bytes, ranks: Mapping[tuple[bytes, bytes], int]) -> dict[str, Any]:
-    """The merges that build `data`, to be replayed: what each byte shows as ("" for part of a character), then steps.
-
-    A step is [place of the pair that is joined, what it then shows as, rank of every pair of neighbours or None].
-    `long` data are not replayed.
-
-    >>> replay_payload(b"abc", {(b"b", b"c"): 0, (b"a", b"bc"): 7})["steps"]
-    [[1, 'bc', [None, 0]], [0, 'abc', [7]]]
-    """
-    steps = []
-    parts = tuple(bytes([byte]) for byte in data)
-    start = [_shown(part) for part in parts]
-    for step in replay(data, ranks) if len(data) <= LONGEST else []:
-        steps.append([step.at, _shown(step.left + step.right), [ranks.get(pair) for pair in pairwise(parts)]])
-        parts = step.parts
-    return {"bytes": data.hex(" "), "start": start, "steps": steps, "long": len(data) > LONGEST}
-
-
-def built(chip: Chip, tokens: Sequence[Token], tokenizer: BloomTokenizerFast) -> bool:
-    """Whether the merges make exactly these tokens of the chip's bytes.
-
-    They do not for a special token, which is put in whole, nor where a model chose other pieces by itself.
-    """
-    if len(chip.bytes) > LONGEST:
-        return True
-    steps = replay(chip.bytes, tokenizer.merge_ranks)
-    parts = steps[-1].parts if steps else tuple(bytes([byte]) for byte in chip.bytes)
-    return list(parts) == [tokens[place].bytes for place in chip.tokens]
-
-
-def cost_payload(cost: Cost) -> dict[str, Any]:
-    """The counts and their ratios; None where words cannot be counted, or nothing was predicted."""
-    return {
-        "tokens": cost.tokens,
-        "words": cost.words,
-        "characters": cost.characters,
-        "bytes": cost.bytes,
-        "per_word": cost.tokens_per_word,
-        "per_character": cost.tokens_per_character,
-        "per_byte": cost.tokens_per_byte,
-        "bits": cost.bits_per_byte,
-    }
-
-
-def running(chip: Chip) -> tuple[str, int]:
-    r"""A chip in running text, and of how many tokens: a space stays a space, a vowel sign sits on its letter.
-
-    >>> running(Chip(" a\u202e", "·a⟨U+202E⟩", (0,), (9,), " a\u202e".encode()))
-    (' a⟨U+202E⟩', 1)
-    """
-    said = "".join(letter if letter == " " else visible(f"a{letter}")[1:] for letter in chip.text)
-    return (said if "\ufffd" not in chip.text else chip.shown), len(chip.tokens)
-
-
-def _shown(data: bytes) -> str:
-    try:
-        return visible(data.decode())
-    except UnicodeDecodeError:
-        return ""
-
-
-def _stamp(trace: "Trace", tokenizer: BloomTokenizerFast) -> str:
-    if "weights" in trace.provenance:
-        return stamp(trace.provenance)
-    name = trace.provenance.get("model") or "unnamed model"
-    return f"{name} · {len(tokenizer):,} tokens, {len(tokenizer.merge_ranks):,} merges · read by the tokenizer alone"
-
-
-# ---- the view: traits only ----
-
-
-class TokensView(ReadingView):
+class TokensView(TextView):
     """A text as BLOOM reads it, the merges that built each piece, and what the same text costs in other languages.
 
     `read(text)` gives a Trace, which need not have read anything. `measure(text)` gives one that has read costs.READ;
@@ -198,7 +76,7 @@ class TokensView(ReadingView):
             self._compare_soon()
 
     def _first_place(self, trace: "Trace", place: dict[str, int]) -> dict[str, int]:
-        """The token of the most bytes has the most merges to look at."""
+        """The token with the most bytes, since it has the most merges to look at."""
         longest = max(range(len(trace.tokens)), key=lambda token: len(trace.tokens[token].bytes))
         return {"query": longest, "key": longest}
 
@@ -221,15 +99,13 @@ class TokensView(ReadingView):
         return still_html(self.trace.tokens if self.trace else [], self.picture, self.comparison, self.chip)
 
     def _draw(self, path: Path) -> None:
-        from bloomlab.views._figure import save_figure  # matplotlib, only when it is asked for
-        from bloomlab.views._tokens_figure import tokens_figure
+        from bloomlab.views.shared.figure import save_figure  # matplotlib, only when it is asked for
+        from bloomlab.views.tokens.figure import tokens_figure
 
         save_figure(tokens_figure, path, self.picture, self.comparison, self.chip)
 
     def __repr__(self) -> str:
         return still_text(self.picture, self.chip)
-
-    # ---- the comparison ----
 
     def compare(self) -> dict[str, Cost]:
         """What the same text costs in each language, here and now; Ctrl-C keeps what is finished.
@@ -246,7 +122,7 @@ class TokensView(ReadingView):
         return self.costs
 
     def _forget(self) -> None:
-        """Drop what is known of another text."""
+        """Forget the comparison of another text."""
         if self._steps is not None:
             self._steps.stop()
         self._steps, self.costs, self.comparison = None, {}, IDLE
@@ -260,7 +136,8 @@ class TokensView(ReadingView):
         for name, text in texts.items():
             tokens = self._tokenizer.tokens(text)
             counted = cost_payload(costs.count(tokens))
-            rows.append({"name": name, "text": text, "chips": [running(chip) for chip in chips(tokens)], **counted})
+            shown = [running(chip) for chip in display_tokens(tokens)]
+            rows.append({"name": name, "text": text, "chips": shown, **counted})
         self.comparison = {
             **IDLE, "state": "running", "note": note, "rows": rows, "code": COMPARE.format(repr(texts))
         }  # fmt: skip
@@ -279,8 +156,6 @@ class TokensView(ReadingView):
     def _ended(self, state: str, message: str) -> None:
         self.comparison = {**self.comparison, "state": state, "message": message}
 
-    # ---- listening to the page ----
-
     @traitlets.observe("comparing")
     def _compare_while_open(self, _: dict[str, Any]) -> None:
         if self.comparing != "open":
@@ -293,5 +168,5 @@ class TokensView(ReadingView):
         try:
             self._forget()
             self._begin().start()
-        except InputError as error:  # nobody is there to catch it: it is shown where the comparison was opened
+        except InputError as error:  # nobody is there to catch it, so the page shows it
             self._ended("error", str(error))

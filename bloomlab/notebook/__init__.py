@@ -1,0 +1,1 @@
+"""The Jupyter side: the line magic, the kernels of the lessons, the doctor."""

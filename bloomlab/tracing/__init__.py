@@ -1,0 +1,1 @@
+"""Run a model, record what passes through it, change it on the way. Read in this order: trace, edits, record."""

@@ -1,0 +1,1 @@
+"""How far each head can look."""

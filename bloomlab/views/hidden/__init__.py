@@ -1,0 +1,1 @@
+"""What BLOOM would say at every step of every layer."""

@@ -1,0 +1,1 @@
+"""What the heads say at each layer."""

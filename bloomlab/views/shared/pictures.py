@@ -1,0 +1,50 @@
+"""Colours and small pictures for what is drawn without a page: the stills and the figures."""
+
+import base64
+import io
+import math
+from functools import cache
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@cache
+def cividis() -> NDArray[np.uint8]:
+    """The 256 colours of a probability's square root, (step, red green blue alpha), each part 0 to 255."""
+    from matplotlib import colormaps
+
+    return np.round(colormaps["cividis"](np.arange(256)) * 255).astype(np.uint8)
+
+
+def cell_colours(p: float) -> tuple[list[int], list[int]]:
+    """The colour of a probability, and black or white, whichever is easier to read on it."""
+    paper = cividis()[round(255 * math.sqrt(p))][:3].tolist()
+    return paper, ink_on(paper)
+
+
+def ink_on(paper: list[int]) -> list[int]:
+    """Black or white, whichever is easier to read on a colour; each part is 0 to 255."""
+    light = sum(part * weight for part, weight in zip(map(_linear, paper), (0.2126, 0.7152, 0.0722), strict=True))
+    return [0, 0, 0] if light > 0.179 else [255, 255, 255]  # where contrast with both is the same (WCAG 2)
+
+
+def _linear(part: int) -> float:
+    return part / 255 / 12.92 if part <= 10 else float(((part / 255 + 0.055) / 1.055) ** 2.4)
+
+
+def css(colour: list[int]) -> str:
+    """A colour as style sheets write it."""
+    return f"rgb({', '.join(map(str, colour))})"
+
+
+def image(pixels: NDArray[np.uint8], says: str) -> str:
+    """An element that shows pixels (row, column, red green blue alpha); `says` is read to whoever cannot see it."""
+    from matplotlib.image import imsave
+
+    data = io.BytesIO()
+    imsave(data, np.ascontiguousarray(pixels), format="png")
+    height, width = pixels.shape[:2]
+    source = base64.b64encode(data.getvalue()).decode()
+    return f'<img src="data:image/png;base64,{source}" width="{width}" height="{height}" alt="{escape(says)}">'
