@@ -10,35 +10,35 @@ No check raises for a wrong answer: a wrong answer is what it is for.
 """
 
 from bloomlab.checks.covers import cover
-from bloomlab.checks.parts import attention, decided, gelu, half_weight, layer_norm, more_tokens_than_characters
+from bloomlab.checks.parts import attention, half_weight, layer_norm, most_common_pair, neuron_off, wrote
 from bloomlab.checks.use import (
     columns_computed,
     enough_tokens,
-    first_step,
     guess_among,
-    one_shape,
-    parameters,
     says_instead,
+    tells_people_apart,
+    tokens_that_fit,
+    wishes,
 )
 from bloomlab.checks.verdict import Verdict
-from bloomlab.missing import explain_missing_names
+from bloomlab.notebook.unrun_cells import explain_missing_names
 
 __all__ = [
     "Verdict",
     "attention",
     "columns_computed",
     "cover",
-    "decided",
     "enough_tokens",
-    "first_step",
-    "gelu",
     "guess_among",
     "half_weight",
     "layer_norm",
-    "more_tokens_than_characters",
-    "one_shape",
-    "parameters",
+    "most_common_pair",
+    "neuron_off",
     "says_instead",
+    "tells_people_apart",
+    "tokens_that_fit",
+    "wishes",
+    "wrote",
 ]
 
 explain_missing_names()  # a lesson has begun: its kernel says what to do about a cell that was run too early

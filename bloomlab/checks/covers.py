@@ -24,8 +24,8 @@ def cover(
             or no, a text for a text.
         choices: to choose from; the answer must be one of them.
         because: one sentence that explains the answer.
-        unit: what stands behind a number: "tokens", "%".
-        shows: what is uncovered with the answer: a view, a table, a figure, a text, anything a notebook can show.
+        unit: what follows a number: "tokens", "%".
+        shows: what appears with the answer: a view, a table, a figure, a text, anything a notebook can show.
 
     Returns:
         the widget; `.prediction` is what was said, `.answer` the answer, `.save("question.html")` a page to hand out.

@@ -1,40 +1,91 @@
 """The checks of lessons 01 to 06: tokens, embeddings, attention, ALiBi, the residual stream, the MLP."""
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from bloomlab.checks.verdict import Verdict, exercise, run, same, shape, slip
-from bloomlab.errors import BloomlabError
-from bloomlab.lens.logit_lens import logit_lens
+from bloomlab.lens.hidden import READ_PARTS
+from bloomlab.lens.inputs import check, one
 from bloomlab.model.alibi import slopes
+from bloomlab.tracing.edits import zero
 
 if TYPE_CHECKING:
     from bloomlab.lab import Lab
-    from bloomlab.trace import Trace
+    from bloomlab.tracing.trace import Trace
 
 
-@exercise("a text", str)
-def more_tokens_than_characters(lab: "Lab", text: str) -> Verdict:
-    """01: a text that costs more tokens than it has characters.
+Words = Mapping[tuple[str, ...], int]  # each word cut into its pieces, and how often it occurs
 
-    >>> import bloomlab
-    >>> more_tokens_than_characters(bloomlab.load(), "🦁")
-    Well done: '🦁' has characters: 1, tokens: 4. Hardly a merge was learned for these bytes, so they stay alone.
+
+@exercise("a function of the words")
+def most_common_pair(words: Mapping[str, int], function: Callable[[dict[tuple[str, ...], int]], Any]) -> Verdict:
+    """01: the neighbours that occur together most often, five times, each time joined before the next.
+
+    Args:
+        words: each word, and how often it occurs.
+        function: gets {the pieces of a word: how often it occurs}, and returns a pair of pieces.
+
+    >>> most_common_pair({"lives": 2, "moves": 1}, lambda words: ("l", "i"))
+    Not yet: step 1: ('l', 'i') occurs 2 times, but ('e', 's') 3 times.
     """
-    try:
-        count = len(lab.tokens(text))
-    except BloomlabError as error:
-        return Verdict(False, f"{error}.")
-    found = f"{text[:20]!r} has characters: {len(text)}, tokens: {count}."
-    if count > len(text):
-        return Verdict(True, f"{found} Hardly a merge was learned for these bytes, so they stay alone.")
-    if text.isascii():
-        return Verdict(False, f"{found} Each of these characters is one byte, so it cannot be more than one token.")
-    return Verdict(False, f"{found} Think of characters that the model has never met.")
+    pieces = {tuple(word): count for word, count in words.items()}
+    merges = []
+    for step in range(1, 6):
+        counts = _pairs(pieces)
+        if not counts:
+            return Verdict(False, f"after {step - 1} merges every word is one piece; give it more words than these.")
+        pair = run(function, dict(pieces))
+        if isinstance(pair, Verdict):
+            return pair
+        best = max(counts, key=lambda pair: counts[pair])
+        if not (isinstance(pair, tuple) and pair in counts and counts[pair] == counts[best]):
+            return Verdict(False, f"step {step}: {_pair_slip(pair, pieces, counts, best)}")
+        merges.append(f"{pair[0]}+{pair[1]}")
+        pieces = {_joined(word, pair): count for word, count in pieces.items()}
+    shown = ", ".join("·".join(word) for word in list(pieces)[:4])
+    return Verdict(True, f"the first five merges are {', '.join(merges)}. Now the words begin with {shown}.")
+
+
+def _pairs(words: Words) -> Counter[tuple[str, str]]:
+    """How often each two neighbours occur; of equals, the one that comes first in the words is named first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for word, count in words.items():
+        for pair in pairwise(word):
+            counts[pair] += count
+    return counts
+
+
+def _joined(word: Sequence[str], pair: tuple[str, str]) -> tuple[str, ...]:
+    joined: list[str] = []
+    for piece in word:
+        if joined and (joined[-1], piece) == pair:
+            joined[-1] += piece
+        else:
+            joined.append(piece)
+    return tuple(joined)
+
+
+def _pair_slip(pair: Any, words: Words, counts: Counter[tuple[str, str]], best: tuple[str, str]) -> str:
+    if isinstance(pair, str):
+        return f"expected two pieces, such as {best}, but got one text, {pair[:20]!r}."
+    if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(piece, str) for piece in pair)):
+        return f"expected two pieces, such as {best}, but got {repr(pair)[:60]}."
+    if pair not in counts:
+        letters = "".join(pair)
+        if any(letters in piece for word in words for piece in word):
+            return f"{letters!r} is inside of one piece by now; look at the pieces, not at the letters."
+        return f"{pair} are nowhere neighbours in this order; each pair is a piece and the next one in the same word."
+    said = f"{pair} occurs {counts[pair]} times, but {best} {counts[best]} times"
+    in_words = Counter(pair for word in words for pair in set(pairwise(word)))
+    if in_words[pair] == max(in_words.values()):
+        return f"{said}. It is in the most words; but a word that occurs ten times counts ten times."
+    return f"{said}."
 
 
 @exercise("a tensor", Tensor)
@@ -85,6 +136,19 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, slope: float, scale: float = 0.25, 
     return scores.masked_fill(later, -math.inf).softmax(-1) @ v
 
 
+def _columns(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The mistake of a softmax over the wrong axis."""
+    scores = q @ k.T / 4 + 0.25 * torch.arange(len(k))
+    later = torch.ones_like(scores).triu(1).bool()
+    return scores.masked_fill(later, -math.inf).softmax(0).nan_to_num() @ v
+
+
+def _late_mask(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The mistake of a mask after the softmax."""
+    scores = q @ k.T / 4 + 0.25 * torch.arange(len(k))
+    return scores.softmax(-1).tril() @ v
+
+
 def _attention_slip(mixed: Tensor, q: Tensor, k: Tensor, v: Tensor) -> str:
     if mixed.isnan().any():
         return "some values are NaN: did a token get nothing to look at? It may see itself and all before it."
@@ -97,6 +161,15 @@ def _attention_slip(mixed: Tensor, q: Tensor, k: Tensor, v: Tensor) -> str:
             q, k, v, 0.25, scale=1 / 16
         ),
         "ALiBi is missing: add slope × the position of the key to the scores.": _attend(q, k, v, 0),
+        "the probabilities add up to 1 over the queries, not over the keys: softmax over the last axis.": _columns(
+            q, k, v
+        ),
+        "keys are hidden after the softmax, so the rows no longer add up to 1: hide them before it.": _late_mask(
+            q, k, v
+        ),
+        "ALiBi was divided too: scale q·k by the root of the width first, then add slope × position.": _attend(
+            q, k, v, 0.25 / 4
+        ),
         "ALiBi has the wrong sign: with it a near key starts *ahead* of a far one.": _attend(q, k, v, -0.25),
         "those are the values themselves; mix them with the probabilities: probs @ v.": v,
     }
@@ -114,56 +187,145 @@ def half_weight(distance: int, slope: float) -> Verdict:
     if not 0 < slope < math.inf:
         return Verdict(False, f"with a slope of {slope:g} nothing is taken from far keys; slopes are above 0.")
     weight = math.exp(-slope * distance)
-    found = f"with slope {slope:.3g} a key {distance} tokens back has e^(-{slope:.3g} × {distance}) = {weight:.2f}"
+    weights = f"with slope {slope:.3g} a key {distance} tokens back has e^(-{slope:.3g} × {distance}) = {weight:.2f}"
     if abs(weight - 0.5) > 0.005:
-        return Verdict(False, f"{found} of its weight; the head must be {'flatter' if weight < 0.5 else 'steeper'}.")
-    nearest = min(slopes(8), key=lambda known: abs(math.log(known / slope)))
-    return Verdict(True, f"{found}. Of the slopes of eight heads, 1/{1 / nearest:.0f} comes nearest.")
+        return Verdict(False, f"{weights} of its weight; the head must be {'flatter' if weight < 0.5 else 'steeper'}.")
+    nearest = min(slopes(8), key=lambda other: abs(math.log(other / slope)))
+    return Verdict(True, f"{weights}. Of the slopes of eight heads, 1/{1 / nearest:.0f} comes nearest.")
 
 
-@exercise("the label of a state, such as '1 mid'", str)
-def decided(lab: "Lab", trace: "Trace", label: str) -> Verdict:
-    """05: the first state from which on the logit lens reads the final answer at the last token."""
-    rows = logit_lens(lab.model, trace, top=1)
-    labels, said = [row.label for row in rows], [int(row.ids[-1, 0]) for row in rows]
-    if label not in labels:
-        return Verdict(False, f"there is no state {label!r}; they are {', '.join(labels)}.")
-    place, answer = labels.index(label), lab.tokenizer.decode([said[-1]])
-    wavers = [labels[i] for i in range(place, len(said)) if said[i] != said[-1]]
-    if label in wavers:
-        return Verdict(False, f"there the lens reads {lab.tokenizer.decode([said[place]])!r}; look further down.")
-    if wavers:
+@exercise("a function of a part")
+def wrote(lab: "Lab", trace: "Trace", word: str, rival: str, function: Callable[[Tensor], Any]) -> Verdict:
+    """05: how much a part of the last state adds, directly, to the score of one word over that of another.
+
+    Args:
+        trace: of one text; it must have read lens.hidden.READ_PARTS.
+        function: gets the part of the last token, (hidden,), and returns a number.
+    """
+    parts = _last_parts(trace)
+    given = [run(function, part) for part in parts.values()]
+    broken = next((value for value in given if isinstance(value, Verdict)), None)
+    if broken:
+        return broken
+    try:
+        answer = torch.tensor([float(value) for value in given])
+    except (TypeError, ValueError, RuntimeError):
+        return Verdict(False, f"expected one number for each part, but got {shape(given[0])}.")
+    norm, rows = lab.model.transformer.ln_f, lab.model.lm_head.weight.detach()
+    asks, rivals = (rows[lab.tokens(each)[0].id] for each in (word, rival))
+    stack = torch.stack(list(parts.values()))
+    weight, last = norm.weight.detach(), stack.sum(0)
+    centred = stack - stack.mean(-1, keepdim=True)
+    spread = (last.var(unbiased=False) + norm.eps).sqrt()
+    alone = (stack.var(-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
+    truth = centred / spread * weight @ (asks - rivals)
+    if same(answer, truth):
+        largest = truth.abs().topk(3).indices.tolist()
+        named = ", ".join(f"{list(parts)[i]} {truth[i]:+.2f}" for i in largest)
+        bias = float(norm.bias.detach() @ (asks - rivals))
         return Verdict(
-            False, f"{answer!r} is there, but it is gone again at {wavers[0]!r}; from where on does it stay?"
+            True, f"{named}; all parts make {truth.sum():.2f}, and with norm.bias' {bias:+.2f} that is the model's own."
         )
-    if place and said[place - 1] == said[-1]:
-        return Verdict(False, f"{answer!r} is there, but {labels[place - 1]!r} says so already; look further up.")
-    part = {"mid": "the attention of layer {}", "post": "the MLP of layer {}"}.get(label[2:], "the embedding")
-    return Verdict(True, f"{answer!r} is the first choice from {label!r} on: {part.format(label[0])} decided.")
-
-
-@exercise("a function of x")
-def gelu(function: Callable[[Tensor], Tensor]) -> Verdict:
-    """06: GELU as BLOOM computes it, tried from -5 to 5."""
-    x = torch.linspace(-5, 5, 101)
-    y = run(function, x)
-    if isinstance(y, Verdict):
-        return y
-    if not isinstance(y, Tensor) or y.shape != x.shape:
-        return Verdict(False, f"expected a number for each of the {len(x)} it was given, but got {shape(y)}.")
-    root, cubic = math.sqrt(2 / math.pi), x + 0.044715 * x**3
-    switch = 1 + torch.tanh(root * cubic)
-    if same(y, x / 2 * switch, 1e-6):
-        return Verdict(True, "from -5 to 5 it is the function that BLOOM uses.")
     slips = {
-        "that is ReLU: right far from 0, but with a corner where GELU is smooth.": x.relu(),
-        "that is only the switch, from 0 to 1; GELU is x times the switch.": switch / 2,
-        "twice too large: 1 + tanh goes from 0 to 2, so take x/2.": x * switch,
-        "inside tanh, 0.044715 x³ is missing.": x / 2 * (1 + torch.tanh(root * x)),
-        "inside tanh, the root of 2/π is missing.": x / 2 * (1 + torch.tanh(cubic)),
-        "the root of 2/π multiplies x³ too: mind the brackets.": x / 2 * (1 + torch.tanh(root * x + 0.044715 * x**3)),
-        "that is the exact GELU, with erf; BLOOM uses the form with tanh.": torch.nn.functional.gelu(x),
+        f"that is the score of {word!r} alone; softmax sees only differences: take the row of {rival!r} away.": centred
+        / spread
+        * weight
+        @ asks,
+        "the sign: the row of the word, less the row of its rival.": -truth,
+        "a layer norm takes the mean of its input away, so of each part its own mean.": stack
+        / spread
+        * weight
+        @ (asks - rivals),
+        "you divided by the spread of each part. It is the whole last state that the layer norm divides by.": centred
+        / alone
+        * weight
+        @ (asks - rivals),
+        "each part went through the whole layer norm; divide by the spread of the last state, and add no bias.": (
+            centred / alone * weight + norm.bias.detach()
+        )
+        @ (asks - rivals),
+        "the bias of the layer norm belongs to no part; leave it out.": (centred / spread * weight + norm.bias.detach())
+        @ (asks - rivals),
+        "nearly: what is left is times norm.weight.": centred / spread @ (asks - rivals),
+        "the final layer norm is missing: it divides by the spread of the last state, and has weights.": centred
+        @ (asks - rivals),
+        "that skips the final layer norm, through which every part has to go.": stack @ (asks - rivals),
     }
-    worst = int((y - x / 2 * switch).abs().nan_to_num(math.inf).argmax())
-    found = f"at x = {x[worst]:.1f} yours gives {float(y[worst]):.3f}, GELU {float((x / 2 * switch)[worst]):.3f}."
-    return Verdict(False, slip(y, slips, 1e-6) or found)
+    steps = "less its mean, over the spread of the last state, times norm.weight, times the difference of the rows."
+    return Verdict(False, slip(answer, slips) or f"go through it again: the part {steps}")
+
+
+def _last_parts(trace: "Trace") -> dict[str, Tensor]:
+    """What was added to the stream at the last token, by the labels of lens.hidden.shares."""
+    check(trace, READ_PARTS)
+    parts = {"embed": one(trace, "embed")[-1]}
+    for layer in range(trace.config.n_layer):
+        parts |= {f"{layer} {name}": one(trace, f"h.{layer}.{name}.out")[-1] for name in ("attn", "mlp")}
+    return parts
+
+
+@exercise("a function of a neuron")
+def neuron_off(lab: "Lab", ids: Tensor, layer: int, neurons: Sequence[int], function: Callable[[int], Any]) -> Verdict:
+    """06: by how much the probability of its favourite falls when a neuron is off where it is loudest.
+
+    Its favourite is the token whose score the neuron's column of the second matrix raises most.
+
+    Args:
+        ids: the texts, (row, pos); the loudest place is among these.
+        neurons: those on which the function is tried.
+    """
+    spot = f"h.{layer}.mlp.post"
+    loud = lab.trace(ids, read=[spot])[spot]
+    rows, down = lab.model.lm_head.weight.detach(), lab.model.transformer.h[layer].mlp.dense_4h_to_h.weight.detach()
+    given, outcomes, names = [], [], []
+    for neuron in neurons:
+        value = run(function, neuron)
+        if isinstance(value, Verdict):
+            return value
+        try:
+            given.append(float(value))
+        except (TypeError, ValueError, RuntimeError):
+            return Verdict(False, f"expected a number for each neuron, but got {shape(value)}.")
+        row, pos = divmod(int(loud[..., neuron].argmax()), ids.shape[1])
+        favourite = int((rows @ down[:, neuron]).argmax())
+        names.append(lab.tokenizer.decode([favourite]))
+        outcomes.append(_switched_off(lab, ids[row : row + 1], spot, neuron, pos, favourite))
+    answer = torch.tensor(given)
+    truth, *wrong = torch.tensor(outcomes).mT
+    if same(answer, truth, 1e-6):
+        shown = ", ".join(
+            f"{n} {name!r} {100 * fall:+.1f}" for n, name, fall in zip(neurons, names, -truth, strict=True)
+        )
+        return Verdict(True, f"the favourites change by so many points: {shown}. Which names would you keep?")
+    slips = dict(
+        zip(
+            (
+                "that switches the neuron off at every token; name the place, with pos=….",
+                "that switches the whole MLP off there; name the neuron, with neuron=….",
+                "that is what the score loses; take the probability, after softmax.",
+                "the sign: a favourite that falls gives a positive number, before less after.",
+                "that is the probability without the neuron; how far is it below the one with it?",
+                "nothing has changed: is the edit in the second run?",
+            ),
+            wrong,
+            strict=True,
+        )
+    )
+    steps = "the favourite's probability right after the loudest place, less the same with the neuron 0 there."
+    return Verdict(False, slip(answer, slips, 1e-6) or f"the number is another one: {steps}")
+
+
+def _switched_off(lab: "Lab", row: Tensor, spot: str, neuron: int, pos: int, favourite: int) -> list[float]:
+    """The fall of the favourite's probability, and what each usual mistake gives instead."""
+
+    def scores(**where: int) -> Tensor:
+        edit = {spot: zero(**where)} if where else {}
+        return lab.trace(row[:, : pos + 1], read=["logits"], edit=edit)["logits"][0, -1]
+
+    def chance(scores: Tensor) -> float:
+        return float(scores.softmax(-1)[favourite])
+
+    whole, off = scores(), scores(pos=pos, neuron=neuron)
+    fall = chance(whole) - chance(off)
+    everywhere, everyone = (chance(whole) - chance(scores(**where)) for where in ({"neuron": neuron}, {"pos": pos}))
+    return [fall, everywhere, everyone, float(whole[favourite] - off[favourite]), -fall, chance(off), 0.0]

@@ -2,15 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from bloomlab.checks.verdict import Verdict, exercise
+import numpy as np
+import torch
+from torch import Tensor
+
+from bloomlab.checks.verdict import Verdict, exercise, same, slip
 from bloomlab.config import BloomConfig
 from bloomlab.errors import BloomlabError
+from bloomlab.hooks import At, Hooks
+from bloomlab.tracing.edits import NamedEdit
 
 if TYPE_CHECKING:
     from bloomlab.lab import Lab
-    from bloomlab.verdicts import Classification
+    from bloomlab.tasks.results import Classification
 
 
 @exercise("two numbers, as in 12, 34", tuple, list)
@@ -59,44 +65,79 @@ def enough_tokens(lab: "Lab", text: str, label: str, count: int) -> Verdict:
     return Verdict(True, f"{found[count - 1].text!r} is enough ({found[count - 1].score:.2f}), and it keeps to that.")
 
 
-@exercise("a dictionary of edits", dict)
-def says_instead(lab: "Lab", text: str, word: str, edit: dict[str, Any]) -> Verdict:
-    """09: an edit after which the model goes on with another word."""
-    if not edit:
-        return Verdict(False, "the dictionary is empty, so nothing is changed; name a spot and an edit.")
+@exercise("a dictionary with one edit", dict)
+def says_instead(lab: "Lab", text: str, word: str, most: int, edit: dict[str, Any]) -> Verdict:
+    """09: a patch at one position, of at most so many numbers, after which the model goes on with another word."""
+    if len(edit) != 1:
+        return Verdict(False, f"the dictionary names {len(edit)} spots; name one spot, and one edit for it.")
+    [(spot, change)] = edit.items()
+    if not isinstance(change, NamedEdit):
+        return Verdict(False, f"expected an edit such as bloomlab.patch(…), but got {type(change).__name__}.")
+    overwritten: list[Tensor] = []  # for each position, how many numbers
+
+    def watched(tensor: Tensor, at: At) -> Tensor:
+        kept = change(torch.full_like(tensor, torch.nan), at).isnan()
+        place = next((i for i, axis in enumerate(at.axes) if axis in ("pos", "query")), 0)
+        overwritten.append((~kept).transpose(0, place).flatten(1).sum(1))
+        return change(tensor, at)
+
     try:
-        probs = lab.trace(text, read=["logits"], edit=edit)["logits"][0, -1].softmax(-1)
+        probs = lab.trace(text, read=["logits"], edit={spot: watched})["logits"][0, -1].softmax(-1)
     except BloomlabError as error:
         return Verdict(False, f"the edit does not fit: {error}.")
-    best, wanted = lab.tokenizer.decode([int(probs.argmax())]), float(probs[lab.tokens(word)[0].id])
+    positions, numbers = (int(count.sum()) for count in (overwritten[0] > 0, overwritten[0]))
+    if positions == 0:
+        return Verdict(False, "nothing is overwritten; a patch puts there what the other run had.")
+    if positions > 1:
+        return Verdict(False, f"the patch overwrites {positions} positions; name one, with pos=… (or query=…).")
+    if numbers > most:
+        return Verdict(False, f"the patch overwrites {numbers} numbers; at most {most} are allowed, so name the heads.")
+    best, chance = lab.tokenizer.decode([int(probs.argmax())]), float(probs[lab.tokens(word)[0].id])
     if best != word:
-        found = f"now it says {best!r}, and {word!r} has probability {wanted:.2f}"
-        return Verdict(False, f"{found}; where on the map is it bright, at which layer and which token?")
-    return Verdict(True, f"with the same text it now says {word!r}, with probability {wanted:.2f}.")
+        result = f"now it says {best!r}, and {word!r} has probability {chance:.2f}"
+        return Verdict(False, f"{result}; where on the map is it bright, at which layer and which token?")
+    return Verdict(
+        True, f"with the same text it now says {word!r}, with probability {chance:.2f}: {numbers} numbers were enough."
+    )
 
 
 @exercise("a step, a whole number", int)
-def first_step(curve: Mapping[int, float], level: float, step: int) -> Verdict:
-    """10: the first snapshot of a training at which a curve, by step, has reached a level.
+def tells_people_apart(
+    says: Mapping[int, Sequence[str]], stories: Sequence[tuple[str, str]], level: float, step: int
+) -> Verdict:
+    """10: the first snapshot that names the right city in a share of the stories.
 
-    >>> first_step({100: 0.1, 200: 0.7, 300: 0.9}, 0.5, 300)
-    Not yet: at step 300 it is 0.90, but at step 200 it was 0.70 already.
+    Args:
+        says: by step, the word with which each story goes on.
+        stories: each with its right city.
+
+    >>> stories = [("Leo lives in Oslo. Ana lives in Lima. Leo lives in", "Oslo")]
+    >>> tells_people_apart({100: ["Lima"], 200: ["Oslo"], 300: ["Oslo"]}, stories, 0.75, 300)
+    Not yet: at step 300 it is right in 1 of 1, but at step 200 it was right in 1 already.
     """
-    reached = [known for known, value in sorted(curve.items()) if value >= level]
-    if step not in curve:
-        return Verdict(False, f"there is no snapshot after step {step}; they are {', '.join(map(str, curve))}.")
-    if step not in reached:
-        return Verdict(False, f"at step {step} it is {curve[step]:.2f}, still below {level}; look later.")
-    if step != reached[0]:
+    if step not in says:
+        return Verdict(False, f"there is no snapshot after step {step}; they are {', '.join(map(str, says))}.")
+    right = {
+        each: sum(word == city for word, (_, city) in zip(words, stories, strict=True)) for each, words in says.items()
+    }
+    first = next((each for each in sorted(says) if right[each] >= level * len(stories)), None)
+    if first is not None and step > first:
         return Verdict(
             False,
-            f"at step {step} it is {curve[step]:.2f}, but at step {reached[0]} it was {curve[reached[0]]:.2f} already.",
+            f"at step {step} it is right in {right[step]} of {len(stories)}, "
+            f"but at step {first} it was right in {right[first]} already.",
         )
-    before = max((known for known in curve if known < step), default=None)
+    if step != first:
+        in_story = sum(f" {word}." in text for word, (text, _) in zip(says[step], stories, strict=True))
+        coin = "; that is a city of the story, but whose?" if in_story >= level * len(stories) else "; look later."
+        return Verdict(
+            False, f"at step {step} it names a city of the story in {in_story}, the right one in {right[step]}{coin}"
+        )
+    before = max((each for each in says if each < step), default=None)
     return Verdict(
         True,
-        f"{curve[step]:.2f} at step {step}"
-        + (f", and {curve[before]:.2f} at the one before it, {before}." if before else "."),
+        f"the right city in {right[step]} of {len(stories)} at step {step}"
+        + (f", and in {right[before]} at the one before it, {before}." if before is not None else "."),
     )
 
 
@@ -119,51 +160,96 @@ def guess_among(count: int, loss: float) -> Verdict:
 
 
 @exercise("a whole number", int)
-def parameters(size: str, count: int) -> Verdict:
-    """12: how many numbers a published BLOOM has.
+def tokens_that_fit(size: str, memory: float, count: int) -> Verdict:
+    """12: how many tokens of one text fit beside the weights of a published BLOOM, all in bfloat16, with the cache.
 
-    >>> parameters("3b", 642_252_800)
-    Not yet: that is the table alone, V·H; now the layers.
+    Args:
+        memory: in bytes; what a step computes in passing is left out.
+
+    >>> tokens_that_fit("7b1", 16e9, 16 * 10**9 // (2 * 30 * 4096 * 2))
+    Not yet: those would be 18.2 GB: the weights have to fit, too, 14.1 GB.
     """
     config = BloomConfig.named(size)
-    v, h, n = config.vocab_size, config.hidden_size, config.n_layer
-    layers = n * (12 * h * h + 13 * h)
+    width, layers, weights = config.hidden_size, config.n_layer, 2 * config.parameter_count()
+    each = 2 * layers * width * 2  # a key and a value in each layer, of two bytes a number
+    most = int((memory - weights) // each)
+    if most < 1:
+        return Verdict(False, f"the weights alone, {weights / 1e9:.1f} GB, do not fit; take more memory.")
+
+    def near(other: float) -> bool:
+        return abs(count - other) <= 1
+
+    if near(most):
+        return Verdict(
+            True,
+            f"{count:,} tokens of {each:,} bytes each, beside {weights / 1e9:.1f} GB of weights. "
+            f"A second text of that length would need {each * most / 1e9:.1f} GB more.",
+        )
     slips = {
-        v * h: "that is the table alone, V·H; now the layers.",
-        layers: "those are the layers; the table, V·H, and two layer norms, 4H, come on top.",
-        layers + 4 * h: "nearly: the table is missing, V·H.",
-        v * h + layers: "nearly: two layer norms stand outside the layers, 4H.",
-        2 * v * h + 4 * h + layers: "nearly: the table is used twice, but it is one table.",
-        v * h + 4 * h + 12 * n * h * h: "nearly: biases and layer norms are missing, 4H + 5H + 4H in each layer.",
-        v * h + 4 * h + 12 * h * h + 13 * h: f"that is a BLOOM of one layer; this one has {n}.",
+        memory / each: f"those would be {(weights + count * each) / 1e9:.1f} GB: the weights have to fit, too, "
+        f"{weights / 1e9:.1f} GB.",
+        (memory - weights) * 2 / each: "nearly: the cache keeps a key and a value for each token.",
+        (memory - weights) * layers / each: f"that is one layer's cache; each of the {layers} layers has its own.",
+        (memory - weights) * 2 * layers / each: f"a key and a value, in each of {layers} layers.",
+        (memory - weights) / each / 2: "that counts four bytes a number; bfloat16 has two.",
+        (memory - weights) * 2 / each * 2: "a number has two bytes, and each token a key and a value.",
+        (memory - weights) * width / each: f"a key is not one number but {width:,}, and so is a value.",
+        memory - weights: "those are the bytes that are left; how many does one token take?",
+        (memory - weights / 2) / each: "a weight has two bytes.",
     }
-    if count == config.parameter_count():
-        return Verdict(True, f"{count:,} numbers, so {2 * count / 1e9:.1f} GB at two bytes each.")
-    return Verdict(False, slips.get(count, f"{count:,} is not it: V·H + 4H, and in each layer 12H² + 13H."))
+    said = next((says for other, says in slips.items() if near(other)), None)
+    if said is None and count > most:
+        said = f"those would be {(weights + count * each) / 1e9:.1f} GB, weights and cache together."
+    return Verdict(False, said or f"more will fit: {count:,} tokens take {count * each / 1e9:.2f} GB of cache.")
 
 
-@exercise("a whole number", int)
-def one_shape(lengths: Sequence[int], multiple: int) -> Verdict:
-    """13: the smallest multiple to which texts of these lengths can be padded, so that all have one shape.
+@runtime_checkable
+class Array(Protocol):
+    """What numpy can read: an array of JAX, of numpy, or a tensor."""
 
-    >>> one_shape([1, 4, 9], 4)
-    Not yet: padded to multiples of 4 they have 4 or 12 columns, and each of these is compiled anew.
-    >>> one_shape([1, 4, 9], 16)
-    Not yet: one shape, of 16 columns; but the longest text has 9, so a smaller number will do.
-    >>> one_shape([1, 4, 9], 9)
-    Well done: one shape, of 9 columns, compiled once.
+    def __array__(self) -> Any: ...
+
+
+@exercise("an array", Array)
+def wishes(lab: "Lab", story: str, city: str, gradient: Array) -> Verdict:
+    """13: the gradient of log p(city) at a story's end, with respect to a factor for each head's ALiBi bias.
+
+    Args:
+        city: the token that comes next, such as " Oslo".
+        gradient: (layer, head).
     """
-    if multiple < 1:
-        return Verdict(False, "a multiple of nothing has no columns; take at least 1.")
-    widths = sorted({-(-length // multiple) * multiple for length in lengths})
-    if len(widths) > 1:
-        shown = " or ".join(map(str, widths))
+    config = lab.model.config
+    answer = torch.tensor(np.asarray(gradient), dtype=torch.float32)
+    if answer.shape != (config.n_layer, config.n_head):
+        wanted = f"one number for each layer and head, {(config.n_layer, config.n_head)}"
+        return Verdict(False, f"expected {wanted}, but got {tuple(answer.shape)}; grad of a function of the factors.")
+    ids, token = torch.tensor([lab.tokens(story).ids]), lab.tokens(city)[0].id
+    factors = torch.ones(config.n_layer, config.n_head, requires_grad=True)
+    edit = {
+        f"h.{layer}.attn.alibi": lambda bias, at, layer=layer: bias * factors[layer][:, None, None]
+        for layer in range(config.n_layer)
+    }
+    with torch.enable_grad():
+        logits = lab.model(ids, hooks=Hooks(edit=edit)).logits[0]
+        logs = logits.log_softmax(-1)
+        following = logs[:-1].gather(-1, ids[0, 1:, None])
+        mistakes = {
+            "": logs[-1, token],
+            "that is the gradient of a loss, −log p; the sign turns, for p should rise.": -logs[-1, token],
+            "that is the gradient of the probability; take its logarithm.": logs[-1, token].exp(),
+            "that is of the score before softmax; log_softmax comes first.": logits[-1, token],
+            "that is of the loss over the whole text; here only its last token counts.": -following.mean(),
+            "that is the place before the last; the city comes after the whole story.": logs[-2, token],
+        }
+        found = [torch.autograd.grad(number, factors, retain_graph=True)[0] for number in mistakes.values()]
+    truth, *wrong = found
+    if same(answer, truth, 1e-4):
+        layer, head = divmod(int(truth.abs().argmax()), config.n_head)
+        wish = float(truth[layer, head])
+        way = "nearer keys favoured more" if wish > 0 else "to look farther"
         return Verdict(
-            False, f"padded to multiples of {multiple} they have {shown} columns, and each of these is compiled anew."
+            True, f"the largest is head {layer}.{head}'s, {wish:+.2f}: here {city!r} would gain from {way} in it."
         )
-    if multiple > max(lengths):
-        return Verdict(
-            False,
-            f"one shape, of {widths[0]} columns; but the longest text has {max(lengths)}, so a smaller number will do.",
-        )
-    return Verdict(True, f"one shape, of {widths[0]} columns, compiled once.")
+    slips = dict(zip(list(mistakes)[1:], wrong, strict=True))
+    said = slip(answer, slips, 1e-4) or "the numbers are others: is it log p of this city, at the last token?"
+    return Verdict(False, said)

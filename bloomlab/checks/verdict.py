@@ -23,13 +23,13 @@ class Verdict:
         return f"{'Well done' if self.done else 'Not yet'}: {self.says}"
 
 
-def exercise(wanted: str, *kinds: type) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
+def exercise(expected: str, *kinds: type) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
     """Make a check of a function whose last argument is the answer.
 
-    An answer that is not there yet (`...`), or that is of another kind, gets a word about what is wanted.
+    A missing answer (`...`), or one of another kind, gets a sentence about what is expected.
 
     Args:
-        wanted: the answer in words.
+        expected: the answer in words.
         kinds: the types it may have; none: whatever can be called.
 
     >>> @exercise("a number", int)
@@ -41,35 +41,35 @@ def exercise(wanted: str, *kinds: type) -> Callable[[Callable[..., Verdict]], Ca
 
     def made(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
         @functools.wraps(check)
-        def checked(*given: Any) -> Verdict:
-            answer = given[-1]
+        def checked(*arguments: Any) -> Verdict:
+            answer = arguments[-1]
             if answer is ...:
-                return Verdict(False, f"put {wanted} in place of the three dots, and run the cell again.")
+                return Verdict(False, f"put {expected} in place of the three dots, and run the cell again.")
             fits = isinstance(answer, kinds) and not isinstance(answer, bool) if kinds else callable(answer)
             if not fits:
-                return Verdict(False, f"expected {wanted}, but got {type(answer).__name__}: {repr(answer)[:60]}.")
-            return check(*given)
+                return Verdict(False, f"expected {expected}, but got {type(answer).__name__}: {repr(answer)[:60]}.")
+            return check(*arguments)
 
         return checked
 
     return made
 
 
-def run(function: Callable[..., Any], *given: Any) -> Any:
-    """What a student's function gives; or, if it stops, the verdict on that."""
+def run(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a student's function; or, if it raises, the verdict on that."""
     try:
-        return function(*given)
+        return function(*arguments)
     except Exception as error:
         return Verdict(False, f"your function stops with {type(error).__name__}: {str(error)[:120]}")
 
 
 def same(answer: Tensor, truth: Tensor, tolerance: float = 1e-5) -> bool:
-    """Whether two tensors agree, but for rounding."""
+    """Whether two tensors agree up to rounding."""
     return answer.shape == truth.shape and bool((answer - truth).abs().max() <= tolerance * (1 + truth.abs().max()))
 
 
 def slip(answer: Tensor, slips: Mapping[str, Tensor], tolerance: float = 1e-5) -> str | None:
-    """What to say of an answer that is one of the usual mistakes; None if it is none of them."""
+    """What to say about an answer that is one of the usual mistakes, or None."""
     return next((says for says, wrong in slips.items() if same(answer, wrong, tolerance)), None)
 
 

@@ -20,7 +20,7 @@ def lab() -> bloomlab.Lab:
 @pytest.mark.parametrize(
     ("text", "done", "says"),
     [
-        ("🦁", True, "tokens: 4"),
+        ("🦁", True, "1 character and 4 tokens"),
         ("Leo", False, "one byte"),
         ("¿Dónde vive Ana?", False, "never met"),
         ("", False, "empty"),
@@ -73,6 +73,24 @@ def attend(q: Tensor, k: Tensor, v: Tensor, slope: float, power: float = 0.5, si
 def test_attention_names_the_step_that_is_wrong(change: dict[str, float], says: str) -> None:
     verdict = checks.attention(lambda q, k, v, slope: attend(q, k, v, slope, **change))  # type: ignore[arg-type]
     assert not verdict.done and says in verdict.says
+
+
+def test_attention_names_a_wrong_axis_a_late_mask_and_a_scaled_slope() -> None:
+    def scores(q: Tensor, k: Tensor) -> Tensor:
+        return q @ k.T / 4 + 0.25 * torch.arange(len(k))
+
+    def hidden(q: Tensor, k: Tensor) -> Tensor:
+        return scores(q, k).masked_fill(torch.ones(len(q), len(k)).triu(1).bool(), -math.inf)
+
+    wrong_axis = checks.attention(lambda q, k, v, slope: hidden(q, k).softmax(0) @ v)
+    late_mask = checks.attention(lambda q, k, v, slope: scores(q, k).softmax(-1).tril() @ v)
+    scaled_slope = checks.attention(lambda q, k, v, slope: attend(q, k, v, slope / 4))
+    for verdict, words in (
+        (wrong_axis, "over the last axis"),
+        (late_mask, "after the softmax"),
+        (scaled_slope, "divided too"),
+    ):
+        assert not verdict.done and words in verdict.says, verdict
 
 
 def test_attention_passes_in_both_forms_of_alibi() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 import bloomlab
 from bloomlab import checks
-from bloomlab.verdicts import Classification
+from bloomlab.tasks.results import Classification
 
 
 @pytest.mark.parametrize(
@@ -26,18 +26,32 @@ def test_the_columns_of_a_generation_are_counted(answer: tuple[int, ...], done: 
     assert verdict.done == done and says in verdict.says
 
 
-def test_a_patch_that_changes_the_answer_passes_and_others_are_told_where_to_look() -> None:
+def test_one_patch_that_changes_the_answer_passes_and_others_are_told_why_not() -> None:
     lab = bloomlab.load()
     text = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
-    other = lab.trace(text.replace("Oslo", "Lima"), read=["resid_post", "logits"])
+    other = lab.trace(text.replace("Oslo", "Lima"), read=["resid_post", "attn.mixed", "attn.probs", "logits"])
     word = lab.tokenizer.decode([int(other["logits"][0, -1].argmax())])
-    spot = f"h.{lab.model.config.n_layer - 1}.resid_post"
-    last = len(lab.tokens(text)) - 1
-    assert checks.says_instead(lab, text, word, {spot: bloomlab.patch(other[spot], pos=last)}).done
-    assert "bright" in checks.says_instead(lab, text, word, {spot: bloomlab.patch(other[spot], pos=0)}).says
-    assert "empty" in checks.says_instead(lab, text, word, {}).says
-    assert "h.0.nothing" in checks.says_instead(lab, text, word, {"h.0.nothing": bloomlab.zero()}).says
-    assert "does not fit" in checks.says_instead(lab, text, word, {spot: bloomlab.zero(head=1)}).says
+    spot, mixed = (f"h.{lab.model.config.n_layer - 1}.{name}" for name in ("resid_post", "attn.mixed"))
+    last, width = len(lab.tokens(text)) - 1, lab.model.config.hidden_size
+
+    def verdict(edit: dict[str, Any], most: int = width) -> checks.Verdict:
+        return checks.says_instead(lab, text, word, most, edit)
+
+    patched = {spot: bloomlab.patch(other[spot], pos=last)}
+    assert verdict(patched).done and f"{width} numbers" in verdict(patched).says
+    assert verdict({mixed: bloomlab.patch(other[mixed], query=last)}).done
+    assert f"overwrites {width} numbers" in verdict(patched, most=32).says
+    assert "overwrites 20 positions" in verdict({spot: bloomlab.patch(other[spot])}).says
+    assert "overwrites 20 positions" in verdict({mixed: bloomlab.patch(other[mixed], head=4)}).says
+    assert "overwrites 2 positions" in verdict({spot: bloomlab.patch(other[spot], pos=[3, last])}).says
+    assert "nothing is overwritten" in verdict({spot: bloomlab.scale(2.0, pos=last)}).says
+    assert "nothing is overwritten" in verdict({spot: bloomlab.patch(other[spot], pos=99)}).says
+    assert "bright" in verdict({spot: bloomlab.patch(other[spot], pos=0)}).says
+    assert "names 0 spots" in verdict({}).says
+    assert "names 2 spots" in verdict({**patched, mixed: bloomlab.zero()}).says
+    assert "but got int" in verdict({spot: 7}).says
+    assert "h.0.nothing" in verdict({"h.0.nothing": bloomlab.zero()}).says
+    assert "does not fit" in verdict({spot: bloomlab.zero(head=1)}).says
 
 
 class LabelledByCount(bloomlab.Lab):
@@ -70,23 +84,31 @@ def test_too_few_and_too_many_tokens_for_a_label_are_told_apart(count: int, says
     assert "'Leo lives in Oslo' is enough (0.75)" in checks.enough_tokens(lab, "Leo lives in Oslo.", "fr", 4).says
 
 
+STORIES = [
+    (f"Leo lives in Oslo. Ana lives in Lima. Let us say it again. {asked} lives in", city)
+    for asked, city in (("Leo", "Oslo"), ("Ana", "Lima"))
+]
+SAYS = {100: ["Paris", "Paris"], 200: ["Oslo", "Oslo"], 300: ["Oslo", "Lima"], 400: ["Oslo", "Lima"]}
+
+
 @pytest.mark.parametrize(
     ("step", "done", "says"),
     [
-        (200, True, "0.10 at the one before it, 100"),
-        (300, False, "0.70 already"),
-        (100, False, "look later"),
-        (150, False, "100, 200, 300"),
+        (300, True, "in 2 of 2 at step 300, and in 1 at the one before it, 200"),
+        (400, False, "at step 300 it was right in 2 already"),
+        (200, False, "a city of the story in 2, the right one in 1; that is a city of the story, but whose?"),
+        (100, False, "a city of the story in 0, the right one in 0; look later"),
+        (150, False, "100, 200, 300, 400"),
     ],
 )
-def test_the_first_step_at_a_level_is_told_from_the_others(step: int, done: bool, says: str) -> None:
-    verdict = checks.first_step({100: 0.1, 200: 0.7, 300: 0.9}, 0.5, step)
+def test_the_first_step_that_tells_people_apart_is_told_from_the_others(step: int, done: bool, says: str) -> None:
+    verdict = checks.tells_people_apart(SAYS, STORIES, 0.75, step)
     assert verdict.done == done and says in verdict.says
 
 
-def test_a_curve_that_never_gets_there_and_one_that_starts_there() -> None:
-    assert "look later" in checks.first_step({100: 0.1}, 0.5, 100).says
-    assert checks.first_step({100: 0.6}, 0.5, 100).done
+def test_people_that_are_never_told_apart_and_some_that_always_were() -> None:
+    assert "look later" in checks.tells_people_apart({100: SAYS[100]}, STORIES, 0.75, 100).says
+    assert checks.tells_people_apart({100: SAYS[300]}, STORIES, 0.75, 100).done
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 
 from bloomlab import tiny
-from tests.fake_hub import REPO, fake_hub
+from tests.weights.fake_hub import REPO, fake_hub
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
+FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 DONE = "well done"
 ROOM = 1_500_000_000  # bytes a kernel may hold

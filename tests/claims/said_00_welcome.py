@@ -1,0 +1,203 @@
+"""What lesson 00 says: one head marks where a recap starts, and sixteen numbers switch copying on."""
+
+from functools import cache
+from statistics import mean
+
+import torch
+from torch import Tensor
+
+from bloomlab import Lab, patch, zero
+from bloomlab.hooks import Edit
+from tests.claims.claim import claim
+from tests.claims.stories import Recap, chances, ids_of, recaps
+
+LESSON = "notebooks/00_welcome.ipynb"
+CITY, STOP = 3, 16  # where a recap has the city, and the full stop after "again"
+OTHER_STOPS = 4, 9  # the full stops of the story itself
+MARK = "h.0.attn.mixed"  # the spot of the head that marks a recap
+STORIES = 8
+FEW = 5  # stories, where every head or every place is tried
+
+
+def chance(lab: Lab, story: Recap, edit: dict[str, Edit] | None = None, text: str = "") -> float:
+    """How likely the story's own city is to come next."""
+    probs = lab.trace(text or story.text, read=["logits"], edit=edit)["logits"][0, -1].softmax(-1)
+    return float(probs[lab.tokens(f" {story.city}")[0].id])
+
+
+def plain(story: Recap) -> str:
+    """The story without the announcement: "Let us say it cat." is as long, and announces nothing."""
+    return story.text.replace("again", "cat")
+
+
+@claim(
+    "“Let us say it again” announces that a story will be told once more.",
+    said_in=LESSON,
+    value="p(city) with “again”, 8 stories",
+    control="with “cat” in its place",
+    holds=lambda value, control: min(value) > 0.7 and max(control) < 0.2,
+)
+def again_announces_a_recap(lab: Lab) -> tuple[list[float], list[float]]:
+    stories = recaps(lab, STORIES)
+    return [chance(lab, story) for story in stories], [chance(lab, story, text=plain(story)) for story in stories]
+
+
+def silenced(lab: Lab, layer: int, heads: int | list[int], count: int = STORIES) -> list[float]:
+    """p(city) in each story without these heads."""
+    return [chance(lab, story, {f"h.{layer}.attn.mixed": zero(head=heads)}) for story in recaps(lab, count)]
+
+
+@claim(
+    "Without that head some of the probability is left, without both heads that look there hardly any.",
+    said_in=LESSON,
+    value="p(city) without that head, mean of 8 stories",
+    control="without both heads that look there",
+    holds=lambda value, control: value[0] > 0.25 and control[0] < value[0] / 2,
+)
+def two_heads_look_at_the_city(lab: Lab) -> tuple[float, float]:
+    looks = [
+        lab.trace(story.text, read=["h.3.attn.probs"])["h.3.attn.probs"][0, :, -1, CITY]
+        for story in recaps(lab, STORIES)
+    ]
+    first, second = torch.stack(looks).mean(0).topk(2).indices.tolist()
+    alone, both = silenced(lab, 3, first), silenced(lab, 3, [first, second])
+    return mean(alone), mean(both)
+
+
+@claim(
+    "Without head 1 of layer 0 little is left of Oslo, and no other head is missed as much.",
+    said_in=LESSON,
+    value="p(city) lost without head 1 of layer 0, mean of 5 stories",
+    control="lost without the next most needed head of all 32",
+    holds=lambda value, control: value[0] > 0.5 and value[0] > control[0] + 0.1,
+)
+def one_head_is_missed_most(lab: Lab) -> tuple[float, float]:
+    whole = sum(chance(lab, story) for story in recaps(lab, FEW))
+    lost = {
+        (layer, head): (whole - sum(silenced(lab, layer, head, FEW))) / FEW for layer in range(4) for head in range(8)
+    }
+    first = lost.pop((0, 1))
+    return first, max(lost.values())
+
+
+def lost_at(lab: Lab, place: int, count: int = STORIES) -> list[float]:
+    """How much p(city) falls when the head is silenced at one place."""
+    edit: dict[str, Edit] = {MARK: zero(head=1, query=place)}
+    return [chance(lab, story) - chance(lab, story, edit) for story in recaps(lab, count)]
+
+
+@claim(
+    "It is needed at one place only: the full stop after “again”. At the city it can go, and nothing is lost.",
+    said_in=LESSON,
+    value="p(city) lost when it is silenced at the full stop, 8 stories",
+    control="when it is silenced at the city",
+    holds=lambda value, control: min(value) > 0.5 and max(control) < 0.05,
+)
+def it_is_needed_at_the_full_stop_only(lab: Lab) -> tuple[list[float], list[float]]:
+    return lost_at(lab, STOP), lost_at(lab, CITY)
+
+
+@claim(
+    "at no other place does it take away more than a tenth",
+    said_in=LESSON,
+    value="p(city) lost at the full stop, the least of 5 stories",
+    control="lost at any other place, the most of 5 stories",
+    holds=lambda value, control: control[0] < 0.1 < value[0],
+)
+def no_other_place_matters(lab: Lab) -> tuple[float, float]:
+    elsewhere = [
+        max(lost_at(lab, place, FEW)) for place in range(len(lab.tokens(recaps(lab, 1)[0].text))) if place != STOP
+    ]
+    return min(lost_at(lab, STOP, FEW)), max(elsewhere)
+
+
+def logits_with_the_mark(lab: Lab, story: Recap, head: int = 1, place: int = STOP, noise: int | None = None) -> Tensor:
+    """What is said at the end of a plain story, with one head's numbers at one place copied from "again"."""
+    mixed = lab.trace(story.text, read=[MARK])[MARK]
+    if noise is not None:
+        random = torch.randn(mixed.shape, generator=torch.Generator().manual_seed(noise))
+        mixed = random * mixed.norm(dim=-1, keepdim=True) / random.norm(dim=-1, keepdim=True)
+    edit: dict[str, Edit] = {MARK: patch(mixed, head=head, query=place)}
+    logits: Tensor = lab.trace(plain(story), read=["logits"], edit=edit)["logits"][0, -1]
+    return logits
+
+
+@cache
+def copied(lab: Lab, head: int = 1, place: int = STOP, count: int = STORIES) -> list[float]:
+    """p(city) in each plain story with these numbers copied."""
+    stories = recaps(lab, count)
+    logits = torch.stack([logits_with_the_mark(lab, story, head, place) for story in stories])
+    return chances(logits[:, None], ids_of(lab, [story.city for story in stories]))
+
+
+@claim(
+    "Copy those 16 numbers into a story that announces nothing, and it is told again all the same.",
+    said_in=LESSON,
+    value="p(city) with the head's 16 numbers copied there, mean of 8 stories",
+    control="with 16 random numbers of the same size",
+    holds=lambda value, control: value[0] > 0.4 and control[0] < 0.2,
+)
+def sixteen_numbers_switch_copying_on(lab: Lab) -> tuple[float, float]:
+    stories = recaps(lab, STORIES)
+    logits = torch.stack([logits_with_the_mark(lab, story, noise=seed) for seed, story in enumerate(stories)])
+    return mean(copied(lab)), mean(chances(logits[:, None], ids_of(lab, [story.city for story in stories])))
+
+
+@claim(
+    "In every story that we tried, the right city then came first",
+    said_in=LESSON,
+    value="share of 8 stories in which no token is likelier than the right city",
+    control="without the 16 numbers",
+    holds=lambda value, control: value[0] == 1 and control[0] < 0.6,
+)
+def the_right_city_comes_first(lab: Lab) -> tuple[float, float]:
+    stories = recaps(lab, STORIES)
+    cities = ids_of(lab, [story.city for story in stories])
+    marked = torch.stack([logits_with_the_mark(lab, story) for story in stories])
+    bare = torch.stack([lab.trace(plain(story), read=["logits"])["logits"][0, -1] for story in stories])
+    return float((marked.argmax(-1) == cities).float().mean()), float((bare.argmax(-1) == cities).float().mean())
+
+
+@claim(
+    "The same numbers of another head, or at another place, do nothing.",
+    said_in=LESSON,
+    value="p(city) with that head's numbers at the full stop, mean of 8 stories",
+    control="the best of the other seven heads there, and of that head at the places around it; 5 stories",
+    holds=lambda value, control: value[0] > 0.4 and max(control) < 0.25,
+)
+def other_heads_and_places_do_nothing(lab: Lab) -> tuple[float, list[float]]:
+    others = max(mean(copied(lab, head, STOP, FEW)) for head in range(8) if head != 1)
+    elsewhere = max(mean(copied(lab, 1, place, FEW)) for place in range(STOP - 1, 20) if place != STOP)
+    return mean(copied(lab)), [others, elsewhere]
+
+
+@claim(
+    "It looks at again and at nothing else",
+    said_in=LESSON,
+    value="attention from that full stop to the token before it, the least of 8 stories",
+    control="from the other two full stops to the token before, the most",
+    holds=lambda value, control: value[0] > 0.9 and control[0] < 0.5,
+)
+def it_looks_at_again(lab: Lab) -> tuple[float, float]:
+    looks = [lab.trace(story.text, read=["h.0.attn.probs"])["h.0.attn.probs"][0, 1] for story in recaps(lab, STORIES)]
+    others = [look[stop, stop - 1] for look in looks for stop in OTHER_STOPS]
+    return float(min(look[STOP, STOP - 1] for look in looks)), float(max(others))
+
+
+@claim(
+    "head 1 of the next layer finds that place by it",
+    said_in=LESSON,
+    value="p(city) with the 16 numbers, that head's queries as they were without, mean of 8 stories",
+    control="with its keys as they were without",
+    holds=lambda value, control: value[0] > 0.4 and control[0] < 0.2,
+)
+def the_next_layer_finds_the_mark(lab: Lab) -> tuple[float, float]:
+    def held(part: str) -> float:
+        spot, kept = f"h.1.attn.{part}", []
+        for story in recaps(lab, STORIES):
+            mixed, without = lab.trace(story.text, read=[MARK])[MARK], lab.trace(plain(story), read=[spot])[spot]
+            edit: dict[str, Edit] = {MARK: patch(mixed, head=1, query=STOP), spot: patch(without, head=1)}
+            kept.append(chance(lab, story, edit, plain(story)))
+        return mean(kept)
+
+    return held("q"), held("k")

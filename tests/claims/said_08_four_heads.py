@@ -1,0 +1,64 @@
+"""What lesson 08 says: a word tells the language, a score proves nothing, a causal head cannot look ahead."""
+
+import torch
+
+from bloomlab import Lab
+from tests.claims.claim import claim
+
+LESSON = "notebooks/08_four_heads.ipynb"
+TEXTS = [
+    ("fr", "Leo vit à Oslo. Il a un chat."),
+    ("en", "Leo lives in Oslo. He has a cat."),
+    ("es", "Leo vive en Oslo. Tiene un gato."),
+    ("id", "Leo tinggal di Oslo. Dia punya kucing."),
+    ("vi", "Leo sống ở Oslo. Anh ấy có một con mèo."),
+    ("pt", "Leo mora em Oslo. Ele tem um gato."),
+]
+CONTEXT = "Leo lives in Oslo. He has a cat. Ana lives in Lima. She has a dog."
+
+
+def right(lab: Lab, tokens: int) -> float:
+    """The share of texts whose language the head says after so many tokens."""
+    cut = [text[: lab.tokens(text)[tokens - 1].span[1]] for _, text in TEXTS]
+    return sum(lab.classify(part).label == code for part, (code, _) in zip(cut, TEXTS, strict=True)) / len(TEXTS)  # type: ignore[union-attr]
+
+
+@claim(
+    "One language-bearing word is usually enough; a bare name is not.",
+    said_in=LESSON,
+    value="share of 6 texts whose language is right after two words",
+    control="after the name alone",
+    holds=lambda value, control: value[0] > 0.6 and control[0] < 0.5,
+)
+def one_word_is_usually_enough(lab: Lab) -> tuple[float, float]:
+    return right(lab, 3), right(lab, 1)
+
+
+@claim(
+    "To a question without an answer it may give a wrong place, sometimes with a high probability.",
+    said_in=LESSON,
+    value="highest score of an answer to 5 questions that the text does not answer",
+    control="a third, of three answers that are equally likely",
+    holds=lambda value, control: value[0] > control[0],
+)
+def a_wrong_place_may_score_high(lab: Lab) -> tuple[float, float]:
+    questions = ["What does Leo eat?", "What does Ana eat?", "How old is Leo?", "How old is Ana?", "What is Leo's job?"]
+    return max(lab.answer(question, CONTEXT).score for question in questions), 1 / 3  # type: ignore[union-attr]
+
+
+@claim(
+    "When these tokens were read, nobody had asked anything yet. The head cannot look ahead, and cannot read twice.",
+    said_in=LESSON,
+    value="largest difference of a start score in the text when another question follows it",
+    control="when another question comes first",
+    holds=lambda value, control: value[0] < 1e-4 and control[0] > 0.1,
+    untrained="true of any causal model",
+)
+def a_causal_head_cannot_look_ahead(lab: Lab) -> tuple[float, float]:
+    head, length = lab.heads["answer"], len(lab.tokens(CONTEXT))
+    questions = [f"Where does {person} live?" for person in ("Leo", "Ana")]
+    after = [torch.tensor([lab.tokenizer.encode(f"{CONTEXT}\n{question}")]) for question in questions]
+    before = [torch.tensor([lab.tokenizer.encode(f"{question}\n{CONTEXT}")]) for question in questions]
+    last = [head(ids).start_logits[0, :length].detach() for ids in after]
+    first = [head(ids).start_logits[0, -length:].detach() for ids in before]
+    return float((last[0] - last[1]).abs().max()), float((first[0] - first[1]).abs().max())
