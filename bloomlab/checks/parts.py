@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bloomlab.checks.verdict import Verdict, exercise, run, same, shape, slip
+from bloomlab.checks.verdict import Verdict, exercise, number, run, same, shape, slip
 from bloomlab.lens.hidden import READ_PARTS
 from bloomlab.lens.inputs import check, one
 from bloomlab.model.alibi import slopes
@@ -32,7 +32,7 @@ def most_common_pair(words: Mapping[str, int], function: Callable[[dict[tuple[st
         function: gets {the pieces of a word: how often it occurs}, and returns a pair of pieces.
 
     >>> most_common_pair({"lives": 2, "moves": 1}, lambda words: ("l", "i"))
-    Not yet: step 1: ('l', 'i') occurs 2 times, but ('e', 's') 3 times.
+    Not yet: step 1: ('l', 'i') occurs 2 times, but ('v', 'e') 3 times.
     """
     pieces = {tuple(word): count for word, count in words.items()}
     merges = []
@@ -208,7 +208,7 @@ def wrote(lab: "Lab", trace: "Trace", word: str, rival: str, function: Callable[
     if broken:
         return broken
     try:
-        answer = torch.tensor([float(value) for value in given])
+        answer = torch.tensor([number(value) for value in given])
     except (TypeError, ValueError, RuntimeError):
         return Verdict(False, f"expected one number for each part, but got {shape(given[0])}.")
     norm, rows = lab.model.transformer.ln_f, lab.model.lm_head.weight.detach()
@@ -276,14 +276,15 @@ def neuron_off(lab: "Lab", ids: Tensor, layer: int, neurons: Sequence[int], func
     """
     spot = f"h.{layer}.mlp.post"
     loud = lab.trace(ids, read=[spot])[spot]
-    rows, down = lab.model.lm_head.weight.detach(), lab.model.transformer.h[layer].mlp.dense_4h_to_h.weight.detach()
+    rows = lab.model.lm_head.weight.detach()
+    down = lab.model.get_parameter(f"transformer.h.{layer}.mlp.dense_4h_to_h.weight").detach()
     given, outcomes, names = [], [], []
     for neuron in neurons:
         value = run(function, neuron)
         if isinstance(value, Verdict):
             return value
         try:
-            given.append(float(value))
+            given.append(number(value))
         except (TypeError, ValueError, RuntimeError):
             return Verdict(False, f"expected a number for each neuron, but got {shape(value)}.")
         row, pos = divmod(int(loud[..., neuron].argmax()), ids.shape[1])

@@ -167,7 +167,7 @@ def tokens_that_fit(size: str, memory: float, count: int) -> Verdict:
         memory: in bytes; what a step computes in passing is left out.
 
     >>> tokens_that_fit("7b1", 16e9, 16 * 10**9 // (2 * 30 * 4096 * 2))
-    Not yet: those would be 18.2 GB: the weights have to fit, too, 14.1 GB.
+    Not yet: those would be 30.1 GB: the weights have to fit, too, 14.1 GB.
     """
     config = BloomConfig.named(size)
     width, layers, weights = config.hidden_size, config.n_layer, 2 * config.parameter_count()
@@ -219,7 +219,10 @@ def wishes(lab: "Lab", story: str, city: str, gradient: Array) -> Verdict:
         gradient: (layer, head).
     """
     config = lab.model.config
-    answer = torch.tensor(np.asarray(gradient), dtype=torch.float32)
+    try:
+        answer = torch.tensor(np.asarray(gradient), dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        return Verdict(False, f"expected an array of numbers, which this is not: {str(error)[:100]}")
     if answer.shape != (config.n_layer, config.n_head):
         wanted = f"one number for each layer and head, {(config.n_layer, config.n_head)}"
         return Verdict(False, f"expected {wanted}, but got {tuple(answer.shape)}; grad of a function of the factors.")

@@ -63,6 +63,15 @@ def run(function: Callable[..., Any], *arguments: Any) -> Any:
         return Verdict(False, f"your function stops with {type(error).__name__}: {str(error)[:120]}")
 
 
+def number(value: Any) -> float:
+    """A student's number, which may be a tensor that a gradient could be taken of.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: if it is none.
+    """
+    return float(value.detach() if isinstance(value, Tensor) else value)
+
+
 def same(answer: Tensor, truth: Tensor, tolerance: float = 1e-5) -> bool:
     """Whether two tensors agree up to rounding."""
     return answer.shape == truth.shape and bool((answer - truth).abs().max() <= tolerance * (1 + truth.abs().max()))

@@ -1,8 +1,14 @@
-"""Lessons 07 to 12: right answers pass, and each usual mistake gets the word that helps."""
+"""Lessons 07 to 13: right answers pass, and each usual mistake gets the word that helps."""
 
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 import bloomlab
 from bloomlab import checks
@@ -126,27 +132,123 @@ def test_the_loss_of_a_guess_is_a_logarithm(loss: float, done: bool, says: str) 
     assert verdict.done == done and says in verdict.says
 
 
-V, H, L = 250_880, 2_560, 30
+L, H, P = 30, 4_096, 7_069_016_064  # of bloom-7b1: layers, width, parameters
+LEFT, TOKEN = 16e9 - 2 * P, 2 * L * H * 2  # bytes beside the weights, and of the cache of one token
 
 
 @pytest.mark.parametrize(
     ("count", "says"),
     [
-        (V * H, "table alone"),
-        (L * (12 * H * H + 13 * H), "come on top"),
-        (L * (12 * H * H + 13 * H) + 4 * H, "the table is missing"),
-        (V * H + L * (12 * H * H + 13 * H), "4H"),
-        (2 * V * H + 4 * H + L * (12 * H * H + 13 * H), "one table"),
-        (V * H + 4 * H + L * 12 * H * H, "biases"),
-        (V * H + 4 * H + 12 * H * H + 13 * H, "has 30"),
-        (7, "7 is not it"),
+        (16e9 / TOKEN, "the weights have to fit, too"),
+        (LEFT * 2 / TOKEN, "a key and a value for each token"),
+        (LEFT * L / TOKEN, "one layer's cache; each of the 30"),
+        (LEFT * 2 * L / TOKEN, "a key and a value, in each of 30"),
+        (LEFT / TOKEN / 2, "four bytes a number"),
+        (LEFT * 2 * 2 / TOKEN, "a number has two bytes"),
+        (LEFT * H / TOKEN, "not one number but 4,096"),
+        (LEFT, "the bytes that are left"),
+        ((16e9 - P) / TOKEN, "a weight has two bytes"),
+        (5_000, "cache together"),
+        (7, "more will fit"),
+        (0, "more will fit"),
     ],
 )
-def test_a_wrong_count_of_parameters_is_told_what_is_missing(count: int, says: str) -> None:
-    verdict = checks.parameters("3b", count)
-    assert not verdict.done and says in verdict.says
+def test_a_wrong_number_of_tokens_that_fit_is_told_what_was_forgotten(count: float, says: str) -> None:
+    verdict = checks.tokens_that_fit("7b1", 16e9, int(count))
+    assert not verdict.done and says in verdict.says, verdict
 
 
-@pytest.mark.parametrize("size", ["560m", "3b", "176b"])
-def test_the_right_count_of_parameters_passes(size: str) -> None:
-    assert checks.parameters(size, bloomlab.BloomConfig.named(size).parameter_count()).done
+@pytest.mark.parametrize("size", ["560m", "3b", "7b1"])
+def test_the_tokens_that_fit_are_those_of_a_real_cache(size: str) -> None:
+    """Counted in the bytes of a cache that a model of this width and depth has filled, a hundredth as wide a table."""
+    config = bloomlab.BloomConfig.named(size)
+    with torch.device("meta"):
+        model = bloomlab.BloomModel(config).to(torch.bfloat16)
+        cache = model(torch.zeros(1, 5, dtype=torch.long), use_cache=True).past_key_values
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    filled = sum(tensor.nbytes for layer in cache for tensor in layer)
+    most = int((16e9 - weights) // (filled / 5))
+    assert checks.tokens_that_fit(size, 16e9, most).done
+    assert not checks.tokens_that_fit(size, 16e9, most + 10).done
+
+
+def test_weights_that_do_not_fit_leave_no_room_for_a_token() -> None:
+    assert "take more memory" in checks.tokens_that_fit("176b", 16e9, 100).says
+
+
+CITY_STORY = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+
+
+@pytest.fixture(scope="module")
+def lab() -> bloomlab.Lab:
+    return bloomlab.load()
+
+
+def scaled(lab: bloomlab.Lab, factors: Tensor, text: str = CITY_STORY) -> Tensor:
+    """The logits (pos, vocab) with each head's ALiBi bias times its factor."""
+    edit = {
+        f"h.{layer}.attn.alibi": lambda bias, at, layer=layer: bias * factors[layer][:, None, None]
+        for layer in range(len(factors))
+    }
+    ids = torch.tensor([lab.tokens(text).ids])
+    logits: Tensor = lab.model(ids, hooks=bloomlab.Hooks(edit=edit)).logits[0]
+    return logits
+
+
+def gradient(lab: bloomlab.Lab, number: Callable[[Tensor], Tensor]) -> Tensor:
+    factors = torch.ones(lab.model.config.n_layer, lab.model.config.n_head, requires_grad=True)
+    return torch.autograd.grad(number(scaled(lab, factors)), factors)[0]
+
+
+def test_the_right_gradient_is_the_slope_between_two_factors(lab: bloomlab.Lab) -> None:
+    oslo, step = lab.tokens(" Oslo")[0].id, 1e-2
+    slopes = torch.zeros(lab.model.config.n_layer, lab.model.config.n_head)
+    for place in product(*map(range, slopes.shape)):
+        up, down = torch.ones_like(slopes), torch.ones_like(slopes)
+        up[place] += step
+        down[place] -= step
+        with torch.no_grad():
+            high, low = (scaled(lab, factors)[-1].log_softmax(-1)[oslo] for factors in (up, down))
+        slopes[place] = (high - low) / (2 * step)
+    truth = gradient(lab, lambda logits: logits[-1].log_softmax(-1)[oslo])
+    assert torch.allclose(truth, slopes, atol=5e-3)
+    verdict = checks.wishes(lab, CITY_STORY, " Oslo", truth)
+    layer, head = divmod(int(slopes.abs().argmax()), slopes.shape[1])
+    way = "nearer" if slopes[layer, head] > 0 else "farther"
+    assert verdict.done and f"head {layer}.{head}'s" in verdict.says and way in verdict.says
+    assert checks.wishes(lab, CITY_STORY, " Oslo", truth.double().numpy()).done
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (lambda logits, oslo, ids: -logits[-1].log_softmax(-1)[oslo], "the sign turns"),
+        (lambda logits, oslo, ids: logits[-1].softmax(-1)[oslo], "the gradient of the probability"),
+        (lambda logits, oslo, ids: logits[-1, oslo], "log_softmax comes first"),
+        (lambda logits, oslo, ids: cross_entropy(logits[:-1], ids[1:]), "the loss over the whole text"),
+        (lambda logits, oslo, ids: logits[-2].log_softmax(-1)[oslo], "the place before the last"),
+        (lambda logits, oslo, ids: logits[-1].log_softmax(-1)[oslo + 1], "log p of this city"),
+    ],
+)
+def test_the_gradient_of_another_number_is_named(
+    lab: bloomlab.Lab, number: Callable[[Tensor, int, Tensor], Tensor], says: str
+) -> None:
+    oslo, ids = lab.tokens(" Oslo")[0].id, torch.tensor(lab.tokens(CITY_STORY).ids)
+    verdict = checks.wishes(lab, CITY_STORY, " Oslo", gradient(lab, lambda logits: number(logits, oslo, ids)))
+    assert not verdict.done and says in verdict.says, verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (torch.zeros(8), "but got (8,)"),
+        (np.zeros((8, 4)), "but got (8, 4)"),
+        (np.full((4, 8), "a"), "expected an array of numbers"),
+        (np.full((4, 8), None), "expected an array of numbers"),
+        (torch.zeros(4, 8, requires_grad=True), "expected an array of numbers"),
+        (np.full((4, 8), np.nan), "the numbers are others"),
+    ],
+)
+def test_what_is_no_gradient_of_the_factors_is_refused(lab: bloomlab.Lab, answer: Any, says: str) -> None:
+    verdict = checks.wishes(lab, CITY_STORY, " Oslo", answer)
+    assert not verdict.done and says in verdict.says, verdict

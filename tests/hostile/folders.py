@@ -335,7 +335,7 @@ CASES |= {
     "header: overflowing": (entry(shape=[1 << 61, 16], data_offsets=[0, 0]), "cannot lie"),
     "header: beyond the file": (entry(shape=[1 << 40], data_offsets=[0, 1 << 41]), WEIGHTS),
     "header: empty": (header(lambda table: {}), "its tensors end at byte 10"),
-    "header: a list": (header(lambda table: []), "no table of tensors"),
+    "header: a list": (header(lambda table: []), "not a table of tensors"),
     "header: ten thousand entries": (header(lambda table: {**many(10_000), **table}), "does not have"),
     "header: more entries than a megabyte holds": (header(lambda table: many(30_000)), "its header would have"),
     "header: a tensor missing": (header(lambda table: {k: v for k, v in table.items() if k != FIRST}), WEIGHTS),
