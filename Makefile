@@ -1,5 +1,5 @@
 # make lab     open JupyterLab on the first notebook     (ARGS="--no-browser --port=8899" for a server)
-# make test    run everything                            (needs Chromium; installs Debian's when run as root)
+# make test    run everything, in two processes (WORKERS=…) (needs Chromium; installs Debian's when run as root)
 # make fast    run what fits in a minute, and list the ten slowest tests
 # make watch   run again what a change touches, at every change (the first time, all that make fast runs)
 # make gallery a page for each view, for any browser      (in gallery/)
@@ -10,6 +10,7 @@
 # Each sets up .venv first. PIP_ARGS="--extra-index-url …" adds a package index; PYTHON=… picks the Python.
 
 PYTHON ?= python3
+WORKERS ?= 2
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -27,7 +28,7 @@ test: .venv/.dev .venv-v4/.ready .venv-oldest/.ready chromium
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest --durations=10 --nbmake --nbmake-kernel=python3 --nbmake-timeout=120 bloomlab tests notebooks $(ARGS)
+	$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --durations=10 --nbmake --nbmake-kernel=python3 --nbmake-timeout=120 bloomlab tests notebooks $(ARGS)
 
 fast: .venv/.dev
 	$(PY) -m ruff check .

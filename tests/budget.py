@@ -38,7 +38,10 @@ def fixed_work() -> float:
 
 
 class Budget:
-    """A plugin for pytest: weighs the tests that `make fast` runs, and fails a run in which they weigh too much."""
+    """A plugin for pytest: weighs the tests that `make fast` runs, and fails a run in which they weigh too much.
+
+    `make test` shares them out among processes (pytest-xdist): each measures its own, and the first adds them up.
+    """
 
     def __init__(self) -> None:
         self.seconds, self.tests, self.verdict = 0.0, 0, ""
@@ -48,16 +51,27 @@ class Budget:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         before = processor_seconds()
         result = yield
-        if not any(item.iter_markers("slow")) and not any(item.iter_markers("browser")):
+        if item.path.suffix == ".py" and not any(item.iter_markers("slow")) and not any(item.iter_markers("browser")):
             self.seconds += processor_seconds() - before
             self.tests += 1
             if self.tests % EVERY == 0 and len(item.session.items) >= MANY:
                 self.work.append(fixed_work())
         return result
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        seconds, tests, work = getattr(node, "workeroutput", {}).get("budget", (0.0, 0, []))
+        self.seconds += seconds
+        self.tests += tests
+        self.work += work
+
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if self.tests < MANY:
-            return
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput["budget"] = (self.seconds, self.tests, self.work)
+        elif self.tests >= MANY and self.work:
+            self.weigh(session, exitstatus)
+
+    def weigh(self, session: pytest.Session, exitstatus: int) -> None:
         weight = self.seconds / mean(self.work)
         self.verdict = (
             f"the {self.tests} tests of `make fast` weigh {weight:.0f} times the fixed work of tests/budget.py, "

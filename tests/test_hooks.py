@@ -364,7 +364,6 @@ def test_each_model_has_its_own_spots(name: str) -> None:
         ({"edit": ["embed"]}, "edit must be a dictionary.*but got list"),
         ({"edit": {5: identity}}, "name of a spot is a text, but got 5"),
     ],
-    ids=str,
 )
 def test_hooks_that_make_no_sense_are_refused_when_they_are_made(arguments: Any, words: str) -> None:
     with pytest.raises(HookError, match=words):
