@@ -120,6 +120,7 @@ def test_a_frozen_base_leaves_the_head_to_learn(name: str) -> None:
     assert model.num_parameters(only_trainable=True) < 0.5 * model.num_parameters()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_class_learns_a_batch_by_heart(name: str, recompute: bool) -> None:

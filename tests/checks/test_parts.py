@@ -241,7 +241,7 @@ class Neurons:
         shortest = min(len(lab.tokens(text)) for text in texts)
         self.ids = torch.tensor([lab.tokens(text).ids[:shortest] for text in texts])
         self.post = lab.trace(self.ids, read=[self.spot])[self.spot]
-        self.neurons = self.post.amax((0, 1)).topk(6).indices.tolist()
+        self.neurons = self.post.amax((0, 1)).topk(2).indices.tolist()
 
     def place(self, neuron: int) -> tuple[int, int]:
         return divmod(int(self.post[..., neuron].argmax()), self.ids.shape[1])

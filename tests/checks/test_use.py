@@ -158,9 +158,10 @@ def test_a_wrong_number_of_tokens_that_fit_is_told_what_was_forgotten(count: flo
     assert not verdict.done and says in verdict.says, verdict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["560m", "3b", "7b1"])
 def test_the_tokens_that_fit_are_those_of_a_real_cache(size: str) -> None:
-    """Counted in the bytes of a cache that a model of this width and depth has filled, a hundredth as wide a table."""
+    """Counted in the bytes of a cache that a model of this size has filled; no number of it is kept (meta)."""
     config = bloomlab.BloomConfig.named(size)
     with torch.device("meta"):
         model = bloomlab.BloomModel(config).to(torch.bfloat16)

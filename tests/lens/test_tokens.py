@@ -38,6 +38,7 @@ def test_replaying_the_merges_gives_the_librarys_tokens(text: str) -> None:
 SMALL = small()
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
 def test_replaying_the_merges_gives_the_librarys_tokens_for_any_text(text: str) -> None:
     assert rebuilt(SMALL, text) == [token.bytes for token in SMALL.tokens(text)]

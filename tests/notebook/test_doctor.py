@@ -19,6 +19,7 @@ REQUIRED = ["torch>=2.10", "anywidget<0.12,>=0.11", "tqdm>=4.66", "numpy>=1.26",
 GOOD = {"torch": "2.13.0", "anywidget": "0.11.0", "tqdm": "4.70.1", "numpy": "2.4.6", "plotly": "7.1.0"}
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_well_gets_no_advice() -> None:
     report = examine()
     assert [check.name for check in report.checks] == ["python", "packages", "widgets", "memory", "cache", "network"]

@@ -158,6 +158,7 @@ def test_tab_after_spot_completes_the_spots_of_the_open_model(shell: Interactive
     assert completions(shell, "%bloom ablate --spot h.2.attn.m") == ["h.2.attn.mixed"]
 
 
+@pytest.mark.slow
 def test_completion_leaves_other_cells_alone(shell: InteractiveShell) -> None:
     shell.user_ns["generous"] = 1
     assert "generous" in completions(shell, "gener")

@@ -95,6 +95,7 @@ def test_half_precision_goes_both_ways_bit_for_bit(tmp_path: Path, dtype: torch.
     assert all(map(torch.equal, again.parameters(), theirs.parameters()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 @pytest.mark.parametrize("prefix", ["transformer.", ""], ids=["prefix", "no prefix"])
 @pytest.mark.parametrize("shards", [1, 3])

@@ -24,6 +24,7 @@ HEADS = {
 SIZES: dict[str, Any] = {"vocab_size": 424, "hidden_size": 48, "n_layer": 2, "n_head": 6, "pad_token_id": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_the_auto_classes_open_what_we_save_and_we_open_what_they_save(name: str, tmp_path: Path) -> None:
     ours = getattr(bloomlab, name)(BloomConfig(**SIZES, num_labels=3)).eval()

@@ -53,6 +53,7 @@ def test_every_setting_chooses_as_the_reference_does(settings: dict[str, Any]) -
     assert torch.equal(mine, reference)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_head", N_HEADS)
 @pytest.mark.parametrize("use_cache", [True, False])
 def test_beams_equal_the_reference_under_left_padding(n_head: int, use_cache: bool) -> None:

@@ -134,6 +134,7 @@ def test_the_front_end_asks_nothing_of_the_network() -> None:
         assert not found, f"{path}: {found and found[0]}"
 
 
+@pytest.mark.slow
 def test_nothing_is_ever_attached_to_a_module() -> None:
     for path, node in python_trees("bloomlab"):
         if isinstance(node, ast.Attribute):

@@ -84,6 +84,7 @@ def test_every_span_is_looked_at() -> None:
     assert [(p, i, j) for i, j, p in best_spans(starts, ends, top=99)] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("verb", ["classify", "tag", "answer"])
 def test_texts_read_together_get_the_scores_they_get_alone(verb: str, side: str) -> None:

@@ -92,6 +92,7 @@ def test_a_text_of_64_tokens_crosses_in_under_300_kilobytes() -> None:
     assert size(payload) < 300_000
 
 
+@pytest.mark.slow
 def test_560m_with_512_tokens_crosses_in_under_2_megabytes() -> None:
     one = small_trace("-" * 512, layers=1, heads=16)
     values = {name.replace("h.0", f"h.{layer}"): value for name, value in one.values.items() for layer in range(24)}
