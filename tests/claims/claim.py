@@ -22,6 +22,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from bloomlab import Lab
 
 ROOT = Path(__file__).parents[2]
@@ -53,8 +55,10 @@ class Claim:
     untrained: str = ""
 
     def measured(self, lab: Lab) -> tuple[list[float], list[float]]:
-        """The value and the control, each a list of numbers."""
-        value, control = self.measure(lab)
+        """The value and the control, each a list of numbers; the same each time, also of a model drawn at random."""
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            value, control = self.measure(lab)
         return numbers(value), numbers(control)
 
 

@@ -1,9 +1,13 @@
 """What lesson 08 says: a word tells the language, a score proves nothing, a causal head cannot look ahead."""
 
+from statistics import mean
+
 import torch
 
 from bloomlab import Lab
+from bloomlab.tiny.facts import PEOPLE
 from tests.claims.claim import claim
+from tests.claims.stories import one_token
 
 LESSON = "notebooks/08_four_heads.ipynb"
 TEXTS = [
@@ -62,3 +66,17 @@ def a_causal_head_cannot_look_ahead(lab: Lab) -> tuple[float, float]:
     last = [head(ids).start_logits[0, :length].detach() for ids in after]
     first = [head(ids).start_logits[0, -length:].detach() for ids in before]
     return float((last[0] - last[1]).abs().max()), float((first[0] - first[1]).abs().max())
+
+
+@claim(
+    "Most bare names get a language all the same, though less surely than a sentence does.",
+    said_in=LESSON,
+    value="how sure the head is of 10 bare names, on average, and how many of them get a language",
+    control="how sure it is of 6 texts, on average",
+    holds=lambda value, control: value[0] < control[0] - 0.1 and value[-1] > 5,
+)
+def a_bare_name_gets_a_language(lab: Lab) -> tuple[list[float], float]:
+    names = [lab.classify(name) for name in one_token(lab, PEOPLE, "")[:10]]
+    texts = [lab.classify(text) for _, text in TEXTS]
+    some_language = sum(name.label != "other" for name in names)  # type: ignore[union-attr]
+    return [mean(name.score for name in names), some_language], mean(text.score for text in texts)  # type: ignore[union-attr]
