@@ -72,7 +72,7 @@ class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
 
 @dataclass
 class CausalLMOutputWithCrossAttentions(ModelOutput):
-    """What BloomForCausalLM returns: loss (nats a token), logits (batch, pos, vocab), and what the model returned."""
+    """What BloomForCausalLM returns: loss (nats per token), logits (batch, pos, vocab), and what the model returned."""
 
     loss: Tensor | None = None
     logits: Tensor | None = None

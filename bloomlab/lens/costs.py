@@ -1,4 +1,4 @@
-"""What does a text cost? Tokens a word, a character, a byte; and the model's surprise, in bits a byte.
+"""What does a text cost? Tokens per word, a character, a byte; and the model's surprise, in bits per byte.
 
     surprise        -log p(token | all before it)                nats; its mean is the model's loss
     bits per byte   Σ surprise / log 2 / bytes of those tokens
@@ -27,7 +27,7 @@ NO_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "
 
 @dataclass(frozen=True)
 class Cost:
-    """What a text costs: counts, and the model's mean surprise at its tokens (all but the first), in bits a byte.
+    """What a text costs: counts, and the model's mean surprise at its tokens (all but the first), in bits per byte.
 
     `words` is None for a script without spaces between words; `bits_per_byte` is None if nothing was predicted.
 
@@ -91,7 +91,7 @@ def token_surprise(logits: Tensor, ids: Tensor) -> Tensor:
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:
-    """What a surprise of so many nats over so many bytes is in bits a byte: nats / log 2 / bytes.
+    """What a surprise of so many nats over so many bytes is in bits per byte: nats / log 2 / bytes.
 
     >>> bits_per_byte(3 * math.log(2), 6)  # three coins in six bytes
     0.5

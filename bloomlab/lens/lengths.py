@@ -7,7 +7,7 @@ shorter pieces, so that every length is measured on the same text (a piece that 
         print(step.done, "of", step.total)              # stop when you like: what is finished stays
     step.results[-1].mean, step.results[-1].by_octave()
 
-Losses are in nats a token.
+Losses are in nats per token.
 """
 
 from collections.abc import Iterator, Sequence

@@ -3,7 +3,7 @@
     logits = lm_head(ln_f(state))            at each layer, and between its attention and its MLP
 
 The last row is what the model says. Earlier rows show when the answer appears; nothing taught the model to make sense
-there, so a strange word in an early row means little. The first row mostly says the very token it has read, and is
+there, so a strange word in an early row means little. The first row mostly names the very token just read, and is
 sure of it: BLOOM scores the next token with the table it looked the last one up in.
 
 Source: nostalgebraist, "interpreting GPT: the logit lens", 2020. Entropies are in nats.
@@ -33,7 +33,7 @@ class LensRow:
         ids: (pos, top) the likeliest next tokens, the likeliest first.
         probs: (pos, top) their probabilities.
         entropy: (pos) 0: sure; log(vocab): no idea.
-        rank: (pos) place of the token that does follow, 1 for the likeliest; 0 in the last column, which none follows.
+        rank: (pos) rank of the token that follows, 1 for the likeliest; 0 in the last column, which none follows.
         surprise: (pos) -log of that token's probability; NaN at the last column.
     """
 

@@ -44,7 +44,7 @@ def snapshots(where: Path | None = None) -> list[int]:
 
 
 def history(where: Path | None = None) -> dict[str, list[float]]:
-    """What was measured every 200 steps of the training, each as a list: step, loss (nats a token), induction (the
+    """What was measured every 200 steps of the training, each as a list: step, loss (nats per token), induction (the
     attention of the best head to what came next last time), repeats (tokens said again, right), near and far (two
     people told apart, right after the story and 120 tokens later).
 

@@ -28,7 +28,7 @@ def floors(figures: dict[str, Any]) -> list[Floor]:
     """What the figures must reach."""
     heads, by_length = figures["heads"], figures["by_length"]
     return [
-        Floor("validation loss, nats a token", figures["loss"], "≤", 1.32),
+        Floor("validation loss, nats per token", figures["loss"], "≤", 1.32),
         Floor("attention of the best induction head", _most(figures["induction"]), "≥", 0.80),
         Floor("48 random tokens said twice: right the second time", figures["repeats"], "≥", 0.90),
         Floor("attention of the best head to the token before", _most(figures["previous"]), "≥", 0.33),

@@ -35,7 +35,7 @@ class Ablation:
 
     @property
     def loss_change(self) -> float | None:
-        """How much more surprised the model is by the text, in nats a token; None for a text of one token."""
+        """How much more surprised the model is by the text, in nats per token; None for a text of one token."""
         return self.effect.loss_change[:-1].double().mean().item() if len(self.tokens) > 1 else None
 
     def _rows(self) -> list[list[str]]:
@@ -57,7 +57,7 @@ class Ablation:
 
     def _summary(self) -> str:
         loss = self.loss_change
-        change = "" if loss is None else f"; loss {loss:+.4f} nats a token"
+        change = "" if loss is None else f"; loss {loss:+.4f} nats per token"
         return f"{self.edit} at {self.spot}: the next token moved by {self.kl:.4f} nats (KL){change}"
 
     def __repr__(self) -> str:

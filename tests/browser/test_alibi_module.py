@@ -238,7 +238,7 @@ def test_the_length_lab_is_run_from_the_page(blank: BlankPage) -> None:
     assert {"wanted": 1} in blank.answered()
     expect(lab).to_have_attribute("data-state", "done")
     assert lab.get_attribute("data-curves") == "4"
-    assert "256 tokens, 4× the trained length: 1.25 nats a token, against 1.75 at 64" in lab.inner_text()
+    assert "256 tokens, 4× the trained length: 1.25 nats per token, against 1.75 at 64" in lab.inner_text()
     assert page.locator('[data-part="lab-table"] tbody tr').count() == 4
     painted = page.locator('[data-part="lab-plot-canvas"]').evaluate(
         "(canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((v) => v > 0)"

@@ -211,7 +211,7 @@ def test_languages_are_compared_when_the_comparison_is_opened(blank: BlankPage) 
         if name != "中文":
             assert cost(page, name, "per_word") == pytest.approx(found.tokens_per_word, abs=6e-3)
     assert math.isnan(cost(page, "中文", "per_word"))
-    assert "Bits a byte: from" in part(page, "compare-says").inner_text()
+    assert "Bits per byte: from" in part(page, "compare-says").inner_text()
     assert part(page, "compare-stamp").inner_text().startswith("bits measured with tiny · weights ")
     arabic = page.locator('[data-language="العربية"] .bl-sentence')
     assert arabic.get_attribute("dir") == "rtl" and arabic.inner_text() == "يعيش ليو في أوسلو."

@@ -144,7 +144,7 @@ def it_is_sure_and_wrong(lab: Lab) -> tuple[list[float], list[float]]:
     "letter, they cost more than English and French.",
     said_in=LESSON,
     value="bits a character of the Arabic and the Hindi sentence, less what the dearer of English and French costs",
-    control="the same in bits a byte, less what the dearest of all that were learned costs",
+    control="the same in bits per byte, less what the dearest of all that were learned costs",
     holds=lambda value, control: min(value) > 0.2 and max(control) < 0,
     untrained="without training every byte costs about the same, so letters of more bytes cost more too",
 )

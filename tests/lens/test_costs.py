@@ -40,7 +40,7 @@ def test_padding_on_the_left_does_not_change_a_cost(n_head: int, random_lab: Cal
 
 
 def test_a_model_without_an_idea_needs_the_bits_of_its_vocabulary(random_lab: Callable[..., Lab]) -> None:
-    """Its tokens are bytes and it hesitates between 256 of them: 8 bits a byte."""
+    """Its tokens are bytes and it hesitates between 256 of them: 8 bits per byte."""
     lab = random_lab(vocab_size=260, scale=0.0)
     with torch.no_grad():
         lab.model.transformer.word_embeddings.weight[:4] = -1e4

@@ -188,7 +188,7 @@ export function alibiPanel(stage) {
   const formsPlot = plot({ part: "forms", says: "slope times key and slope times distance, for every key of one query" });
   const formsSays = make("p", { class: "bl-note" });
 
-  const lab = lengthLab(stage, heading("is a longer text harder? ", "length lab · loss in nats a token ↑ by position →"));
+  const lab = lengthLab(stage, heading("is a longer text harder? ", "length lab · loss in nats per token ↑ by position →"));
 
   /** @param {string} plain @param {string} term */
   function heading(plain, term) {
@@ -448,7 +448,7 @@ export function alibiPanel(stage) {
     };
     const bias = biasAt(slope, distance);
     const previous = number(1, layer, head);
-    say("slope", slopeName(slope), "nats a token");
+    say("slope", slopeName(slope), "nats per token");
     say("reach", tokensBack(Number(fixed(of.reach[head], of.reach[head] < 10 ? 1 : 0))), "3 ÷ slope");
     say("bias", fixed(bias, 3), `nats, ${tokensBack(distance)} back`);
     say("left", percent(Math.exp(bias)), "e^bias", Math.exp(bias));

@@ -52,7 +52,7 @@ export function lengthLab(stage, title) {
       const longest = curves.at(-1);
       const finding =
         longest && means.has(state.trained) && longest.length > state.trained
-          ? ` ${longest.length} tokens, ${fixed(longest.length / state.trained, 0)}× the trained length: ${fixed(longest.mean, 2)} nats a token, against ${fixed(Number(means.get(state.trained)), 2)} at ${state.trained}.`
+          ? ` ${longest.length} tokens, ${fixed(longest.length / state.trained, 0)}× the trained length: ${fixed(longest.mean, 2)} nats per token, against ${fixed(Number(means.get(state.trained)), 2)} at ${state.trained}.`
           : "";
       says.textContent = {
         idle,
@@ -97,7 +97,7 @@ export function lengthLab(stage, title) {
         ],
       );
       table.replaceChildren(
-        make("thead", {}, make("tr", {}, ...["length", "nats a token", "texts"].map((word) => make("th", { scope: "col" }, word)))),
+        make("thead", {}, make("tr", {}, ...["length", "nats per token", "texts"].map((word) => make("th", { scope: "col" }, word)))),
         make(
           "tbody",
           {},

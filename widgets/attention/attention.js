@@ -198,7 +198,7 @@ export function attentionPanel(stage) {
     if (key === painted) return;
     painted = key;
     const slope = picture.slopes[head];
-    const waits = stage.get("live") ? "asking for it …" : "not in this file";
+    const waits = stage.get("live") ? "fetching it …" : "not in this file";
     const more = pattern === "head" ? `slope ${slopeName(slope)} · reach ${fixed(3 / slope, 0)} tokens` : probs ? "" : waits;
     headTitle.replaceChildren(`${patternName()} `, make("span", { class: "bl-how" }, more));
     headTitle.title = pattern === "head" ? "reach: how far back ALiBi has taken 3 nats off, leaving a twentieth of the weight" : "";

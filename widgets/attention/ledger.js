@@ -70,7 +70,7 @@ export function scoreLedger() {
       cells.probability.number.textContent = ledger ? probability(ledger.probability) : `≈ ${probability(rough)}`;
       cells.probability.bar.style.setProperty("--bl-part", String(ledger ? ledger.probability : rough));
       if (!ledger) {
-        check.textContent = live ? "asking for the exact values …" : "exact values of this head are not in this file";
+        check.textContent = live ? "fetching the exact values …" : "exact values of this head are not in this file";
         trained.textContent = "";
         return;
       }

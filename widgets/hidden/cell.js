@@ -67,7 +67,7 @@ export function stateCell() {
         fact("entropy", "how unsure it is", "entropy", `${fixed(numbers.entropy(place), 2)} nats of at most ${fixed(Math.log(picture.vocab), 2)}`),
         fact("rank", "what does follow", "✓", ...next),
         fact("length", "how long the vector is", "norm", fixed(numbers.length(place), 1)),
-        fact("turn", "how it is turned", "cosine", `${before}${fixed(numbers.cosine(token, row, numbers.states - 1))} to the last`),
+        fact("turn", "which way it points", "cosine", `${before}${fixed(numbers.cosine(token, row, numbers.states - 1))} to the last`),
         ...(numbers.summed
           ? [fact("share", `what ${partName(picture.states[row])} added here`, "share of the last state", `${signed(numbers.share(place))}, a vector ${fixed(numbers.added(place), 1)} long`)]
           : []),

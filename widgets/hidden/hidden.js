@@ -33,7 +33,7 @@ const VALUES = [
   ["prediction", "next token", "what it would say next if it stopped here: the logit lens"],
   ["script", "script", "the same words, in the colour of the script they are written in"],
   ["entropy", "entropy", "how unsure it is, in nats"],
-  ["rank", "rank", "the place of the token that does follow, 1 for the likeliest"],
+  ["rank", "rank", "the rank of the token that follows, 1 for the likeliest"],
   ["norm", "length", "how long the vector is: its norm"],
   ["added", "added", "the share of the last state that this step added; the shares of a column sum to 1"],
 ];

@@ -129,11 +129,11 @@ function finding(rows) {
   const parts = [];
   if (words.length > 1) {
     const [least, most] = [words[0], words[words.length - 1]];
-    parts.push(`Tokens a word: from ${fixed(least.per_word, 2)} (${least.name}) to ${fixed(most.per_word, 2)} (${most.name}).`);
+    parts.push(`Tokens per word: from ${fixed(least.per_word, 2)} (${least.name}) to ${fixed(most.per_word, 2)} (${most.name}).`);
   }
   if (bits.length > 1) {
     const [least, most] = [bits[0], bits[bits.length - 1]];
-    parts.push(`Bits a byte: from ${fixed(least.bits, 2)} (${least.name}) to ${fixed(most.bits, 2)} (${most.name}).`);
+    parts.push(`Bits per byte: from ${fixed(least.bits, 2)} (${least.name}) to ${fixed(most.bits, 2)} (${most.name}).`);
   }
   return parts.join(" ");
 }

@@ -23,7 +23,7 @@ const FACTS = [
   ["id", "id", "the number that the model is fed"],
   ["bytes", "bytes", "of its UTF-8"],
   ["script", "script", "of its first letter"],
-  ["merges", "merges", "how many built its chip"],
+  ["merges", "merges", "how many merges built it"],
 ];
 const COUNTS = [
   ["per_word", "a word", "words"],

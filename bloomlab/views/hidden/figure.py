@@ -95,7 +95,7 @@ def _entropy(values: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> Look:
 
 def _rank(values: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> Look:
     shades, last = np.ma.masked_equal(numbers["rank"], 0), values["picture"]["vocab"]
-    title = "the place of the token that does follow, 1 for the likeliest · rank"
+    title = "the rank of the token that follows, 1 for the likeliest · rank"
     return Look(title, _numbers(shades, "d"), shades, LogNorm(1, last), "rank, log scale", "cividis_r")
 
 
