@@ -35,6 +35,7 @@ _HOME = {  # public name -> the module it lives in
     "add": "bloomlab.tracing.edits",
     "patch": "bloomlab.tracing.edits",
     "mean": "bloomlab.tracing.edits",
+    "cut": "bloomlab.tracing.edits",
     "fit": "bloomlab.tasks.finetune",
     "BloomlabError": "bloomlab.errors",
 }

@@ -22,7 +22,7 @@ Columns count from the left edge of the input, padding included.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any, NamedTuple, Self
 
@@ -54,14 +54,29 @@ class Spot(NamedTuple):
 Edit = Callable[[Tensor, At], Tensor]
 """A new tensor for a spot: `edit(tensor, at)` returns one of the same shape and dtype and leaves its input alone."""
 
+Edits = Mapping[str, Edit | Sequence[Edit]]
+"""What to change in a run: for a spot's name an edit, or several, made in their order."""
+
+
+class Known(NamedTuple):
+    """A state that another run of the same text has reached: the residual stream before a layer, (batch, pos, hidden).
+
+    A run that begins there computes this layer and those above it; `layer` n_layer leaves only the last norm.
+    """
+
+    layer: int
+    state: Tensor
+
 
 class Hooks:
     """What to read and what to change in one run: one call, or one generation.
 
     Args:
         read: exact names of spots, as `model.hook_names()` lists them.
-        edit: for a spot's exact name, a function `edit(tensor, at)` that returns the tensor to use instead.
+        edit: for a spot's exact name, a function `edit(tensor, at)` that returns the tensor to use instead; or a list
+            of several, each of which gets what the one before it returned.
         detach: readings are detached from the graph of gradients; `False` keeps them in it.
+        known: where to begin, for a run that differs from a known one only from some layer up.
 
     Raises:
         HookError: on use, if a name does not exist or an edit returns something unfit.
@@ -74,7 +89,13 @@ class Hooks:
     tensor([2., 2.])
     """
 
-    def __init__(self, read: Iterable[str] = (), edit: Mapping[str, Edit] | None = None, detach: bool = True) -> None:
+    def __init__(
+        self,
+        read: Iterable[str] = (),
+        edit: Edits | None = None,
+        detach: bool = True,
+        known: Known | None = None,
+    ) -> None:
         if isinstance(read, str):
             raise HookError(f"read must be a list of names, but got the single text {read!r}; write [{read!r}]")
         if not isinstance(read, Iterable):
@@ -86,13 +107,8 @@ class Hooks:
             if not isinstance(name, str):
                 raise HookError(f"the name of a spot is a text, but got {name!r}")
         self.read = frozenset(names)
-        self.edit = dict(edit or {})
-        self.detach = detach
-        for name, function in self.edit.items():
-            if not callable(function):
-                raise HookError(f"the edit at {name!r} must be a function, but got {type(function).__name__}")
-            if not torch.compiler.is_compiling() and not _takes_two(function):
-                raise HookError(f"the edit at {name!r} must take (tensor, at), as in `lambda x, at: 2 * x`")
+        self.edit = {name: in_order(name, edits) for name, edits in (edit or {}).items()}
+        self.detach, self.known = detach, known
         self._names: frozenset[str] = self.read | self.edit.keys()
         self._prefix = ""
         self._steps: list[_Step] = []  # shared by all views that `at` makes
@@ -108,8 +124,8 @@ class Hooks:
         if not self._steps:
             raise HookError("a component on its own starts no step; call hooks.start(0) before it")
         step = self._steps[-1]
-        if name in self.edit:
-            tensor = edited(tensor, self.edit[name], At(name, tuple(axes.split()), step.column))
+        for edit in self.edit.get(name, ()):
+            tensor = edited(tensor, edit, At(name, tuple(axes.split()), step.column))
         if name in self.read and name not in step.readings:  # gradient checkpointing passes here twice
             step.readings[name] = Reading(tensor.detach() if self.detach else tensor, axes)
         return tensor
@@ -196,6 +212,7 @@ class Chain(Hooks):
 
     def __init__(self, *links: Hooks) -> None:
         self.links = links
+        self.known = next((link.known for link in links if link.known), None)
         self._names = frozenset().union(*(link._names for link in self.links))
 
     def __call__(self, name: str, tensor: Tensor, axes: str) -> Tensor:
@@ -222,7 +239,7 @@ class Chain(Hooks):
 
 def chain(*links: Hooks) -> Hooks:
     """Hooks that do what each of these does, in this order."""
-    busy = [link for link in links if link._names]
+    busy = [link for link in links if link._names or link.known]
     return Chain(*busy) if len(busy) > 1 else busy[0] if busy else NO_HOOKS
 
 
@@ -250,6 +267,23 @@ def list_spots(run: Callable[[Hooks], object]) -> dict[str, Spot]:
         )
         for name, (tensor, axes) in hooks._steps[0].readings.items()
     }
+
+
+def in_order(name: str, edits: Edit | Sequence[Edit]) -> tuple[Edit, ...]:
+    """The edits at a spot, each checked to be a function of two arguments.
+
+    Raises:
+        HookError: one of them is not, or there is none.
+    """
+    several = tuple(edits) if isinstance(edits, list | tuple) else (edits,)
+    if not several:
+        raise HookError(f"the list of edits at {name!r} is empty; name an edit, or leave the spot out")
+    for function in several:
+        if not callable(function):
+            raise HookError(f"the edit at {name!r} must be a function, but got {type(function).__name__}")
+        if not torch.compiler.is_compiling() and not _takes_two(function):
+            raise HookError(f"the edit at {name!r} must take (tensor, at), as in `lambda x, at: 2 * x`")
+    return several
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

@@ -29,7 +29,7 @@ from bloomlab.errors import CheckpointError, InputError, TokenizerError
 from bloomlab.guards.arguments import whole_text
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
-from bloomlab.hooks import Edit
+from bloomlab.hooks import Edits
 from bloomlab.lens import costs, effect, logit_lens
 from bloomlab.lens.sizes import Info, info
 from bloomlab.lessons import Lessons, listed
@@ -192,9 +192,10 @@ class Lab:
         self,
         text: str | Sequence[str] | Tensor,
         read: Iterable[str] = ("attn.probs",),
-        edit: Mapping[str, Edit] | None = None,
+        edit: Edits | None = None,
         detach: bool = True,
         max_new_tokens: int = 0,
+        base: Trace | None = None,
         **settings: Any,
     ) -> Trace:
         """Run the model over a text and keep the tensors you name; see `bloomlab.tracing.record.record`.
@@ -209,7 +210,7 @@ class Lab:
             self._check_length(text.shape[-1] if text.dim() else 1)
         else:
             self._checked_list(text)
-        trace = record(self.model, self.tokenizer, text, read, edit, detach, max_new_tokens, **settings)
+        trace = record(self.model, self.tokenizer, text, read, edit, detach, max_new_tokens, base, **settings)
         trace.provenance["model"] = self.name
         return trace
 

@@ -50,7 +50,7 @@ CONTENTS = {  # section -> module, and the names in it
     "Looking inside": {
         "hooks": ["Hooks", "At", "Spot"],
         "tracing.trace": ["Trace"],
-        "tracing.edits": ["zero", "scale", "add", "mean", "patch"],
+        "tracing.edits": ["zero", "scale", "add", "mean", "patch", "cut"],
     },
     "Lenses": {
         "lens.ledger": ["score_ledger", "ScoreLedger"],
@@ -61,6 +61,8 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.lengths": ["length_lab", "Progress", "LengthLoss"],
         "lens.hidden": ["stream", "norms", "cosines", "shares", "pca"],
         "lens.logit_lens": ["logit_lens", "LensRow"],
+        "lens.effect": ["effect", "Effect"],
+        "lens.difference": ["attention_change", "stream_change", "lens_change", "label_change"],
     },
     "Teaching": {"checks.covers": ["cover"], "views.cover": ["Cover"]},
     "Errors": {

@@ -131,7 +131,7 @@ PUBLIC = """
     AutoTokenizer BloomConfig BloomForCausalLM BloomForQuestionAnswering BloomForSequenceClassification
     BloomForTokenClassification BloomModel BloomTokenizerFast BloomlabError FlaxBloomForCausalLM FlaxBloomModel
     Hooks Lab Trace
-    __version__ add fit fits load mean patch scale zero
+    __version__ add cut fit fits load mean patch scale zero
 """.split()
 
 

@@ -4,7 +4,7 @@ trace = bloomlab.jax.record(model, lab.tokenizer, "Leo lives in Oslo.", read=["a
 lab.alibi(trace)
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import torch
 from torch import Tensor
 
-from bloomlab.hooks import At, Edit, Hooks, Spot, edited
+from bloomlab.hooks import At, Edit, Edits, Hooks, Spot, edited
 from bloomlab.jax.checkpoint import array, tensor, to_state
 from bloomlab.jax.pretrained import FlaxBloomPreTrainedModel
 from bloomlab.text.tokenizer import BloomTokenizerFast
@@ -26,7 +26,7 @@ def record(
     tokenizer: BloomTokenizerFast,
     text: str | Sequence[str] | Tensor,
     read: Iterable[str] = (),
-    edit: Mapping[str, Edit] | None = None,
+    edit: Edits | None = None,
 ) -> Trace:
     """Run the JAX model over a text, or several, and keep what is named; see `bloomlab.tracing.record.record`.
 
@@ -59,7 +59,9 @@ class _InTorch:
         return to_state(self.model.params).items()
 
     def __call__(self, input_ids: Tensor, attention_mask: Tensor, hooks: Hooks, **_: Any) -> None:
-        inside = Hooks(hooks.read, {name: partial(_edit, edit) for name, edit in hooks.edit.items()})
+        inside = Hooks(
+            hooks.read, {name: [partial(_edit, edit) for edit in edits] for name, edits in hooks.edit.items()}
+        )
         self.model(input_ids, attention_mask, hooks=inside)
         hooks.start(0)
         hooks.edit = {}  # they were made inside

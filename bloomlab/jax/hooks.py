@@ -34,8 +34,8 @@ class Hooks(torch_hooks.Hooks):
         if not self._steps:
             raise HookError("a component on its own starts no step; call hooks.start(0) before it")
         step = self._steps[-1]
-        if name in self.edit:
-            array = edited(array, self.edit[name], At(name, tuple(axes.split()), step.column))
+        for edit in self.edit.get(name, ()):
+            array = edited(array, edit, At(name, tuple(axes.split()), step.column))
         if name in self.read:
             step.readings[name] = Reading(array, axes)  # type: ignore[arg-type]  # as above
         return array

@@ -73,13 +73,22 @@ def effect(before: Trace | Tensor, after: Trace | Tensor, ids: Tensor | None = N
     step = positions_at_once(first.shape[-1])
     rows = zip(first.split(step), second.split(step), following.split(step), strict=True)
     columns = zip(*(_compare(*row) for row in rows), strict=True)
-    kl, surprises, predicted = (torch.cat(column, dim=-1) for column in columns)
+    moved, surprises, predicted = (torch.cat(column, dim=-1) for column in columns)
     first_surprise, second_surprise = surprises.float()
 
     last = torch.stack([first[-1], second[-1]]).double().softmax(-1)
     best = last.max(0).values.topk(min(top, last.shape[-1])).indices
     best = best[last[0, best].argsort(descending=True, stable=True)]
-    return Effect(kl.float(), first_surprise, second_surprise, predicted, best.cpu(), last[:, best].float().cpu())
+    return Effect(moved.float(), first_surprise, second_surprise, predicted, best.cpu(), last[:, best].float().cpu())
+
+
+def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """How far a second prediction is from a first, in nats, of their log probabilities: (…, vocab) twice -> (…).
+
+    >>> kl(torch.tensor([1.0, 0.0]).log(), torch.tensor([0.5, 0.5]).log())      # sure before, torn after: log 2
+    tensor(0.6931)
+    """
+    return torch.where(log_p > -torch.inf, log_p.exp() * (log_p - log_q), 0.0).sum(-1)
 
 
 def _logits(run: Trace | Tensor) -> Tensor:
@@ -92,7 +101,6 @@ def _logits(run: Trace | Tensor) -> Tensor:
 def _compare(before: Tensor, after: Tensor, following: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """kl (pos), surprises (run, pos) and predictions (run, pos) of a few positions."""
     log_p, log_q = before.double().log_softmax(-1).cpu(), after.double().log_softmax(-1).cpu()
-    kl = torch.where(log_p > -torch.inf, log_p.exp() * (log_p - log_q), 0.0).sum(-1)
     both = torch.stack([log_p, log_q])
     own = both.gather(-1, following.clamp(min=0).expand(2, -1)[..., None])[..., 0]
-    return kl, (-own).where(following >= 0, torch.nan), both.argmax(-1)
+    return kl(log_p, log_q), (-own).where(following >= 0, torch.nan), both.argmax(-1)

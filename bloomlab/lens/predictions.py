@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.hooks import Hooks
+from bloomlab.hooks import At, Edit, Edits, Hooks, in_order
 from bloomlab.lens.inputs import check
 from bloomlab.lens.logit_lens import read_out
 from bloomlab.tracing.trace import Trace
@@ -52,8 +52,10 @@ def next_tokens(
     return torch.stack([layer.indices for layer in best]), torch.stack([layer.values for layer in best])
 
 
-def layer_logits(model: BloomPreTrainedModel, ids: Tensor) -> Tensor:
+def layer_logits(model: BloomPreTrainedModel, ids: Tensor, edit: Edits | None = None) -> Tensor:
     """What a head says about each column after each layer: ids (pos) -> (layer, pos, label).
+
+    `edit` changes the head's own copy of the model, whose spots have the same names.
 
     >>> import torch, bloomlab
     >>> head = bloomlab.BloomForTokenClassification(bloomlab.BloomConfig(
@@ -63,7 +65,7 @@ def layer_logits(model: BloomPreTrainedModel, ids: Tensor) -> Tensor:
     True
     """
     spots = [f"h.{layer}.resid_post" for layer in range(model.config.n_layer)]
-    hooks = Hooks(read=spots)
+    hooks = Hooks(read=spots, edit=edit)
     head: nn.Module = next(getattr(model, name) for name in MAPS if hasattr(model, name))
     trunk: Any = model.base_model
 
@@ -74,18 +76,39 @@ def layer_logits(model: BloomPreTrainedModel, ids: Tensor) -> Tensor:
     return torch.stack(without_gradients(run))
 
 
-def label_probs(model: BloomPreTrainedModel, ids: Tensor) -> Tensor:
+def label_probs(model: BloomPreTrainedModel, ids: Tensor, edit: Edits | None = None) -> Tensor:
     """The probability of each label at each layer and column: ids (pos) -> (layer, pos, label).
 
     For a head that labels whole texts, column i is what it would say if the text ended there.
     """
-    return layer_logits(model, ids).softmax(-1)
+    return layer_logits(model, ids, edit).softmax(-1)
 
 
-def answer_probs(model: BloomPreTrainedModel, question: Tensor, context: Tensor) -> Tensor:
+def answer_probs(model: BloomPreTrainedModel, question: Tensor, context: Tensor, edit: Edits | None = None) -> Tensor:
     """How likely an answer starts (0), and ends (1), at each token of the context: ids (pos) each -> (layer, 2, pos).
 
-    A softmax over question and context; what is missing from 1 went to the question.
+    A softmax over question and context; what is missing from 1 went to the question. The columns of an edit are those
+    of the context.
     """
-    probs = layer_logits(model, torch.cat([question, context])).softmax(1)
+    moved = {
+        spot: [behind(one, len(question)) for one in in_order(spot, edits)] for spot, edits in (edit or {}).items()
+    }
+    probs = layer_logits(model, torch.cat([question, context]), moved).softmax(1)
     return probs[:, len(question) :].transpose(1, 2)
+
+
+def behind(edit: Edit, columns: int) -> Edit:
+    """The edit of a text that stands behind so many columns of another: it sees, and changes, its own columns only.
+
+    >>> tensor, at = torch.zeros(1, 3, 1), At("embed", ("batch", "pos", "hidden"), 0)
+    >>> behind(lambda x, at: x + 1, 2)(tensor, at).flatten()
+    tensor([0., 0., 1.])
+    """
+
+    def change(tensor: Tensor, at: At) -> Tensor:
+        here = tuple(slice(columns, None) if axis in ("pos", "query", "key") else slice(None) for axis in at.axes)
+        whole = tensor.clone()
+        whole[here] = edit(tensor[here].clone(), at)
+        return whole
+
+    return change

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bloomlab.config import BloomConfig
 from bloomlab.errors import InputError
-from bloomlab.hooks import Edit, Hooks
+from bloomlab.hooks import Edit, Hooks, Known
 
 
 def refuse_unknown(extra: dict[str, Any]) -> None:
@@ -120,6 +120,23 @@ def _head_mask_edits(head_mask: Tensor, n_layer: int, n_head: int) -> dict[str, 
 
     rows = head_mask.expand(n_layer, n_head)
     return {f"h.{i}.attn.probs": multiply(keep) for i, keep in enumerate(rows)}
+
+
+def begin(known: Known, mask: Tensor, past: object, use_cache: bool, config: BloomConfig) -> tuple[int, Tensor]:
+    """The layer and the state that a run begins with.
+
+    Raises:
+        InputError: a cache is used or wanted, which would lack the layers below; or the state does not fit.
+    """
+    expected = (*mask.shape, config.hidden_size)
+    if past or use_cache:
+        raise InputError("a run that begins from a known state computes no cache; pass use_cache=False and no past")
+    if not 0 <= known.layer <= config.n_layer or tuple(known.state.shape) != expected:
+        raise InputError(
+            f"a known state must be {expected}, before a layer from 0 to {config.n_layer}, but got "
+            f"{tuple(known.state.shape)} before layer {known.layer}"
+        )
+    return known.layer, known.state
 
 
 def past_pairs(past: object, config: BloomConfig) -> list[tuple[Tensor, Tensor]] | None:

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from bloomlab.config import BloomConfig
 from bloomlab.hooks import Hooks, chain
-from bloomlab.model.arguments import caches, full_mask, past_pairs, refuse_unknown, switches
+from bloomlab.model.arguments import begin, caches, full_mask, past_pairs, refuse_unknown, switches
 from bloomlab.model.attention import make_bias
 from bloomlab.model.block import BloomBlock
 from bloomlab.model.cache import KVCache
@@ -85,10 +85,13 @@ class BloomModel(BloomPreTrainedModel):
         hooks = chain(masked, self.checked(hooks), asked)
         hooks.start(column)
 
-        x = embed(input_ids, inputs_embeds, self.word_embeddings, self.word_embeddings_layernorm, hooks)
+        if hooks.known:  # another run has come as far as this
+            first, x = begin(hooks.known, mask, past, use_cache, config)
+        else:
+            first, x = 0, embed(input_ids, inputs_embeds, self.word_embeddings, self.word_embeddings_layernorm, hooks)
         bias = make_bias(mask, x.shape[1], config.n_head, x.dtype)
         pairs = []
-        for i, block in enumerate(self.h):
+        for i, block in list(enumerate(self.h))[first:]:
             inputs = (x, bias, past[i] if past else None, hooks.at(f"h.{i}"))
             x, key_value = checkpoint(block, *inputs, use_reentrant=False) if recompute else block(*inputs)
             pairs.append(key_value)

@@ -5,6 +5,7 @@
     add(direction, pos=4)            steer
     mean()                           put the mean over the batch instead of each value
     patch(clean["h.1.resid_post"], pos=4)      put the value of another run
+    cut(query=7, key=3, head=5)      at attn.biased: these looks are no longer possible
 
 An axis that is not named is changed whole. On `pos`, `query` and `key` an index is a column of the whole input,
 padding included, so an edit means the same in a full pass and in each step of a cached generation; a pass that lacks
@@ -130,6 +131,35 @@ def patch(source: Tensor, **where: Index) -> NamedEdit:
         return _replaced(tensor, block, source[tuple(source_indices)].to(tensor))
 
     return NamedEdit(_text("patch", where, source), change)
+
+
+def cut(**where: Index) -> NamedEdit:
+    """At `attn.biased`: these looks are no longer possible. The row shares its attention out anew.
+
+    Softmax comes after the cut, so each other key of the row gets p / (1 - the sum of what was cut), p being its share
+    before, and the row still sums to 1. A query always keeps its look at itself: a row must have something to share
+    out. (To lose what was cut, use zero(query=…, key=…) at `attn.probs`: then the row sums to less than 1.)
+
+    >>> at = At("h.0.attn.biased", ("batch", "head", "query", "key"), 0)
+    >>> row = torch.tensor([[[[0.5, 0.25, 0.25]]]]).log()                    # one head, one query, at column 2
+    >>> cut(key=0)(row, at._replace(column=2)).softmax(-1).flatten()
+    tensor([0.0000, 0.5000, 0.5000])
+
+    Raises:
+        HookError: on use, at another spot.
+    """
+
+    def change(tensor: Tensor, at: At) -> Tensor:
+        if at.name.rpartition(".")[2] != "biased":
+            raise HookError(
+                f"cut works at attn.biased, before the softmax, but got {at.name!r}; at attn.probs use zero"
+            )
+        block = _block(tensor, at, where)
+        columns = dict(zip(at.axes, block.columns, strict=True))
+        itself = columns["query"] == columns["key"]
+        return _replaced(tensor, block, tensor[block.indices].masked_fill(~itself, -torch.inf))
+
+    return NamedEdit(_text("cut", where), change)
 
 
 @dataclass(frozen=True)

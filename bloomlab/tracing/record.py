@@ -17,10 +17,14 @@ from bloomlab.errors import HookError, InputError, did_you_mean
 from bloomlab.generation.decode import generate, stream
 from bloomlab.generation.settings import Settings
 from bloomlab.guards.memory import check_memory
-from bloomlab.hooks import Edit, Hooks, Reading, Spot
+from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.hooks import Edit, Edits, Hooks, Known, Reading, Spot, in_order
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
+
+READABLE = (".attn.scores", ".attn.alibi", ".attn.biased", ".attn.probs")
+"""Reading or editing one of these sends its layer through the readable lines of attention, not the fused kernel."""
 
 
 def record(
@@ -28,9 +32,10 @@ def record(
     tokenizer: BloomTokenizerFast,
     text: str | Sequence[str] | Tensor,
     read: Iterable[str] = (),
-    edit: Mapping[str, Edit] | None = None,
+    edit: Edits | None = None,
     detach: bool = True,
     max_new_tokens: int = 0,
+    base: Trace | None = None,
     **settings: Any,
 ) -> Trace:
     """Run the model over a text, or several, and keep the tensors at the spots you name.
@@ -39,28 +44,33 @@ def record(
         text: a text, several texts (padded on the left), or ids (batch, pos).
         read: spots to keep: exact names ("h.3.attn.probs"), ends of names ("attn.probs": in every layer), or
             patterns ("h.[01].*").
-        edit: the edit to make at each spot, by a name of any of these kinds.
+        edit: the edit to make at each spot, by a name of any of these kinds; or a list of several, made in their
+            order. Where two names stand for one spot, the edits of the first are made first.
         detach: False keeps the readings in the graph of gradients.
         max_new_tokens: continue the text by this many tokens (see `Settings` for more) and trace those too.
+        base: a trace of the same text without edits. What it has read below the lowest edited layer is taken over
+            instead of computed, if it has read the same there and the state to begin from; the numbers are the same.
 
     Raises:
         HookError: a name fits no spot; nothing has run in that case.
-        InputError: the text is empty or is not a text.
+        InputError: the text is empty or is not a text; or the base is of another text or model, or was edited.
         MemoryLimitError: the readings would not fit into this machine's memory.
     """
     spots = model.hook_names()
     names = dict.fromkeys(name for pattern in _patterns(read) for name in resolve(pattern, list(spots)))
-    edits: dict[str, Edit] = {}
-    for pattern, function in (edit or {}).items():
-        for name in resolve(pattern, list(spots)):
-            if name in edits:
-                raise HookError(f"two edits meet at {name!r}, and {pattern!r} is the second; make them one function")
-            edits[name] = function
+    edits = _edits_by_spot(edit, list(spots))
     ids, mask = _inputs(tokenizer, text, model.device)
     _check_size([spots[name] for name in names], ids.shape[0], ids.shape[1] + max_new_tokens, model.dtype)
 
     settings = {"max_new_tokens": max_new_tokens, **settings}
-    readings, ids, mask = _run(model, ids, mask, Hooks(names, edits, detach), settings)
+    known, taken = None, dict[str, Reading]()
+    if base is not None:
+        _check_base(base, model, ids)
+        if not max_new_tokens and detach:
+            known, taken = _known(base, names, edits, model.config.n_layer)
+    hooks = Hooks([name for name in names if name not in taken], edits, detach, known)
+    readings, ids, mask = _run(model, ids, mask, hooks, settings)
+    readings |= taken
     rows = [row[is_token.bool()] for row, is_token in zip(ids, mask, strict=True)]
     if isinstance(text, Tensor) or max_new_tokens:
         texts = tokenizer.batch_decode([row.tolist() for row in rows])
@@ -70,7 +80,7 @@ def record(
         "weights": weights_hash(model),
         "dtype": str(model.dtype).removeprefix("torch."),
         "seed": settings.get("seed"),
-        "edits": {name: repr(function) for name, function in edits.items()},
+        "edits": {name: repr(list(several) if len(several) > 1 else several[0]) for name, several in edits.items()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("bloomlab", "torch")}},
     }
     return Trace(
@@ -98,7 +108,9 @@ def _run(
     # the whole text; or, after a generation, its last token, which no step has read
     run = partial(without_gradients, model) if hooks.detach else model
     unread = ids[:, past.length :] if past else ids
-    run(input_ids=unread, past_key_values=past, attention_mask=mask, use_cache=False, hooks=hooks)
+    # logits that nobody asked for are the dearest part of a pass with a large vocabulary
+    few = {"logits_to_keep": 1} if isinstance(model, BloomForCausalLM) and not hooks.wants("logits") else {}
+    run(input_ids=unread, past_key_values=past, attention_mask=mask, use_cache=False, hooks=hooks, **few)
     return hooks.readings, ids, mask
 
 
@@ -128,6 +140,59 @@ def resolve(pattern: str, spots: Sequence[str]) -> list[str]:
             f"no spot is or ends in {pattern!r}{did_you_mean(pattern, [*spots, *ends])}; model.hook_names() lists all"
         )
     return matches
+
+
+def _check_base(base: Trace, model: BloomPreTrainedModel, ids: Tensor) -> None:
+    """Refuse a trace that says nothing of this run's lower layers."""
+    if base.provenance.get("edits"):
+        raise InputError("the base of an edited run must be a run without edits, but this one was edited")
+    if base.provenance.get("weights") != weights_hash(model) or base.provenance.get("dtype") != str(
+        model.dtype
+    ).removeprefix("torch."):
+        raise InputError("the base is a trace of another model, or in another dtype; trace the text with this one")
+    if not base.ids.equal(ids.to(base.ids.device)):
+        raise InputError("the base is a trace of another text; trace this one first")
+
+
+def _known(
+    base: Trace, read: Iterable[str], edits: Mapping[str, object], n_layer: int
+) -> tuple[Known | None, dict[str, Reading]]:
+    """The state that an edited run can begin from, and what need not be read again; nothing where the base lacks some.
+
+    A layer of which the base has read other spots may have come by the other path through attention, which rounds
+    otherwise; so the two must have read the same there.
+    """
+    lowest = min((layer_of(name, n_layer) for name in edits), default=n_layer)
+    below = {name for name in read if layer_of(name, n_layer) < lowest}
+    state = f"h.{lowest - 1}.resid_post" if lowest else "embed"
+    if lowest < 0 or state not in base or not below <= base.readings.keys():
+        return None, {}
+    readable = [{layer_of(name, n_layer) for name in names if name.endswith(READABLE)} for names in (below, base.names)]
+    if readable[0] != {layer for layer in readable[1] if layer < lowest}:
+        return None, {}
+    return Known(lowest, base[state]), {name: base.readings[name] for name in below}
+
+
+def layer_of(spot: str, n_layer: int) -> int:
+    """The layer of a spot: -1 for what comes before the first, n_layer for what comes after the last.
+
+    >>> layer_of("embed", 24), layer_of("h.3.attn.probs", 24), layer_of("logits", 24)
+    (-1, 3, 24)
+    """
+    if spot.startswith("h."):
+        return int(spot.split(".")[1])
+    return -1 if spot == "embed" else n_layer
+
+
+def _edits_by_spot(edit: object, spots: Sequence[str]) -> dict[str, tuple[Edit, ...]]:
+    """The edits at each spot, in the order in which they are made."""
+    if not isinstance(edit, Mapping | None):
+        raise HookError(f"edit must be a dictionary of names and functions, but got {type(edit).__name__}")
+    found: dict[str, tuple[Edit, ...]] = {}
+    for pattern, edits in (edit or {}).items():
+        for name in (name for one in _patterns([pattern]) for name in resolve(one, spots)):
+            found[name] = (*found.get(name, ()), *in_order(name, edits))
+    return found
 
 
 def _patterns(read: Iterable[str]) -> Iterable[str]:

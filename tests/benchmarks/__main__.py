@@ -11,15 +11,17 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 import transformers
 
-from bloomlab import BloomConfig, BloomForCausalLM
+from bloomlab import BloomConfig, BloomForCausalLM, Lab, zero
 from tests.benchmarks import explorer, views
 from tests.benchmarks.plain import without_hooks
+from tests.tiny_random import byte_tokenizer
 
 Work = Callable[[], object]
 Row = tuple[str, float, Work, Work]  # what, the bound on the ratio, bloomlab's side, the other side
@@ -112,6 +114,19 @@ def rows_560m(shape: dict[str, Any]) -> Iterator[Row]:
     )
 
 
+def rows_edited(shape: dict[str, Any]) -> Iterator[Row]:
+    """A what-if in a view: the run without edits is there, so only the layers from the edit up are computed."""
+    lab = Lab(BloomForCausalLM(BloomConfig(**shape)), byte_tokenizer(), name="560m shapes")
+    read, text = ["attn.scores", "attn.probs", "embed", "resid_mid", "resid_post"], "Leo lives in Oslo. " * 7
+    base = lab.trace(text, read)
+    n_layer = shape["n_layer"]
+    for layer in (0, n_layer // 2, n_layer - 1):
+        edit = {f"h.{layer}.attn.mixed": zero(head=3)}
+        short, whole = (partial(lab.trace, text, read, edit, **more) for more in ({"base": base}, {}))
+        assert all(torch.equal(short()[name], whole()[name]) for name in base.names)
+        yield f"560m, edit in layer {layer} of {n_layer} / the whole pass", 1.1 - layer / n_layer, short, whole
+
+
 def touched(model: Any) -> float:
     """A sum that reads every page of the weights: a mapped file is otherwise not read at all."""
     return sum(weights.view(-1)[::1000].float().sum().item() for weights in model.parameters())
@@ -169,6 +184,8 @@ def main() -> None:
         print(row(what, bound, mine, other, rounds), flush=True)
     with torch.inference_mode():
         for what, bound, mine, other in rows_560m(shape):
+            print(row(what, bound, mine, other, rounds), flush=True)
+        for what, bound, mine, other in rows_edited(shape):
             print(row(what, bound, mine, other, rounds), flush=True)
         for what, bound, mine, other in rows_tiny(tiny):
             print(row(what, bound, mine, other, rounds), flush=True)

@@ -51,6 +51,15 @@ def test_an_edit_is_a_function_of_arrays_and_the_reading_shows_it(model: Any) ->
     assert jnp.all(ours[name][:, 3] == 0) and jnp.any(ours[name][:, 2] != 0)
 
 
+def test_several_edits_at_one_spot_are_made_in_their_order(model: Any) -> None:
+    spot = "h.1.resid_post"
+    for edits in ([lambda x, at: x + 1, lambda x, at: 2 * x], [lambda x, at: 2 * x, lambda x, at: x + 1]):
+        ours, theirs = Hooks(read=[spot], edit={spot: edits}), Hooks(read=[spot], edit={spot: edits})
+        model(IDS, hooks=ours)
+        TORCH(IDS, hooks=theirs)
+        np.testing.assert_allclose(np.asarray(ours[spot]), theirs[spot], atol=2e-5, rtol=1e-5)
+
+
 def test_an_edit_sees_the_column_a_cached_pass_begins_at(model: Any) -> None:
     seen = []
     past = model(IDS, past_key_values=model.init_cache(2, 8)).past_key_values

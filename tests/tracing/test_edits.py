@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bloomlab.errors import HookError
 from bloomlab.hooks import At, Hooks
-from bloomlab.tracing.edits import add, mean, patch, scale, zero
+from bloomlab.tracing.edits import add, cut, mean, patch, scale, zero
 from tests.tiny_random import BATCH, POS, random_ids, random_model
 
 MODEL = random_model()
@@ -70,6 +70,50 @@ def test_patch_puts_the_same_block_of_another_run() -> None:
     one_row = patch(source[:1])(x, STREAM)
     assert one_row.equal(source[:1].expand_as(x))
     assert patch(source.double())(x, STREAM).dtype == torch.float32
+
+
+def test_a_cut_look_is_impossible_and_the_row_shares_out_anew() -> None:
+    hooks = Hooks(read=["h.1.attn.probs"])
+    MODEL(random_ids(), hooks=hooks)
+    whole = hooks["h.1.attn.probs"]
+    for where, gone in (
+        ({"query": 4, "key": [1, 2], "head": 3}, (slice(None), 3, 4, [1, 2])),
+        ({"key": 0}, (slice(None), slice(None), slice(1, None), 0)),
+        ({"head": 2, "query": 3}, (slice(None), 2, 3, slice(0, 3))),  # all it can look at, but itself
+    ):
+        cuts = Hooks(read=["h.1.attn.probs"], edit={"h.1.attn.biased": cut(**where)})
+        MODEL(random_ids(), hooks=cuts)
+        left = whole.clone()
+        left[gone] = 0
+        assert cuts["h.1.attn.probs"][gone].eq(0).all()
+        torch.testing.assert_close(cuts["h.1.attn.probs"], left / left.sum(-1, keepdim=True))  # p / (1 − p of the cut)
+    alone = Hooks(read=["h.1.attn.probs"], edit={"h.1.attn.biased": cut()})
+    MODEL(random_ids(), hooks=alone)
+    assert alone["h.1.attn.probs"].equal(torch.eye(POS).expand_as(whole))  # a query keeps itself
+
+
+@pytest.mark.parametrize(("slope", "shares"), [(0.5, [0.186, 0.307, 0.506]), (0.25, [0.254, 0.326, 0.419])])
+def test_what_is_cut_from_a_row_that_position_alone_makes(slope: float, shares: list[float]) -> None:
+    at = At("h.0.attn.biased", ("batch", "head", "query", "key"), 2)
+    row = -slope * torch.tensor([[[[2.0, 1.0, 0.0]]]])
+    assert row.softmax(-1).flatten().tolist() == pytest.approx(shares, abs=6e-4)
+    cut_row = cut(key=1)(row, at).softmax(-1).flatten().tolist()
+    assert cut_row == pytest.approx([shares[0] / (1 - shares[1]), 0, shares[2] / (1 - shares[1])], abs=2e-3)
+
+
+def test_a_cut_means_the_same_in_every_step_of_a_generation() -> None:
+    edit = {"h.0.attn.biased": cut(query=[5, 6], key=[1, 5]), "h.2.attn.biased": cut(head=[0, 4], key=2)}
+    generated = MODEL.generate(random_ids(1, 4), max_new_tokens=5, eos_token_id=None, hooks=Hooks(edit=edit))
+    logits = MODEL(generated[:, :-1], hooks=Hooks(edit=edit)).logits[0, 3:]
+    assert logits.argmax(-1).equal(generated[0, 4:])
+
+
+def test_a_cut_is_made_before_the_softmax_only() -> None:
+    for spot in ("h.0.attn.probs", "h.0.attn.scores", "h.0.resid_post"):
+        with pytest.raises(HookError, match=r"cut works at attn\.biased, before the softmax"):
+            MODEL(random_ids(), hooks=Hooks(edit={spot: cut(key=0)}))
+    with pytest.raises(HookError, match="has no axis 'pos'"):
+        MODEL(random_ids(), hooks=Hooks(edit={"h.0.attn.biased": cut(pos=0)}))
 
 
 # -- columns ----
