@@ -47,15 +47,10 @@ from bloomlab.weights.hub import find
 if TYPE_CHECKING:
     from bloomlab.views.ablation import Ablation
     from bloomlab.views.alibi.lengths import LengthTexts
-    from bloomlab.views.alibi.widget import AlibiView
-    from bloomlab.views.attention.widget import AttentionView
-    from bloomlab.views.explorer import Explorer
-    from bloomlab.views.hidden.widget import HiddenStates
     from bloomlab.views.logit_lens import LogitLens
-    from bloomlab.views.predictions.widget import Predictions
-    from bloomlab.views.shared.text_view import TextView
+    from bloomlab.views.shared.panel import Panel
     from bloomlab.views.tokens.result import Tokens
-    from bloomlab.views.tokens.widget import TokensView
+    from bloomlab.views.view import View
 
 FIRST_TEXT = "Leo lives in Oslo. Leo has a cat."
 FIRST_QUESTION = "Where does Leo live?"
@@ -176,11 +171,11 @@ class Lab:
         texts = None if translations is None else {name: self._checked(text) for name, text in translations.items()}
         return Tokens(trace.tokens, partial(self._tokens_view, trace, texts))
 
-    def _tokens_view(self, trace: Trace, translations: Mapping[str, str] | None) -> "TokensView":
-        from bloomlab.views.tokens.widget import TokensView
+    def _tokens_view(self, trace: Trace, translations: Mapping[str, str] | None) -> "View":
+        from bloomlab.views.tokens.panel import TokensPanel
 
-        measure = partial(self.trace, read=costs.READ)
-        return TokensView(self._read_tokens, self.tokenizer, trace, self.code, measure, translations)
+        panel = TokensPanel(self.tokenizer, partial(self.trace, read=costs.READ), translations)
+        return self._view(self._read_tokens, [panel], trace)
 
     def _read_tokens(self, text: str) -> Trace:
         """A trace in which nothing was read, so the model did not have to run."""
@@ -252,7 +247,7 @@ class Lab:
             HookError: there is no such spot or axis, or the text has no such position; nothing has run then.
         """
         from bloomlab.views.ablation import Ablation
-        from bloomlab.views.shared.text_view import stamp
+        from bloomlab.views.shared.panel import stamp
 
         edit = zero(**axes)
         check_columns(axes, len(self.tokenizer.encode(self._checked(text))))
@@ -300,7 +295,7 @@ class Lab:
         results = answer(self.heads["answer"], self.tokenizer, questions, contexts)
         return results[0] if isinstance(question, str) and isinstance(context, str) else results
 
-    def explore(self, x: str | Trace = FIRST_TEXT) -> "Explorer":
+    def explore(self, x: str | Trace = FIRST_TEXT) -> "View":
         """Look inside: all views of a text, or of a trace of one, as tabs with one selection.
 
         If the trace lacks something that a view needs, that view says what.
@@ -308,27 +303,29 @@ class Lab:
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
         """
-        from bloomlab.views.explorer import Explorer
+        return self._view(self._read_all, self._panels(), x)
 
-        return Explorer(self._read_all, self._views(), self._trace_or_text(x), self.code)
+    def _panels(self) -> "list[Panel]":
+        """The explorer's panels, in their order."""
+        from bloomlab.views.alibi.panel import AlibiPanel
+        from bloomlab.views.attention.panel import AttentionPanel
+        from bloomlab.views.hidden.panel import HiddenPanel
+        from bloomlab.views.predictions.panel import PredictionsPanel
+        from bloomlab.views.tokens.panel import TokensPanel
 
-    def _views(self) -> dict[str, Callable[..., "TextView"]]:
-        """For each view, the function that makes it from a text or a trace."""
-        from bloomlab.views.alibi.widget import AlibiView
-        from bloomlab.views.attention.widget import AttentionView
-        from bloomlab.views.hidden.widget import HiddenStates
-        from bloomlab.views.predictions.widget import Predictions
-        from bloomlab.views.tokens.widget import TokensView
+        return [
+            TokensPanel(self.tokenizer, partial(self.trace, read=costs.READ)),
+            AttentionPanel(),
+            AlibiPanel(partial(self._length_texts, None)),
+            HiddenPanel(self.model, self.tokenizer),
+            PredictionsPanel(self.model, self.tokenizer, self.heads, FIRST_QUESTION),
+        ]
 
-        parts, measure = (self.model, self.tokenizer), partial(self.trace, read=costs.READ)
-        views = {
-            "tokens": partial(TokensView, self._read_all, self.tokenizer, measure=measure),
-            "attention": partial(AttentionView, self._read_all),
-            "alibi": partial(AlibiView, self._read_all, texts=partial(self._length_texts, None)),
-            "hidden": partial(HiddenStates, self._read_all, *parts),
-            "predictions": partial(Predictions, self._read_all, *parts, self.heads, question=FIRST_QUESTION),
-        }
-        return {name: partial(make, setup=self.code) for name, make in views.items()}
+    def _view(self, read: Callable[[str], Trace], panels: "Sequence[Panel]", x: str | Trace) -> "View":
+        """A view of a trace, or of a text that the model can read."""
+        from bloomlab.views.view import View
+
+        return View(read, panels, x if isinstance(x, Trace) else self._checked(x), self.code)
 
     def _read_all(self, text: str) -> Trace:
         from bloomlab.views.attention import payload as attention
@@ -337,18 +334,18 @@ class Lab:
 
         return self.trace(text, read=[*attention.READ, *hidden.READ, *predictions.READ])
 
-    def attention(self, x: str | Trace = FIRST_TEXT) -> "AttentionView":
+    def attention(self, x: str | Trace = FIRST_TEXT) -> "View":
         """Who looks at whom: every head of a text, or of a trace of one, down to the sum behind one number.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
             HookError: the trace has not read "attn.scores" and "attn.probs".
         """
-        from bloomlab.views.attention.widget import AttentionView
+        from bloomlab.views.attention.panel import AttentionPanel
 
-        return AttentionView(self._read_attention, self._trace_or_text(x), self.code)
+        return self._view(self._read_attention, [AttentionPanel()], x)
 
-    def predictions(self, x: str | Trace = FIRST_TEXT, question: str = FIRST_QUESTION) -> "Predictions":
+    def predictions(self, x: str | Trace = FIRST_TEXT, question: str = FIRST_QUESTION) -> "View":
         """What the heads say about a text, or a trace of one, at each layer: the next token, a label, tags, an answer.
 
         `question` is asked about the text; the view takes others. Without `lab.heads` it shows only the next token.
@@ -357,24 +354,25 @@ class Lab:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
             HookError: the trace has not read "resid_post".
         """
+        from bloomlab.views.predictions.panel import PredictionsPanel
         from bloomlab.views.predictions.payload import READ
-        from bloomlab.views.predictions.widget import Predictions
 
-        read, parts = partial(self.trace, read=READ), (self.model, self.tokenizer, self.heads)
-        return Predictions(read, *parts, self._trace_or_text(x), whole_text(question, "question"), self.code)
+        panel = PredictionsPanel(self.model, self.tokenizer, self.heads, whole_text(question, "question"))
+        return self._view(partial(self.trace, read=READ), [panel], x)
 
-    def hidden_states(self, x: str | Trace = FIRST_TEXT) -> "HiddenStates":
+    def hidden_states(self, x: str | Trace = FIRST_TEXT) -> "View":
         """What BLOOM would say at every step of every layer, and who added what: for a text, or a trace of one.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`; or the trace is of another model.
             HookError: the trace has not read all of `bloomlab.views.hidden.payload.READ`.
         """
-        from bloomlab.views.hidden.widget import HiddenStates
+        from bloomlab.views.hidden.panel import HiddenPanel
+        from bloomlab.views.hidden.payload import READ
 
-        return HiddenStates(self._read_states, self.model, self.tokenizer, self._trace_or_text(x), setup=self.code)
+        return self._view(partial(self.trace, read=READ), [HiddenPanel(self.model, self.tokenizer)], x)
 
-    def alibi(self, x: str | Trace = FIRST_TEXT, texts: Sequence[str] | None = None) -> "AlibiView":
+    def alibi(self, x: str | Trace = FIRST_TEXT, texts: Sequence[str] | None = None) -> "View":
         """How far each head can look: its slope, its reach, and what it makes of them in a text, or in a trace of one.
 
         The view's length lab reads `texts`, to see whether longer ones are harder. By default, the embedded model
@@ -384,11 +382,11 @@ class Lab:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
             HookError: the trace has not read "attn.scores" and "attn.probs".
         """
-        from bloomlab.views.alibi.widget import AlibiView
+        from bloomlab.views.alibi.panel import AlibiPanel
 
         texts = [texts] if isinstance(texts, str) else texts
         rows = partial(self._length_texts, None if texts is None else [self._checked(text) for text in texts])
-        return AlibiView(self._read_attention, self._trace_or_text(x), self.code, rows)
+        return self._view(self._read_attention, [AlibiPanel(rows)], x)
 
     def _length_texts(self, texts: list[str] | None, shown: str) -> "LengthTexts":
         """What the length lab reads: these texts, the embedded model's own documents, or the text shown."""
@@ -401,19 +399,10 @@ class Lab:
     def _read_attention(self, text: str) -> Trace:
         return self.trace(text, read=["attn.scores", "attn.probs"])
 
-    def _read_states(self, text: str) -> Trace:
-        from bloomlab.views.hidden.payload import READ
-
-        return self.trace(text, read=READ)
-
     def _checked_list(self, texts: Any, name: str = "text") -> list[str]:
         """One text, or several, in a list, if the model can read each."""
         several = isinstance(texts, Sequence) and not isinstance(texts, str | bytes)
         return [self._checked(text, name) for text in (texts if several else [texts])]
-
-    def _trace_or_text(self, x: Any) -> str | Trace:
-        """What a view shows: a trace, or a text that the model can read."""
-        return x if isinstance(x, Trace) else self._checked(x)
 
     def _checked(self, text: Any, name: str = "text") -> str:
         """The text, if the model can read it."""

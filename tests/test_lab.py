@@ -88,7 +88,7 @@ def test_a_continuation_begins_with_its_text(lab: Lab) -> None:
 def test_the_explorer_reads_what_it_shows_from_the_model(lab: Lab) -> None:
     trace = lab._read_attention(TEXT)
     assert trace.names == [f"h.{i}.attn.{name}" for i in range(3) for name in ("scores", "probs")]
-    assert type(lab.attention(TEXT)).__name__ == "AttentionView"
+    assert list(lab.attention(TEXT).panels) == ["attention"]
 
 
 def test_the_lens_ends_with_what_the_model_says(lab: Lab) -> None:

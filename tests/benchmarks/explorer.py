@@ -14,10 +14,10 @@ from playwright.sync_api import sync_playwright
 
 import bloomlab
 from bloomlab import BloomConfig, BloomForCausalLM, BloomTokenizerFast, Lab, tiny
-from bloomlab.views.explorer import TITLES
-from bloomlab.views.shared.text_view import TextView
+from bloomlab.views.view import View
 from tests.browser import chromium
 from tests.browser.blank_page import BlankPage
+from tests.views.lone import TITLES
 
 READY = """
 import time, torch
@@ -44,7 +44,7 @@ CLICKS = {
 }
 
 
-def sent(view: TextView) -> tuple[int, int]:
+def sent(view: View) -> tuple[int, int]:
     """Bytes that cross to the page before the first picture: the data, and the module with its style sheet."""
     state = view.get_state()
     sizes = {

@@ -19,7 +19,7 @@ import torch
 from bloomlab import BloomConfig, BloomForCausalLM, BloomTokenizerFast, Lab, tiny
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.attention.payload import READ
-from bloomlab.views.attention.widget import AttentionView
+from tests.views.lone import attention_view
 
 Work = Callable[[], int]  # makes the output and says how many bytes it has
 NEEDS_NETWORK = "loads scripts from the network"
@@ -48,7 +48,7 @@ def circuitsvis(form: str, attention: list[torch.Tensor], tokens: list[str]) -> 
 
 def live(trace: Trace) -> int:
     """The first picture of lab.attention(trace): all heads in small, and the values of the layer that is shown."""
-    state = AttentionView(lambda text: trace, trace).get_state()
+    state = attention_view(lambda text: trace, trace).get_state()
     return sum(
         len(value) if isinstance(value, bytes) else len(json.dumps(value, ensure_ascii=False).encode())
         for value in state.values()
@@ -58,7 +58,7 @@ def live(trace: Trace) -> int:
 def page(trace: Trace) -> int:
     """The same as a file of its own, interactive and offline."""
     with tempfile.TemporaryDirectory() as folder:
-        return AttentionView(lambda text: trace, trace).save(Path(folder) / "x.html").stat().st_size
+        return attention_view(lambda text: trace, trace).save(Path(folder) / "x.html").stat().st_size
 
 
 def rows(trace: Trace) -> Iterator[tuple[str, Work, str]]:

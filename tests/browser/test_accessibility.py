@@ -10,8 +10,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 import bloomlab
-from bloomlab.views.explorer import TITLES
 from tests.browser.texts import TEXTS
+from tests.views.lone import TITLES
 
 TEXT = TEXTS["english"] + " " + TEXTS["arabic"]
 BROKEN = """<!doctype html><html><head><title>broken</title></head><body><main>

@@ -17,10 +17,10 @@ from bloomlab.lens.attention import position_only
 from bloomlab.model.alibi import slopes
 from bloomlab.text.tokens import visible
 from bloomlab.views.alibi.still import measured_of
-from bloomlab.views.alibi.widget import AlibiView
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
+from tests.views.lone import alibi_view
 from tests.views.small_trace import small_trace
 from tests.views.test_alibi_view import fake_texts
 
@@ -33,7 +33,7 @@ ALL_LOOKS = ((600, "light"), (600, "dark"), (1280, "light"), (1280, "dark"))
 def blank(visit: Visit) -> Iterator[BlankPage]:
     """A page with the view of a short text; afterwards, nothing may have gone wrong in it."""
     page = BlankPage(visit.page)
-    page.draw(AlibiView(small_trace, TEXT, texts=fake_texts()))
+    page.draw(alibi_view(small_trace, TEXT, texts=fake_texts()))
     yield page
     assert visit.errors == []
     assert visit.refused == []
@@ -194,7 +194,7 @@ def test_typing_shows_another_text_and_an_error_keeps_the_picture(visit: Visit) 
         return small_trace(text)
 
     blank = BlankPage(visit.page)
-    blank.draw(AlibiView(read))  # type: ignore[arg-type]
+    blank.draw(alibi_view(read))  # type: ignore[arg-type]
     page = visit.page
     expect(page.locator(".bloomlab")).to_have_attribute("data-state", "empty")
     page.locator('[data-part="empty"] button').first.click()
@@ -248,7 +248,7 @@ def test_the_length_lab_is_run_from_the_page(blank: BlankPage) -> None:
 
 def test_a_running_lab_says_how_far_and_can_be_cancelled(blank: BlankPage) -> None:
     assert blank.view is not None
-    blank.view._begin()._step()
+    blank.view._begin(blank.view.panels["alibi"])._step()
     blank.push()
     page = blank.page
     assert "1 of 4 tokens" in page.locator('[data-part="lab"]').inner_text()
@@ -319,7 +319,7 @@ def test_hostile_texts_and_names_are_shown_as_they_are_and_do_nothing(blank: Bla
 
 @pytest.mark.parametrize("text", [TEXTS["english"], HOSTILE[1], TEXTS["arabic"], "a"])
 def test_a_saved_page_works_from_a_file_without_a_network(visit: Visit, tmp_path: Path, text: str) -> None:
-    view = AlibiView(small_trace, text, texts=fake_texts())
+    view = alibi_view(small_trace, text, texts=fake_texts())
     view.run_length_lab()
     page = visit.page
     page.goto(view.save(tmp_path / "page.html").as_uri())
@@ -338,7 +338,7 @@ def test_a_saved_page_works_from_a_file_without_a_network(visit: Visit, tmp_path
 
 
 def test_a_saved_page_without_script_still_shows_numbers(chromium: Browser, tmp_path: Path) -> None:
-    path = AlibiView(small_trace, HOSTILE[0]).save(tmp_path / "page.html")
+    path = alibi_view(small_trace, HOSTILE[0]).save(tmp_path / "page.html")
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(path.as_uri())
@@ -360,7 +360,7 @@ def test_a_screen_reader_and_a_weak_eye_are_served(visit: Visit, theme: str) -> 
             raise InputError("the text is bad")
         return small_trace(text)
 
-    view = AlibiView(read, TEXTS["english"], texts=fake_texts())  # type: ignore[arg-type]
+    view = alibi_view(read, TEXTS["english"], texts=fake_texts())  # type: ignore[arg-type]
     view.run_length_lab()
     blank.draw(view)
     page.evaluate(
@@ -384,7 +384,7 @@ def test_a_screen_reader_and_a_weak_eye_are_served(visit: Visit, theme: str) -> 
 @pytest.mark.parametrize("language", TEXTS)
 def test_pictures_to_look_at(chromium: Browser, tmp_path: Path, language: str) -> None:
     """Nothing overflows in any language, width and theme; the pictures are kept for a person to judge."""
-    view = AlibiView(small_trace, TEXTS[language], layer=1, head=3, texts=fake_texts())
+    view = alibi_view(small_trace, TEXTS[language], layer=1, head=3, texts=fake_texts())
     view.run_length_lab()
     path = view.save(tmp_path / "page.html")
     SCREENSHOTS.mkdir(exist_ok=True)

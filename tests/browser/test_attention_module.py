@@ -10,9 +10,9 @@ from playwright.sync_api import expect
 from bloomlab.errors import InputError
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
-from bloomlab.views.attention.widget import AttentionView
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
+from tests.views.lone import attention_view
 from tests.views.small_trace import small_trace
 
 TEXT = "Leo lives in Oslo."
@@ -23,7 +23,7 @@ CELLS = [(0, 0), (1, 0), (3, 3), (4, 2), (5, 5), (6, 1), (7, 0), (8, 4), (8, 8),
 def blank(visit: Visit) -> Iterator[BlankPage]:
     """A page with the attention of a short text; afterwards, nothing may have gone wrong in it."""
     page = BlankPage(visit.page)
-    page.draw(AttentionView(small_trace, TEXT))
+    page.draw(attention_view(small_trace, TEXT))
     yield page
     assert visit.errors == []
     assert visit.refused == []
@@ -233,7 +233,7 @@ def test_an_error_is_said_in_words_and_the_last_picture_stays(visit: Visit) -> N
         return small_trace(text)
 
     blank = BlankPage(visit.page)
-    blank.draw(AttentionView(read, TEXT))  # type: ignore[arg-type]
+    blank.draw(attention_view(read, TEXT))  # type: ignore[arg-type]
     tokens = blank.root("tokens")
     page = visit.page
     page.locator('[data-part="text"]').fill("<too long>")
@@ -263,7 +263,7 @@ def test_half_a_character_is_refused_before_it_is_sent(blank: BlankPage) -> None
 
 def test_an_empty_view_says_what_to_do_and_an_example_starts_it(visit: Visit) -> None:
     blank = BlankPage(visit.page)
-    blank.draw(AttentionView(small_trace))
+    blank.draw(attention_view(small_trace))
     page = visit.page
     expect(page.locator(".bloomlab")).to_have_attribute("data-state", "empty")
     assert "Type a sentence" in page.locator('[data-part="empty"]').inner_text()

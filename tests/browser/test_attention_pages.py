@@ -8,17 +8,17 @@ from playwright.sync_api import Browser, expect
 
 from bloomlab.errors import InputError
 from bloomlab.text.tokens import visible
-from bloomlab.views.attention.widget import AttentionView
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
+from tests.views.lone import attention_view
 from tests.views.small_trace import small_trace
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_shown_as_it_is_and_does_nothing(visit: Visit, text: str) -> None:
     blank = BlankPage(visit.page)
-    blank.draw(AttentionView(small_trace, text))
+    blank.draw(attention_view(small_trace, text))
     page = visit.page
     page.locator(".bl-foot summary").click()
     for part in ('[data-part="strip"] .bl-chip >> nth=0', '[data-part="heads"]', '[data-part="canvas"]'):
@@ -40,7 +40,7 @@ def test_a_hostile_error_and_a_hostile_model_name_are_only_text(visit: Visit) ->
         return trace
 
     blank = BlankPage(visit.page)
-    blank.draw(AttentionView(read, "Leo"))  # type: ignore[arg-type]
+    blank.draw(attention_view(read, "Leo"))  # type: ignore[arg-type]
     visit.page.locator('[data-part="text"]').fill("bad")
     visit.page.locator('[data-part="text"]').press("Enter")
     blank.answer()
@@ -51,7 +51,7 @@ def test_a_hostile_error_and_a_hostile_model_name_are_only_text(visit: Visit) ->
 
 def test_a_right_to_left_override_turns_nothing_around(visit: Visit) -> None:
     blank = BlankPage(visit.page)
-    blank.draw(AttentionView(small_trace, "ab\u202ecd"))
+    blank.draw(attention_view(small_trace, "ab\u202ecd"))
     places = [
         box["x"]
         for token in range(len(small_trace("ab\u202ecd").tokens))
@@ -64,7 +64,7 @@ def test_a_right_to_left_override_turns_nothing_around(visit: Visit) -> None:
 
 @pytest.mark.parametrize("text", [TEXTS["english"], HOSTILE[1], HOSTILE[9], TEXTS["arabic"], TEXTS["emoji"]])
 def test_a_saved_page_works_from_a_file_without_a_network(visit: Visit, tmp_path: Path, text: str) -> None:
-    view = AttentionView(small_trace, text)
+    view = attention_view(small_trace, text)
     view.layer, view.head = 1, 1
     path = view.save(tmp_path / "page.html")
     page = visit.page
@@ -88,7 +88,7 @@ def test_a_saved_page_works_from_a_file_without_a_network(visit: Visit, tmp_path
 
 
 def test_a_saved_page_without_script_still_shows_numbers(chromium: Browser, tmp_path: Path) -> None:
-    path = AttentionView(small_trace, HOSTILE[0]).save(tmp_path / "page.html")
+    path = attention_view(small_trace, HOSTILE[0]).save(tmp_path / "page.html")
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(path.as_uri())
@@ -111,7 +111,7 @@ def test_a_screen_reader_and_a_weak_eye_are_served(chromium: Browser, theme: str
             raise InputError("the text is bad")
         return small_trace(text)
 
-    blank.draw(AttentionView(read, TEXTS["english"]))  # type: ignore[arg-type]
+    blank.draw(attention_view(read, TEXTS["english"]))  # type: ignore[arg-type]
     page.evaluate(
         "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
     )
@@ -137,7 +137,7 @@ def test_a_screen_reader_and_a_weak_eye_are_served(chromium: Browser, theme: str
 @pytest.mark.parametrize("language", TEXTS)
 def test_pictures_to_look_at(chromium: Browser, tmp_path: Path, language: str, width: int, theme: str) -> None:
     """Nothing overflows in any language, width and theme; the pictures are kept for a person to judge."""
-    view = AttentionView(small_trace, TEXTS[language])
+    view = attention_view(small_trace, TEXTS[language])
     view.layer, view.head = 1, 3
     path = view.save(tmp_path / "page.html")
     context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)  # type: ignore[arg-type]
@@ -159,7 +159,7 @@ def test_jupyters_theme_is_followed_also_when_it_changes(visit: Visit) -> None:
     page = visit.page
     page.emulate_media(color_scheme="light")  # the system says light, Jupyter says dark
     page.evaluate("document.body.setAttribute('data-jp-theme-light', 'false')")
-    blank.draw(AttentionView(small_trace, "Leo lives."))
+    blank.draw(attention_view(small_trace, "Leo lives."))
     page.locator('input[value="content"]').check()
     light_ink = "getComputedStyle(document.querySelector('.bloomlab')).color.match(/\\d+/)[0] > 127"
     assert page.evaluate(light_ink)
@@ -173,7 +173,7 @@ def test_jupyters_theme_is_followed_also_when_it_changes(visit: Visit) -> None:
 def test_nothing_moves_where_motion_is_not_wanted(visit: Visit) -> None:
     visit.page.emulate_media(reduced_motion="reduce")
     blank = BlankPage(visit.page)
-    blank.draw(AttentionView(small_trace, "Leo lives."))
+    blank.draw(attention_view(small_trace, "Leo lives."))
     moving = visit.page.evaluate(
         "[...document.querySelectorAll('.bloomlab *')].map((e) => getComputedStyle(e))"
         ".filter((s) => parseFloat(s.transitionDuration) > 0 || s.animationName !== 'none').length"

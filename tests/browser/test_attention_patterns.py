@@ -12,11 +12,11 @@ from playwright.sync_api import Browser, expect
 from bloomlab.lens.attention import arcs, content_only, head_average, overlap, position_only, position_share, rollout
 from bloomlab.model.alibi import slopes
 from bloomlab.text.tokens import visible
-from bloomlab.views.attention.widget import AttentionView
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.test_attention_module import cividis, steps_apart
 from tests.browser.texts import HOSTILE, TEXTS
+from tests.views.lone import attention_view
 from tests.views.small_trace import small_trace
 
 TEXT = "Leo lives in Oslo."
@@ -28,7 +28,7 @@ LOWER = np.tril_indices(TOKENS)
 def blank(visit: Visit) -> Iterator[BlankPage]:
     """A page with the attention of a short text; afterwards, nothing may have gone wrong in it."""
     page = BlankPage(visit.page)
-    page.draw(AttentionView(small_trace, TEXT, layer=2, head=3))
+    page.draw(attention_view(small_trace, TEXT, layer=2, head=3))
     yield page
     assert visit.errors == []
     assert visit.refused == []
@@ -131,7 +131,7 @@ def test_until_a_mean_has_come_nothing_is_shown_in_its_place(blank: BlankPage) -
     page = blank.page
     page.locator('input[value="rollout"]').check()
     expect(page.locator(".bl-matrix")).to_have_attribute("data-exact", "false")
-    assert "asking" in page.locator(".bl-panel-matrix .bl-title").first.inner_text()
+    assert "fetching" in page.locator(".bl-panel-matrix .bl-title").first.inner_text()
     assert page.locator('[data-part="live"]').inner_text().endswith("a share of …")
     assert page.locator('[data-part="strip"]').get_attribute("data-bars") is None
 
@@ -223,7 +223,7 @@ def test_an_arc_under_the_pointer_is_explained_and_a_click_chooses_it(blank: Bla
 
 def test_right_to_left_text_runs_from_the_right_and_its_keys_too(visit: Visit) -> None:
     blank = BlankPage(visit.page)
-    blank.draw(AttentionView(small_trace, TEXTS["arabic"]))
+    blank.draw(attention_view(small_trace, TEXTS["arabic"]))
     line = visit.page.locator('[data-part="arcs"]')
     assert line.get_attribute("dir") == "rtl"
     first, second = (line.locator(f'[data-token="{token}"]').bounding_box() for token in (0, 1))
@@ -239,7 +239,7 @@ def test_right_to_left_text_runs_from_the_right_and_its_keys_too(visit: Visit) -
 def test_a_long_text_shows_a_stretch_of_it_and_says_where_the_rest_is(visit: Visit) -> None:
     text = "a b c. " * 40
     blank = BlankPage(visit.page)
-    blank.draw(AttentionView(small_trace, text))
+    blank.draw(attention_view(small_trace, text))
     page = visit.page
     tokens = int(blank.root("tokens"))
     assert page.locator(".bl-arcs-name").count() == 96 < tokens
@@ -255,7 +255,7 @@ def test_a_long_text_shows_a_stretch_of_it_and_says_where_the_rest_is(visit: Vis
 
 def test_one_token_has_no_arcs_and_one_number_says_why(visit: Visit) -> None:
     blank = BlankPage(visit.page)
-    blank.draw(AttentionView(small_trace, "a"))
+    blank.draw(attention_view(small_trace, "a"))
     assert not visit.page.locator('[data-part="arcs"]').is_visible()
     assert "one token can only look at itself" in visit.page.locator('[data-part="share-says"]').inner_text()
     assert visit.errors == []
@@ -264,7 +264,7 @@ def test_one_token_has_no_arcs_and_one_number_says_why(visit: Visit) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_names_in_arcs_and_forms_are_only_text(visit: Visit, text: str) -> None:
     blank = BlankPage(visit.page)
-    blank.draw(AttentionView(small_trace, text))
+    blank.draw(attention_view(small_trace, text))
     page = visit.page
     page.locator('[data-part="forms"] summary').click()
     shown = page.locator(".bl-arcs-name:first-child .bl-token").text_content()
@@ -282,7 +282,7 @@ def test_axe_finds_nothing_grave_with_everything_unfolded(chromium: Browser, pat
     page = visit.page
     blank = BlankPage(page)
     page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
-    blank.draw(AttentionView(small_trace, TEXTS["english"], pattern=pattern))
+    blank.draw(attention_view(small_trace, TEXTS["english"], pattern=pattern))
     page.evaluate(
         "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
     )
@@ -298,7 +298,7 @@ def test_axe_finds_nothing_grave_with_everything_unfolded(chromium: Browser, pat
 
 
 def test_a_saved_page_has_the_means_and_the_rollout_inside(visit: Visit, tmp_path: Any) -> None:
-    path = AttentionView(small_trace, TEXT, layer=2).save(tmp_path / "page.html")
+    path = attention_view(small_trace, TEXT, layer=2).save(tmp_path / "page.html")
     page = visit.page
     page.goto(path.as_uri())
     expect(page.locator(".bloomlab")).to_have_attribute("data-state", "ready")

@@ -7,10 +7,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import bloomlab
-from bloomlab.views.explorer import TITLES
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.texts import TEXTS
+from tests.views.lone import TITLES
 
 TEXT = TEXTS["english"] + " " + TEXTS["arabic"]
 MOVING = """() => [...document.querySelectorAll('.bloomlab *')].filter((element) => {

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from bloomlab.lab import Lab
+from bloomlab.views.view import View
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.texts import HOSTILE, shown_on_strip
@@ -14,7 +15,7 @@ from tests.tiny_random import byte_tokenizer, random_model
 
 TEXT = "Leo 😀."
 LAB = Lab(random_model(), byte_tokenizer(), name="random")
-TABS = list(LAB.explore(TEXT).views)
+TABS = list(LAB.explore(TEXT).panels)
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_the_attention_is_there_at_first_and_nothing_else_is_computed(blank: Bla
     assert panel(blank, "attention").locator('[data-part="heads"] canvas').count() == 18
     for name in TABS:
         if name != "attention":
-            assert blank.view.views[name].trace is None
+            assert getattr(blank.view, name).trace is None
             expect(panel(blank, name)).to_be_hidden()
 
 
@@ -60,8 +61,10 @@ def test_a_tab_computes_when_it_is_opened_and_says_so_until_then(blank: BlankPag
     expect(blank.page.locator('[data-part="tab-says"]')).to_be_hidden()
     expect(panel(blank, name)).to_be_visible()
     expect(panel(blank, "attention")).to_be_hidden()
-    assert blank.view.views[name].trace is blank.view.trace
-    assert [n for n in TABS if blank.view.views[n].trace is not None] == [n for n in TABS if n in ("attention", name)]
+    assert getattr(blank.view, name).trace is blank.view.trace
+    assert [n for n in TABS if getattr(blank.view, n).trace is not None] == [
+        n for n in TABS if n in ("attention", name)
+    ]
 
 
 def test_arrow_keys_go_from_tab_to_tab_and_only_the_open_one_takes_the_focus(blank: BlankPage) -> None:
@@ -87,7 +90,7 @@ def test_tabs_that_are_only_passed_by_are_not_computed(blank: BlankPage) -> None
     )
     blank.answered()
     expect(panel(blank, last)).to_be_visible()
-    assert {name for name in TABS if blank.view.views[name].trace is not None} == {"attention", last}
+    assert {name for name in TABS if getattr(blank.view, name).trace is not None} == {"attention", last}
 
 
 def test_a_place_chosen_in_one_tab_is_chosen_in_all(blank: BlankPage) -> None:
@@ -142,12 +145,12 @@ def test_another_text_computes_the_open_tab_only(blank: BlankPage) -> None:
     blank.answer()
     expect(blank.page.locator(".bloomlab")).to_have_attribute("data-tokens", "6")
     assert blank.page.locator("[data-cell]").count() == 6 * 7
-    views = blank.view.views
-    assert views["hidden"].text == "A cat." and views["attention"].text == TEXT
+    view = blank.view
+    assert view.hidden_picture["text"] == "A cat." and view.attention_picture == {}
     tab(blank, "attention").click()
     expect(blank.page.locator('[data-part="tab-says"]')).to_have_text("computing … (Kernel → Interrupt stops it)")
     blank.answered()
-    assert views["attention"].text == "A cat."
+    assert view.attention_picture["text"] == "A cat."
     assert blank.page.locator(".bl-rows .bl-name").count() == 6
 
 
@@ -187,7 +190,7 @@ def test_a_tab_keeps_what_is_its_own(blank: BlankPage) -> None:
     blank.answered()
     open_tab(blank, "attention")
     assert page.locator('[data-panel="attention"] input[value="content"]').is_checked()
-    assert (blank.view.views["attention"].mode, blank.view.views["hidden"].mode) == ("content", "rank")
+    assert (blank.view.attention.mode, blank.view.hidden.mode) == ("content", "rank")
 
 
 def test_the_code_is_that_of_the_open_tab(blank: BlankPage) -> None:
@@ -195,12 +198,12 @@ def test_the_code_is_that_of_the_open_tab(blank: BlankPage) -> None:
     for name in TABS:
         open_tab(blank, name)
         assert blank.page.locator('[data-part="code"]').inner_text() == blank.view.code
-        assert blank.view.code == blank.view.views[name].code != ""
+        assert blank.view.code == getattr(blank.view, name).code != ""
 
 
 def test_an_empty_explorer_starts_with_an_example(visit: Visit) -> None:
     blank = BlankPage(visit.page)
-    blank.draw(LAB.explore(TEXT).__class__(LAB._read_all, LAB._views()))
+    blank.draw(View(LAB._read_all, LAB._panels()))
     assert "Type a sentence" in visit.page.locator('[data-part="empty"]').inner_text()
     visit.page.locator('[data-part="empty"] button').nth(1).click()
     blank.answer()

@@ -1,12 +1,14 @@
 """The gallery: a page for each view, opened as files, without a server or a network."""
 
 import importlib.util
-import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import bloomlab
+from bloomlab.views.tokens.result import Tokens
+from bloomlab.views.view import View
 from tests.browser.conftest import Visit
 
 pytestmark = pytest.mark.browser
@@ -48,14 +50,10 @@ def test_the_first_page_leads_to_all_others(gallery: Path, maker: ModuleType, vi
 
 
 def test_no_view_is_left_out(maker: ModuleType) -> None:
-    """A new view has a verb of the lab that returns it, and a page here."""
-    lab = (SOURCE.parents[1] / "bloomlab" / "lab.py").read_text(encoding="utf-8")
-    returned = dict(re.findall(r"def (\w+)\(self.*?\) -> \"(\w+)\":", lab))
-    views = {
-        name
-        for path in (SOURCE.parents[1] / "bloomlab" / "views").rglob("*.py")
-        for name in re.findall(r"^class (\w+)\(TextView\)", path.read_text(encoding="utf-8"), re.MULTILINE)
-    }
-    shown = {returned[verb] for verb in maker.PAGES}
-    assert views - {"TokensView"} <= shown, "give the view a page in docs/make_gallery.py"
-    assert "Tokens" in shown  # what shows itself as a TokensView
+    """A new panel stands in the explorer, and has a verb of the lab that shows it alone, with a page here."""
+    lab = bloomlab.load()
+    shown = [getattr(lab, verb)("Leo.") for verb in maker.PAGES]
+    views = [one.view if isinstance(one, Tokens) else one for one in shown]
+    alone = {next(iter(view.panels)) for view in views if isinstance(view, View) and len(view.panels) == 1}
+    files = (SOURCE.parents[1] / "bloomlab" / "views").glob("*/panel.py")
+    assert {path.parent.name for path in files} - {"shared"} | set(lab.explore("Leo.").panels) <= alone

@@ -18,12 +18,13 @@ from bloomlab.tracing.trace import Trace
 from bloomlab.views.hidden.figure import SCRIPTS, _kind
 from bloomlab.views.hidden.payload import READ
 from bloomlab.views.hidden.still import arrays
-from bloomlab.views.hidden.widget import HiddenStates
 from bloomlab.views.shared.assets import module_text, theme_colour
+from bloomlab.views.view import View
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS
 from tests.tiny_random import byte_tokenizer, random_model
+from tests.views.lone import hidden_view, shown
 
 TEXT = "Leo 😀."
 LAB = Lab(random_model(), byte_tokenizer(), name="random")
@@ -35,8 +36,8 @@ def read(text: str) -> Trace:
     return LAB.trace(text, read=READ)
 
 
-def view_of(text: str = TEXT, lab: Lab = LAB) -> HiddenStates:
-    return HiddenStates(
+def view_of(text: str = TEXT, lab: Lab = LAB) -> View:
+    return hidden_view(
         lambda typed: read(typed) if lab is LAB else lab.trace(typed, read=READ), lab.model, lab.tokenizer, text
     )
 
@@ -65,7 +66,7 @@ def fact(page: Page, name: str) -> str:
 
 
 def test_the_cells_name_the_likeliest_token_in_the_colour_of_its_probability(blank: BlankPage) -> None:
-    found = arrays(blank.view._values())
+    found = arrays(shown(blank.view))
     for row, token in [(0, 0), (1, 3), (4, 2), (6, 8)]:
         p = float(found["probs"][row, token, 0])
         here = cell(blank.page, row, token)
@@ -79,7 +80,7 @@ def test_the_cells_name_the_likeliest_token_in_the_colour_of_its_probability(bla
 
 def test_a_cell_under_the_pointer_is_explained_and_leaving_returns_to_the_selection(blank: BlankPage) -> None:
     page = blank.page
-    found = arrays(blank.view._values())
+    found = arrays(shown(blank.view))
     panel = page.locator('[data-part="cell"]')
     cell(page, 3, 2).hover()
     expect(panel).to_have_attribute("data-row", "3")
@@ -152,9 +153,9 @@ def test_the_states_are_named_beside_their_cosines(blank: BlankPage) -> None:
 
 
 def test_the_shares_of_a_token_are_listed_and_sum_to_one(blank: BlankPage) -> None:
-    shown = blank.page.locator('[data-part="parts"] tr[data-share] .bl-value').all_inner_texts()
-    values = [float(text.replace("−", "-")) for text in shown]
-    found = arrays(blank.view._values())
+    cells = blank.page.locator('[data-part="parts"] tr[data-share] .bl-value').all_inner_texts()
+    values = [float(text.replace("−", "-")) for text in cells]
+    found = arrays(shown(blank.view))
     assert values == pytest.approx(found["shares"][:-1, 8].tolist(), abs=6e-4)
     assert blank.page.locator('[data-share="sum"]').inner_text() == "+1.000"
 
@@ -213,7 +214,7 @@ def test_the_shares_are_reached_by_keys_and_pointer(blank: BlankPage) -> None:
 
 def test_the_toggles_show_other_numbers_in_the_same_cells(blank: BlankPage) -> None:
     page = blank.page
-    found = arrays(blank.view._values())
+    found = arrays(shown(blank.view))
     expected = {"entropy": f"{found['entropy'][2, 1]:.2f}", "rank": str(found["rank"][2, 1])}
     expected |= {"norm": f"{found['norms'][2, 1]:.1f}", "added": f"{found['shares'][2, 1]:+.2f}".replace("-", "−")}
     for mode, text in expected.items():

@@ -16,25 +16,26 @@ from bloomlab.text.tokens import visible
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.predictions.payload import READ
 from bloomlab.views.predictions.still import arrays
-from bloomlab.views.predictions.widget import Predictions
+from bloomlab.views.view import View
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
 from tests.tasks.task_heads import LABELS, random_lab
 from tests.tiny_random import byte_tokenizer, random_model
+from tests.views.lone import predictions_view, shown
 
 TEXT = "Leo 😀."
 QUESTION = "Who?"
 LAB = random_lab()
 
 
-def view_of(text: str = TEXT, question: str = QUESTION, lab: Lab = LAB) -> Predictions:
+def view_of(text: str = TEXT, question: str = QUESTION, lab: Lab = LAB) -> View:
     def read(text: str) -> Trace:
         if text == "bad":
             raise InputError(HOSTILE[0] + HOSTILE[1])
         return lab.trace(text, read=READ)
 
-    return Predictions(read, lab.model, lab.tokenizer, lab.heads, text, question)
+    return predictions_view(read, lab.model, lab.tokenizer, lab.heads, text, question)
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def part(page: Page, name: str) -> Locator:
 
 
 def test_each_head_has_a_row_with_its_likeliest_in_the_colour_of_its_probability(blank: BlankPage) -> None:
-    found = arrays(blank.view._saved())
+    found = arrays(shown(blank.view))
     for token in (0, 5, 8):
         said = [blank.view.words[str(found["ids"][2, token, 0])]]
         said += [LABELS[task][found[task][2, token].argmax()] for task in ("language", "tags")]
@@ -85,7 +86,7 @@ def test_the_token_the_label_is_read_from_and_the_answer_are_marked_with_signs(b
 
 
 def test_bars_list_what_each_head_says_of_the_selected_token(blank: BlankPage) -> None:
-    page, found = blank.page, arrays(blank.view._saved())
+    page, found = blank.page, arrays(shown(blank.view))
     part(page, "strip").press("Home")
     expect(part(page, "tags")).to_have_attribute("data-token", "0")
     for i, label in enumerate(LABELS["tags"]):
@@ -110,7 +111,7 @@ def test_of_many_names_the_first_are_listed_and_the_others_counted(visit: Visit)
 
 
 def test_a_head_can_be_asked_at_every_layer(blank: BlankPage) -> None:
-    page, found = blank.page, arrays(blank.view._saved())
+    page, found = blank.page, arrays(shown(blank.view))
     page.locator('input[value="tags"]').check()
     assert page.locator("[data-cell]").count() == 3 * 9
     for layer in range(3):
@@ -141,7 +142,7 @@ def test_arrow_keys_step_rows_and_tokens_and_the_slider_layers(blank: BlankPage)
         assert (grid.get_attribute("aria-activedescendant") or "").endswith(f"reading-{row}-{token}")
     part(page, "slider").press("ArrowLeft")
     assert blank.root("layer") == "1"
-    found = arrays(blank.view._saved())
+    found = arrays(shown(blank.view))
     assert word(page, 2, 3) == LABELS["tags"][found["tags"][1, 3].argmax()]
     assert "nothing taught the others" in part(page, "explains").inner_text()
     part(page, "to-last").click()

@@ -14,17 +14,18 @@ from bloomlab.errors import InputError
 from bloomlab.lab import load
 from bloomlab.lens.tokens import merges
 from bloomlab.text.tokens import visible
-from bloomlab.views.tokens.widget import TokensView
+from bloomlab.views.view import View
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
 from tests.views.aside import aside
+from tests.views.lone import tokens_view
 
 LAB = load()
 TEXT = "Leo lives in Oslo."  # five tokens; " lives" is built by five merges
 
 
-def view_of(text: str, **options: Any) -> TokensView:
+def view_of(text: str, **options: Any) -> View:
     return LAB.tokens(text, **options).view
 
 
@@ -226,7 +227,7 @@ def test_languages_are_compared_when_the_comparison_is_opened(blank: BlankPage) 
 
 def test_a_running_comparison_says_how_far_and_can_be_cancelled_and_taken_up_again(blank: BlankPage) -> None:
     page, compare = blank.page, part(blank.page, "compare")
-    blank.view._begin()._step()  # the tokenizer has cut all, the model has read one
+    blank.view._begin(blank.view.panels["tokens"])._step()  # the tokenizer has cut all, the model has read one
     blank.view.set_trait("comparing", "open")
     blank.push()
     assert "the model has read 1 of them" in part(page, "compare-says").inner_text()
@@ -258,7 +259,7 @@ def test_typing_recomputes_and_an_error_keeps_the_picture(visit: Visit) -> None:
         return LAB._read_tokens(text)
 
     blank = BlankPage(visit.page)
-    blank.draw(TokensView(read, LAB.tokenizer))
+    blank.draw(tokens_view(read, LAB.tokenizer))
     page, root = visit.page, visit.page.locator(".bloomlab")
     expect(root).to_have_attribute("data-state", "empty")
     page.locator('[data-part="empty"] button').first.click()

@@ -17,9 +17,9 @@ from bloomlab.model.alibi import slopes
 from bloomlab.views.alibi.lengths import LengthTexts, curve, text_rows
 from bloomlab.views.alibi.payload import alibi_payload, bound_in_text
 from bloomlab.views.alibi.still import measured_of
-from bloomlab.views.alibi.widget import AlibiView
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
+from tests.views.lone import alibi_view
 from tests.views.small_trace import counting_reader, small_trace
 
 TEXT = "Leo lives in Oslo. 😀"
@@ -105,7 +105,7 @@ def test_a_trace_in_bfloat16_and_with_a_graph_is_taken_as_it_is() -> None:
 
 
 def test_the_first_picture_is_read_from_the_last_token_to_the_one_before() -> None:
-    view = AlibiView(small_trace, TEXT, layer=1, head=2)
+    view = alibi_view(small_trace, TEXT, layer=1, head=2)
     assert (view.layer, view.head, view.query, view.key) == (1, 2, LAST, LAST - 1)
     assert (view.state, view.text) == ("ready", TEXT)
 
@@ -122,20 +122,20 @@ def test_the_first_picture_is_read_from_the_last_token_to_the_one_before() -> No
 def test_a_selection_outside_the_picture_becomes_the_nearest_inside(
     asked: dict[str, int], given: dict[str, int]
 ) -> None:
-    view = AlibiView(small_trace, TEXT)
+    view = alibi_view(small_trace, TEXT)
     view.set_state(asked)  # as a message from the page
     assert {name: getattr(view, name) for name in given} == given
 
 
 def test_a_smaller_model_moves_the_selection_inside() -> None:
     sizes = iter([(4, 8), (2, 3)])
-    view = AlibiView(lambda text: small_trace(text, *next(sizes)), TEXT, layer=3, head=7)
+    view = alibi_view(lambda text: small_trace(text, *next(sizes)), TEXT, layer=3, head=7)
     view.show(TEXT)
     assert (view.layer, view.head) == (1, 2)
 
 
 def test_a_text_that_cannot_be_read_raises_and_changes_nothing() -> None:
-    view = AlibiView(refusing, TEXT)
+    view = alibi_view(refusing, TEXT)
     before = view.get_state()
     with pytest.raises(InputError, match="9000 tokens"):
         view.show("long")
@@ -150,7 +150,7 @@ def refusing(text: str) -> Any:
 
 def test_typing_reads_another_text_and_an_error_keeps_the_picture() -> None:
     runs: list[str] = []
-    view = AlibiView(counting_reader(runs), TEXT)
+    view = alibi_view(counting_reader(runs), TEXT)
     aside(lambda: view.set_state({"typed": {"text": "A cat.", "number": 1}}))
     assert (view.state, view.text, view.answered, runs) == ("ready", "A cat.", 1, [TEXT, "A cat."])
     view._read = refusing
@@ -202,7 +202,7 @@ def fake_texts(steps: int = 4, ran: list[int] | None = None) -> Any:
 
 
 def test_the_length_lab_runs_here_and_says_what_it_read() -> None:
-    view = AlibiView(small_trace, TEXT, texts=fake_texts())
+    view = alibi_view(small_trace, TEXT, texts=fake_texts())
     assert view.lengths["state"] == "idle"
     results = view.run_length_lab()
     assert [result.length for result in results] == [32, 64, 128, 256]
@@ -214,7 +214,7 @@ def test_the_length_lab_runs_here_and_says_what_it_read() -> None:
 
 def test_a_press_runs_the_lab_step_by_step_and_another_stops_it() -> None:
     ran: list[int] = []
-    view = AlibiView(small_trace, TEXT, texts=fake_texts(50, ran))
+    view = alibi_view(small_trace, TEXT, texts=fake_texts(50, ran))
 
     async def press() -> None:
         view.set_state({"wanted": 1})
@@ -233,7 +233,7 @@ def test_a_press_runs_the_lab_step_by_step_and_another_stops_it() -> None:
 
 def test_a_press_while_the_lab_runs_starts_it_anew_and_only_once() -> None:
     ran: list[int] = []
-    view = AlibiView(small_trace, TEXT, texts=fake_texts(5, ran))
+    view = alibi_view(small_trace, TEXT, texts=fake_texts(5, ran))
 
     async def press() -> None:
         view.set_state({"wanted": 1})
@@ -253,7 +253,7 @@ def test_an_interrupt_keeps_what_is_finished() -> None:
         yield Progress(1, 2, (LengthLoss(32, 64, torch.ones(31)),))
         raise KeyboardInterrupt
 
-    view = AlibiView(small_trace, TEXT, texts=lambda text: LengthTexts("rows", 0, run))
+    view = alibi_view(small_trace, TEXT, texts=lambda text: LengthTexts("rows", 0, run))
     assert len(view.run_length_lab()) == 1
     assert (view.lengths["state"], len(view.lengths["curves"])) == ("stopped", 1)
 
@@ -265,7 +265,7 @@ def test_a_text_that_is_too_short_says_so_and_repeats_nothing(random_lab: Lab) -
     aside(lambda: view.set_state({"wanted": 1}))
     assert view.lengths["state"] == "error" and "texts=" in view.lengths["message"]
     with pytest.raises(InputError, match="without a model"):
-        AlibiView(small_trace, TEXT).run_length_lab()
+        alibi_view(small_trace, TEXT).run_length_lab()
 
 
 def test_other_models_read_the_given_texts_cut_to_the_shortest(random_lab: Lab) -> None:
@@ -318,7 +318,7 @@ class Tags(HTMLParser):
 def test_the_still_page_has_no_script_and_only_our_tags(text: str) -> None:
     trace = small_trace(text)
     trace.provenance["model"] = text
-    data, _ = AlibiView(lambda _: trace, text)._repr_mimebundle_()
+    data, _ = alibi_view(lambda _: trace, text)._repr_mimebundle_()
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
     page = Tags(data["text/html"])
     assert page.tags <= {"div", "p", "code", "bdi", "table", "thead", "tbody", "tr", "td", "th", "small"}
@@ -327,33 +327,33 @@ def test_the_still_page_has_no_script_and_only_our_tags(text: str) -> None:
 
 
 def test_the_still_page_and_the_line_of_text_have_the_heads_numbers() -> None:
-    view = AlibiView(small_trace, TEXT, layer=1)
+    view = alibi_view(small_trace, TEXT, layer=1)
     measured = measured_of(view.picture, view.measured)
     said = Tags(view._repr_mimebundle_()[0]["text/html"]).text
     assert "Heads of layer 1" in said and "768" in said
     assert f"{measured[0, 1, 7]:.1f}" in said and f"{measured[2, 1, 7]:.0%}" in said
     assert "reach 6 to 768 tokens" in repr(view)
-    assert "nothing read yet" in repr(AlibiView(small_trace))
+    assert "nothing read yet" in repr(alibi_view(small_trace))
 
 
 @pytest.mark.slow
 def test_figures_are_drawn_without_a_warning(tmp_path: Path) -> None:
     trace = small_trace(TEXT)
     trace.provenance["model"] = "$x$ <b>"
-    view = AlibiView(lambda _: trace, TEXT, layer=1, head=1)
+    view = alibi_view(lambda _: trace, TEXT, layer=1, head=1)
     assert view.save(tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     assert view.save(tmp_path / "x.svg").read_text().count("<path") > 20
 
 
 def test_a_view_is_saved_only_in_forms_it_has(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"saved as \.html, \.png or \.svg; got .*leo\.pdf"):
-        AlibiView(small_trace, TEXT).save(tmp_path / "leo.pdf")
+        alibi_view(small_trace, TEXT).save(tmp_path / "leo.pdf")
     with pytest.raises(InputError, match="show a text first"):
-        AlibiView(small_trace).save(tmp_path / "leo.html")
+        alibi_view(small_trace).save(tmp_path / "leo.html")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_code_holds_a_text_with_marks_exactly() -> None:
-    view = AlibiView(small_trace, "{distance} TEXT SETUP", setup="lab = the_lab")
+    view = alibi_view(small_trace, "{distance} TEXT SETUP", setup="lab = the_lab")
     assert "lab.trace('{distance} TEXT SETUP', read=" in view.code
     compile(view.code, "code", "exec")

@@ -11,8 +11,8 @@ import torch
 from bloomlab.lens.attention import head_average, rollout
 from bloomlab.views.attention import payload as attention
 from bloomlab.views.attention.payload import attention_payload, average_values, saved_averages
-from bloomlab.views.attention.widget import AttentionView
 from tests.views.aside import aside
+from tests.views.lone import attention_view
 from tests.views.small_trace import small_trace
 
 TEXT = "Leo lives in Oslo."
@@ -38,13 +38,13 @@ def test_the_means_and_the_rollout_are_the_lens_s() -> None:
 
 
 def test_the_first_picture_carries_none_of_them() -> None:
-    view = AttentionView(small_trace, TEXT)
+    view = attention_view(small_trace, TEXT)
     assert view.averages == b"" and view.averaged == {"patterns": []}
     assert "averages" not in attention_payload(small_trace(TEXT))
 
 
 def test_a_mean_is_sent_when_it_is_asked_for_and_follows_the_layer_and_the_text() -> None:
-    view = AttentionView(small_trace, TEXT, layer=1)
+    view = attention_view(small_trace, TEXT, layer=1)
     probs = small_trace(TEXT).stack("attn.probs")[:, 0]
     aside(lambda: view.set_state({"pattern": "rollout"}))
     assert view.averaged == {"patterns": [["rollout", 1]]}
@@ -67,7 +67,7 @@ def test_a_saved_page_holds_all_of_them_or_the_shown_one(tmp_path: Path, monkeyp
     assert every == [["all", 0], *([name, layer] for name in ("layer", "rollout") for layer in range(4))]
     monkeypatch.setattr(attention, "SAVED_AVERAGES", 1000)
     assert saved_averages(trace, [("layer", 2)])["averaged"] == {"patterns": [["layer", 2]]}
-    view = AttentionView(small_trace, TEXT, pattern="layer")
+    view = attention_view(small_trace, TEXT, pattern="layer")
     assert view.save(tmp_path / "x.html").stat().st_size > 0 and view.averaged == {"patterns": [["layer", 0]]}
 
 
@@ -82,7 +82,7 @@ def test_a_saved_page_holds_all_of_them_or_the_shown_one(tmp_path: Path, monkeyp
     ],
 )
 def test_a_still_and_a_figure_show_the_pattern_that_is_chosen(pattern: str, words: str, tmp_path: Path) -> None:
-    view = AttentionView(small_trace, TEXT, layer=1, head=2, query=8, pattern=pattern)
+    view = attention_view(small_trace, TEXT, layer=1, head=2, query=8, pattern=pattern)
     probs = small_trace(TEXT).stack("attn.probs")[:, 0]
     one = {"head": probs[1, 2], "layer": probs[1].mean(0), "all": probs.mean((0, 1)), "rollout": rollout(probs)[1]}
     still = view._repr_mimebundle_()[0]["text/html"]
@@ -91,5 +91,5 @@ def test_a_still_and_a_figure_show_the_pattern_that_is_chosen(pattern: str, word
     expected = one[pattern][8].sort(descending=True).values[: len(told)]
     np.testing.assert_allclose(told, expected, atol=6e-3)  # a byte a cell
     svg = view.save(tmp_path / "x.svg").read_text(encoding="utf-8")
-    other = AttentionView(small_trace, TEXT, layer=0, head=0).save(tmp_path / "y.svg").read_text(encoding="utf-8")
+    other = attention_view(small_trace, TEXT, layer=0, head=0).save(tmp_path / "y.svg").read_text(encoding="utf-8")
     assert svg.count("<image") == other.count("<image") > 0 and svg != other

@@ -12,13 +12,14 @@ from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
+from bloomlab.views import view as views
 from bloomlab.views.attention import payload as attention
 from bloomlab.views.attention.payload import attention_payload
-from bloomlab.views.attention.widget import AttentionView
-from bloomlab.views.shared import text_view
-from bloomlab.views.shared.text_view import stamp
+from bloomlab.views.shared.panel import stamp
+from bloomlab.views.view import View
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
+from tests.views.lone import attention_view
 from tests.views.small_trace import Values, counting_reader, small_trace
 
 TEXT = "Leo lives in Oslo. 😀"
@@ -140,7 +141,7 @@ def test_the_stamp_says_where_the_numbers_come_from() -> None:
 
 
 def test_the_first_picture_points_from_the_last_token_to_the_one_it_looks_at_most() -> None:
-    view = AttentionView(small_trace, TEXT, layer=1, head=2)
+    view = attention_view(small_trace, TEXT, layer=1, head=2)
     row = small_trace(TEXT)["h.1.attn.probs"][0, 2, LAST]
     assert (view.layer, view.head, view.query, view.key) == (1, 2, LAST, int(row.argmax()))
     assert (view.state, view.text) == ("ready", TEXT)
@@ -148,7 +149,7 @@ def test_the_first_picture_points_from_the_last_token_to_the_one_it_looks_at_mos
 
 def test_another_layer_brings_its_exact_values_without_another_run() -> None:
     runs: list[str] = []
-    view = AttentionView(counting_reader(runs), TEXT)
+    view = attention_view(counting_reader(runs), TEXT)
     first = view.scores
     view.head = 6
     assert view.scores is first  # the whole layer was there already
@@ -171,14 +172,14 @@ def test_another_layer_brings_its_exact_values_without_another_run() -> None:
 def test_a_selection_outside_the_picture_becomes_the_nearest_inside(
     asked: dict[str, int], given: dict[str, int]
 ) -> None:
-    view = AttentionView(small_trace, TEXT)
+    view = attention_view(small_trace, TEXT)
     view.key = LAST
     view.set_state(asked)  # as a message from the page
     assert {name: getattr(view, name) for name in given} == given
 
 
 def test_a_new_text_keeps_the_head_and_moves_the_cell() -> None:
-    view = AttentionView(small_trace, TEXT, layer=2, head=7)
+    view = attention_view(small_trace, TEXT, layer=2, head=7)
     view.show("A cat.")
     assert (view.layer, view.head, view.text) == (2, 7, "A cat.")
     assert view.query == len(small_trace("A cat.").tokens) - 1 >= view.key
@@ -191,21 +192,21 @@ def test_a_model_with_fewer_heads_moves_the_selection_inside() -> None:
         layers, heads = next(sizes)
         return small_trace(text, layers, heads)
 
-    view = AttentionView(read, TEXT, layer=3, head=7)
+    view = attention_view(read, TEXT, layer=3, head=7)
     view.show(TEXT)
     assert (view.layer, view.head) == (1, 2)
     assert view.exact["count"] == 3
 
 
 def test_a_text_that_cannot_be_read_raises_and_changes_nothing() -> None:
-    view = AttentionView(refusing, TEXT)
+    view = attention_view(refusing, TEXT)
     before = view.get_state()
     with pytest.raises(InputError, match="9000 tokens"):
         view.show("long")
     after = view.get_state()
     assert {name: after[name] for name in before} == before
     with pytest.raises(InputError):
-        AttentionView(refusing, "long")
+        attention_view(refusing, "long")
 
 
 def refusing(text: str) -> Any:
@@ -218,12 +219,12 @@ def refusing(text: str) -> Any:
     return small_trace(text)
 
 
-def type_text(view: AttentionView, text: str, number: int) -> None:
+def type_text(view: View, text: str, number: int) -> None:
     """As a message from the page."""
     view.set_state({"typed": {"text": text, "number": number}})
 
 
-def type_at_once(view: AttentionView, text: str, number: int) -> None:
+def type_at_once(view: View, text: str, number: int) -> None:
     """The same where no event loop runs: nothing more can come, so nothing is waited for."""
     aside(lambda: type_text(view, text, number))
 
@@ -233,7 +234,7 @@ def type_at_once(view: AttentionView, text: str, number: int) -> None:
     [("long", "the text has 9000 tokens"), ("broken", "RuntimeError: something else"), ("interrupted", "interrupted")],
 )
 def test_an_error_while_typing_is_said_in_the_view_and_the_picture_stays(text: str, says: str) -> None:
-    view = AttentionView(refusing, TEXT)
+    view = attention_view(refusing, TEXT)
     picture = view.picture
     type_at_once(view, text, 1)
     assert (view.state, view.answered) == ("error", 1)
@@ -246,7 +247,7 @@ def test_an_error_while_typing_is_said_in_the_view_and_the_picture_stays(text: s
 @pytest.mark.parametrize("text", ["", " ", "\n\t"])
 def test_nothing_typed_is_the_empty_state_and_runs_nothing(text: str) -> None:
     runs: list[str] = []
-    view = AttentionView(counting_reader(runs), TEXT)
+    view = attention_view(counting_reader(runs), TEXT)
     type_at_once(view, text, 1)
     assert (view.state, view.answered, runs) == ("empty", 1, [TEXT])
     type_at_once(view, TEXT, 2)  # back to what is shown: nothing to run either
@@ -255,7 +256,7 @@ def test_nothing_typed_is_the_empty_state_and_runs_nothing(text: str) -> None:
 
 def test_a_view_without_a_text_waits_in_the_empty_state() -> None:
     runs: list[str] = []
-    view = AttentionView(counting_reader(runs))
+    view = attention_view(counting_reader(runs))
     assert (view.state, runs, view.text, view.code) == ("empty", [], "", "")
     assert "nothing read yet" in repr(view)
     with pytest.raises(InputError, match="show a text first"):
@@ -264,7 +265,7 @@ def test_a_view_without_a_text_waits_in_the_empty_state() -> None:
 
 def test_a_burst_of_a_hundred_texts_costs_at_most_two_runs_and_the_last_wins() -> None:
     runs: list[str] = []
-    view = AttentionView(counting_reader(runs), TEXT)
+    view = attention_view(counting_reader(runs), TEXT)
 
     async def burst() -> None:
         for number in range(1, 101):
@@ -281,11 +282,11 @@ def test_a_burst_of_a_hundred_texts_costs_at_most_two_runs_and_the_last_wins() -
 def test_a_burst_while_the_model_is_busy_costs_one_more_run() -> None:
     """What arrives during a run waits in a queue, and is handed over one by one afterwards."""
     runs: list[str] = []
-    view = AttentionView(counting_reader(runs), TEXT)
+    view = attention_view(counting_reader(runs), TEXT)
 
     async def burst() -> None:
         type_text(view, "first", 1)
-        await asyncio.sleep(3 * text_view.PAUSE)  # it runs
+        await asyncio.sleep(3 * views.PAUSE)  # it runs
         for number in range(2, 101):
             type_text(view, f"Text number {number}.", number)
         while view.answered < 100:
@@ -300,7 +301,7 @@ def test_a_burst_while_the_model_is_busy_costs_one_more_run() -> None:
 
 def test_the_code_computes_the_selected_cell() -> None:
     """It is run, with a lab that gives the small trace."""
-    view = AttentionView(small_trace, TEXT, setup="lab = the_lab")
+    view = attention_view(small_trace, TEXT, setup="lab = the_lab")
     view.layer, view.head, view.query, view.key = 2, 5, 6, 3
     lab = Values({}, trace=lambda text, read: small_trace(text))
     said: list[str] = []
@@ -312,7 +313,7 @@ def test_the_code_computes_the_selected_cell() -> None:
 
 @pytest.mark.parametrize("pattern", ["layer", "all", "rollout"])
 def test_the_code_computes_the_cell_of_a_mean_and_of_the_rollout(pattern: str) -> None:
-    view = AttentionView(small_trace, TEXT, setup="lab = the_lab")
+    view = attention_view(small_trace, TEXT, setup="lab = the_lab")
     view.pattern, view.layer, view.query, view.key = pattern, 2, 6, 3
     lab = Values({}, trace=lambda text, read: small_trace(text))
     said: list[Any] = []
@@ -338,14 +339,14 @@ def test_a_real_lab_is_explored_and_the_code_repeats_its_numbers() -> None:
 
 @pytest.mark.parametrize("text", ["{layer} TEXT SETUP", "quote ' and \" and \\", "a\nb", "x\u202ey"])
 def test_the_code_holds_the_text_exactly(text: str) -> None:
-    view = AttentionView(small_trace, text)
+    view = attention_view(small_trace, text)
     assert f"lab.trace({text!r}, read=" in view.code
     assert "\u202e" not in view.code
     compile(view.code, "code", "exec")
 
 
 def test_the_same_output_has_a_widget_a_still_page_and_a_line_of_text() -> None:
-    data, _ = AttentionView(small_trace, TEXT)._repr_mimebundle_()
+    data, _ = attention_view(small_trace, TEXT)._repr_mimebundle_()
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
     assert "4 layers × 8 heads" in data["text/plain"]
     assert "Leo lives in Oslo" in data["text/plain"]
@@ -374,7 +375,7 @@ class Tags(HTMLParser):
 def test_the_still_page_has_no_script_and_only_our_tags(text: str) -> None:
     trace = small_trace(text)
     trace.provenance["model"] = text
-    data, _ = AttentionView(lambda _: trace, text)._repr_mimebundle_()
+    data, _ = attention_view(lambda _: trace, text)._repr_mimebundle_()
     page = Tags(data["text/html"])
     assert page.tags <= {"div", "p", "code", "bdi", "img", "table", "thead", "tbody", "tr", "td", "th", "small"}
     assert page.attributes <= {"src", "width", "height", "alt"}
@@ -382,7 +383,7 @@ def test_the_still_page_has_no_script_and_only_our_tags(text: str) -> None:
 
 
 def test_the_still_pages_table_has_the_row_of_the_selected_token() -> None:
-    view = AttentionView(small_trace, TEXT, layer=1, head=4)
+    view = attention_view(small_trace, TEXT, layer=1, head=4)
     view.query = 5
     data, _ = view._repr_mimebundle_()
     row = small_trace(TEXT)["h.1.attn.probs"][0, 4, 5]
@@ -393,7 +394,7 @@ def test_the_still_pages_table_has_the_row_of_the_selected_token() -> None:
 
 
 def test_the_still_page_of_a_long_text_names_blocks_of_tokens() -> None:
-    data, _ = AttentionView(small_trace, "-" * 130)._repr_mimebundle_()
+    data, _ = attention_view(small_trace, "-" * 130)._repr_mimebundle_()
     said = Tags(data["text/html"]).text
     assert "129 to 129" in said  # three tokens a block, and the last has one: it looks at itself and its neighbours
     assert len(data["text/html"]) < 200_000
@@ -401,25 +402,25 @@ def test_the_still_page_of_a_long_text_names_blocks_of_tokens() -> None:
 
 @pytest.mark.slow
 def test_the_picture_is_drawn_in_every_script_without_a_warning(tmp_path: Path) -> None:
-    view = AttentionView(small_trace, "Leo القطة $x$ <b>", layer=1, head=1)
+    view = attention_view(small_trace, "Leo القطة $x$ <b>", layer=1, head=1)
     png, svg = view.save(tmp_path / "x.png"), view.save(tmp_path / "x.svg")
     assert png.read_bytes().startswith(b"\x89PNG")
     assert svg.read_text().count("<path") > 20
 
 
 def test_the_title_of_a_saved_page_cannot_turn_a_tab_around(tmp_path: Path) -> None:
-    html = AttentionView(small_trace, "a\u202eb </title>").save(tmp_path / "x.html").read_text(encoding="utf-8")
+    html = attention_view(small_trace, "a\u202eb </title>").save(tmp_path / "x.html").read_text(encoding="utf-8")
     assert "<title>a⟨U+202E⟩b &lt;/title&gt; · bloomlab</title>" in html
 
 
 def test_a_view_is_saved_only_in_forms_it_has(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"saved as \.html, \.png or \.svg; got .*leo\.pdf"):
-        AttentionView(small_trace, TEXT).save(tmp_path / "leo.pdf")
+        attention_view(small_trace, TEXT).save(tmp_path / "leo.pdf")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_saved_page_of_a_large_model_keeps_to_one_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    view = AttentionView(small_trace, TEXT)
+    view = attention_view(small_trace, TEXT)
     whole = view.save(tmp_path / "whole.html").stat().st_size
     monkeypatch.setattr(attention, "SAVED_BYTES", 1000)
     assert view.save(tmp_path / "layer.html").stat().st_size < whole

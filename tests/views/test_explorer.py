@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 import traitlets
+from comm import get_comm_manager
+from traitlets import HasTraits
 
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
-from bloomlab.views.explorer import TITLES, Explorer
+from bloomlab.views.view import View
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
+from tests.views.lone import TITLES
 
 TEXT = "Leo 😀."
 SHORT = "A cat."
@@ -23,18 +26,18 @@ def lab() -> Lab:
     return Lab(random_model(), byte_tokenizer(), name="random")
 
 
-def computed(view: Explorer) -> set[str]:
-    return {name for name, inside in view.views.items() if inside.trace is not None and inside.trace is view.trace}
+def computed(view: View) -> set[str]:
+    return {name for name in view.panels if getattr(view, name).trace is not None}
 
 
-def size(view: Explorer) -> int:
+def size(view: View) -> int:
     """What crosses to the page, but for the module and the style sheet."""
     state = {name: value for name, value in view.get_state().items() if name not in ("_esm", "_css")}
     return sum(len(value) if isinstance(value, bytes) else len(json.dumps(value)) for value in state.values())
 
 
 def test_the_lab_gives_every_view_a_tab(lab: Lab) -> None:
-    assert list(lab.explore(TEXT).views) == list(TITLES)
+    assert list(lab.explore(TEXT).panels) == list(TITLES)
 
 
 def test_only_the_open_tab_is_computed_and_from_the_one_trace(lab: Lab) -> None:
@@ -44,11 +47,11 @@ def test_only_the_open_tab_is_computed_and_from_the_one_trace(lab: Lab) -> None:
         runs.append(text)
         return lab._read_all(text)
 
-    view = Explorer(read, lab._views(), TEXT)
+    view = View(read, lab._panels(), TEXT)
     assert computed(view) == {"attention"} and view.hidden_picture == {}
-    for name in view.views:
+    for name in view.panels:
         view.tab = name
-    assert computed(view) == set(view.views) and runs == [TEXT] and view.troubles == {}
+    assert computed(view) == set(view.panels) and runs == [TEXT] and view.troubles == {}
     view.show(SHORT)
     assert computed(view) == {view.tab} and runs == [TEXT, SHORT]
     assert view.attention_picture == {}
@@ -56,15 +59,17 @@ def test_only_the_open_tab_is_computed_and_from_the_one_trace(lab: Lab) -> None:
     assert view.attention_picture["text"] == SHORT
 
 
-def test_the_views_inside_have_no_line_to_the_page_of_their_own(lab: Lab) -> None:
+def test_there_is_one_widget_and_its_panels_have_no_line_to_the_page(lab: Lab) -> None:
+    before = set(get_comm_manager().comms)
     view = lab.explore(TEXT)
-    assert view.comm is not None
-    assert all(inside.comm is None for inside in view.views.values())
+    opened = set(get_comm_manager().comms) - before
+    assert view.comm is not None and opened <= {view.comm.comm_id, view.layout.comm.comm_id}
+    assert not any(isinstance(panel, HasTraits) for panel in view.panels.values())
 
 
-def test_what_a_view_shows_is_carried_under_its_name(lab: Lab) -> None:
+def test_what_a_panel_shows_is_a_trait_under_its_name(lab: Lab) -> None:
     view = lab.explore(TEXT)
-    inside = view.views["attention"]
+    inside = view.attention
     before = view.attention_scores
     assert before == inside.scores != b""
     assert view.layer == lab.model.config.n_layer - 1  # the only one that the predictions are taught at
@@ -73,21 +78,34 @@ def test_what_a_view_shows_is_carried_under_its_name(lab: Lab) -> None:
     view.set_state({"attention_mode": "content"})
     assert inside.mode == "content"
     inside.mode = "both"
-    inside.head = 3
-    assert (view.attention_mode, view.head) == ("both", 3)
+    assert view.attention_mode == "both"
+    with pytest.raises(AttributeError, match="no setting 'head'; it has pattern, mode"):
+        inside.head = 3  # the selection is the view's
+    with pytest.raises(AttributeError, match="the panel 'attention' has no 'moed'; it has"):
+        inside.moed  # noqa: B018
+    with pytest.raises(AttributeError, match="object has no attribute 'atention'"):
+        view.atention  # noqa: B018
+
+
+def test_a_setting_that_is_made_before_a_tab_is_opened_is_there_when_it_is(lab: Lab) -> None:
+    view = lab.explore(TEXT)
+    view.hidden.mode = "entropy"
+    view.set_state({"hidden_part": "mid"})
+    view.tab = "hidden"
+    assert (view.hidden.mode, view.hidden.part, view.hidden.row) == ("entropy", "mid", 2 * view.layer + 1)
 
 
 def test_the_selection_survives_the_tabs(lab: Lab) -> None:
     view = lab.explore(TEXT)
     view.layer, view.head, view.query, view.key = 1, 2, 5, 3
-    for name, inside in view.views.items():
+    for name in view.panels:
         view.tab = name
+        inside = getattr(view, name)
         assert (view.layer, view.head, view.query, view.key) == (1, 2, 5, 3)
         assert (inside.layer, inside.head, inside.query, inside.key) == (1, 2, 5, 3)
     view.query = 2
-    assert view.views[view.tab].query == 2 and view.views["attention"].query == 5
     view.tab = "attention"
-    assert (view.views["attention"].query, view.views["attention"].key) == (2, 2)
+    assert (view.attention.query, view.attention.key) == (2, 2)
 
 
 def test_a_new_text_points_to_the_token_before_that_its_last_looks_at_most(lab: Lab) -> None:
@@ -96,7 +114,7 @@ def test_a_new_text_points_to_the_token_before_that_its_last_looks_at_most(lab: 
     view.show(SHORT)
     row = lab.trace(SHORT)["h.2.attn.probs"][0, 4, -1]
     assert (view.layer, view.head, view.query, view.key) == (2, 4, len(SHORT) - 1, int(row[:-1].argmax()))
-    assert view.views["alibi"].key == view.key
+    assert view.alibi.key == view.key
 
 
 def test_the_same_text_again_is_shown_again(lab: Lab) -> None:
@@ -121,19 +139,19 @@ def test_a_trace_that_read_too_little_leaves_words_in_its_tabs(lab: Lab) -> None
 
 def test_what_goes_wrong_in_a_tab_is_said_there_and_can_be_tried_again(lab: Lab) -> None:
     view = lab.explore(TEXT)
-    inside = view.views["hidden"]
-    take, problems = inside._take, iter([RuntimeError("no room"), KeyboardInterrupt()])
+    inside = view.panels["hidden"]
+    numbers, problems = inside.numbers, iter([RuntimeError("no room"), KeyboardInterrupt()])
 
     def fail(*_: Any) -> None:
         raise next(problems)
 
-    inside._take = fail  # type: ignore[method-assign, assignment]  # for a while
+    inside.numbers = fail  # type: ignore[method-assign, assignment]  # for a while
     view.tab = "hidden"
     assert view.troubles == {"hidden": "RuntimeError: no room"}
     view.tab = "attention"
     view.tab = "hidden"
     assert "interrupted" in view.troubles["hidden"]
-    inside._take = take  # type: ignore[method-assign]
+    inside.numbers = numbers  # type: ignore[method-assign]
     view.tab = "alibi"
     view.tab = "hidden"
     assert view.troubles == {} and view.hidden_picture["text"] == TEXT
@@ -179,7 +197,7 @@ def test_a_burst_of_texts_costs_at_most_two_runs_and_the_last_wins(lab: Lab) -> 
         runs.append(text)
         return lab._read_all(text)
 
-    view = Explorer(read, lab._views(), TEXT)
+    view = View(read, lab._panels(), TEXT)
 
     async def burst() -> None:
         for number in range(1, 101):
@@ -207,7 +225,7 @@ def test_the_saved_page_has_all_tabs_and_saving_changes_nothing(lab: Lab, tmp_pa
     html = view.save(tmp_path / "x.html").read_text(encoding="utf-8")
     assert view.get_state() == before
     state = json.loads(html.split('<script type="application/json" id="state">')[1].split("</script>")[0])
-    for name in view.views:
+    for name in view.panels:
         assert state[f"{name}_picture"]["text"] == TEXT
     still = html.split("<noscript>")[1].split("</noscript>")[0]
     assert all(f"<h3>{title}</h3>" in still for title in TITLES.values())
@@ -230,7 +248,7 @@ def test_the_same_output_has_a_widget_a_still_page_and_a_line_of_text(lab: Lab) 
 
 
 def test_an_explorer_without_a_text_waits(lab: Lab) -> None:
-    view = Explorer(lab._read_all, lab._views())
+    view = View(lab._read_all, lab._panels())
     assert (view.state, view.code) == ("empty", "")
     assert "nothing read yet" in repr(view) and "nothing read yet" in view._still()
     view.tab = "hidden"

@@ -19,10 +19,11 @@ from bloomlab.views.hidden import payload as hidden
 from bloomlab.views.hidden.figure import lens_figure
 from bloomlab.views.hidden.payload import READ, hidden_payload
 from bloomlab.views.hidden.still import arrays
-from bloomlab.views.hidden.widget import HiddenStates
 from bloomlab.views.shared.pictures import cell_colours
+from bloomlab.views.view import View
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
+from tests.views.lone import hidden_view, shown
 
 TEXT = "Leo 😀."
 LAST = 8  # a token for each byte
@@ -38,7 +39,7 @@ def traced(lab: Lab, text: str = TEXT, **settings: Any) -> Trace:
     return lab.trace(text, read=READ, **settings)
 
 
-def view_of(lab: Lab, text: str | Trace = TEXT, runs: list[str] | None = None, **traits: Any) -> HiddenStates:
+def view_of(lab: Lab, text: str | Trace = TEXT, runs: list[str] | None = None, **traits: Any) -> View:
     """A view as the lab makes it, which keeps a list of what it was asked to read."""
 
     def read(text: str) -> Trace:
@@ -52,7 +53,7 @@ def view_of(lab: Lab, text: str | Trace = TEXT, runs: list[str] | None = None, *
             raise KeyboardInterrupt
         return traced(lab, text)
 
-    return HiddenStates(read, lab.model, lab.tokenizer, text, **traits)
+    return hidden_view(read, lab.model, lab.tokenizer, text, **traits)
 
 
 # ---- the payload ----
@@ -60,7 +61,7 @@ def view_of(lab: Lab, text: str | Trace = TEXT, runs: list[str] | None = None, *
 
 def test_the_cells_are_the_logit_lens(lab: Lab) -> None:
     trace = traced(lab)
-    values = view_of(lab)._values()
+    values = shown(view_of(lab))
     found = arrays(values)
     rows = logit_lens(lab.model, trace)
     assert values["picture"]["states"] == [row.label for row in rows]
@@ -75,7 +76,7 @@ def test_the_cells_are_the_logit_lens(lab: Lab) -> None:
 def test_the_last_row_is_what_the_model_says(lab: Lab) -> None:
     logits = lab.model(torch.tensor([lab.tokenizer.encode(TEXT)])).logits[0]
     best, ids = logits.softmax(-1).topk(5)
-    found = arrays(view_of(lab)._values())
+    found = arrays(shown(view_of(lab)))
     assert np.array_equal(found["ids"][-1], ids.numpy())
     assert np.abs(found["probs"][-1] - best.detach().numpy()).max() < 1e-6
 
@@ -83,7 +84,7 @@ def test_the_last_row_is_what_the_model_says(lab: Lab) -> None:
 def test_lengths_cosines_and_shares_are_those_of_the_lens(lab: Lab) -> None:
     trace = traced(lab)
     view = view_of(lab)
-    found = arrays(view._values())
+    found = arrays(shown(view))
     states, parts = lens.stream(trace).states, lens.shares(trace)
     assert np.array_equal(found["norms"], lens.norms(states).numpy())
     assert np.array_equal(found["shares"], parts.shares.numpy()) and np.array_equal(found["added"], parts.norms.numpy())
@@ -105,7 +106,7 @@ def test_the_maps_are_the_principal_components_of_each_state(lab: Lab) -> None:
 
 def test_every_token_that_is_named_has_a_word_and_its_script(lab: Lab) -> None:
     view = view_of(lab)
-    found = arrays(view._values())
+    found = arrays(shown(view))
     assert {int(word) for word in view.words} == set(found["ids"].flatten().tolist())
     tokenizer = lab.tokenizer
     assert hidden._word(tokenizer, tokenizer.encode("L")[0]) == ["L", "LATIN"]
@@ -138,7 +139,7 @@ def test_a_long_text_crosses_a_window_at_a_time(lab: Lab) -> None:
     view.query = 130
     assert view.window == {"first": 128, "count": 64} and runs == [text]
     rows = logit_lens(lab.model, traced(lab, text))
-    found = arrays(view._values())
+    found = arrays(shown(view))
     assert np.allclose(found["probs"][3], rows[3].probs[128:192].numpy(), atol=1e-6)
     assert np.array_equal(found["rank"][3], rows[3].rank[128:192].numpy())
 
@@ -148,7 +149,7 @@ def test_a_stream_that_is_no_sum_has_no_shares_and_says_why() -> None:
     view = view_of(lab)
     assert (view.shares, view.added) == (b"", b"")
     assert "this model's stream is not a sum" in view.picture["refusal"]
-    assert arrays(view._values())["probs"].shape == (7, LAST + 1, 5)  # everything else is there
+    assert arrays(shown(view))["probs"].shape == (7, LAST + 1, 5)  # everything else is there
     assert "not a sum" in view._still()
 
 
@@ -178,7 +179,7 @@ def test_a_trace_is_shown_without_a_run_with_its_edits(lab: Lab) -> None:
     view = view_of(lab, traced(lab, edit={"h.1.mlp.out": zero()}), runs)
     assert runs == [] and "edited: h.1.mlp.out" in view.picture["stamp"]
     assert view.code.startswith("# the trace shown was edited")
-    assert (arrays(view._values())["added"][4] == 0).all()  # MLP 1 added nothing
+    assert (arrays(shown(view))["added"][4] == 0).all()  # MLP 1 added nothing
 
 
 def test_a_trace_that_lacks_a_spot_says_how_to_read_it(lab: Lab) -> None:
@@ -196,7 +197,7 @@ def test_a_selection_outside_the_picture_becomes_the_nearest_inside(
     assert getattr(view, given[0]) == given[1]
 
 
-def type_at_once(view: HiddenStates, text: str, number: int) -> None:
+def type_at_once(view: View, text: str, number: int) -> None:
     aside(lambda: view.set_state({"typed": {"text": text, "number": number}}))
 
 
@@ -246,7 +247,7 @@ def test_the_code_computes_the_selected_cell(lab: Lab, capsys: pytest.CaptureFix
     view.layer, view.part, view.query = 1, "mid", 2
     exec(view.code, {"given": lab})
     said, length, *_ = capsys.readouterr().out.splitlines()
-    found = arrays(view._values())
+    found = arrays(shown(view))
     assert said.startswith("1 mid tensor(")
     assert f"{found['probs'][3, 2, 0]:.4f}" in said
     assert float(length.removeprefix("tensor(").removesuffix(")")) == pytest.approx(found["norms"][3, 2], abs=1e-3)
@@ -274,7 +275,7 @@ def test_the_widget_also_has_a_still_form_and_a_line_of_text(lab: Lab) -> None:
     assert "application/vnd.jupyter.widget-view+json" in data
     still = Tags(data["text/html"])
     assert "script" not in still.tags
-    found = arrays(view._values())
+    found = arrays(shown(view))
     assert "layer 2, after MLP" in still.text and f"{found['probs'][6, LAST, 0]:.2f}" in still.text
     assert f"{found['shares'][6, LAST]:+.3f}" in still.text and view.picture["stamp"] in still.text
     assert f"probability {found['probs'][6, LAST, 0]:.3f}" in repr(view)
@@ -311,9 +312,9 @@ def test_the_picture_is_drawn_in_every_script_without_a_warning(lab: Lab, tmp_pa
         view.save(tmp_path / "leo.pdf")
 
 
-def drawn(view: HiddenStates) -> tuple[list[list[str]], str]:
+def drawn(view: View) -> tuple[list[list[str]], str]:
     """What stands in the cells of the figure, row by row, and its title."""
-    axes = lens_figure(view._values()).axes[0]
+    axes = lens_figure(shown(view)).axes[0]
     width = len(axes.get_xticks())
     words = [text.get_text() for text in axes.texts]
     return [words[start : start + width] for start in range(0, len(words), width)], axes.get_title("left")
@@ -323,11 +324,11 @@ def drawn(view: HiddenStates) -> tuple[list[list[str]], str]:
 def test_the_figure_shows_what_the_mode_shows(lab: Lab, mode: str) -> None:
     view = view_of(lab, "A cat\nand 2.")
     view.mode = mode
-    found, (cells, _) = arrays(view._values()), drawn(view)
+    found, (cells, _) = arrays(shown(view)), drawn(view)
     assert (len(cells), len(cells[0])) == (7, len(view.picture["tokens"]))
     for row, column in [(0, 0), (3, 2), (6, 6)]:
         said = view.words[str(found["ids"][row, column, 0])][0]
-        shown = {
+        expected = {
             "prediction": said,
             "script": said,
             "entropy": f"{found['entropy'][row, column]:.2f}",
@@ -335,7 +336,7 @@ def test_the_figure_shows_what_the_mode_shows(lab: Lab, mode: str) -> None:
             "norm": f"{found['norms'][row, column]:.1f}",
             "added": signed(float(found["shares"][row, column])),
         }
-        assert cells[row][column] == shown[mode].replace("$", r"\$")
+        assert cells[row][column] == expected[mode].replace("$", r"\$")
     assert (cells[-1][-1] == "–") == (mode == "rank"), "nothing follows the last token"
 
 
@@ -350,7 +351,7 @@ def test_the_figure_of_a_stream_that_is_no_sum_says_so() -> None:
 
 
 def test_entropies_are_between_sure_and_no_idea(lab: Lab) -> None:
-    found = arrays(view_of(lab)._values())
+    found = arrays(shown(view_of(lab)))
     assert (found["entropy"] >= 0).all() and (found["entropy"] <= math.log(300) + 1e-5).all()
 
 

@@ -14,10 +14,11 @@ from bloomlab.tracing.edits import zero
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.predictions.payload import READ, answer_values, predictions_payload
 from bloomlab.views.predictions.still import arrays, cell, head_sentences, lines
-from bloomlab.views.predictions.widget import Predictions
+from bloomlab.views.view import View
 from tests.tasks.task_heads import LABELS, random_head, random_lab
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
+from tests.views.lone import predictions_view, shown
 
 TEXT = "Leo 😀 في."
 QUESTION = "Who?"
@@ -32,7 +33,7 @@ def lab() -> Lab:
 
 def view_of(
     lab: Lab, text: str | Trace = TEXT, question: str = QUESTION, runs: list[str] | None = None, **traits: Any
-) -> Predictions:
+) -> View:
     """A view as the lab makes it, which keeps a list of what it was asked to read."""
 
     def read(text: str) -> Trace:
@@ -42,7 +43,7 @@ def view_of(
             raise InputError("the text has 9000 tokens, but at most 2048 are read; shorten it")
         return lab.trace(text, read=READ)
 
-    return Predictions(read, lab.model, lab.tokenizer, lab.heads, text, question, **traits)
+    return predictions_view(read, lab.model, lab.tokenizer, lab.heads, text, question, **traits)
 
 
 # ---- the payload ----
@@ -50,11 +51,11 @@ def view_of(
 
 def test_the_last_layer_says_what_the_lab_s_verbs_say(lab: Lab) -> None:
     view = view_of(lab)
-    found = arrays(view._saved())
+    found = arrays(shown(view))
     label: Any = lab.classify(TEXT)
     assert view.picture["column"] == label.column == LAST
-    shown = dict(zip(LABELS["language"], found["language"][-1, LAST].tolist(), strict=True))
-    assert shown == pytest.approx(label.scores, abs=1e-5)
+    scores = dict(zip(LABELS["language"], found["language"][-1, LAST].tolist(), strict=True))
+    assert scores == pytest.approx(label.scores, abs=1e-5)
     tagging: Any = lab.tag(TEXT)
     for place, scores in enumerate(tagging.scores):
         assert found["tags"][-1, place].tolist() == pytest.approx(list(scores.values()), abs=1e-5)
@@ -73,14 +74,14 @@ def test_the_next_tokens_of_the_last_layer_are_the_model_s(lab: Lab) -> None:
     logits = lab.model(torch.tensor([lab.tokenizer.encode(TEXT)])).logits[0]
     best, ids = logits.softmax(-1).topk(8)
     view = view_of(lab)
-    found = arrays(view._saved())
+    found = arrays(shown(view))
     assert np.array_equal(found["ids"][-1], ids.numpy())
     assert np.abs(found["probs"][-1] - best.detach().numpy()).max() < 1e-6
     assert set(view.words) == {str(i) for i in found["ids"].flatten().tolist()}
 
 
 def test_every_layer_has_probabilities_that_sum_to_one(lab: Lab) -> None:
-    found = arrays(view_of(lab)._saved())
+    found = arrays(shown(view_of(lab)))
     for task in ("language", "tags"):
         assert found[task].shape == (3, LAST + 1, len(LABELS[task]))
         assert np.abs(found[task].sum(-1) - 1).max() < 1e-5
@@ -88,7 +89,7 @@ def test_every_layer_has_probabilities_that_sum_to_one(lab: Lab) -> None:
 
 
 def test_the_cells_say_the_likeliest_with_its_mark(lab: Lab) -> None:
-    values = view_of(lab)._saved()
+    values = shown(view_of(lab))
     found = arrays(values)
     text, _, first, _ = values["answers"][2]["spans"][0]
     assert [name for name, _, _ in lines(values)] == [
@@ -125,7 +126,7 @@ def test_a_long_text_crosses_a_window_of_next_tokens_at_a_time(lab: Lab) -> None
     assert view.probs is before
     view.query = 130
     assert view.window == {"first": 128, "count": 64, "top": 8} and runs == [text]
-    values = view._saved()
+    values = shown(view)
     assert cell(values, arrays(values), "next", 0, 5) is None and cell(values, arrays(values), "tags", 0, 5) is not None
 
 
@@ -133,7 +134,7 @@ def test_a_lab_without_heads_shows_the_next_token_and_says_how_to_add_them() -> 
     lab = Lab(random_model(), byte_tokenizer())
     view = view_of(lab)
     assert (view.language, view.tags, view.ends, view.answers, view.named) == (b"", b"", b"", [], [])
-    assert [kind for _, kind, _ in lines(view._saved())] == ["next"]
+    assert [kind for _, kind, _ in lines(shown(view))] == ["next"]
     for task in ("language", "tags", "answer"):
         assert f"lab.heads[{task!r}] = model" in view.picture["missing"][task]
         assert f"lab.heads[{task!r}] = model" in view._still().replace("&#x27;", "'")
@@ -191,7 +192,7 @@ def test_another_question_is_asked_of_the_same_text_without_reading_it_again(lab
 
 
 def test_a_burst_of_questions_asks_the_last_one_only(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bloomlab.views.predictions import widget as predictions
+    from bloomlab.views.predictions import panel as predictions
 
     asked = []
     ask = predictions.answer_values
@@ -221,7 +222,7 @@ def test_an_error_while_typing_is_said_in_the_view_and_the_picture_stays(lab: La
     assert (view.state, view.answered) == ("error", 1)
     assert "9000 tokens" in view.message and view.picture is picture
     aside(lambda: view.set_state({"typed": {"text": SHORT, "number": 2}}))
-    assert (view.state, view.text, len(arrays(view._saved())["tags"][0])) == ("ready", SHORT, len(SHORT))
+    assert (view.state, view.text, len(arrays(shown(view))["tags"][0])) == ("ready", SHORT, len(SHORT))
 
 
 def test_a_view_without_a_text_waits_in_the_empty_state(lab: Lab) -> None:
@@ -241,7 +242,7 @@ def test_the_code_computes_the_selected_cell(lab: Lab, capsys: pytest.CaptureFix
     view.layer, view.query = 1, 2
     exec(view.code, {"given": lab})
     said, label, tag, ends = capsys.readouterr().out.splitlines()
-    found = arrays(view._saved())
+    found = arrays(shown(view))
     assert f"{found['probs'][1, 2, 0]:.4f}" in said
     for line, values in ((label, found["language"][1, 2]), (tag, found["tags"][1, 2]), (ends, found["ends"][1, :, 2])):
         numbers = [float(number) for number in line.removeprefix("tensor([").removesuffix("])").split(",")]

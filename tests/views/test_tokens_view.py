@@ -20,9 +20,10 @@ from bloomlab.text.tokens import Token, display_tokens
 from bloomlab.views.tokens.languages import texts_to_compare, translations
 from bloomlab.views.tokens.payload import LONGEST, replay_payload, tokens_payload
 from bloomlab.views.tokens.still import stages
-from bloomlab.views.tokens.widget import TokensView
+from bloomlab.views.view import View
 from tests.text.small_tokenizer import TEXTS, trained_json
 from tests.views.aside import aside, in_a_loop
+from tests.views.lone import tokens_view
 from tests.views.small_trace import Values, small_trace
 
 SMALL = BloomTokenizerFast(tokenizer_object=Tokenizer.from_str(trained_json()))
@@ -165,7 +166,7 @@ def test_what_is_compared_is_what_the_lens_says(lab: Lab) -> None:
 
 
 def test_no_model_runs_before_the_comparison_is_opened() -> None:
-    view = TokensView(read_small, SMALL, TEXT, measure=never)
+    view = tokens_view(read_small, SMALL, TEXT, measure=never)
     view.show("another text")
     view.query = 1
     repr(view), view._repr_mimebundle_(), view.code
@@ -180,8 +181,8 @@ def test_opening_counts_at_once_and_measures_a_text_at_a_time() -> None:
         read.append(text)
         return small_costs(text)
 
-    async def open_and_close() -> TokensView:
-        view = TokensView(read_small, SMALL, "Leo lives in Oslo.", measure=measure)
+    async def open_and_close() -> View:
+        view = tokens_view(read_small, SMALL, "Leo lives in Oslo.", measure=measure)
         view.comparing = "open"
         assert read == [] and [row["bits"] for row in view.comparison["rows"]] == [None] * 10
         while len(read) < 3:
@@ -193,7 +194,8 @@ def test_opening_counts_at_once_and_measures_a_text_at_a_time() -> None:
     view = in_a_loop(open_and_close)
     assert view.comparison["state"] == "stopped" and len(read) == view.comparison["done"] <= 4
     assert view.costs.keys() == {row["name"] for row in view.comparison["rows"] if row["bits"] is not None}
-    assert view._saved()["comparison"]["state"] == "stopped"
+    going_on = {"comparison": {**view.comparison, "state": "running"}}
+    assert view.panels["tokens"].saved(view.trace, going_on)["comparison"]["state"] == "stopped"
 
 
 def small_costs(text: str) -> Any:
@@ -213,7 +215,7 @@ def test_a_hundred_wishes_to_open_measure_once() -> None:
         return small_costs(text)
 
     async def burst() -> None:
-        view = TokensView(read_small, SMALL, "Leo lives in Oslo.", measure=measure)
+        view = tokens_view(read_small, SMALL, "Leo lives in Oslo.", measure=measure)
         for i in range(100):
             view.comparing = ("open", "closed")[i % 2]
         view.comparing = "open"
@@ -225,7 +227,7 @@ def test_a_hundred_wishes_to_open_measure_once() -> None:
 
 
 def test_a_new_text_is_compared_while_the_comparison_is_open() -> None:
-    view = TokensView(read_small, SMALL, "Leo lives in Oslo.", measure=small_costs)
+    view = tokens_view(read_small, SMALL, "Leo lives in Oslo.", measure=small_costs)
     aside(view.compare)
     aside(lambda: view.show("Leo has a cat."))
     assert view.comparison["rows"][0]["text"] == "Leo has a cat." and view.comparison["state"] == "done"
@@ -243,32 +245,32 @@ def test_an_error_and_ctrl_c_keep_what_is_finished() -> None:
 
         return measure
 
-    view = TokensView(read_small, SMALL, "Leo lives in Oslo.", measure=failing(InputError))
+    view = tokens_view(read_small, SMALL, "Leo lives in Oslo.", measure=failing(InputError))
     with pytest.raises(InputError, match="too long here"):
         aside(view.compare)
     assert view.comparison["state"] == "error" and view.comparison["message"] == "the text is too long here"
     view.comparing = "closed"
     aside(lambda: setattr(view, "comparing", "open"))  # from the page: shown, not raised
     assert view.comparison["state"] == "error" and view.comparison["done"] == 2
-    view = TokensView(read_small, SMALL, "Leo lives in Oslo.", measure=failing(KeyboardInterrupt))
+    view = tokens_view(read_small, SMALL, "Leo lives in Oslo.", measure=failing(KeyboardInterrupt))
     assert set(aside(view.compare)) == {"English", "Français"} and view.comparison["state"] == "stopped"
 
 
 def test_without_a_model_or_a_text_the_comparison_says_so() -> None:
-    view = TokensView(read_small, SMALL, TEXT)
+    view = tokens_view(read_small, SMALL, TEXT)
     view.comparing = "open"
     assert view.comparison["state"] == "error" and "without a model" in view.comparison["message"]
     with pytest.raises(InputError, match="without a model"):
         view.compare()
     with pytest.raises(InputError, match="show a text first"):
-        TokensView(read_small, SMALL).compare()
+        tokens_view(read_small, SMALL).compare()
 
 
 # ---- the view ----
 
 
 def test_the_chosen_token_moves_inside_a_shorter_text() -> None:
-    view = TokensView(read_small, SMALL, TEXT)
+    view = tokens_view(read_small, SMALL, TEXT)
     view.query = 10**6
     assert view.query == len(SMALL.tokens(TEXT)) - 1
     view.show("ab")
@@ -356,11 +358,11 @@ def test_every_form_of_the_output_is_there_and_safe(lab: Lab) -> None:
     still = Plain(data["text/html"])
     assert still.tags <= {"div", "p", "span", "bdi", "small", "code", *"table thead tbody tr th td".split()}
     assert HOSTILE in still.said and "rank" in still.said and "bits per byte" in still.said
-    assert repr(tokens.view).startswith(f"TokensView({HOSTILE!r}: ")
+    assert repr(tokens.view).startswith(f"Tokens view({HOSTILE!r}: ")
 
 
 def test_nothing_read_yet_has_forms_too() -> None:
-    view = TokensView(read_small, SMALL)
+    view = tokens_view(read_small, SMALL)
     assert "nothing read yet" in repr(view) and "nothing read yet" in view._still()
     assert view.code == ""
     with pytest.raises(InputError, match="nothing to save yet"):

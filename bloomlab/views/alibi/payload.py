@@ -9,7 +9,7 @@ from bloomlab.lens import alibi
 from bloomlab.lens.attention import content_only, overlap, position_only
 from bloomlab.lens.inputs import check
 from bloomlab.model.alibi import slopes
-from bloomlab.views.shared.text_view import text_picture
+from bloomlab.views.shared.panel import text_picture
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace

@@ -11,13 +11,10 @@ from bloomlab.views.alibi.payload import MEASURED
 
 def still_text(picture: dict[str, Any], layer: int, head: int) -> str:
     """One line for a terminal."""
-    if not picture:
-        return "AlibiView(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
-    text, reach = picture["text"], picture["of_heads"]["reach"]
+    reach = picture["of_heads"]["reach"]
     return (
-        f"AlibiView({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens, "
         f"{picture['layers']} layers × {picture['heads']} heads, reach {min(reach):.0f} to {max(reach):.0f} tokens, "
-        f"shows layer {layer}, head {head}; {picture['stamp']})"
+        f"shows layer {layer}, head {head}"
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from bloomlab.lens.attention import rollout
 from bloomlab.lens.inputs import check
 from bloomlab.model.alibi import slopes
-from bloomlab.views.shared.text_view import text_picture
+from bloomlab.views.shared.panel import text_picture
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace

@@ -15,14 +15,7 @@ SHOWN_KEYS = 8  # rows of the table
 
 def static_text(picture: dict[str, Any], layer: int, head: int) -> str:
     """One line for a terminal."""
-    if not picture:
-        return "AttentionView(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
-    text = picture["text"]
-    return (
-        f"AttentionView({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens, "
-        f"{picture['layers']} layers × {picture['heads']} heads, shows layer {layer}, head {head}; "
-        f"{picture['stamp']})"
-    )
+    return f"{picture['layers']} layers × {picture['heads']} heads, shows layer {layer}, head {head}"
 
 
 def static_html(picture: dict[str, Any], thumbs: bytes, matrix: NDArray[np.uint8], whose: str, query: int) -> str:

@@ -13,7 +13,7 @@ from bloomlab.lens.logit_lens import read_out, summary
 from bloomlab.lens.tokens import script
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import display_tokens
-from bloomlab.views.shared.text_view import text_picture
+from bloomlab.views.shared.panel import text_picture
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace

@@ -38,16 +38,12 @@ def step_name(label: str) -> str:
 
 def still_text(values: dict[str, Any]) -> str:
     """One line for a terminal."""
-    picture = values["picture"]
-    if not picture:
-        return "HiddenStates(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
-    text, numbers = picture["text"], arrays(values)
+    picture, numbers = values["picture"], arrays(values)
     row, at = values["row"], values["query"] - values["window"]["first"]
     word, where = values["words"][str(numbers["ids"][row, at, 0])][0], step_name(picture["states"][row])
     return (
-        f"HiddenStates({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens, "
         f"{len(picture['states'])} states; {where}, at token {values['query']} it would say {word!r}, "
-        f"probability {numbers['probs'][row, at, 0]:.3f}; {picture['stamp']})"
+        f"probability {numbers['probs'][row, at, 0]:.3f}"
     )
 
 

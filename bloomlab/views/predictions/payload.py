@@ -18,8 +18,8 @@ from bloomlab.lens.predictions import answer_probs, label_probs, next_tokens
 from bloomlab.tasks.ask import best_answer, entities, label_names
 from bloomlab.tasks.results import readable
 from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.views.shared.panel import text_picture
 from bloomlab.views.shared.tables import word
-from bloomlab.views.shared.text_view import text_picture
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 if TYPE_CHECKING:
@@ -83,7 +83,6 @@ def predictions_payload(
         "labels": labels,
         "missing": missing,
         "column": int(last_token(ids[None], padding, torch.zeros(1).long())) % len(ids),
-        "edited": bool(trace.provenance.get("edits")),
     }
     for task in ("language", "tags"):
         probs = label_probs(usable_heads[task], ids) if task in usable_heads else torch.empty(0)

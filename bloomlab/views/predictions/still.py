@@ -97,17 +97,12 @@ def _isolated(text: str) -> str:
 
 def still_text(values: dict[str, Any]) -> str:
     """One line for a terminal."""
-    picture = values["picture"]
-    if not picture:
-        return "Predictions(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
-    text, numbers = picture["text"], arrays(values)
+    picture, numbers = values["picture"], arrays(values)
     following = cell(values, numbers, "next", values["layer"], values["query"])
-    next_word = f"next {following.word!r} {following.p:.3f}; " if following else ""
+    next_word = f"next {following.word!r} {following.p:.3f}" if following else ""
     words = "; ".join(head_sentences(values)[: len(picture["labels"]) + 1 - len(picture["missing"])])
-    return (
-        f"Predictions({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens; after layer "
-        f"{values['layer']}, at token {values['query']}: {next_word}{words}{'; ' if words else ''}{picture['stamp']})"
-    )
+    says = "; ".join(part for part in (next_word, words) if part)
+    return f"after layer {values['layer']}, at token {values['query']}: {says}"
 
 
 def columns(values: dict[str, Any], most: int) -> range:

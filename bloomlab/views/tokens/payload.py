@@ -9,7 +9,7 @@ from bloomlab.lens.costs import Cost
 from bloomlab.lens.tokens import replay, script
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import DisplayToken, Token, display_tokens, visible
-from bloomlab.views.shared.text_view import stamp, text_picture
+from bloomlab.views.shared.panel import stamp, text_picture
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace

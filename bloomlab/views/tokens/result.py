@@ -10,7 +10,7 @@ from bloomlab.text.tokens import Token, display_tokens
 from bloomlab.views.tokens.still import strip_html
 
 if TYPE_CHECKING:
-    from bloomlab.views.tokens.widget import TokensView
+    from bloomlab.views.view import View
 
 
 class Tokens(Sequence[Token]):
@@ -28,7 +28,7 @@ class Tokens(Sequence[Token]):
     ([44, 17], '.', 1)
     """
 
-    def __init__(self, tokens: Iterable[Token], view: "Callable[[], TokensView] | None" = None) -> None:
+    def __init__(self, tokens: Iterable[Token], view: "Callable[[], View] | None" = None) -> None:
         self._tokens = tuple(tokens)
         self._make_view = view
 
@@ -38,7 +38,7 @@ class Tokens(Sequence[Token]):
         return [token.id for token in self._tokens]
 
     @cached_property
-    def view(self) -> "TokensView":
+    def view(self) -> "View":
         """The live view of these tokens: merges step by step, other languages beside it, another text typed in.
 
         Raises:

@@ -66,14 +66,9 @@ def stages(replay: dict[str, Any]) -> list[list[tuple[str, str]]]:
 
 def still_text(picture: dict[str, Any], chip: int) -> str:
     """One line for a terminal."""
-    if not picture:
-        return "TokensView(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
-    text, chosen = picture["text"], picture["chips"][chip]
+    chosen = picture["chips"][chip]
     merges = len(replay_of(picture, chip)["steps"])
-    return (
-        f"TokensView({text[:57] + '…' if len(text) > 58 else text!r}: {len(picture['tokens'])} tokens; "
-        f"{chosen['shown']!r} is built by {merges} merge{'' if merges == 1 else 's'}; {picture['stamp']})"
-    )
+    return f"{chosen['shown']!r} is built by {merges} merge{'' if merges == 1 else 's'}"
 
 
 def still_html(tokens: Sequence[Token], picture: dict[str, Any], comparison: dict[str, Any], chip: int) -> str:

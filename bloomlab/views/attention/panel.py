@@ -1,0 +1,123 @@
+"""The attention panel: every head in small, one head's matrix, and the sum behind each of its cells."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import traitlets
+from torch import Tensor
+
+from bloomlab.views.attention.payload import (
+    CODE,
+    attention_payload,
+    average_values,
+    colour_steps,
+    exact_reach,
+    exact_values,
+    saved_averages,
+    saved_values,
+    strongest,
+    together,
+)
+from bloomlab.views.attention.still import static_html, static_text
+from bloomlab.views.shared.panel import Panel, Piece, Place, Shown
+from bloomlab.views.shared.tables import names
+
+if TYPE_CHECKING:
+    from bloomlab.tracing.trace import Trace
+
+
+class AttentionPanel(Panel):
+    """Every attention head of a text, one head's matrix, and the sum behind each of its cells.
+
+    The trace must have READ of every layer.
+
+        view = lab.attention("Leo lives in Oslo.")
+        view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # point at a cell, here or in the page
+        view.mode = "content"                                        # or "position", "both", "probability"
+        view.pattern = "rollout"                                     # or "layer", "all": means; "head"
+    """
+
+    name, title = "attention", "Attention"
+    pieces: ClassVar = {
+        "thumbs": Piece("uint8", "layer head block_cell"),
+        "exact": Piece(empty={"first": 0, "count": 0}),  # the heads whose exact values are here
+        "scores": Piece("float32", "count cell"),
+        "probs": Piece("float32", "count cell"),
+        "averaged": Piece(empty={"patterns": []}),  # the patterns of several heads that are here
+        "averages": Piece("float32", "pattern cell"),
+    }
+
+    def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
+        """Whose pattern is shown, and what of it."""
+        return {
+            "pattern": traitlets.Enum(("head", "layer", "all", "rollout"), "head"),
+            "mode": traitlets.Enum(("probability", "content", "position", "both"), "probability"),
+        }
+
+    def place(self, trace: "Trace", place: Place, first: bool) -> Place:
+        """The last token, and the token before it that it looks at most."""
+        return strongest(trace, place["layer"], place["head"])
+
+    def numbers(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+        """Every head in small, the layer of one head exactly."""
+        payload = attention_payload(trace, shown["layer"], shown["head"])
+        return payload | average_values(trace, _together(shown))
+
+    def more(self, trace: "Trace", shown: Shown, changed: str) -> dict[str, Any]:
+        """The exact values of another head, or another pattern of several."""
+        pieces: dict[str, Any] = {}
+        heads, tokens, exact = shown["picture"]["heads"], len(shown["picture"]["tokens"]), shown["exact"]
+        if not 0 <= shown["layer"] * heads + shown["head"] - exact["first"] < exact["count"]:
+            pieces |= exact_values(trace, *exact_reach(heads, tokens, shown["layer"], shown["head"]))
+        patterns = _together(shown)
+        if patterns and list(patterns[0]) not in shown["averaged"]["patterns"]:
+            pieces |= average_values(trace, patterns)
+        return pieces
+
+    def saved(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+        """Exact values of as many heads, and as many patterns, as a file should hold."""
+        return saved_values(trace, shown["layer"], shown["head"]) | saved_averages(trace, _together(shown))
+
+    def template(self, picture: Mapping[str, Any]) -> str:
+        """The Python that computes the chosen cell, its head and its pattern."""
+        return CODE
+
+    def still(self, trace: "Trace | None", shown: Shown) -> str:
+        """The text's chips, all heads as one picture, a matrix of colour steps, and one row of it in numbers."""
+        if trace is None:
+            return "<p>bloomlab attention: nothing read yet.</p>"
+        matrix, words = _matrix(trace, shown)
+        steps = colour_steps(matrix[None], shown["picture"]["block"])[0].numpy()
+        return static_html(shown["picture"], shown["thumbs"], steps, words, shown["query"])
+
+    def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
+        """The matrix."""
+        from bloomlab.views.attention.figure import matrix_figure  # matplotlib, only when it is asked for
+        from bloomlab.views.shared.figure import save_figure
+
+        matrix, words = _matrix(trace, shown)
+        picture = shown["picture"]
+        save_figure(matrix_figure, path, matrix, names(picture), words, picture["stamp"])
+
+    def says(self, shown: Shown) -> str:
+        """The size of the model, and which head is shown."""
+        return static_text(shown["picture"], shown["layer"], shown["head"])
+
+
+def _together(shown: Shown) -> list[tuple[str, int]]:
+    """The pattern of several heads that is shown, if it is one."""
+    pattern = shown["pattern"]
+    return [] if pattern == "head" else [(pattern, 0 if pattern == "all" else shown["layer"])]
+
+
+def _matrix(trace: "Trace", shown: Shown) -> tuple[Tensor, str]:
+    """The probabilities that the matrix shows, (query, key), and whose they are."""
+    layer, head, patterns = shown["layer"], shown["head"], _together(shown)
+    words = {
+        "head": f"layer {layer}, head {head}",
+        "layer": f"mean of the {trace.config.n_head} heads of layer {layer}",
+        "all": f"mean of all {trace.config.n_layer * trace.config.n_head} heads",
+        "rollout": f"rollout up to layer {layer}",
+    }[shown["pattern"]]
+    return together(trace, patterns)[0] if patterns else trace[f"h.{layer}.attn.probs"][0, head], words

@@ -1,0 +1,91 @@
+"""The hidden states: what BLOOM would say at every step, how long its vectors are, and who added what."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import traitlets
+
+from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.views.hidden.payload import CODE, hidden_payload, window_values
+from bloomlab.views.hidden.still import still_html, still_text
+from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, last_layer_first
+
+if TYPE_CHECKING:
+    from bloomlab.tracing.trace import Trace
+
+
+class HiddenPanel(Panel):
+    """What BLOOM would say at every step of every layer, how long its vectors are, and who added what.
+
+    The trace must have READ; `model` and `tokenizer` read its states as predictions.
+
+        view = lab.hidden_states("Leo lives in Oslo.")
+        view.layer, view.part, view.query = 1, "mid", 2  # the state after attention in layer 1, and a token
+        view.mode = "entropy"                            # or "prediction", "script", "rank", "norm", "added"
+    """
+
+    name, title = "hidden", "Hidden states"
+    pieces: ClassVar = {
+        "points": Piece("float32", "state pos 2"),
+        "window": Piece(empty={"first": 0, "count": 0}),  # the tokens whose numbers are here
+        "words": Piece(empty={}),
+        "ids": Piece("int32", "state count 5"),
+        "probs": Piece("float32", "state count 5"),
+        "entropy": Piece("float32", "state count"),
+        "rank": Piece("int32", "state count"),
+        "surprise": Piece("float32", "state count"),
+        "norms": Piece("float32", "state count"),
+        "cosines": Piece("float32", "count half"),
+        "shares": Piece("float32", "part count"),
+        "added": Piece("float32", "part count"),
+    }
+
+    def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> None:
+        self._model, self._tokenizer = model, tokenizer
+
+    def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
+        """`part`: the embedding, the state after attention, or after the MLP. `mode`: what the cells show."""
+        return {
+            "part": traitlets.Enum(("embed", "mid", "post"), "post"),
+            "mode": traitlets.Enum(("prediction", "script", "entropy", "rank", "norm", "added"), "prediction"),
+        }
+
+    def place(self, trace: "Trace", place: Place, first: bool) -> Place:
+        """The last token, in the last layer."""
+        return super().place(trace, place, first) | last_layer_first(trace, first)
+
+    def numbers(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+        """The states' names, the maps, and the numbers of the window that the token is in."""
+        return hidden_payload(trace, self._model, self._tokenizer, shown["query"])
+
+    def more(self, trace: "Trace", shown: Shown, changed: str) -> dict[str, Any]:
+        """The numbers of another window."""
+        first, count = shown["window"]["first"], shown["window"]["count"]
+        if first <= shown["query"] < first + count:
+            return {}
+        return window_values(trace, self._model, self._tokenizer, shown["query"])
+
+    def template(self, picture: Mapping[str, Any]) -> str:
+        """The Python that computes the chosen state's numbers."""
+        return ("# the trace shown was edited; add its edit=… below\n" if picture["edited"] else "") + CODE
+
+    def derived(self, shown: Shown) -> dict[str, Any]:
+        """`row`: the number of the selected state: the embedding, then two for each layer."""
+        return {"row": 0 if shown["part"] == "embed" else 2 * shown["layer"] + (1 if shown["part"] == "mid" else 2)}
+
+    def still(self, trace: "Trace | None", shown: Shown) -> str:
+        """The grid as it is shown, in its mode."""
+        return still_html(dict(shown))
+
+    def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
+        """The grid as it is shown, in its mode; of a text of more than WINDOW tokens, the WINDOW that is shown."""
+        from bloomlab.views.hidden.figure import lens_figure
+        from bloomlab.views.shared.figure import save_figure  # matplotlib, only when it is asked for
+
+        save_figure(lens_figure, path, dict(shown))
+
+    def says(self, shown: Shown) -> str:
+        """What the model would say at the chosen state."""
+        return still_text(dict(shown))

@@ -1,0 +1,163 @@
+"""A panel: one part of a view, as functions of a trace. It has no page and no state of its own.
+
+A view keeps what the page shows: the selection (`layer`, `head`, `query`, `key`), each panel's settings, which a person
+changes, and each panel's pieces, which it draws from. A panel says by name what settings and pieces it has, makes the
+pieces of a trace, and draws the picture where no script runs. widgets/NAME/NAME.js, or widgets/NAME.js, draws it
+where one does. `Shown` is all of it together: the place, the settings and the pieces, by name.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import traitlets
+
+from bloomlab.tasks.results import readable
+from bloomlab.text.tokens import display_tokens
+
+if TYPE_CHECKING:
+    from bloomlab.tracing.trace import Trace
+
+SELECTION = ("layer", "head", "query", "key")
+Shown = Mapping[str, Any]
+Place = dict[str, int]
+
+
+class Piece(NamedTuple):
+    """What a panel draws from: numbers as bytes, row by row, with the names of their axes; or plain data.
+
+    Axes that are not the model's or the text's: `cell` is the causal half of a matrix, key ≤ query, row by row;
+    `half` the half of a symmetric one; those in quotes are named in the panel's payload.
+    """
+
+    dtype: str = ""  # "float32", "int32" or "uint8"; "" for plain data
+    axes: str = ""
+    empty: Any = b""  # what it is while nothing is read
+
+
+class Panel:
+    """One part of a view. A subclass names itself, its settings and its pieces; "picture" is one of every panel's."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    pieces: ClassVar[Mapping[str, Piece]] = {}
+
+    typed: ClassVar[tuple[str, ...]] = ()  # settings that are typed: only the last of a burst counts
+
+    # a long job, if it has one: the piece that tells how it goes, the verb that does it here and now, what it finds
+    job: ClassVar[str] = ""
+    verb: ClassVar[str] = ""
+    found: ClassVar[str] = ""
+    nothing_found: ClassVar[Any] = None
+    job_of_text: ClassVar[bool] = False  # another text makes what it found worthless
+
+    def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
+        """What the page, or Python, can set: by name, with what it may be and what it is at first."""
+        return {}
+
+    def place(self, trace: "Trace", place: Place, first: bool) -> Place:
+        """Where the eye goes in a new text: the last token, and the one before it. `first`: nothing was shown yet."""
+        last = len(trace.tokens) - 1
+        return {"query": last, "key": max(0, last - 1)}
+
+    def numbers(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+        """The pieces of a new picture, at the place and with the settings in `shown`."""
+        raise NotImplementedError
+
+    def more(self, trace: "Trace", shown: Shown, changed: str) -> dict[str, Any]:
+        """The pieces to replace after a place, a setting or the tab has changed; none, if the page has all it needs."""
+        return {}
+
+    def saved(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+        """Pieces for a page that has no kernel to ask, where they are others."""
+        return {}
+
+    def template(self, picture: Mapping[str, Any]) -> str:
+        """The Python that computes what is selected, with marks as `code_parts` takes them."""
+        raise NotImplementedError
+
+    def derived(self, shown: Shown) -> dict[str, Any]:
+        """What follows from what is shown, by name: for the code, and for Python."""
+        return {}
+
+    def more_code(self, shown: Shown) -> str:
+        """What is added to the code after the template."""
+        return ""
+
+    def still(self, trace: "Trace | None", shown: Shown) -> str:
+        """The picture as HTML without script, of text and images only."""
+        raise NotImplementedError
+
+    def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
+        """Write the main picture to a .png or .svg."""
+        raise NotImplementedError
+
+    def says(self, shown: Shown) -> str:
+        """What is shown, in one line for a terminal."""
+        raise NotImplementedError
+
+    # ---- a long job ----
+
+    def asked(self, changed: str, shown: Shown) -> str:
+        """Whether a change asks for the job: "run", "stop" or ""."""
+        return ""
+
+    def steps(self, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+        """The job: first the pieces that say it has begun, then a step each; with each, what it has found so far.
+
+        Raises:
+            InputError: before the first, if there is nothing to be done.
+        """
+        raise NotImplementedError
+
+
+def here(shown: Shown) -> Place:
+    """The selection."""
+    return {name: shown[name] for name in SELECTION}
+
+
+def last_layer_first(trace: "Trace", first: bool) -> Place:
+    """The last layer, for only what comes after it is what the model says; later, the layer that was chosen."""
+    return {"layer": trace.config.n_layer - 1} if first else {}
+
+
+def stamp(provenance: dict[str, Any]) -> str:
+    """Where the numbers come from, in one line: model, weights, dtype, seed, edits."""
+    weights = str(provenance.get("weights") or "")[:12]
+    seed, edits = provenance.get("seed"), provenance.get("edits") or {}
+    parts = [
+        readable(str(provenance.get("model") or "unnamed model")),
+        f"weights {weights}" if weights else "weights not hashed",
+        str(provenance.get("dtype") or "").removeprefix("torch."),
+        f"seed {seed}" if seed is not None else "no seed",
+        "edited: " + ", ".join(f"{spot} {edit}" for spot, edit in edits.items()) if edits else "no edits",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def text_picture(trace: "Trace") -> dict[str, Any]:
+    """What every picture of a trace has: its text as tokens and chips, the model's size, the stamp."""
+    tokens = list(trace.tokens)
+    return {
+        "text": trace.text,
+        "layers": trace.config.n_layer,
+        "heads": trace.config.n_head,
+        "tokens": [{"id": token.id, "bytes": token.bytes.hex(" ")} for token in tokens],
+        "chips": [{"shown": chip.shown, "tokens": list(chip.tokens)} for chip in display_tokens(tokens)],
+        "stamp": stamp(trace.provenance),
+        "edited": bool(trace.provenance.get("edits")),
+    }
+
+
+def code_parts(template: str, trace: "Trace", setup: str = "") -> list[str]:
+    """The Python behind a picture, cut at the numbers that a selection changes: {layer}, {head}, … in the template.
+
+    Every second part is such a name, to be replaced by its number. (A template with marks would be wrong for a text
+    that contains such a mark.) SETUP, TEXT and HEADS in the template become what they are of this trace.
+    """
+    setup = setup or f"lab = bloomlab.load({str(trace.provenance.get('model') or 'tiny')!r})"
+    words = {"SETUP": setup, "TEXT": repr(trace.text), "HEADS": str(trace.config.n_head)}
+    parts = re.split(r"\{(\w+)\}", template)
+    parts[::2] = [re.sub("SETUP|TEXT|HEADS", lambda mark: words[mark[0]], part) for part in parts[::2]]
+    return parts

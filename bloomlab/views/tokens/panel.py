@@ -1,0 +1,134 @@
+"""The tokens panel: a text as BLOOM reads it, the merges that built each piece, and what other languages cost.
+
+Only the comparison of languages, which a person has to ask for, has the model read anything.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import traitlets
+
+from bloomlab.errors import InputError
+from bloomlab.lens import costs
+from bloomlab.lens.costs import Cost
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.text.tokens import display_tokens
+from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, stamp
+from bloomlab.views.tokens.languages import texts_to_compare
+from bloomlab.views.tokens.payload import CODE, COMPARE, IDLE, cost_payload, running, tokens_payload
+from bloomlab.views.tokens.still import still_html, still_text
+
+if TYPE_CHECKING:
+    from bloomlab.tracing.trace import Trace
+
+
+class TokensPanel(Panel):
+    """A text as BLOOM reads it, the merges that built each piece, and what the same text costs in other languages.
+
+    The trace need not have read anything. `measure(text)` gives one that has read costs.READ; it is called only when
+    languages are compared. `translations` are what is compared, by name; by default, the embedded world's languages.
+
+        view = lab.tokens("Leo lives in Oslo.").view
+        view.query = 3                                # a token: the chip it is in is the one replayed
+        view.compare()                                # costs by language; Ctrl-C keeps what is finished
+        view.trace.tokens                             # what is shown, as a list
+    """
+
+    name, title = "tokens", "Tokens"
+    pieces: ClassVar = {"comparison": Piece(empty=IDLE)}
+    job, verb, found, job_of_text = "comparison", "compare", "costs", True
+    nothing_found: ClassVar = {}
+
+    def __init__(
+        self,
+        tokenizer: BloomTokenizerFast,
+        measure: "Callable[[str], Trace] | None" = None,
+        translations: Mapping[str, str] | None = None,
+    ) -> None:
+        self._tokenizer, self._measure, self._translations = tokenizer, measure, translations
+
+    def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
+        """`replayed`: so many merges done of this chip; of others, all are."""
+        return {
+            "replayed": traitlets.Dict({"chip": 0, "step": -1}),
+            "comparing": traitlets.Enum(("closed", "open", "stopped"), "closed"),
+        }
+
+    def place(self, trace: "Trace", place: Place, first: bool) -> Place:
+        """The token with the most bytes, since it has the most merges to look at."""
+        longest = max(range(len(trace.tokens)), key=lambda token: len(trace.tokens[token].bytes))
+        return {"query": longest, "key": longest}
+
+    def numbers(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+        """The picture; all merges of every chip are done."""
+        return tokens_payload(trace, self._tokenizer) | {"replayed": {"chip": 0, "step": -1}}
+
+    def saved(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+        """A comparison that is going on will not go on there."""
+        comparison = shown["comparison"]
+        return {"comparison": {**comparison, "state": "stopped"}} if comparison["state"] == "running" else {}
+
+    def template(self, picture: Mapping[str, Any]) -> str:
+        """The Python that computes the chosen chip's merges and the counts."""
+        return CODE
+
+    def more_code(self, shown: Shown) -> str:
+        """The comparison, if there is one."""
+        return str(shown["comparison"]["code"])
+
+    def derived(self, shown: Shown) -> dict[str, Any]:
+        """`chip`: the place of the chip that the chosen token is in."""
+        chips = shown["picture"]["chips"]
+        return {"chip": next((place for place, chip in enumerate(chips) if shown["query"] in chip["tokens"]), 0)}
+
+    def still(self, trace: "Trace | None", shown: Shown) -> str:
+        """The strip of chips, the merges of one of them, and the costs by language if they were measured."""
+        return still_html(trace.tokens if trace else [], shown["picture"], shown["comparison"], shown.get("chip", 0))
+
+    def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
+        """The same as a figure."""
+        from bloomlab.views.shared.figure import save_figure  # matplotlib, only when it is asked for
+        from bloomlab.views.tokens.figure import tokens_figure
+
+        save_figure(tokens_figure, path, shown["picture"], shown["comparison"], shown["chip"])
+
+    def says(self, shown: Shown) -> str:
+        """How the chosen chip is built."""
+        return still_text(shown["picture"], shown["chip"])
+
+    # ---- the comparison of languages ----
+
+    def asked(self, changed: str, shown: Shown) -> str:
+        """It runs while it is open."""
+        if changed not in ("comparing", "picture"):
+            return ""
+        if shown["comparing"] != "open":
+            return "stop"
+        return "run" if shown["comparison"]["state"] not in ("running", "done") else ""
+
+    def steps(self, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+        """Count at once, which needs no model; then measure, a text each.
+
+        Raises:
+            InputError: the panel was made without a model to measure.
+        """
+        if self._measure is None:
+            raise InputError("this view was made without a model to measure; lab.tokens(text) compares languages")
+        texts, note = texts_to_compare(str(trace.text), self._translations)
+        rows = []
+        for name, text in texts.items():
+            tokens = self._tokenizer.tokens(text)
+            chips = [running(chip) for chip in display_tokens(tokens)]
+            rows.append({"name": name, "text": text, "chips": chips, **cost_payload(costs.count(tokens))})
+        code = COMPARE.format(repr(texts))
+        comparison = {**IDLE, "state": "running", "note": note, "rows": rows, "code": code}
+        yield {"comparison": comparison, "comparing": "open"}, {}
+
+        found: dict[str, Cost] = {}
+        for place, (name, text) in enumerate(texts.items()):
+            measured = self._measure(text)
+            found = {**found, name: costs.cost(measured)}
+            rows = [*rows[:place], {**rows[place], **cost_payload(found[name])}, *rows[place + 1 :]]
+            comparison = {**comparison, "rows": rows, "done": place + 1, "stamp": stamp(measured.provenance)}
+            yield {"comparison": comparison}, found

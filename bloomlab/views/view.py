@@ -1,0 +1,511 @@
+"""The view: one widget that shows a text through one panel or several, with one selection.
+
+It reads a text, from Python or typed into the page, keeps what the page shows, and asks its panels for what they draw
+from. With several panels each is a tab: it computes when its tab is first opened, and for a new text only if it is
+open; all from one trace. A panel's settings and pieces are traits of the view; where there are several panels, NAME_x
+is x of the panel NAME.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+
+from bloomlab.errors import BloomlabError, HookError, InputError
+from bloomlab.guards.files import saying_why_not
+from bloomlab.views.shared.assets import module_text, style_text
+from bloomlab.views.shared.page import page
+from bloomlab.views.shared.panel import SELECTION, Panel, Place, code_parts, last_layer_first, text_picture
+from bloomlab.views.shared.steps import Steps
+
+if TYPE_CHECKING:
+    from bloomlab.tracing.trace import Trace
+
+PAUSE = 0.06  # seconds without a new text from the page before the model runs
+
+
+class View(anywidget.AnyWidget):
+    """A text, seen through one panel or several.
+
+    `read(text)` gives the Trace to show, with what all panels need; it is called again for each text typed into the
+    page. `setup` is the Python that made `lab`, for `.code`. What a trace lacks, a lone panel refuses; of several, its
+    tab says so.
+
+        view = lab.explore("Leo lives in Oslo.")                     # or lab.attention, lab.hidden_states, …: one panel
+        view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # point at a cell, here or in the page
+        view.tab = "hidden"                                          # of several panels, the open one
+        view.attention.mode = "content"                              # a panel's setting; of a lone one: view.mode
+        view.show("Another text.")
+        view.trace                                                   # the numbers themselves
+        view.save("leo.html")                                        # works offline; also .png and .svg
+    """
+
+    # what the page sets
+    typed: Any = traitlets.Dict({"text": "", "number": 0}).tag(
+        sync=True
+    )  # the number distinguishes one wish from the next
+    layer = traitlets.Int(0).tag(sync=True)
+    head = traitlets.Int(0).tag(sync=True)
+    query = traitlets.Int(0).tag(sync=True)
+    key = traitlets.Int(0).tag(sync=True)
+
+    # what the page draws
+    live = traitlets.Bool(True).tag(sync=True)  # False in a saved page
+    scale = traitlets.Float(1.0, min=0.5, max=3.0).tag(sync=True)  # larger for a projector
+    state = traitlets.Enum(("ready", "working", "empty", "error"), "empty").tag(sync=True)
+    message = traitlets.Unicode().tag(sync=True)
+    answered = traitlets.Int(0).tag(sync=True)  # the number of the typed text that `state` is about
+    picture = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        read: Callable[[str], "Trace"],
+        panels: Iterable[Panel],
+        text: "str | Trace" = "",
+        setup: str = "",
+        **traits: Any,
+    ) -> None:
+        self.panels = {panel.name: panel for panel in panels}
+        self.trace: Trace | None = None
+        self.troubles: dict[str, str]  # a trait where there are several panels
+        self.tab: str
+        self._read, self._setup = read, setup
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._computed: set[str] = set()  # the panels whose pieces are those of the trace that is shown
+        self._jobs: dict[str, Steps] = {}
+        self._found: dict[str, Any] = {}
+        self._first_tab = "attention" if "attention" in self.panels else next(iter(self.panels))
+        self._esm, self._css = module_text(self.module), style_text(self.module)
+        self.add_traits(**self._panel_traits())
+        super().__init__(**traits)  # its traits are observed from here on
+        for panel in self.panels.values():
+            for name in panel.settings():
+                self.observe(partial(self._setting_changed, panel, name), self._trait(panel, name))
+        if text != "":
+            self.show(text)
+
+    @property
+    def module(self) -> str:
+        """The view is drawn by widgets/MODULE.js or widgets/MODULE/MODULE.js."""
+        return next(iter(self.panels)) if self._alone else "explorer"
+
+    @property
+    def _alone(self) -> bool:
+        return len(self.panels) == 1
+
+    def _panel_traits(self) -> dict[str, traitlets.TraitType[Any, Any]]:
+        found: dict[str, traitlets.TraitType[Any, Any]] = {}
+        for panel in self.panels.values():
+            pieces = {name: _trait_of(piece.empty) for name, piece in panel.pieces.items()}
+            own = {**({} if self._alone else {"picture": traitlets.Dict()}), **pieces, **panel.settings()}
+            found |= {self._trait(panel, name): trait.tag(sync=True) for name, trait in own.items()}
+        if not self._alone:
+            found["tab"] = traitlets.Unicode(self._first_tab).tag(sync=True)
+            found["troubles"] = traitlets.Dict().tag(sync=True)  # in words, why a tab has no picture
+        return found
+
+    def _trait(self, panel: Panel, name: str) -> str:
+        """The trait that is a panel's setting or piece of this name."""
+        return name if self._alone else f"{panel.name}_{name}"
+
+    def __getattr__(self, name: str) -> Any:
+        """`view.attention` is the panel of this name; a lone panel's own words are the view's, too: `view.costs`."""
+        panels = self.__dict__.get("panels", {})
+        if name in panels:
+            return ShownPanel(self, panels[name])
+        if len(panels) == 1 and not name.startswith("_"):
+            return getattr(ShownPanel(self, *panels.values()), name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # ---- showing a text ----
+
+    def show(self, text: "str | Trace") -> None:
+        """Read a text, or take a trace, and show it. If it raises, nothing changes."""
+        trace = self._read(text) if isinstance(text, str) else text
+        place = self._first_place(trace)
+        numbers = {}
+        if self._alone:
+            numbers = {name: self._numbers(panel, trace, place) for name, panel in self.panels.items()}
+        with self.hold_sync():  # in one message, so that the page never sees half a picture
+            self.trace = trace
+            self._computed.clear()
+            if not self._alone:
+                self.picture, self.troubles = text_picture(trace) | {"code": []}, {}
+                for panel in self.panels.values():
+                    setattr(self, self._trait(panel, "picture"), {})  # that of another text
+            for panel in self.panels.values():
+                if panel.job_of_text:
+                    self._forget(panel)
+            for name, pieces in numbers.items():
+                self._take(self.panels[name], pieces)
+            if not self._alone:
+                self._compute(self.tab, place)
+            with self.hold_trait_notifications():  # a place, not one coordinate after the other
+                for name, value in place.items():
+                    setattr(self, name, value)
+            self.state, self.message = "ready", ""
+
+    def _first_place(self, trace: "Trace") -> Place:
+        """Where the eye goes first in a new text."""
+        ends = (trace.config.n_layer, trace.config.n_head, len(trace.tokens), len(trace.tokens))
+        place = {name: min(getattr(self, name), end - 1) for name, end in zip(SELECTION, ends, strict=True)}
+        first = not self.picture
+        if self._alone:
+            panel = next(iter(self.panels.values()))
+            return place | panel.place(trace, place, first)
+        place |= last_layer_first(trace, first)
+        try:
+            return place | self.panels[self._first_tab].place(trace, place, first)
+        except HookError:  # the trace lacks what this panel needs
+            return place | Panel().place(trace, place, first)
+
+    def _numbers(self, panel: Panel, trace: "Trace", place: Place) -> dict[str, Any]:
+        """A panel's pieces of a trace, with its code."""
+        pieces = panel.numbers(trace, {**self._shown(panel), **place})
+        pieces["picture"]["code"] = code_parts(panel.template(pieces["picture"]), trace, self._setup)
+        return pieces
+
+    def _take(self, panel: Panel, pieces: Mapping[str, Any]) -> None:
+        """Give the page a panel's pieces of a new picture."""
+        self._computed.add(panel.name)
+        self._set(panel, pieces)
+        if panel.job and panel.asked("picture", self._shown(panel)) == "run":
+            self._begin_soon(panel)
+
+    def _set(self, panel: Panel, pieces: Mapping[str, Any]) -> None:
+        with self.hold_sync():
+            for name, value in pieces.items():
+                setattr(self, self._trait(panel, name), value)
+
+    def _shown(self, panel: Panel) -> dict[str, Any]:
+        """The place, and a panel's settings and pieces."""
+        names = ("picture", *panel.pieces, *panel.settings())
+        own = {name: getattr(self, self._trait(panel, name)) for name in names}
+        shown = {**self._place, "scale": self.scale, **own}
+        return {**shown, **(panel.derived(shown) if own["picture"] else {})}
+
+    @property
+    def _place(self) -> Place:
+        return {name: getattr(self, name) for name in SELECTION}
+
+    # ---- the tabs ----
+
+    def _compute(self, name: str, place: Place, changed: str = "") -> None:
+        """Let a panel show the trace and the place. If it refuses, its tab says why; the others work."""
+        panel, trace = self.panels[name], self.trace
+        if trace is None or name in self.troubles:
+            return
+        try:
+            if name in self._computed:
+                self._set(panel, panel.more(trace, {**self._shown(panel), **place}, changed))
+            else:
+                self._take(panel, self._numbers(panel, trace, place))
+        except (Exception, KeyboardInterrupt) as error:  # nobody is there to catch it, so the tab shows it
+            self.troubles = {**self.troubles, name: _in_words(error)}
+
+    def _all_shown(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """What every panel shows, or would if its tab were opened, and why some do not. The page hears of nothing."""
+        shown, troubles = {}, {} if self._alone else dict(self.troubles)
+        for name, panel in self.panels.items():
+            if name in troubles or self.trace is None:
+                continue
+            shown[name] = self._shown(panel)
+            if name not in self._computed:
+                try:
+                    pieces = self._numbers(panel, self.trace, self._place)
+                    shown[name] |= pieces
+                    shown[name] |= panel.derived(shown[name])
+                except (Exception, KeyboardInterrupt) as error:
+                    del shown[name]
+                    troubles[name] = _in_words(error)
+        return shown, troubles
+
+    # ---- the text and the code ----
+
+    @property
+    def text(self) -> str:
+        """The text that is shown."""
+        return str(self.picture.get("text", ""))
+
+    @property
+    def code(self) -> str:
+        """The Python that computes the numbers of what is selected, in the open tab."""
+        return self._code(self._open)
+
+    @property
+    def _open(self) -> Panel:
+        return next(iter(self.panels.values())) if self._alone else self.panels[self.tab]
+
+    def _code(self, panel: Panel) -> str:
+        shown = self._shown(panel)
+        parts = shown["picture"].get("code", [])
+        return "".join(str(shown[part]) if i % 2 else part for i, part in enumerate(parts)) + panel.more_code(shown)
+
+    # ---- the same elsewhere: in a file, in a page without a kernel, in a terminal ----
+
+    def save(self, path: str | Path) -> Path:
+        """Write the view to a file: .html (interactive, needs no network), .png or .svg (its main picture).
+
+        Raises:
+            InputError: nothing is shown yet, the name ends otherwise, or the file cannot be written.
+        """
+        path = Path(path)
+        if self.trace is None:
+            raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
+        if path.suffix == ".html":
+            shown, troubles = self._all_shown()
+            text = page(self.module, self._saved(shown, troubles), self._still_of(shown, troubles), self.text)
+            with saying_why_not(path):
+                path.write_text(text, encoding="utf-8")
+        elif path.suffix in (".png", ".svg"):
+            with saying_why_not(path):
+                self._open.draw(self.trace, self._shown(self._open), path)
+        else:
+            raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
+        return path
+
+    def _saved(self, all_shown: Mapping[str, dict[str, Any]], troubles: dict[str, str]) -> dict[str, Any]:
+        """The traits of a page that has no kernel to ask: of all panels, also those that nobody has opened."""
+        state = {name: getattr(self, name) for name in (*SELECTION, "scale", "picture")}
+        for name, shown in all_shown.items():
+            panel = self.panels[name]
+            own = {name: shown[name] for name in ("picture", *panel.pieces, *panel.settings())}
+            if self.trace is not None:
+                own |= panel.saved(self.trace, shown)
+            state |= {self._trait(panel, name): value for name, value in own.items()}
+        return state if self._alone else state | {"tab": self.tab, "troubles": troubles}
+
+    def _still(self) -> str:
+        """The picture as HTML without script, of text and images only; of several panels what has been computed."""
+        if self._alone:
+            return self._open.still(self.trace, self._shown(self._open))
+        if not self.picture:
+            return "<p>bloomlab explorer: nothing read yet.</p>"
+        computed = self._computed - self.troubles.keys()
+        shown = {name: self._shown(panel) for name, panel in self.panels.items() if name in computed}
+        return self._still_of(shown, self.troubles)
+
+    def _still_of(self, all_shown: Mapping[str, dict[str, Any]], troubles: Mapping[str, str]) -> str:
+        if self._alone:
+            return self._still()
+        parts = [
+            f"<h3>{escape(self.panels[name].title)}</h3>{self.panels[name].still(self.trace, shown)}"
+            for name, shown in all_shown.items()
+        ]
+        words = [f"<p>{escape(self.panels[name].title)}: {escape(why)}</p>" for name, why in troubles.items()]
+        return "".join([*parts, *words])
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The widget; and for a page without a kernel, or a terminal, the same in still form."""
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        data["text/html"] = self._still()
+        return data, metadata
+
+    def __repr__(self) -> str:
+        whose = f"{self._open.title} view" if self._alone else "Explorer"
+        if not self.picture:
+            return f"{whose}(nothing read yet; view.show('Leo lives in Oslo.') reads a text)"
+        text = f"{self.text[:57] + '…' if len(self.text) > 58 else self.text!r}"
+        if self._alone:
+            says = self._open.says(self._shown(self._open))
+        else:
+            where = ", ".join(f"{name} {value}" for name, value in self._place.items())
+            says = f"{self.picture['layers']} layers × {self.picture['heads']} heads, shows {self.tab}: {where}"
+        count = len(self.picture["tokens"])
+        tokens = f"{count} token{'' if count == 1 else 's'}"
+        return f"{whose}({text}: {tokens}, {says}; {self.picture['stamp']})"
+
+    # ---- long jobs ----
+
+    def run(self, panel: Panel) -> Any:
+        """Do a panel's long job here and now, and return what it has found; Ctrl-C keeps what is finished.
+
+        Raises:
+            InputError: nothing is shown yet, or the panel has nothing to do it with.
+        """
+        self._begin(panel).run()
+        return self._found.get(panel.name, panel.nothing_found)
+
+    def _begin(self, panel: Panel) -> Steps:
+        """A new run of the job, in place of one that may still be going on."""
+        if self.trace is None:
+            raise InputError(
+                f"there is nothing for {panel.verb} to read yet; show a text first: view.show('Leo lives in Oslo.')"
+            )
+        steps = panel.steps(self.trace, self._shown(panel))
+        begun, _ = next(steps)  # what cannot be done is refused here, and what was done before stays
+        with self.hold_sync():
+            self._forget(panel)
+            self._jobs[panel.name] = job = Steps(self._do(panel, steps), partial(self._end, panel))
+            self._set(panel, begun)
+        return job
+
+    def _do(self, panel: Panel, steps: Iterator[tuple[dict[str, Any], Any]]) -> Iterator[None]:
+        for pieces, found in steps:
+            self._found[panel.name] = found
+            self._set(panel, pieces)
+            yield
+
+    def _end(self, panel: Panel, state: str, message: str) -> None:
+        trait = self._trait(panel, panel.job)
+        piece = getattr(self, trait)
+        setattr(self, trait, {**piece, "state": state, "message": message or piece["message"]})
+
+    def _forget(self, panel: Panel) -> None:
+        """Drop a job, and what it found."""
+        if panel.name in self._jobs:
+            self._jobs.pop(panel.name).open = False
+        self._found.pop(panel.name, None)
+        setattr(self, self._trait(panel, panel.job), panel.pieces[panel.job].empty)
+
+    def _begin_soon(self, panel: Panel) -> None:
+        try:
+            self._begin(panel).start()
+        except BloomlabError as error:  # nobody is there to catch it, so the page shows it
+            self._end(panel, "error", str(error))
+
+    # ---- listening to the page ----
+
+    def _setting_changed(self, panel: Panel, name: str, _: Any) -> None:
+        """A panel's setting was changed, by the page or in Python."""
+        if panel.name not in self._computed:
+            return
+        if panel.job:
+            asked = panel.asked(name, self._shown(panel))
+            if asked == "run":
+                self._begin_soon(panel)
+            elif asked == "stop" and panel.name in self._jobs:
+                self._jobs[panel.name].stop()
+        if name in panel.typed:  # typing comes in bursts: only the last of one counts
+            self._after_a_pause(self._trait(panel, name), partial(self._send_more, panel, name))
+        else:
+            self._send_more(panel, name)
+
+    def _send_more(self, panel: Panel, changed: str) -> None:
+        if self.trace is not None and panel.name in self._computed:
+            self._set(panel, panel.more(self.trace, self._shown(panel), changed))
+
+    @traitlets.validate("tab")
+    def _one_of_the_tabs(self, proposal: dict[str, Any]) -> str:
+        if proposal["value"] not in self.panels:
+            raise traitlets.TraitError(f"no tab {proposal['value']!r}; it has {', '.join(self.panels)}")
+        return str(proposal["value"])
+
+    @traitlets.validate(*SELECTION)
+    def _inside_the_picture(self, proposal: dict[str, Any]) -> int:
+        """A place that a shorter text or a smaller model no longer has becomes the last one it has."""
+        value = max(0, int(proposal["value"]))
+        if not self.picture:
+            return value
+        name, tokens = proposal["trait"].name, len(self.picture["tokens"])
+        ends = {"layer": self.picture["layers"], "head": self.picture["heads"], "query": tokens}
+        return min(value, self.query if name == "key" else ends[name] - 1)
+
+    @traitlets.observe("query")
+    def _no_key_after_the_query(self, _: dict[str, Any]) -> None:
+        self.key = min(self.key, self.query)
+
+    @traitlets.observe("tab", *SELECTION)
+    def _follow(self, change: dict[str, Any]) -> None:
+        """The open panel follows the selection; others do when their tabs are opened."""
+        if self.trace is None:
+            return
+        if self._alone:
+            self._send_more(self._open, change["name"])
+            return
+        with self.hold_sync():
+            if change["name"] == "tab":  # a failed panel may be tried again
+                self.troubles = {name: words for name, words in self.troubles.items() if name != self.tab}
+            self._compute(self.tab, self._place, change["name"])
+
+    @traitlets.observe("typed")
+    def _wait_for_the_last_text(self, _: dict[str, Any]) -> None:
+        self._after_a_pause("typed", self._read_typed)
+
+    def _after_a_pause(self, name: str, step: Callable[[], None]) -> None:
+        """Wishes come in bursts: only the last of one is heard."""
+        if name in self._timers:
+            self._timers.pop(name).cancel()
+        try:
+            self._timers[name] = asyncio.get_running_loop().call_later(PAUSE, step)
+        except RuntimeError:  # without an event loop, nothing more can come while this runs
+            step()
+
+    def _read_typed(self) -> None:
+        text, number = str(self.typed["text"]), int(self.typed["number"])
+        if not text.strip():
+            self._say("empty", "", number)
+        elif text == self.text:
+            self._say("ready", "", number)
+        else:
+            self._say("working", "", self.answered)
+            try:
+                self.show(text)
+                self._say("ready", "", number)
+            except KeyboardInterrupt:
+                self._say("error", "the reading was interrupted; type again to read the text", number)
+            except Exception as error:  # nobody is there to catch it, so the page shows it
+                self._say("error", _in_words(error), number)
+
+    def _say(self, state: str, message: str, answered: int) -> None:
+        with self.hold_sync():
+            self.state, self.message, self.answered = state, message, answered
+
+
+class ShownPanel:
+    """A panel of a view, as Python sees it: its settings can be set, and what it shows can be read."""
+
+    def __init__(self, view: View, panel: Panel) -> None:
+        self.__dict__.update(_view=view, _panel=panel)
+
+    @property
+    def trace(self) -> "Trace | None":
+        """The trace it shows; None if its tab has not been opened for this text."""
+        return self._view.trace if self._panel.name in self._view._computed else None
+
+    @property
+    def code(self) -> str:
+        """The Python that computes the numbers of what is selected."""
+        return str(self._view._code(self._panel))
+
+    def __getattr__(self, name: str) -> Any:
+        view, panel = self._view, self._panel
+        if panel.verb and name == panel.verb:
+            return partial(view.run, panel)
+        if panel.found and name == panel.found:
+            return view._found.get(panel.name, panel.nothing_found)
+        shown = view._shown(panel)
+        if name not in shown:
+            raise AttributeError(f"the panel {panel.name!r} has no {name!r}; it has {', '.join(sorted(shown))}")
+        return shown[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        view, panel = self._view, self._panel
+        if name not in panel.settings():
+            raise AttributeError(
+                f"the panel {panel.name!r} has no setting {name!r}; it has {', '.join(panel.settings()) or 'none'}"
+            )
+        setattr(view, view._trait(panel, name), value)
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"{name}={self._view._shown(self._panel)[name]!r}" for name in self._panel.settings())
+        return f"the panel {self._panel.name!r} of a view: {names or 'no settings'}"
+
+
+def _in_words(error: BaseException) -> str:
+    """What the page says of an error that nobody is there to catch."""
+    if isinstance(error, KeyboardInterrupt):
+        return "this was interrupted; open the tab once more to compute it"
+    return str(error) if isinstance(error, BloomlabError) else f"{type(error).__name__}: {error}"
+
+
+def _trait_of(empty: Any) -> "traitlets.TraitType[Any, Any]":
+    """A trait that holds what a piece can be, as its empty form shows."""
+    kinds: dict[Any, Any] = {bytes: traitlets.Bytes, dict: traitlets.Dict, list: traitlets.List, str: traitlets.Unicode}
+    trait: traitlets.TraitType[Any, Any] = kinds[type(empty)](empty)
+    return trait

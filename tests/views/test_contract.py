@@ -1,0 +1,98 @@
+"""The contract of page and Python: what each panel says it has is what it gives, and all that its module asks for."""
+
+import json
+import re
+
+import pytest
+
+from bloomlab.lab import Lab
+from bloomlab.views.shared.assets import folder
+from bloomlab.views.shared.panel import SELECTION
+from bloomlab.views.view import View
+from tests.tasks.task_heads import random_lab
+from tests.views.lone import TITLES
+
+TEXT = "Leo 😀 lives."
+WIDTHS = {"float32": 4, "int32": 4, "uint8": 1}
+SHARED = {*SELECTION, "live", "scale", "picture"}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    return random_lab()
+
+
+def opened(lab: Lab, name: str) -> View:
+    view = lab.explore(TEXT)
+    view.tab = name
+    if name == "attention":
+        view.attention.pattern = "rollout"
+    return view
+
+
+def axis_sizes(view: View, name: str) -> dict[str, int]:
+    picture, panel = getattr(view, f"{name}_picture"), getattr(view, name)
+    tokens, layers, heads = len(picture["tokens"]), picture["layers"], picture["heads"]
+    states = len(picture.get("states", []))
+    window = panel.window if name in ("hidden", "predictions") else panel.exact if name == "attention" else {}
+    block = -(-tokens // picture.get("block", 1))
+    return {
+        "layer": layers,
+        "head": heads,
+        "pos": tokens,
+        "cell": tokens * (tokens + 1) // 2,
+        "block_cell": block * (block + 1) // 2,
+        "count": window.get("count", 0),
+        "top": window.get("top", 0),
+        "state": states,
+        "half": states * (states + 1) // 2,
+        "part": states + 1,  # what was added on the way to each state, and the rest
+        "pattern": len(panel.averaged["patterns"]) if name == "attention" else 0,
+        "what": 4,
+    }
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_every_piece_has_the_size_that_its_axes_say(lab: Lab, name: str) -> None:
+    view = opened(lab, name)
+    sizes = axis_sizes(view, name)
+    for piece, of in view.panels[name].pieces.items():
+        value = getattr(getattr(view, name), piece)
+        if not of.dtype:
+            assert type(value) is type(of.empty)
+            json.dumps(value)
+            continue
+        numbers = 1
+        for axis in of.axes.split():
+            if axis == "label":  # as many as that head has
+                numbers *= len(getattr(view, f"{name}_picture")["labels"][piece])
+            else:
+                numbers *= int(axis) if axis.isdigit() else sizes[axis]
+        assert len(value) == numbers * WIDTHS[of.dtype] > 0, piece
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_a_panel_gives_its_pieces_and_settings_and_nothing_else(lab: Lab, name: str) -> None:
+    view = opened(lab, name)
+    panel, shown = view.panels[name], view._shown(view.panels[name])
+    assert view.trace is not None
+    known = {"picture", *panel.pieces, *panel.settings()}
+    for given in (panel.numbers(view.trace, shown), panel.saved(view.trace, shown)):
+        assert given.keys() <= known
+    moved = {**shown, "layer": 0, "head": 1, "query": 2, "key": 1}
+    assert panel.more(view.trace, moved, "layer").keys() <= panel.pieces.keys()
+    assert not panel.more(view.trace, shown, "tab")  # the page has all it needs
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_the_module_asks_for_what_there_is_and_leaves_nothing_unused(lab: Lab, name: str) -> None:
+    panel = opened(lab, name).panels[name]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted((folder() / name).glob("*.js")))
+    text += (folder() / "lib" / "states.js").read_text(encoding="utf-8") if name == "hidden" else ""
+    asked = set(re.findall(r'(?:stage\.)?\bget\("(\w+)"\)', text))
+    known = {*panel.pieces, *panel.settings()}
+    assert asked <= known | SHARED, asked - known - SHARED
+    heard = set(re.findall(r"change:(\w+)", text))
+    assert heard <= known | SHARED
+    unused = known - asked - heard - {"language", "tags"}  # these two are asked for by the head's name
+    assert not {piece for piece in unused if piece not in text}
