@@ -12,6 +12,7 @@ import { attentionPanel } from "./attention/attention.js";
 import { hiddenPanel } from "./hidden/hidden.js";
 import { lastOf, make, set } from "./lib/dom.js";
 import { viewFrame } from "./lib/frame.js";
+import { zonesIn } from "./lib/zones.js";
 import { predictionsPanel } from "./predictions/predictions.js";
 import { tokensPanel } from "./tokens/tokens.js";
 
@@ -36,6 +37,7 @@ function stageOf(stage, name, body) {
     ...stage,
     id: `${stage.id}-${name}`,
     body,
+    ...zonesIn(body),
     get: (trait) => stage.get(full(trait)),
     choose: (places) => stage.choose(Object.fromEntries(Object.entries(places).map(([trait, value]) => [full(trait), value]))),
     listen: (change, step) => stage.listen(change.replace(/change:(\w+)/g, (_, trait) => `change:${full(trait)}`), step),
@@ -47,6 +49,7 @@ function stageOf(stage, name, body) {
  * @returns {import("./lib/frame.js").Panel}
  */
 export function explorerPanel(stage) {
+  stage.body.replaceChildren(); // each tab has zones of its own
   const says = make("p", { class: "bl-tab-says", role: "status", "data-part": "tab-says" });
   const tabs = TABS.map(([name, word, makePanel]) => {
     const button = make(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.servers import Server
@@ -80,3 +80,10 @@ class Notebook:
         """End the kernel too: each holds a copy of torch."""
         self.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
         self.visit.close()
+
+
+def open_more(root: Locator) -> None:
+    """What stands behind "more", where there is no room to show it anyway."""
+    button = root.locator("[data-part=more]")
+    if button.is_visible() and button.get_attribute("aria-pressed") == "false":
+        button.click()

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.driving import Notebook
+from tests.browser.driving import Notebook, open_more
 from tests.browser.servers import Server
 
 
@@ -33,6 +33,7 @@ def test_heads_are_stepped_texts_typed_and_the_length_lab_is_run_and_cancelled(n
     expect(root.locator("[data-part=strip]")).to_contain_text("猫")
 
     lab = root.locator("[data-part=lab]")
+    open_more(root)
     root.locator("[data-part=lab-run]").click()
     expect(lab).to_have_attribute("data-state", "running")
     root.locator("[data-part=lab-stop]").click()

@@ -276,11 +276,11 @@ def test_every_focusable_part_keeps_its_keys_from_the_notebook_and_shows_focus(b
         assert keys.nth(place).get_attribute("data-lm-suppress-shortcuts") == "true"
     seen = []
     page.locator('[data-part="text"]').focus()
-    for _ in range(8):
+    for _ in range(9):
         seen.append(page.evaluate("document.activeElement.dataset.part || document.activeElement.tagName"))
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", seen
         page.keyboard.press("Tab")
-    assert seen == ["text", "strip", "slopes", "INPUT", "bias", "position", "content", "lab-run"]
+    assert seen == ["text", "ids", "strip", "slopes", "INPUT", "bias", "position", "content", "lab-run"]
 
 
 def test_nothing_jumps_and_nothing_is_left_behind(blank: BlankPage) -> None:

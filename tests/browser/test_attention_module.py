@@ -340,7 +340,7 @@ def test_every_focusable_part_keeps_its_keys_from_the_notebook_and_shows_focus(b
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement === document.body"):
             break
-    assert seen[:6] == ["text", "strip", "heads", "INPUT", "INPUT", "matrix"]
+    assert seen[:7] == ["text", "ids", "strip", "heads", "INPUT", "INPUT", "matrix"]
 
 
 def test_a_larger_scale_makes_everything_larger(blank: BlankPage) -> None:

@@ -10,7 +10,7 @@ import bloomlab
 from bloomlab.lens.logit_lens import READ, logit_lens
 from bloomlab.views.shared.tables import word
 from tests.browser.conftest import Visit
-from tests.browser.driving import Notebook
+from tests.browser.driving import Notebook, open_more
 from tests.browser.painted import steps_apart, type_text
 from tests.browser.servers import Server
 from tests.browser.texts import TEXTS
@@ -63,6 +63,7 @@ def test_keys_step_the_grid_the_shares_and_the_cosines_and_leave_the_notebook_al
     hidden.locator("[data-part=text]").click()
     before = notebook.page.evaluate(active)
     last = hidden.get_attribute("data-query")
+    open_more(hidden)
     for part, key, row in [
         ("grid", "ArrowUp", "7"),
         ("shares", "ArrowUp", "6"),

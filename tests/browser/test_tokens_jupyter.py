@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.driving import Notebook
+from tests.browser.driving import Notebook, open_more
 from tests.browser.servers import Server
 from tests.browser.texts import HOSTILE
 
@@ -40,6 +40,7 @@ def test_chips_are_replayed_by_keys_texts_typed_and_languages_compared(notebook:
 
     compare = root.locator("[data-part=compare]")
     assert notebook.python("print(len(tokens.view.costs))").strip() == "0"
+    open_more(root)
     compare.locator("summary").click()
     expect(compare).to_have_attribute("data-state", "done", timeout=60_000)
     expect(compare).to_have_attribute("data-rows", "10")

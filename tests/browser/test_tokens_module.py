@@ -55,6 +55,8 @@ def test_every_chip_shows_its_ids_and_bytes(visit: Visit) -> None:
     BlankPage(visit.page).draw(view_of("Leo 猫😀"))
     tokens = LAB.tokens("Leo 猫😀")
     page = visit.page
+    assert not page.locator(".bl-strip .bl-id").first.is_visible()
+    part(page, "ids").click()
     assert page.locator(".bl-strip .bl-id").all_inner_texts() == [str(token.id) for token in tokens]
     shown = page.locator(".bl-strip .bl-bytes")
     assert shown.all_inner_texts() == [token.bytes.hex(" ") for token in tokens]
@@ -191,7 +193,7 @@ def test_the_costs_of_the_text_are_those_of_the_lens(blank: BlankPage) -> None:
     blank.view.show("猫坐在垫子上")
     blank.push()
     assert blank.page.locator('[data-count="per_word"]').inner_text() == "–"
-    assert "sets no spaces between words" in blank.page.locator(".bl-token-table").last.inner_text()
+    assert "sets no spaces between words" in blank.page.locator(".bl-token-table").first.inner_text()
 
 
 def cost(page: Page, language: str, column: str) -> float:
@@ -302,11 +304,11 @@ def test_every_focusable_part_keeps_its_keys_from_the_notebook(blank: BlankPage)
         assert keys.nth(place).get_attribute("data-lm-suppress-shortcuts") == "true"
     seen = []
     part(blank.page, "text").focus()
-    for _ in range(5):
+    for _ in range(6):
         seen.append(blank.page.evaluate("document.activeElement.dataset.part || document.activeElement.tagName"))
         assert blank.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", seen
         blank.page.keyboard.press("Tab")
-    assert seen == ["text", "strip", "play", "back", "replay"]
+    assert seen == ["text", "ids", "strip", "play", "back", "replay"]
 
 
 def test_hostile_texts_and_names_are_shown_as_they_are_and_do_nothing(visit: Visit) -> None:

@@ -25,6 +25,7 @@ import { legend } from "../lib/legend.js";
 import { fixed, scientific, signed, slopeName } from "../lib/numbers.js";
 import { plot, roundStep } from "../lib/plot.js";
 import { toggles } from "../lib/toggles.js";
+import { stepper } from "../lib/zones.js";
 
 const DEEPEST = 6; // nats: the lines are drawn to here, twice the reach
 const NEAREST = 0.25; // tokens: where the axis of reaches begins; what is nearer stands at its edge
@@ -197,47 +198,41 @@ export function alibiPanel(stage) {
   const panel = (/** @type {string} */ name, /** @type {(Node | string)[]} */ ...children) =>
     make("section", { class: "bl-panel", "aria-label": name }, ...children);
 
-  stage.body.append(
-    make("p", { class: "bl-how" }, "the bar under a token: what position alone would give it, seen from the chosen token"),
-    make(
-      "div",
-      { class: "bl-cards" },
-      panel("slopes", heading("how steep each head's line is ", "slope, log axis · reach in tokens on the right"), slopePlot.element),
-      panel(
-        "bias by distance",
-        heading("what distance costs ", "ALiBi bias, −slope × distance · nats ↑ tokens back →"),
-        fars.element,
-        biasPlot.element,
-      ),
-      panel("one head", factTitle, factTable),
-      panel(
-        "reach and measured distance",
-        heading("how far a head may look, and does ", "reach · mean attention distance"),
-        make(
-          "p",
-          { class: "bl-key" },
-          ...[["reach", "reach"], ["alone", "position alone, this text"], ["chosen", "the chosen layer"], ["layer", "other layers"]].map(([mark, word]) =>
-            make("span", {}, make("span", { class: "bl-mark", "data-mark": mark === "chosen" ? "layer" : mark, "data-chosen": mark === "chosen" }), ` ${word}`),
-          ),
+  stage.which.append(panel("slopes", heading("how steep each head is ", "slope, log axis · reach on the right"), slopePlot.element), make("p", { class: "bl-how" }, "the bar under a token: what position alone would give it, seen from the chosen token"));
+  const steps = stepper(stage, ["layer", "head"]);
+  stage.where.append(
+    steps.element,
+    panel("bias by distance", heading("what distance costs ", "ALiBi bias, −slope × distance · nats ↑ tokens back →"), fars.element, biasPlot.element),
+  );
+  stage.why.append(panel("one head", factTitle, factTable));
+  stage.more.append(
+    panel(
+      "reach and measured distance",
+      heading("how far a head may look, and does ", "reach · mean attention distance"),
+      make(
+        "p",
+        { class: "bl-key" },
+        ...[["reach", "reach"], ["alone", "position alone, this text"], ["chosen", "the chosen layer"], ["layer", "other layers"]].map(([mark, word]) =>
+          make("span", {}, make("span", { class: "bl-mark", "data-mark": mark === "chosen" ? "layer" : mark, "data-chosen": mark === "chosen" }), ` ${word}`),
         ),
-        reachRows,
-        textEnd,
       ),
-      panel(
-        "shares",
-        heading("what makes the pattern ", "share explained, layer ↓ · head →"),
-        make(
-          "div",
-          { class: "bl-pair" },
-          make("div", {}, make("p", { class: "bl-how" }, "by position alone"), shares.position.element),
-          make("div", {}, make("p", { class: "bl-how" }, "by content alone"), shares.content.element),
-        ),
-        shareScale.element,
-        make("p", { class: "bl-note" }, "Both can be large: a flat pattern resembles either. They need not sum to 1."),
-      ),
-      panel("the two forms of its bias", heading("as trained and as in the paper ", "slope × key, slope × distance: one softmax"), formsPlot.element, formsSays),
-      lab.element,
+      reachRows,
+      textEnd,
     ),
+    panel(
+      "shares",
+      heading("what makes the pattern ", "share explained, layer ↓ · head →"),
+      make(
+        "div",
+        { class: "bl-pair" },
+        make("div", {}, make("p", { class: "bl-how" }, "by position alone"), shares.position.element),
+        make("div", {}, make("p", { class: "bl-how" }, "by content alone"), shares.content.element),
+      ),
+      shareScale.element,
+      make("p", { class: "bl-note" }, "Both can be large: a flat pattern resembles either. They need not sum to 1."),
+    ),
+    panel("the two forms of its bias", heading("as trained and as in the paper ", "slope × key, slope × distance: one softmax"), formsPlot.element, formsSays),
+    lab.element,
   );
 
   // ---- another text ----
@@ -370,6 +365,7 @@ export function alibiPanel(stage) {
     showFacts(at.layer, at.head, slope, distance);
     fars.mark(far);
     stage.say(`layer ${at.layer}, head ${at.head}, slope ${slopeName(slope)}: ${tokensBack(distance)} back it adds ${fixed(biasAt(slope, distance), 3)} nats and leaves ${percent(Math.exp(biasAt(slope, distance)))} of the weight`);
+    steps.mark({ layer: picture.layers, head: picture.heads });
     stage.showCode(picture, { layer, head, distance: query - key });
     set(stage.root, { "data-far": far, "data-distance": distance });
   }

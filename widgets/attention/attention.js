@@ -36,6 +36,7 @@ import { attentionMatrix } from "./matrix.js";
 import { fixed, probability, slopeName } from "../lib/numbers.js";
 import { patternShares } from "./shares.js";
 import { toggles } from "../lib/toggles.js";
+import { stepper } from "../lib/zones.js";
 
 const MODES = [
   ["content", "content", "q·k/√d, how well a key fits what the query asks for"],
@@ -124,39 +125,37 @@ export function attentionPanel(stage) {
   const scale = legend();
   const ledger = scoreLedger();
   const forms = alibiForms();
-  ledger.element.append(forms.element);
   const shares = patternShares();
   const arcs = tokenArcs({ pick: stage.choose, point: pointAtCell, pointToken: pointAtToken });
   const about = make("p", { class: "bl-how bl-about", "data-part": "about" });
   const headTitle = make("h3", { class: "bl-title" });
   const modes = toggles({ id: `${stage.id}-mode`, says: "what the colours show", choices: MODES, choose: (mode) => stage.choose({ mode }) });
   const whose = toggles({ id: `${stage.id}-pattern`, says: "whose pattern", choices: PATTERNS, choose: (pattern) => stage.choose({ pattern }) });
-  stage.body.append(
+  stage.which.append(
     make(
-      "div",
-      { class: "bl-panels" },
-      make(
-        "section",
-        { class: "bl-panel bl-panel-heads", "aria-label": "all heads" },
-        make("h3", { class: "bl-title" }, "every head ", make("span", { class: "bl-how" }, "layer ↓ · head →")),
-        heads.element,
-      ),
-      make(
-        "section",
-        { class: "bl-panel bl-panel-matrix", "aria-label": "one head" },
-        headTitle,
-        whose.element,
-        modes.element,
-        about,
-        make("p", { class: "bl-how" }, "row: who is looking · query ↓    column: at whom · key →"),
-        matrix.element,
-        scale.element,
-        shares.element,
-      ),
-      ledger.element,
-      arcs.element,
+      "section",
+      { class: "bl-panel", "aria-label": "all heads" },
+      make("h3", { class: "bl-title" }, "which head ", make("span", { class: "bl-how" }, "layer ↓ · head →")),
+      heads.element,
+      whose.element,
+      about,
     ),
   );
+  const steps = stepper(stage, ["layer", "head"]);
+  stage.where.append(
+    steps.element,
+    make(
+      "section",
+      { class: "bl-panel bl-panel-matrix", "aria-label": "one head" },
+      headTitle,
+      modes.element,
+      make("p", { class: "bl-hidden" }, "row: who is looking, the query; column: at whom, the key"),
+      matrix.element,
+      scale.element,
+    ),
+  );
+  stage.why.append(ledger.element, shares.element);
+  stage.more.append(arcs.element, forms.element);
 
   // ---- pointing ----
 
@@ -200,7 +199,7 @@ export function attentionPanel(stage) {
     const slope = picture.slopes[head];
     const waits = stage.get("live") ? "fetching it …" : "not in this file";
     const more = pattern === "head" ? `slope ${slopeName(slope)} · reach ${fixed(3 / slope, 0)} tokens` : probs ? "" : waits;
-    headTitle.replaceChildren(`${patternName()} `, make("span", { class: "bl-how" }, more));
+    headTitle.replaceChildren(`${patternName()} `, make("span", { class: "bl-how" }, `${more}${more && " · "}query ↓ key →`));
     headTitle.title = pattern === "head" ? "reach: how far back ALiBi has taken 3 nats off, leaving a twentieth of the weight" : "";
     about.textContent = String(PATTERNS.find(([name]) => name === pattern)?.[2]);
     shares.show(exact, slope, names.length, `layer ${layer}, head ${head}`);
@@ -259,6 +258,7 @@ export function attentionPanel(stage) {
     const verb = pattern === "rollout" && !pointedHead ? " stems from " : " looks at ";
     const how = pattern === "rollout" && !pointedHead ? `, a share of ${p}` : ` with probability ${p}`;
     stage.say(`${whole}: token ${cell.query} `, quoted(names[cell.query]), verb, ...who, how);
+    steps.mark({ layer: picture.layers, head: picture.heads });
     stage.showCode(picture, { layer, head, query, key, pattern });
     set(stage.root, { "data-mode": mode, "data-pattern": pattern });
   }

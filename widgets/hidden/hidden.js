@@ -28,6 +28,7 @@ import { stateGrid } from "./grid.js";
 import { stateTurns, tokenMap } from "./maps.js";
 import { placeOfRow, rowOfPlace, scriptKind, scriptMark, stateName, stateNumbers } from "../lib/states.js";
 import { toggles } from "../lib/toggles.js";
+import { stepper } from "../lib/zones.js";
 
 const VALUES = [
   ["prediction", "next token", "what it would say next if it stopped here: the logit lens"],
@@ -68,25 +69,22 @@ export function hiddenPanel(stage) {
   const map = tokenMap({ id: stage.id, pick: (token) => choose({ token }), step: (row) => choose({ row }) });
   const modes = toggles({ id: `${stage.id}-mode`, says: "what the cells show", choices: VALUES, choose: (mode) => stage.choose({ mode }) });
   const explains = make("p", { class: "bl-note", "data-part": "explains" });
-  stage.body.append(
+  stage.which.append(parts.element);
+  const steps = stepper(stage, ["layer"]);
+  stage.where.append(
+    steps.element,
     make(
-      "div",
-      { class: "bl-panels bl-panels-hidden" },
-      make(
-        "section",
-        { class: "bl-panel bl-panel-grid", "aria-label": "every state of every token" },
-        make("h3", { class: "bl-title" }, "what it would say at every step ", make("span", { class: "bl-how" }, "logit lens · residual stream")),
-        modes.element,
-        grid.element,
-        scale.element,
-        explains,
-      ),
-      cell.element,
-      parts.element,
-      turns.element,
-      map.element,
+      "section",
+      { class: "bl-panel bl-panel-grid", "aria-label": "every state of every token" },
+      make("h3", { class: "bl-title" }, "what it would say at every step ", make("span", { class: "bl-how" }, "logit lens")),
+      modes.element,
+      grid.element,
+      scale.element,
+      explains,
     ),
   );
+  stage.why.append(cell.element);
+  stage.more.append(turns.element, map.element);
 
   // ---- choosing and pointing ----
 
@@ -214,6 +212,7 @@ export function hiddenPanel(stage) {
     const size = 2 * names.length;
     map.mark(picture.states[row], row, points.subarray(row * size, (row + 1) * size), picture.explained[row], token, lit && lit.token);
     stage.say(sentence(shown));
+    steps.mark({ layer: picture.layers, head: picture.heads });
     stage.showCode(picture, { row, query: token });
     modes.mark(mode);
     set(stage.root, { "data-row": row, "data-mode": mode });

@@ -4,7 +4,7 @@
 // The panel is what differs. widgets/NAME.js exports it, so that the view NAME and the explorer can both use it:
 //
 //   export function namePanel(stage) {
-//     stage.body.append(…);                  // its elements, once; their data- attributes are for tests
+//     stage.where.append(…);                 // its elements, once; their data- attributes are for tests
 //     stage.listen("change:mode", …);        // traits of its own; the frame listens to the selection
 //     return {
 //       show(picture) {…},                   // another text was read
@@ -15,18 +15,24 @@
 //   }
 //   export default { render: (view) => viewFrame({ ...view, name: "name", makePanel: namePanel }) };
 //
+// A panel puts its elements into four zones: stage.which, stage.where, stage.why and stage.more (lib/zones.js).
 // `picture` has at least text, tokens, chips, layers, heads, code and stamp. NAME.css holds for [data-panel="NAME"] only.
 import { codeBlock } from "./code.js";
 import { make, pushButton, set } from "./dom.js";
 import { tokenStrip } from "./strip.js";
 import { textBox } from "./textbox.js";
+import { roomOf, zonesIn } from "./zones.js";
 
 /**
  * What a panel is given.
  * @typedef {object} Stage
  * @property {string} id  unique on the page, for the ids of elements
  * @property {HTMLElement} root  of the view: data- attributes that say what is selected go here
- * @property {HTMLElement} body  where the panel puts its elements
+ * @property {HTMLElement} body  the panel's own; in it are
+ * @property {HTMLElement} which  where one chooses,
+ * @property {HTMLElement} where  the picture,
+ * @property {HTMLElement} why  the numbers of what is chosen,
+ * @property {HTMLElement} more  and what does not fit on one screen
  * @property {(trait: string) => any} get  a trait of the panel's view in Python, or one that all views share
  * @property {(places: Record<string, any>) => void} choose  set traits; Python hears of the last ones, in one message
  * @property {(change: string, step: () => void) => void} listen  "change:mode change:far"
@@ -78,11 +84,32 @@ export function viewFrame({ model, el, name, makePanel }) {
     make("p", { class: "bl-row" }, ...examples),
   );
   const panelBody = make("div", { class: "bl-panel-body", "data-panel": name });
-  const body = make("div", { class: "bl-body" }, strip.element, live, panelBody);
-  const foot = make("div", { class: "bl-foot" }, code.element, stamp);
+  const zones = zonesIn(panelBody);
+  const ids = pushButton("ids", { class: "bl-button bl-plain", "aria-pressed": "false", title: "the ids that the model is fed, under each token", "data-part": "ids" }, () =>
+    setPressed(ids, "data-ids"),
+  );
+  box.element.append(ids);
+  const more = pushButton("more", { class: "bl-button bl-plain", "aria-pressed": "false", title: "the other pictures of this tab, below", "data-part": "more" }, () => {
+    setPressed(more, "data-more");
+    refit();
+  });
+  const whole = pushButton("full screen", { class: "bl-button bl-plain", "data-part": "full-screen" }, () => {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else root.requestFullscreen?.();
+  });
+  whole.hidden = !document.fullscreenEnabled;
+  const body = make("div", { class: "bl-body" }, strip.element, panelBody);
+  const foot = make("div", { class: "bl-foot" }, live, more, whole, code.element, stamp);
   const root = make("div", { class: "bloomlab", "data-view": name }, make("div", { class: "bl-view" }, box.element, hint, body, foot));
   el.append(root);
   undo.push(box.close);
+
+  /** @param {HTMLElement} button @param {string} attribute of the root */
+  function setPressed(button, attribute) {
+    const pressed = button.getAttribute("aria-pressed") !== "true";
+    set(button, { "aria-pressed": String(pressed) });
+    set(root, { [attribute]: pressed });
+  }
 
   // ---- choosing ----
 
@@ -132,7 +159,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     const state = trouble ? "error" : waiting() ? "working" : model.get("state");
     const count = picture ? picture.tokens.length : 0;
     const message = {
-      ready: `${model.get("live") ? "" : "a saved page · "}${count} ${count === 1 ? "token" : "tokens"}; the number under each is the id that the model is fed`,
+      ready: `${model.get("live") ? "" : "a saved page · "}${count} ${count === 1 ? "token" : "tokens"}`,
       working: `reading ${box.length()} characters …`,
       empty: "nothing to read yet",
       error: `${trouble || model.get("message")}${picture ? " · the picture below is still the one before" : ""}`,
@@ -145,7 +172,9 @@ export function viewFrame({ model, el, name, makePanel }) {
 
   /** The scale, the theme or the room has changed; colours of the theme are known only once we stand in the page. */
   function refit() {
-    root.style.setProperty("--bl-scale", String(model.get("scale") ?? 1));
+    const scale = model.get("scale") ?? 1;
+    root.style.setProperty("--bl-scale", String(scale));
+    set(root, { "data-room": roomOf(root.clientWidth, scale) });
     box.fit();
     if (!picture || body.clientWidth === 0) return; // hidden, or in a page that is: there is nothing to measure yet
     panel.fit();
@@ -209,6 +238,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     id,
     root,
     body: panelBody,
+    ...zones,
     get: (trait) => model.get(trait),
     choose,
     listen,

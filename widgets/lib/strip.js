@@ -102,12 +102,13 @@ export function tokenStrip({ pick, point }) {
       const chosen = options[cell.query];
       if (!chosen) return;
       set(element, { "aria-activedescendant": chosen.id });
-      const room = [cell.query, element.scrollHeight, element.clientHeight].join();
-      if (element.scrollHeight <= element.clientHeight || room === shownFor) return;
+      const room = [cell.query, element.scrollWidth, element.clientWidth].join();
+      if (element.scrollWidth <= element.clientWidth || room === shownFor) return;
       shownFor = room; // a long strip scrolls to who is looking; the page itself stays where it is
       const [box, chip] = [element.getBoundingClientRect(), chosen.parentElement.parentElement.getBoundingClientRect()];
-      if (chip.top < box.top) element.scrollTop -= box.top - chip.top;
-      if (chip.bottom > box.bottom) element.scrollTop += chip.bottom - box.bottom;
+      const margin = Math.min(chip.width, box.width / 4);
+      if (chip.left < box.left + margin) element.scrollLeft -= box.left + margin - chip.left;
+      if (chip.right > box.right - margin) element.scrollLeft += chip.right - box.right + margin;
     },
   };
 }

@@ -4,6 +4,7 @@ import { lastOf, make, pushButton, set } from "./dom.js";
 
 const TYPING_PAUSE = 250; // milliseconds without a key before the text is sent
 const MOST_LINES = 6;
+const AFTER_A_CLICK = 50; // milliseconds, so that the click is where the pointer was
 
 /**
  * @param {{id: string, send: (text: string, problem: string) => void, cancel: () => void}} listeners
@@ -23,7 +24,7 @@ export function textBox({ id, send, cancel }) {
   });
   const says = make("span", { id: `${id}-says`, role: "status", dir: "auto", "data-part": "says" });
   const stop = pushButton("cancel", { "data-part": "cancel" }, cancel);
-  const name = make("label", { class: "bl-ask", for: `${id}-text` }, "text ", make("span", { class: "bl-how" }, "what BLOOM reads"));
+  const name = make("label", { class: "bl-hidden", for: `${id}-text` }, "text, what BLOOM reads");
   const element = make("div", { class: "bl-textbox" }, name, text, make("div", { class: "bl-says" }, says, stop));
   let typing = false; // what stands here has not been sent yet
 
@@ -35,13 +36,33 @@ export function textBox({ id, send, cancel }) {
   };
   const sendSoon = lastOf(TYPING_PAUSE, sendNow);
 
-  /** The box is as tall as its text, in the room there is. */
+  /** One line; while somebody is in it, as tall as its text, in the room there is. */
   const grow = () => {
+    const linesNow = () => {
+      const { lineHeight, paddingTop, paddingBottom } = getComputedStyle(text);
+      return Math.round((text.scrollHeight - parseFloat(paddingTop) - parseFloat(paddingBottom)) / parseFloat(lineHeight)) || 1;
+    };
+    const stays = held && element.hasAttribute("data-open");
     set(text, { rows: 1 });
-    const { lineHeight, paddingTop, paddingBottom } = getComputedStyle(text);
-    const lines = (text.scrollHeight - parseFloat(paddingTop) - parseFloat(paddingBottom)) / parseFloat(lineHeight);
-    set(text, { rows: Math.min(MOST_LINES, Math.max(1, Math.round(lines) || 1)) });
+    set(element, { "data-open": false }); // then it has less room
+    const open = (document.activeElement === text || stays) && linesNow() > 1;
+    set(element, { "data-open": open });
+    if (open) set(text, { rows: Math.min(MOST_LINES, linesNow()) });
+    else text.scrollTop = 0;
   };
+
+  // What a pointer is pressed on must not move away under it, so the box shrinks when the pointer is up again.
+  let held = false;
+  const press = () => (held = true);
+  const release = () => {
+    held = false;
+    setTimeout(grow, AFTER_A_CLICK);
+  };
+  addEventListener("pointerdown", press, true);
+  addEventListener("pointerup", release, true);
+  addEventListener("pointercancel", release, true);
+  text.addEventListener("focus", grow);
+  text.addEventListener("blur", grow);
 
   text.addEventListener("input", () => {
     typing = true;
@@ -57,7 +78,12 @@ export function textBox({ id, send, cancel }) {
 
   return {
     element,
-    close: sendSoon.cancel,
+    close() {
+      sendSoon.cancel();
+      removeEventListener("pointerdown", press, true);
+      removeEventListener("pointerup", release, true);
+      removeEventListener("pointercancel", release, true);
+    },
     fit: grow,
 
     /** How many characters a person would count. */

@@ -20,6 +20,7 @@ import { legend } from "../lib/legend.js";
 import { fixed, probability } from "../lib/numbers.js";
 import { headReadings, ROW_NAMES } from "./readings.js";
 import { toggles } from "../lib/toggles.js";
+import { stepper } from "../lib/zones.js";
 
 const ASKED = [
   ["all", "all heads", "every head, after the chosen layer"],
@@ -80,18 +81,22 @@ export function predictionsPanel(stage) {
   answer.element.insertBefore(answerText, answer.table);
   answer.element.append(note);
 
-  stage.body.append(
+  stage.which.append(next.element);
+  const steps = stepper(stage, ["layer"]);
+  stage.where.append(
+    steps.element,
     make(
       "section",
       { class: "bl-panel", "aria-label": "what the heads say of every token" },
-      make("h3", { class: "bl-title" }, "four heads over the same tokens ", make("span", { class: "bl-how" }, "each asked after a layer: head(ln_f(state))")),
-      make("div", { class: "bl-controls" }, modes.element, make("p", { class: "bl-slide" }, make("label", { for: slider.id }, "after layer "), slider, sliderSays, toLast)),
+      make("h3", { class: "bl-title" }, "four heads over the same tokens ", make("span", { class: "bl-how" }, "head(ln_f(state))")),
+      modes.element,
+      make("p", { class: "bl-slide" }, make("label", { for: slider.id }, "after layer "), slider, sliderSays, toLast),
       grid.element,
       scale.element,
       explains,
     ),
-    make("div", { class: "bl-heads-four" }, next.element, language.element, tags.element, answer.element),
   );
+  stage.why.append(language.element, tags.element, answer.element);
 
   /** One head: what it says of the chosen token, as bars. @param {string} part @param {string} plain @param {string} term */
   function headPanel(part, plain, term) {
@@ -226,6 +231,7 @@ export function predictionsPanel(stage) {
     explains.textContent = `${marks.join("; ")}${marks.length ? ". " : ""}${last ? "This is the last layer: what the heads say." : "Only the last layer is what the heads say; nothing taught the others to make sense."}${picture.edited ? " The trace was edited: only the next token shows it, the other heads have read the text afresh." : ""}`;
     const here = rows[pointed ? pointed.row : row];
     if (here) stage.say(sentence(here, at.token));
+    steps.mark({ layer: picture.layers, head: picture.heads });
     stage.showCode(picture, { layer, query: token, quoted: JSON.stringify(stage.get("question")) });
     set(stage.root, { "data-asked": asked });
   }

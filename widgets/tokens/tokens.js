@@ -70,38 +70,42 @@ export function tokensPanel(stage) {
   const facts = Object.fromEntries(FACTS.map(([name]) => [name, make("td", { class: "bl-value", "data-fact": name })]));
   const counts = Object.fromEntries(COUNTS.map(([name]) => [name, { how: make("span", { class: "bl-how" }), number: make("td", { class: "bl-value", "data-count": name }) }]));
   const tokenTitle = make("h3", { class: "bl-title" });
-  stage.body.append(
+  stage.which.append(
     make(
-      "div",
-      { class: "bl-token-cards" },
+      "section",
+      { class: "bl-panel", "aria-label": "text" },
+      make("h3", { class: "bl-title" }, "what this text costs ", make("span", { class: "bl-how" }, "tokens per …")),
       make(
-        "section",
-        { class: "bl-panel", "aria-label": "merges" },
-        title,
-        make("p", { class: "bl-how" }, "Between two neighbours stands the rank of their pair: when it was learned, 0 the first; – never. The lowest is joined next."),
-        replay.buttons,
-        replay.element,
-        note,
+        "table",
+        { class: "bl-token-table" },
+        make("tbody", {}, ...COUNTS.map(([name, word]) => make("tr", {}, make("th", { scope: "row" }, `${word} `, counts[name].how), counts[name].number))),
       ),
-      make(
-        "section",
-        { class: "bl-panel", "aria-label": "token and text" },
-        tokenTitle,
-        make(
-          "table",
-          { class: "bl-token-table" },
-          make("tbody", {}, ...FACTS.map(([name, word, plain]) => make("tr", {}, make("th", { scope: "row" }, `${word} `, make("span", { class: "bl-how" }, plain)), facts[name]))),
-        ),
-        make("h3", { class: "bl-title" }, "what this text costs ", make("span", { class: "bl-how" }, "tokens per …")),
-        make(
-          "table",
-          { class: "bl-token-table" },
-          make("tbody", {}, ...COUNTS.map(([name, word]) => make("tr", {}, make("th", { scope: "row" }, `${word} `, counts[name].how), counts[name].number))),
-        ),
-      ),
-      make("section", { class: "bl-panel bl-across", "aria-label": "other languages" }, languages.element),
     ),
   );
+  stage.where.append(
+    make(
+      "section",
+      { class: "bl-panel", "aria-label": "merges" },
+      title,
+      make("p", { class: "bl-how" }, "Between two neighbours stands the rank of their pair: when it was learned, 0 the first; – never. The lowest is joined next."),
+      replay.buttons,
+      replay.element,
+      note,
+    ),
+  );
+  stage.why.append(
+    make(
+      "section",
+      { class: "bl-panel", "aria-label": "token" },
+      tokenTitle,
+      make(
+        "table",
+        { class: "bl-token-table" },
+        make("tbody", {}, ...FACTS.map(([name, word, plain]) => make("tr", {}, make("th", { scope: "row" }, `${word} `, make("span", { class: "bl-how" }, plain)), facts[name]))),
+      ),
+    ),
+  );
+  stage.more.append(make("section", { class: "bl-panel bl-across", "aria-label": "other languages" }, languages.element));
 
   /** One sentence about a stage of the replay. @param {number} step */
   function saysStep(step) {

@@ -1,0 +1,128 @@
+"""One frame for every tab: which, where, why, and nothing that is worked with lies off the screen."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+import bloomlab
+from tests.browser.conftest import Visit
+from tests.browser.texts import TEXTS
+from tests.views.lone import TITLES
+
+pytestmark = pytest.mark.browser
+
+TEXT = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+OUTPUT = (816, 580)  # what JupyterLab leaves at 1280 × 720 with its file browser open
+BOX = """(selector) => {
+    const { left, right, top, bottom } = document.querySelector(selector).getBoundingClientRect();
+    return { left, right, top, bottom };
+}"""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The explorer as a file, by text; one at the scale of a projector."""
+    folder, lab = tmp_path_factory.mktemp("one_screen"), bloomlab.load()
+    texts = {"recap": TEXT, "long": TEXT * 4, **TEXTS}
+    files = {name: lab.explore(text).save(folder / f"{name}.html") for name, text in texts.items()}
+    large = lab.explore(TEXT)
+    large.scale = 1.75
+    return files | {"projector": large.save(folder / "projector.html")}
+
+
+def opened(visit: Visit, file: Path, width: int, height: int) -> Page:
+    visit.page.set_viewport_size({"width": width, "height": height})
+    visit.page.goto(file.as_uri())
+    visit.page.wait_for_selector('[data-part="strip"] [data-token]')
+    return visit.page
+
+
+def zone(page: Page, tab: str, name: str) -> dict[str, float]:
+    box: dict[str, float] = page.evaluate(BOX, f'[data-panel="{tab}"] [data-zone="{name}"]')
+    return box
+
+
+def open_tab(page: Page, tab: str) -> None:
+    page.locator(f'[role="tab"][data-tab="{tab}"]').click()
+    page.wait_for_timeout(100)
+
+
+@pytest.mark.parametrize("text", ["recap", "long", "arabic", "hindi", "chinese"])
+def test_every_tab_fits_on_one_screen(visit: Visit, pages: dict[str, Path], text: str) -> None:
+    page = opened(visit, pages[text], *OUTPUT)
+    for tab in TITLES:
+        open_tab(page, tab)
+        assert page.evaluate(BOX, ".bloomlab")["bottom"] <= OUTPUT[1], tab
+        assert page.evaluate(BOX, '[role="tablist"]')["top"] - page.evaluate(BOX, ".bl-textbox")["top"] <= 84, tab
+        which, where, why = (zone(page, tab, name) for name in ("which", "where", "why"))
+        assert which["top"] == where["top"] == why["top"] and which["right"] <= where["left"] + 8 <= why["left"] + 8
+        assert 300 <= where["right"] - where["left"] <= 400
+        assert not page.locator(f'[data-panel="{tab}"] [data-zone="more"]').is_visible()
+        visit.screenshot(f"one-screen-{text}-{tab}")
+    assert visit.errors == []
+
+
+def test_the_strip_is_one_line_that_keeps_the_chosen_token_in_sight(visit: Visit, pages: dict[str, Path]) -> None:
+    page = opened(visit, pages["long"], *OUTPUT)
+    strip = page.locator('[data-part="strip"]')
+    for key in ("End", "Home", "End", "ArrowLeft"):
+        strip.press(key)
+        box, chip = (page.evaluate(BOX, f'[data-part="strip"]{inside}') for inside in ("", ' [data-role="query"]'))
+        assert box["left"] <= chip["left"] and chip["right"] <= box["right"], key
+        assert box["bottom"] - box["top"] < 60
+
+
+def test_ids_are_shown_by_a_switch(visit: Visit, pages: dict[str, Path]) -> None:
+    page = opened(visit, pages["recap"], *OUTPUT)
+    shown = page.locator(".bl-strip .bl-id").first
+    assert not shown.is_visible()
+    page.locator('[data-part="ids"]').press("Enter")
+    assert shown.is_visible() and page.locator('[data-part="ids"]').get_attribute("aria-pressed") == "true"
+    page.locator('[data-part="ids"]').click()
+    assert not shown.is_visible()
+
+
+@pytest.mark.parametrize("tab", ["attention", "alibi", "hidden"])
+def test_more_opens_below_and_is_painted(visit: Visit, pages: dict[str, Path], tab: str) -> None:
+    page = opened(visit, pages["recap"], *OUTPUT)
+    open_tab(page, tab)
+    page.locator('[data-part="more"]').click()
+    more = zone(page, tab, "more")
+    assert more["bottom"] - more["top"] > 200 and more["top"] >= zone(page, tab, "where")["bottom"] - 8
+    widths = page.locator(f'[data-panel="{tab}"] [data-zone="more"] canvas').evaluate_all(
+        "all => all.map(c => c.width)"
+    )
+    assert widths and all(widths)
+    page.locator('[data-part="more"]').click()
+    assert not page.locator(f'[data-panel="{tab}"] [data-zone="more"]').is_visible()
+
+
+def test_a_wide_window_has_more_open(visit: Visit, pages: dict[str, Path]) -> None:
+    page = opened(visit, pages["recap"], 1280, 900)
+    assert page.locator('[data-panel="attention"] [data-zone="more"]').is_visible()
+    assert not page.locator('[data-part="more"]').is_visible()
+
+
+def test_on_a_projector_the_picture_and_its_numbers_stand_side_by_side(visit: Visit, pages: dict[str, Path]) -> None:
+    page = opened(visit, pages["projector"], 1280, 720)
+    for tab in TITLES:
+        open_tab(page, tab)
+        which, where, why = (zone(page, tab, name) for name in ("which", "where", "why"))
+        assert where["top"] == why["top"] and where["right"] <= why["left"] + 14 and why["top"] < 720
+        assert which["top"] >= max(where["bottom"], why["bottom"]) - 14
+    open_tab(page, "attention")
+    step = page.locator('[data-panel="attention"] [data-part="stepper"]')
+    step.locator("button").nth(0).click()  # the previous layer
+    step.locator("button").nth(3).click()  # the next head
+    root = page.locator(".bloomlab")
+    assert (root.get_attribute("data-layer"), root.get_attribute("data-head")) == ("2", "1")
+    assert step.locator("output").all_inner_texts() == ["2", "1"]
+
+
+def test_in_a_narrow_output_the_picture_comes_first(visit: Visit, pages: dict[str, Path]) -> None:
+    page = opened(visit, pages["recap"], 600, 900)
+    for tab in TITLES:
+        open_tab(page, tab)
+        tops = [zone(page, tab, name)["top"] for name in ("where", "which", "why")]
+        assert tops == sorted(tops) and page.evaluate("document.documentElement.scrollWidth") <= 600
