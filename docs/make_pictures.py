@@ -14,12 +14,12 @@ from tests.browser import chromium
 
 TEXT = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
 CITY = 3  # where Oslo stands
-WIDTH = 960  # pixels of the page; the picture has half as many again, to be sharp
+WIDTH = 880  # pixels of the page; the picture has half as many again, to be sharp
 MARGIN = 6
 
 
 def draw(browser: Browser, place: Path) -> Path:
-    """Write explorer.png: everything from the text box down to the legend of the head's matrix."""
+    """Write explorer.png: the whole view, as it stands on one screen."""
     lab = bloomlab.load()
     view = lab.explore(TEXT)
     looks = lab.trace(TEXT, read=["attn.probs"]).stack("attn.probs")[:, 0, :, -1, CITY]
@@ -29,8 +29,7 @@ def draw(browser: Browser, place: Path) -> Path:
     page = browser.new_page(viewport={"width": WIDTH, "height": 1600}, color_scheme="light", device_scale_factor=1.5)
     with tempfile.TemporaryDirectory() as folder:
         page.goto(view.save(Path(folder) / "explorer.html").as_uri())
-        legend = page.locator("[data-panel=attention] [data-part=legend]")
-        bottom = legend.evaluate("(element) => element.getBoundingClientRect().bottom")
+        bottom = page.locator(".bloomlab").evaluate("(element) => element.getBoundingClientRect().bottom")
         page.screenshot(path=picture, clip={"x": 0, "y": 0, "width": WIDTH, "height": bottom + MARGIN})
     page.close()
     return picture
