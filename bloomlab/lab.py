@@ -29,7 +29,7 @@ from bloomlab.errors import CheckpointError, InputError, TokenizerError
 from bloomlab.guards.arguments import whole_text
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
-from bloomlab.hooks import Edits
+from bloomlab.hooks import Edits, in_order
 from bloomlab.lens import costs, effect, logit_lens
 from bloomlab.lens.sizes import Info, info
 from bloomlab.lessons import Lessons, listed
@@ -175,7 +175,7 @@ class Lab:
         from bloomlab.views.tokens.panel import TokensPanel
 
         panel = TokensPanel(self.tokenizer, partial(self.trace, read=costs.READ), translations)
-        return self._view(self._read_tokens, [panel], trace)
+        return self._view(None, [panel], trace)
 
     def _read_tokens(self, text: str) -> Trace:
         """A trace in which nothing was read, so the model did not have to run."""
@@ -295,15 +295,20 @@ class Lab:
         results = answer(self.heads["answer"], self.tokenizer, questions, contexts)
         return results[0] if isinstance(question, str) and isinstance(context, str) else results
 
-    def explore(self, x: str | Trace = FIRST_TEXT) -> "View":
+    def explore(
+        self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
+    ) -> "View":
         """Look inside: all views of a text, or of a trace of one, as tabs with one selection.
 
-        If the trace lacks something that a view needs, that view says what.
+        If the trace lacks something that a view needs, that view says what. With `edit`, as `trace` takes it, there
+        are two runs, with and without; a switch shows either, or the difference. `against` is what else to compare
+        with: another text, a trace, or the lab of another model with the same tokenizer.
 
         Raises:
-            InputError: the text is empty, not a text, or longer than `max_tokens`.
+            InputError: the text is empty, not a text, or longer than `max_tokens`; or two things cannot be compared.
+            HookError: an edit fits no spot, or names a position that the text does not have.
         """
-        return self._view(self._read_all, self._panels(), x)
+        return self._view(self._all_spots(), self._panels(), x, edit, against)
 
     def _panels(self) -> "list[Panel]":
         """The explorer's panels, in their order."""
@@ -321,31 +326,86 @@ class Lab:
             PredictionsPanel(self.model, self.tokenizer, self.heads, FIRST_QUESTION),
         ]
 
-    def _view(self, read: Callable[[str], Trace], panels: "Sequence[Panel]", x: str | Trace) -> "View":
-        """A view of a trace, or of a text that the model can read."""
+    def _view(
+        self,
+        spots: Sequence[str] | None,
+        panels: "Sequence[Panel]",
+        x: str | Trace,
+        edit: Edits | None = None,
+        against: "str | Trace | Lab | None" = None,
+    ) -> "View":
+        """A view of a trace, or of a text that the model can read; `spots` are what its panels need."""
         from bloomlab.views.view import View
 
-        return View(read, panels, x if isinstance(x, Trace) else self._checked(x), self.code)
+        read = self._read_tokens if spots is None else partial(self._read, spots)
+        text = x if isinstance(x, Trace) else self._checked(x)
+        may = None if spots is None or isinstance(x, Trace) else self.model.hook_names
+        return View(read, panels, text, self.code, edit, self._measure(spots, edit, against), may)
+
+    def _read(self, spots: Sequence[str], text: str, edit: Edits | None = None) -> Any:
+        """A trace of these spots; with edits two, the edited run and the one without."""
+        if not edit:
+            return self.trace(text, spots)
+        columns = len(self.tokenizer.encode(self._checked(text)))
+        for spot, edits in edit.items():
+            for one in in_order(spot, edits):
+                check_columns(getattr(one, "where", {}), columns)
+        # reading the edited spots sends both runs through the same code for attention, so that they round alike
+        both = [*spots, *edit]
+        whole = self.trace(text, both)
+        return self.trace(text, both, edit, base=whole), whole
+
+    def _measure(
+        self, spots: Sequence[str] | None, edit: Edits | None, against: "str | Trace | Lab | None"
+    ) -> "Trace | Callable[[str], Trace] | None":
+        """What a view is compared with: a trace, or a function that gives one for each text."""
+        if against is None:
+            return None
+        if edit:
+            raise InputError("edit=… has the run without edits to be compared with; leave against=… out")
+        if spots is None:
+            raise InputError("the tokens of a text depend on the tokenizer alone; compare two lists of tokens instead")
+        if isinstance(against, Trace):
+            return against
+        if isinstance(against, Lab):
+            if against.tokenizer.get_vocab() != self.tokenizer.get_vocab():
+                raise InputError("the other lab has another tokenizer, so its tokens are not these; compare two texts")
+            return partial(against._read, spots)
+        return self.trace(self._checked(against), spots)
 
     def _read_all(self, text: str) -> Trace:
+        return self.trace(text, self._all_spots())
+
+    @staticmethod
+    def _all_spots() -> list[str]:
+        """What the explorer's panels read."""
         from bloomlab.views.attention import payload as attention
         from bloomlab.views.hidden import payload as hidden
         from bloomlab.views.predictions import payload as predictions
 
-        return self.trace(text, read=[*attention.READ, *hidden.READ, *predictions.READ])
+        return [*attention.READ, *hidden.READ, *predictions.READ]
 
-    def attention(self, x: str | Trace = FIRST_TEXT) -> "View":
+    def attention(
+        self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
+    ) -> "View":
         """Who looks at whom: every head of a text, or of a trace of one, down to the sum behind one number.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
             HookError: the trace has not read "attn.scores" and "attn.probs".
         """
+        from bloomlab.views.attention import payload as attention
         from bloomlab.views.attention.panel import AttentionPanel
 
-        return self._view(self._read_attention, [AttentionPanel()], x)
+        return self._view(attention.READ, [AttentionPanel()], x, edit, against)
 
-    def predictions(self, x: str | Trace = FIRST_TEXT, question: str = FIRST_QUESTION) -> "View":
+    def predictions(
+        self,
+        x: str | Trace = FIRST_TEXT,
+        question: str = FIRST_QUESTION,
+        edit: Edits | None = None,
+        against: "str | Trace | Lab | None" = None,
+    ) -> "View":
         """What the heads say about a text, or a trace of one, at each layer: the next token, a label, tags, an answer.
 
         `question` is asked about the text; the view takes others. Without `lab.heads` it shows only the next token.
@@ -358,9 +418,11 @@ class Lab:
         from bloomlab.views.predictions.payload import READ
 
         panel = PredictionsPanel(self.model, self.tokenizer, self.heads, whole_text(question, "question"))
-        return self._view(partial(self.trace, read=READ), [panel], x)
+        return self._view(READ, [panel], x, edit, against)
 
-    def hidden_states(self, x: str | Trace = FIRST_TEXT) -> "View":
+    def hidden_states(
+        self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
+    ) -> "View":
         """What BLOOM would say at every step of every layer, and who added what: for a text, or a trace of one.
 
         Raises:
@@ -370,9 +432,15 @@ class Lab:
         from bloomlab.views.hidden.panel import HiddenPanel
         from bloomlab.views.hidden.payload import READ
 
-        return self._view(partial(self.trace, read=READ), [HiddenPanel(self.model, self.tokenizer)], x)
+        return self._view(READ, [HiddenPanel(self.model, self.tokenizer)], x, edit, against)
 
-    def alibi(self, x: str | Trace = FIRST_TEXT, texts: Sequence[str] | None = None) -> "View":
+    def alibi(
+        self,
+        x: str | Trace = FIRST_TEXT,
+        texts: Sequence[str] | None = None,
+        edit: Edits | None = None,
+        against: "str | Trace | Lab | None" = None,
+    ) -> "View":
         """How far each head can look: its slope, its reach, and what it makes of them in a text, or in a trace of one.
 
         The view's length lab reads `texts`, to see whether longer ones are harder. By default, the embedded model
@@ -383,10 +451,11 @@ class Lab:
             HookError: the trace has not read "attn.scores" and "attn.probs".
         """
         from bloomlab.views.alibi.panel import AlibiPanel
+        from bloomlab.views.attention import payload as attention
 
         texts = [texts] if isinstance(texts, str) else texts
         rows = partial(self._length_texts, None if texts is None else [self._checked(text) for text in texts])
-        return self._view(self._read_attention, [AlibiPanel(rows)], x)
+        return self._view(attention.READ, [AlibiPanel(rows)], x, edit, against)
 
     def _length_texts(self, texts: list[str] | None, shown: str) -> "LengthTexts":
         """What the length lab reads: these texts, the embedded model's own documents, or the text shown."""

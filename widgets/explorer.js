@@ -24,7 +24,7 @@ const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage)
   ["predictions", "Predictions", predictionsPanel],
 ]);
 const PASSING = 60; // milliseconds for which a tab must stay open to be computed
-const SHARED = ["layer", "head", "query", "key", "live", "scale"];
+const SHARED = ["layer", "head", "query", "key", "live", "scale", "editable"];
 
 /**
  * The stage of a panel inside the explorer, whose traits have names of their own there.
@@ -72,7 +72,7 @@ export function explorerPanel(stage) {
     openTab(next.name);
     next.button.focus();
   });
-  stage.body.append(list, says, ...tabs.map(({ body }) => body));
+  stage.body.append(make("div", { class: "bl-tab-line" }, list, stage.runs), says, ...tabs.map(({ body }) => body));
 
   let passing = ""; // the tab that is open here, and not known to Python yet
   const stay = lastOf(PASSING, (/** @type {string} */ name) => {

@@ -48,13 +48,19 @@ class AttentionChange:
         """(layer, head) the largest share that one of its queries has moved: who noticed."""
         return self.moved.amax(-1)
 
+    def noticed(self, count: int) -> "list[Look]":
+        """Of the heads that have moved most, the largest change: of each one look, in the query that moved most."""
+        order = self.heads.flatten().argsort(descending=True, stable=True)[:count].tolist()
+        places = [divmod(place, self.heads.shape[1]) for place in order]
+        return [self._largest_of(layer, head) for layer, head in places if self.heads[layer, head] > 0]
+
     def largest(self) -> "Look | None":
         """The look that has changed most, in the head and the query that moved most; None if nothing has."""
-        if not self.moved.any():
-            return None
-        layer, head, query = _place_of_largest(self.moved)
-        change = self.after[layer, head, query] - self.before[layer, head, query]
-        key = int(change.abs().argmax())
+        return next(iter(self.noticed(1)), None)
+
+    def _largest_of(self, layer: int, head: int) -> "Look":
+        query = int(self.moved[layer, head].argmax())
+        key = int((self.after[layer, head, query] - self.before[layer, head, query]).abs().argmax())
         first, second = (run[layer, head, query, key].item() for run in (self.before, self.after))
         return Look(layer, head, query, key, first, second)
 

@@ -13,7 +13,7 @@ the column is left as it is. Columns count from 0 and are never negative.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any
 
@@ -32,6 +32,7 @@ class NamedEdit:
 
     text: str
     change: Callable[[Tensor, At], Tensor]
+    where: Mapping[str, Index] = field(default_factory=dict)  # the axes that were named
 
     def __call__(self, tensor: Tensor, at: At) -> Tensor:
         return self.change(tensor, at)
@@ -91,7 +92,7 @@ def mean(**where: Index) -> NamedEdit:
         means = tensor.mean(at.axes.index("batch"), keepdim=True).expand_as(tensor)
         return _replaced(tensor, block, means[block.indices])
 
-    return NamedEdit(_text("mean", where), change)
+    return NamedEdit(_text("mean", where), change, where)
 
 
 def patch(source: Tensor, **where: Index) -> NamedEdit:
@@ -130,7 +131,7 @@ def patch(source: Tensor, **where: Index) -> NamedEdit:
             source_indices.append(index.to(source.device))
         return _replaced(tensor, block, source[tuple(source_indices)].to(tensor))
 
-    return NamedEdit(_text("patch", where, source), change)
+    return NamedEdit(_text("patch", where, source), change, where)
 
 
 def cut(**where: Index) -> NamedEdit:
@@ -159,7 +160,7 @@ def cut(**where: Index) -> NamedEdit:
         itself = columns["query"] == columns["key"]
         return _replaced(tensor, block, tensor[block.indices].masked_fill(~itself, -torch.inf))
 
-    return NamedEdit(_text("cut", where), change)
+    return NamedEdit(_text("cut", where), change, where)
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ def _edit(name: str, where: dict[str, Index], new_values: Callable[[Tensor], Ten
                 )
         return _replaced(tensor, block, new_values(values))
 
-    return NamedEdit(_text(name, where, *args), change)
+    return NamedEdit(_text(name, where, *args), change, where)
 
 
 def _is_index(value: Any) -> bool:

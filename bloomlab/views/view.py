@@ -2,8 +2,9 @@
 
 It reads a text, from Python or typed into the page, keeps what the page shows, and asks its panels for what they draw
 from. With several panels each is a tab: it computes when its tab is first opened, and for a new text only if it is
-open; all from one trace. A panel's settings and pieces are traits of the view; where there are several panels, NAME_x
-is x of the panel NAME.
+open; all from one trace. With edits, or another text or model to compare with, there are two runs, and a switch that
+governs every panel: as it is, what if, and the difference. A panel's settings and pieces are traits of the view; where
+there are several panels, NAME_x is x of the panel NAME.
 """
 
 import asyncio
@@ -18,7 +19,9 @@ import traitlets
 
 from bloomlab.errors import BloomlabError, HookError, InputError
 from bloomlab.guards.files import saying_why_not
+from bloomlab.hooks import Edit, Edits, Spot, in_order
 from bloomlab.views.shared.assets import module_text, style_text
+from bloomlab.views.shared.edits import MOST, built, words
 from bloomlab.views.shared.page import page
 from bloomlab.views.shared.panel import SELECTION, Panel, Place, code_parts, last_layer_first, text_picture
 from bloomlab.views.shared.steps import Steps
@@ -26,6 +29,8 @@ from bloomlab.views.shared.steps import Steps
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
+Edited = list[tuple[str, Edit]]  # edits in their order, each with its spot
+RUNS = ("as it is", "what if", "difference")
 PAUSE = 0.06  # seconds without a new text from the page before the model runs
 
 
@@ -33,8 +38,9 @@ class View(anywidget.AnyWidget):
     """A text, seen through one panel or several.
 
     `read(text)` gives the Trace to show, with what all panels need; it is called again for each text typed into the
-    page. `setup` is the Python that made `lab`, for `.code`. What a trace lacks, a lone panel refuses; of several, its
-    tab says so.
+    page. With `edit`, `read(text, edit)` gives two: the edited one, and the one without. `against` is the trace of
+    another text or model to compare with, or a function that gives it for a text. `setup` is the Python that made
+    `lab`, for `.code`. What a trace lacks, a lone panel refuses; of several, its tab says so.
 
         view = lab.explore("Leo lives in Oslo.")                     # or lab.attention, lab.hidden_states, …: one panel
         view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # point at a cell, here or in the page
@@ -42,6 +48,7 @@ class View(anywidget.AnyWidget):
         view.attention.mode = "content"                              # a panel's setting; of a lone one: view.mode
         view.show("Another text.")
         view.trace                                                   # the numbers themselves
+        view.run = "difference"                                      # of two runs; or "as it is", "what if"
         view.save("leo.html")                                        # works offline; also .png and .svg
     """
 
@@ -62,16 +69,33 @@ class View(anywidget.AnyWidget):
     answered = traitlets.Int(0).tag(sync=True)  # the number of the typed text that `state` is about
     picture = traitlets.Dict().tag(sync=True)
 
+    # two runs
+    run = traitlets.Enum(RUNS, "what if").tag(sync=True)
+    runs: Any = traitlets.List().tag(sync=True)  # those that there are to choose from; none where there is one run
+    changes: Any = traitlets.List().tag(sync=True)  # the edits in words, in their order
+    off: Any = traitlets.List().tag(sync=True)  # the numbers of those that are switched off
+    editable = traitlets.Bool(False).tag(sync=True)  # whether the page may ask for edits
+    wished: Any = traitlets.Dict({"number": 0}).tag(sync=True)  # {"do": "add", "edit": …}; remove, clear, undo, redo
+
     def __init__(
         self,
-        read: Callable[[str], "Trace"],
+        read: Callable[..., Any],
         panels: Iterable[Panel],
         text: "str | Trace" = "",
         setup: str = "",
+        edit: Edits | None = None,
+        against: "Trace | Callable[[str], Trace] | None" = None,
+        spots: Callable[[], Mapping[str, Spot]] | None = None,
         **traits: Any,
     ) -> None:
         self.panels = {panel.name: panel for panel in panels}
-        self.trace: Trace | None = None
+        self.trace: Trace | None = None  # of the run that is chosen; of the difference, the second
+        self._two: tuple[Trace, Trace | None] | None = None  # the run, and the one it is measured by
+        self._edits = [(spot, one) for spot, several in (edit or {}).items() for one in in_order(spot, several)]
+        self._made_off: list[int] = []  # the edits that are off in what is shown
+        self._past: list[Edited] = []  # what undo goes back to,
+        self._future: list[Edited] = []  # and redo
+        self._against, self._spots = against, spots
         self.troubles: dict[str, str]  # a trait where there are several panels
         self.tab: str
         self._read, self._setup = read, setup
@@ -79,9 +103,12 @@ class View(anywidget.AnyWidget):
         self._computed: set[str] = set()  # the panels whose pieces are those of the trace that is shown
         self._jobs: dict[str, Steps] = {}
         self._found: dict[str, Any] = {}
+        self._chosen = "what if"  # the run that is shown
         self._first_tab = "attention" if "attention" in self.panels else next(iter(self.panels))
         self._esm, self._css = module_text(self.module), style_text(self.module)
         self.add_traits(**self._panel_traits())
+        traits["changes"] = [words(spot, one) for spot, one in self._edits]
+        traits["editable"] = spots is not None and against is None
         super().__init__(**traits)  # its traits are observed from here on
         for panel in self.panels.values():
             for name in panel.settings():
@@ -126,13 +153,38 @@ class View(anywidget.AnyWidget):
 
     def show(self, text: "str | Trace") -> None:
         """Read a text, or take a trace, and show it. If it raises, nothing changes."""
+        two = self._read_both(text, self._edits, self.off)
+        runs = _runs_of(two, self.panels.values())
+        self._show(two, self.run if self.run in runs else "what if", self._first_place(two[0]), runs)
+
+    def _read_both(self, text: "str | Trace", edited: "Edited", off: Iterable[int]) -> "tuple[Trace, Trace | None]":
+        """The run to show, and the one it is measured by, if there is one."""
+        edits = _those_on(edited, off)
+        if edits and not isinstance(text, str):
+            raise InputError("a trace is of one run; to compare it with an edited one, pass its text and edit=…")
+        if edits:
+            after, before = self._read(text, edits)
+            return after, before
         trace = self._read(text) if isinstance(text, str) else text
-        place = self._first_place(trace)
+        if edited:  # all are switched off
+            return trace, trace
+        return trace, self._against(str(trace.text)) if callable(self._against) else self._against
+
+    @property
+    def edits(self) -> "dict[str, list[Edit]]":
+        """The edits that are on, as `lab.trace(text, edit=view.edits)` takes them."""
+        return _those_on(self._edits, self.off)
+
+    def _show(self, two: "tuple[Trace, Trace | None]", run: str, place: Place, runs: list[str]) -> None:
+        """Show one of two runs, or their difference, at a place. If it raises, nothing changes."""
+        trace, base = _traces_of(two, run)
+        place = _inside(place, trace)
         numbers = {}
         if self._alone:
-            numbers = {name: self._numbers(panel, trace, place) for name, panel in self.panels.items()}
+            numbers = {name: self._numbers(panel, trace, place, base) for name, panel in self.panels.items()}
         with self.hold_sync():  # in one message, so that the page never sees half a picture
-            self.trace = trace
+            self.trace, self._two = trace, two
+            self._chosen, self.run, self.runs = run, run, runs
             self._computed.clear()
             if not self._alone:
                 self.picture, self.troubles = text_picture(trace) | {"code": []}, {}
@@ -152,8 +204,7 @@ class View(anywidget.AnyWidget):
 
     def _first_place(self, trace: "Trace") -> Place:
         """Where the eye goes first in a new text."""
-        ends = (trace.config.n_layer, trace.config.n_head, len(trace.tokens), len(trace.tokens))
-        place = {name: min(getattr(self, name), end - 1) for name, end in zip(SELECTION, ends, strict=True)}
+        place = _inside(self._place, trace)
         first = not self.picture
         if self._alone:
             panel = next(iter(self.panels.values()))
@@ -164,9 +215,17 @@ class View(anywidget.AnyWidget):
         except HookError:  # the trace lacks what this panel needs
             return place | Panel().place(trace, place, first)
 
-    def _numbers(self, panel: Panel, trace: "Trace", place: Place) -> dict[str, Any]:
-        """A panel's pieces of a trace, with its code."""
-        pieces = panel.numbers(trace, {**self._shown(panel), **place})
+    @property
+    def _base(self) -> "Trace | None":
+        """The run that the one shown is measured by, while the difference is shown."""
+        return self._two[1] if self._two and self._chosen == "difference" else None
+
+    def _numbers(self, panel: Panel, trace: "Trace", place: Place, base: "Trace | None") -> dict[str, Any]:
+        """A panel's pieces of a trace, or of its difference to another, with its code."""
+        shown = {**self._shown(panel), **place}
+        if base is not None and not panel.compares:
+            raise InputError(f"{panel.title} draws no difference; choose “as it is” and “what if” in turn")
+        pieces = panel.numbers(trace, shown) if base is None else panel.numbers(trace, shown, base)
         pieces["picture"]["code"] = code_parts(panel.template(pieces["picture"]), trace, self._setup)
         return pieces
 
@@ -202,22 +261,27 @@ class View(anywidget.AnyWidget):
             return
         try:
             if name in self._computed:
-                self._set(panel, panel.more(trace, {**self._shown(panel), **place}, changed))
+                self._set(panel, panel.more(trace, {**self._shown(panel), **place}, changed, self._base))
             else:
-                self._take(panel, self._numbers(panel, trace, place))
+                self._take(panel, self._numbers(panel, trace, place, self._base))
         except (Exception, KeyboardInterrupt) as error:  # nobody is there to catch it, so the tab shows it
             self.troubles = {**self.troubles, name: _in_words(error)}
 
-    def _all_shown(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-        """What every panel shows, or would if its tab were opened, and why some do not. The page hears of nothing."""
-        shown, troubles = {}, {} if self._alone else dict(self.troubles)
+    def _all_shown(self, run: str) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """What every panel shows of a run, or would if its tab were opened, and why some do not.
+
+        The page hears of nothing.
+        """
+        chosen = run == self._chosen
+        shown, troubles = {}, {} if self._alone or not chosen else dict(self.troubles)
         for name, panel in self.panels.items():
-            if name in troubles or self.trace is None:
+            if name in troubles or self._two is None:
                 continue
             shown[name] = self._shown(panel)
-            if name not in self._computed:
+            if name not in self._computed or not chosen:
                 try:
-                    pieces = self._numbers(panel, self.trace, self._place)
+                    trace, base = _traces_of(self._two, run)
+                    pieces = self._numbers(panel, trace, _inside(self._place, trace), base)
                     shown[name] |= pieces
                     shown[name] |= panel.derived(shown[name])
                 except (Exception, KeyboardInterrupt) as error:
@@ -258,8 +322,11 @@ class View(anywidget.AnyWidget):
         if self.trace is None:
             raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
         if path.suffix == ".html":
-            shown, troubles = self._all_shown()
-            text = page(self.module, self._saved(shown, troubles), self._still_of(shown, troubles), self.text)
+            shown, troubles = self._all_shown(self._chosen)
+            runs = {run: self._saved(*self._all_shown(run), run) for run in self.runs}
+            saved = self._saved(shown, troubles, self._chosen) | {"runs": self.runs, "changes": self.changes}
+            still = self._still_of(shown, troubles)
+            text = page(self.module, saved | {"run": self._chosen, "off": self.off}, still, self.text, runs)
             with saying_why_not(path):
                 path.write_text(text, encoding="utf-8")
         elif path.suffix in (".png", ".svg"):
@@ -269,14 +336,17 @@ class View(anywidget.AnyWidget):
             raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
         return path
 
-    def _saved(self, all_shown: Mapping[str, dict[str, Any]], troubles: dict[str, str]) -> dict[str, Any]:
+    def _saved(self, all_shown: Mapping[str, dict[str, Any]], troubles: dict[str, str], run: str) -> dict[str, Any]:
         """The traits of a page that has no kernel to ask: of all panels, also those that nobody has opened."""
-        state = {name: getattr(self, name) for name in (*SELECTION, "scale", "picture")}
+        if self._two is None:
+            return {}
+        trace, base = _traces_of(self._two, run)
+        state: dict[str, Any] = {**_inside(self._place, trace), "scale": self.scale}
+        state["picture"] = text_picture(trace) | {"code": []}
         for name, shown in all_shown.items():
             panel = self.panels[name]
             own = {name: shown[name] for name in ("picture", *panel.pieces, *panel.settings())}
-            if self.trace is not None:
-                own |= panel.saved(self.trace, shown)
+            own |= panel.saved(trace, shown, base)
             state |= {self._trait(panel, name): value for name, value in own.items()}
         return state if self._alone else state | {"tab": self.tab, "troubles": troubles}
 
@@ -322,7 +392,7 @@ class View(anywidget.AnyWidget):
 
     # ---- long jobs ----
 
-    def run(self, panel: Panel) -> Any:
+    def do(self, panel: Panel) -> Any:
         """Do a panel's long job here and now, and return what it has found; Ctrl-C keeps what is finished.
 
         Raises:
@@ -388,7 +458,7 @@ class View(anywidget.AnyWidget):
 
     def _send_more(self, panel: Panel, changed: str) -> None:
         if self.trace is not None and panel.name in self._computed:
-            self._set(panel, panel.more(self.trace, self._shown(panel), changed))
+            self._set(panel, panel.more(self.trace, self._shown(panel), changed, self._base))
 
     @traitlets.validate("tab")
     def _one_of_the_tabs(self, proposal: dict[str, Any]) -> str:
@@ -422,6 +492,88 @@ class View(anywidget.AnyWidget):
             if change["name"] == "tab":  # a failed panel may be tried again
                 self.troubles = {name: words for name, words in self.troubles.items() if name != self.tab}
             self._compute(self.tab, self._place, change["name"])
+
+    @traitlets.observe("run")
+    def _another_run(self, _: dict[str, Any]) -> None:
+        """The switch: the same place in the other run, or in the difference."""
+        if self._two is None or self.run == self._chosen:
+            return
+        if self.run not in self.runs:
+            self.run = self._chosen
+            return
+        self._try(partial(self._show, self._two, self.run, self._place, list(self.runs)))
+        self.run = self._chosen  # if it could not be shown
+
+    @traitlets.observe("off")
+    def _other_edits(self, change: dict[str, Any]) -> None:
+        """An edit is switched on or off: the run is made anew, at the same place."""
+        if self._two is None or len(self._edits) != len(self.changes) or change["new"] == self._made_off:
+            return
+
+        self._after_a_pause("off", lambda: self._try(partial(self._make, self._edits, list(self.off))))
+
+    @traitlets.observe("wished")
+    def _change_edits(self, _: dict[str, Any]) -> None:
+        """The page asks for an edit, or to take one back."""
+        if self.trace is not None and self.editable:
+            self._try(self._grant)
+
+    def _grant(self) -> None:
+        wish, edits = self.wished, list(self._edits)
+        past, future = self._past, self._future
+        if wish.get("do") == "undo" and past:
+            edits, past, future = past[-1], past[:-1], [*future, edits]
+        elif wish.get("do") == "redo" and future:
+            edits, past, future = future[-1], [*past, edits], future[:-1]
+        elif wish.get("do") in ("add", "remove", "clear"):
+            past, future = [*past, edits][-MOST:], []
+            edits = self._changed(wish, edits)
+        else:
+            return
+        self._make(edits, [])
+        self._past, self._future = past, future
+
+    def _changed(self, wish: Mapping[str, Any], edits: "Edited") -> "Edited":
+        """The list of edits after a wish of the page.
+
+        Raises:
+            HookError: the wish is not one that can be granted.
+        """
+        if wish["do"] == "clear":
+            return []
+        if wish["do"] == "remove":
+            at = wish.get("at")
+            if type(at) is not int or not 0 <= at < len(edits):
+                raise HookError(f"there is no edit {str(at)[:20]!r} to take back; there are {len(edits)}")
+            return [*edits[:at], *edits[at + 1 :]]
+        if len(edits) >= MOST:
+            raise HookError(f"there are {len(edits)} edits, and no more fit; take some back, or clear the list")
+        if self._spots is None or self.trace is None:
+            raise HookError("this view cannot be changed from the page; pass a text, not a trace")
+        return [*edits, built(wish.get("edit"), self._spots(), len(self.trace.tokens))]
+
+    def _make(self, edits: "Edited", off: list[int]) -> None:
+        """Show the text with these edits, but for those that are off. If it raises, nothing changes."""
+        two = self._read_both(self.text, edits, off)
+        runs = _runs_of(two, self.panels.values()) if edits else []
+        run = self._chosen if self._chosen in runs else "what if"
+        self._show(two if edits else (two[0], None), run, self._place, runs)
+        with self.hold_sync():
+            self._edits, self._made_off = edits, off
+            self.changes = [words(spot, one) for spot, one in edits]
+            self.off = off
+
+    def _try(self, step: Callable[[], None]) -> None:
+        """Do what nobody is there to catch the errors of; the last good picture stays."""
+        try:
+            step()
+        except (Exception, KeyboardInterrupt) as error:
+            self._say("error", _in_words(error), self.answered)
+
+    @traitlets.validate("off")
+    def _numbers_of_edits(self, proposal: dict[str, Any]) -> list[int]:
+        """Whatever a page sends, only numbers of edits that there are."""
+        return sorted({n for n in proposal["value"] if type(n) is int and 0 <= n < len(self._edits)})
 
     @traitlets.observe("typed")
     def _wait_for_the_last_text(self, _: dict[str, Any]) -> None:
@@ -476,7 +628,7 @@ class ShownPanel:
     def __getattr__(self, name: str) -> Any:
         view, panel = self._view, self._panel
         if panel.verb and name == panel.verb:
-            return partial(view.run, panel)
+            return partial(view.do, panel)
         if panel.found and name == panel.found:
             return view._found.get(panel.name, panel.nothing_found)
         shown = view._shown(panel)
@@ -495,6 +647,38 @@ class ShownPanel:
     def __repr__(self) -> str:
         names = ", ".join(f"{name}={self._view._shown(self._panel)[name]!r}" for name in self._panel.settings())
         return f"the panel {self._panel.name!r} of a view: {names or 'no settings'}"
+
+
+def _those_on(edits: "Edited", off: Iterable[int]) -> "dict[str, list[Edit]]":
+    """The edits that are on, by their spots, in their order."""
+    found: dict[str, list[Edit]] = {}
+    for number, (spot, one) in enumerate(edits):
+        if number not in off:
+            found.setdefault(spot, []).append(one)
+    return found
+
+
+def _traces_of(two: "tuple[Trace, Trace | None]", run: str) -> "tuple[Trace, Trace | None]":
+    """The trace that a run shows; and of the difference, the one it is measured by."""
+    after, before = two
+    if before is None or run == "what if":
+        return after, None
+    return (before, None) if run == "as it is" else (after, before)
+
+
+def _inside(place: Place, trace: "Trace") -> Place:
+    """The place, or the last one that this trace has."""
+    ends = (trace.config.n_layer, trace.config.n_head, len(trace.tokens), len(trace.tokens))
+    return {name: min(place[name], end - 1) for name, end in zip(SELECTION, ends, strict=True)}
+
+
+def _runs_of(two: "tuple[Trace, Trace | None]", panels: Iterable[Panel]) -> list[str]:
+    """What there is to choose from: nothing where there is one run; the difference where both have the same cells."""
+    after, before = two
+    if before is None:
+        return []
+    sizes = [(len(run.tokens), run.config.n_layer, run.config.n_head) for run in (after, before)]
+    return list(RUNS) if sizes[0] == sizes[1] and any(panel.compares for panel in panels) else list(RUNS[:2])
 
 
 def _in_words(error: BaseException) -> str:

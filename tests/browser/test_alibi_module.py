@@ -261,7 +261,7 @@ def test_a_running_lab_says_how_far_and_can_be_cancelled(blank: BlankPage) -> No
 
 def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
     assert blank.view is not None
-    blank.page.locator("summary").click()
+    blank.page.locator(".bl-foot summary").click()
     blank.page.locator('[data-part="slopes"]').press("ArrowRight")
     blank.answered()
     assert "slopes(8)[1]" in blank.view.code
@@ -304,7 +304,7 @@ def test_hostile_texts_and_names_are_shown_as_they_are_and_do_nothing(blank: Bla
     assert blank.view is not None
     blank.view._read = read
     page = blank.page
-    page.locator("summary").click()
+    page.locator(".bl-foot summary").click()
     for text in HOSTILE:
         blank.view.show(text)
         blank.push()
@@ -366,7 +366,7 @@ def test_a_screen_reader_and_a_weak_eye_are_served(visit: Visit, theme: str) -> 
     page.evaluate(
         "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
     )
-    page.locator("summary").click()
+    page.locator(".bl-foot summary").click()
     for text in (None, "bad", " "):
         if text is not None:
             page.locator('[data-part="text"]').fill(text)

@@ -311,7 +311,7 @@ def test_a_second_view_of_the_same_model_follows_the_first(blank: BlankPage) -> 
     page.locator('[data-part="heads"]').first.press("ArrowRight")
     assert [page.locator(".bloomlab").nth(i).get_attribute("data-head") for i in (0, 1)] == ["1", "1"]
     page.locator('input[value="both"]').nth(1).check()
-    assert page.locator("input:checked").count() == 4  # two in each: they are groups of their own
+    assert page.locator("[data-panel] input:checked").count() == 4  # two in each: they are groups of their own
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map((element) => element.id)")
     assert len(ids) == len(set(ids))
 

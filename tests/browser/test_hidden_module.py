@@ -285,7 +285,7 @@ def test_an_empty_view_says_what_to_do_and_an_example_starts_it(visit: Visit) ->
 
 
 def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
-    blank.page.locator("summary").click()
+    blank.page.locator(".bl-foot summary").click()
     assert blank.page.locator('[data-part="code"]').inner_text() == blank.view.code
     blank.page.locator('[data-part="grid"]').press("ArrowUp")
     assert "logit_lens(lab.model, trace)[5]" in blank.page.locator('[data-part="code"]').inner_text()
@@ -322,7 +322,7 @@ def test_hostile_text_is_shown_as_it_is_and_does_nothing(visit: Visit, tmp_path:
     page = visit.page
     page.goto(view_of(text).save(tmp_path / "page.html").as_uri())
     expect(page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
-    page.locator("summary").click()
+    page.locator(".bl-foot summary").click()
     page.locator("[data-cell]").last.hover()
     chips = page.locator('[data-part="strip"] .bl-chip > .bl-token').all_text_contents()
     assert "".join(chips) == visible(text)

@@ -223,7 +223,7 @@ def test_an_empty_view_says_what_to_do(visit: Visit) -> None:
 
 
 def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
-    blank.page.locator("summary").click()
+    blank.page.locator(".bl-foot summary").click()
     for question in ('a "b" \\ \n', "\u2028\x7f 😀"):
         blank.view.question = question
         blank.push()
@@ -251,7 +251,7 @@ def test_hostile_text_and_question_are_shown_as_they_are_and_do_nothing(
     page = visit.page
     page.goto(view_of(text, text).save(tmp_path / "page.html").as_uri())
     expect(page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
-    page.locator("summary").click()
+    page.locator(".bl-foot summary").click()
     page.locator("[data-cell]").last.hover()
     assert shown_on_strip(page) == visible(text)
     assert repr(text) in (part(page, "code").text_content() or "")

@@ -2,10 +2,12 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 
 from bloomlab.lab import Lab
+from bloomlab.tracing.edits import zero
 from bloomlab.views.shared.assets import folder
 from bloomlab.views.shared.panel import SELECTION
 from bloomlab.views.view import View
@@ -14,7 +16,8 @@ from tests.views.lone import TITLES
 
 TEXT = "Leo 😀 lives."
 WIDTHS = {"float32": 4, "int32": 4, "uint8": 1}
-SHARED = {*SELECTION, "live", "scale", "picture"}
+DIFFERENCE = {"before", "moved", "ids_before"}  # what only a difference has
+SHARED = {"editable", *SELECTION, "live", "scale", "picture"}
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +25,8 @@ def lab() -> Lab:
     return random_lab()
 
 
-def opened(lab: Lab, name: str) -> View:
-    view = lab.explore(TEXT)
+def opened(lab: Lab, name: str, edit: Any = None) -> View:
+    view = lab.explore(TEXT, edit=edit)
     view.tab = name
     if name == "attention":
         view.attention.pattern = "rollout"
@@ -52,12 +55,21 @@ def axis_sizes(view: View, name: str) -> dict[str, int]:
     }
 
 
+@pytest.mark.parametrize("run", ["what if", "difference"])
 @pytest.mark.parametrize("name", TITLES)
-def test_every_piece_has_the_size_that_its_axes_say(lab: Lab, name: str) -> None:
-    view = opened(lab, name)
+def test_every_piece_has_the_size_that_its_axes_say(lab: Lab, name: str, run: str) -> None:
+    view = opened(lab, name, edit={"h.1.attn.mixed": zero(head=2)} if run == "difference" else None)
+    if run == "difference":
+        view.run = run
+        if not view.panels[name].compares:
+            assert "draws no difference" in view.troubles[name]
+            return
     sizes = axis_sizes(view, name)
     for piece, of in view.panels[name].pieces.items():
         value = getattr(getattr(view, name), piece)
+        if piece in DIFFERENCE and run != "difference":
+            assert value == b""
+            continue
         if not of.dtype:
             assert type(value) is type(of.empty)
             json.dumps(value)

@@ -27,13 +27,15 @@ import { tokenArcs } from "./arcs.js";
 import { bytes, floats, largestPart, ledgerOf, shownValue, tokenNames, cellCount, cellNumber } from "../lib/causal.js";
 import { divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "../lib/colours.js";
 import { direction, make, quoted, set } from "../lib/dom.js";
+import { changeMenu } from "../lib/change.js";
+import { lookChange } from "./change.js";
 import { alibiForms } from "./forms.js";
 import { viewFrame } from "../lib/frame.js";
 import { headGrid } from "./heads.js";
 import { scoreLedger } from "./ledger.js";
 import { legend } from "../lib/legend.js";
 import { attentionMatrix } from "./matrix.js";
-import { fixed, probability, slopeName } from "../lib/numbers.js";
+import { fixed, probability, signed, slopeName } from "../lib/numbers.js";
 import { patternShares } from "./shares.js";
 import { toggles } from "../lib/toggles.js";
 import { stepper } from "../lib/zones.js";
@@ -50,6 +52,7 @@ const PATTERNS = [
   ["all", "mean of all", "the mean over all heads of all layers; content and position are parts of one head's sum only"],
   ["rollout", "rollout", "how much of each column stems from each token, if attention were all: half of it stays, half comes from where the heads look on average, layer after layer (Abnar and Zuidema, 2020)"],
 ];
+const LEAST_CHANGE = 0.01; // a change of less than this is not painted as if it were large
 const PROBABILITY_TICKS = /** @type {[number, string][]} */ (
   [0, 0.01, 0.1, 0.25, 0.5, 1].map((p) => [Math.sqrt(p), String(p)])
 );
@@ -66,6 +69,7 @@ export function attentionPanel(stage) {
   let thumbs = /** @type {Uint8Array} */ (new Uint8Array());
   let exact = { first: 0, count: 0 };
   let values = /** @type {import("../lib/causal.js").HeadValues} */ ({ scores: floats(null), probs: floats(null) });
+  let before = new Float32Array(); // of a difference: the probabilities that it is measured by
   let averages = { which: /** @type {[string, number][]} */ ([]), values: new Float32Array() };
   let read = 0; // counts the arrivals of values
   let pointed = /** @type {{query: number | null, key: number | null}} */ ({ query: null, key: null });
@@ -77,13 +81,18 @@ export function attentionPanel(stage) {
     query: stage.get("query"),
     key: Math.min(stage.get("key"), stage.get("query")),
     pattern: stage.get("pattern"),
-    mode: stage.get("pattern") === "head" ? stage.get("mode") : "probability",
+    mode: stage.get("pattern") === "head" && !differs() ? stage.get("mode") : "probability",
   });
+  const differs = () => Boolean(/** @type {any} */ (picture)?.difference);
 
-  /** The pattern that is shown, of one head or of several together, if it is here. */
+  /** The pattern that is shown, of one head or of several together, if it is here; of two runs, their difference. */
   const shownPattern = () => {
     const { layer, head, pattern } = chosen();
-    if (pattern === "head") return exactOf(layer, head)?.probs ?? null;
+    if (pattern === "head") {
+      const values = exactOf(layer, head);
+      if (!values || !differs()) return values?.probs ?? null;
+      return values.before.length === values.probs.length ? values.probs.map((p, cell) => p - values.before[cell]) : null;
+    }
     const at = averages.which.findIndex(([name, of]) => name === pattern && (of === layer || pattern === "all"));
     const cells = cellCount(names.length);
     const mean = averages.values.subarray(at * cells, (at + 1) * cells);
@@ -107,7 +116,7 @@ export function attentionPanel(stage) {
     const cells = cellCount(names.length);
     const [start, end] = [place * cells, (place + 1) * cells];
     if (values.probs.length < end) return null;
-    return { scores: values.scores.subarray(start, end), probs: values.probs.subarray(start, end) };
+    return { scores: values.scores.subarray(start, end), probs: values.probs.subarray(start, end), before: before.subarray(start, end) };
   };
 
   /** A cell's colour step in the thumbnail; of a long text, that of its block of cells. */
@@ -116,7 +125,8 @@ export function attentionPanel(stage) {
     const cell = cellNumber(Math.floor(query / picture.block), Math.floor(key / picture.block));
     return thumbs[(layer * picture.heads + head) * cells + cell];
   };
-  const roughProbability = (/** @type {Parameters<typeof roughStep>} */ ...place) => (roughStep(...place) / 255) ** 2;
+  const roughProbability = (/** @type {Parameters<typeof roughStep>} */ ...place) =>
+    differs() ? (roughStep(...place) - 128) / 127.5 : (roughStep(...place) / 255) ** 2;
 
   // ---- the pieces ----
 
@@ -126,6 +136,8 @@ export function attentionPanel(stage) {
   const ledger = scoreLedger();
   const forms = alibiForms();
   const shares = patternShares();
+  const change = lookChange({ pick: stage.choose });
+  const menu = changeMenu(stage);
   const arcs = tokenArcs({ pick: stage.choose, point: pointAtCell, pointToken: pointAtToken });
   const about = make("p", { class: "bl-how bl-about", "data-part": "about" });
   const headTitle = make("h3", { class: "bl-title" });
@@ -154,7 +166,7 @@ export function attentionPanel(stage) {
       scale.element,
     ),
   );
-  stage.why.append(ledger.element, shares.element);
+  stage.why.append(menu.element, change.element, ledger.element, shares.element);
   stage.more.append(arcs.element, forms.element);
 
   // ---- pointing ----
@@ -184,6 +196,7 @@ export function attentionPanel(stage) {
     read += 1;
     exact = stage.get("exact") ?? { first: 0, count: 0 };
     values = { scores: floats(stage.get("scores")), probs: floats(stage.get("probs")) };
+    before = floats(stage.get("before"));
     averages = { which: stage.get("averaged")?.patterns ?? [], values: floats(stage.get("averages")) };
     painted = "";
   }
@@ -202,8 +215,18 @@ export function attentionPanel(stage) {
     headTitle.replaceChildren(`${patternName()} `, make("span", { class: "bl-how" }, `${more}${more && " · "}query ↓ key →`));
     headTitle.title = pattern === "head" ? "reach: how far back ALiBi has taken 3 nats off, leaving a twentieth of the weight" : "";
     about.textContent = String(PATTERNS.find(([name]) => name === pattern)?.[2]);
+    shares.element.hidden = ledger.element.hidden = differs();
+    change.element.hidden = !differs();
     shares.show(exact, slope, names.length, `layer ${layer}, head ${head}`);
-    modes.enable(pattern === "head");
+    modes.enable(pattern === "head" && !differs());
+    if (differs()) {
+      const colours = divergingColours(stage.body);
+      const limit = Math.max(LEAST_CHANGE, ...(probs ?? []).map(Math.abs));
+      matrix.paint(colours, (cell, query, key) => signedStep(probs ? probs[cell] : pattern === "head" ? roughProbability(layer, head, query, key) : 0, limit));
+      scale.show(colours, "change of probability", [[0, signed(-limit, 2)], [0.5, "0"], [1, signed(limit, 2)]]);
+      set(matrix.element, { "data-colours": "signed", "data-limit": limit, "data-exact": String(probs !== null) });
+      return;
+    }
     if (mode === "probability" || !exact) {
       matrix.paint(PROBABILITY_COLOURS, (cell, query, key) =>
         probs ? probabilityStep(probs[cell]) : pattern === "head" ? roughStep(layer, head, query, key) : 0,
@@ -224,7 +247,8 @@ export function attentionPanel(stage) {
     paintHead();
     const { layer, head, query, key, mode, pattern } = chosen();
     const shownHead = pointedHead ?? { layer, head };
-    const probs = pointedHead || pattern === "head" ? exactOf(shownHead.layer, shownHead.head)?.probs : shownPattern();
+    const shownValues = exactOf(shownHead.layer, shownHead.head);
+    const probs = pointedHead && !differs() ? shownValues?.probs : pointedHead ? null : shownPattern();
     const rough = pointedHead !== null || pattern === "head"; // a thumbnail is there; of a mean there is none
     const share = (/** @type {number} */ from, /** @type {number} */ to) =>
       probs ? probs[cellNumber(from, to)] : rough ? roughProbability(shownHead.layer, shownHead.head, from, to) : 0;
@@ -233,7 +257,7 @@ export function attentionPanel(stage) {
     const onDiagonal = pointed.query !== null && pointed.query === pointed.key && matrix.element.matches(":hover");
     const cell = onCell || onDiagonal ? { query: Number(pointed.query), key: Number(pointed.key) } : { query, key };
 
-    stage.mark(cell, pointed.key ?? pointed.query, probs || rough ? (token) => share(cell.query, token) : null);
+    stage.mark(cell, pointed.key ?? pointed.query, (probs || rough) && !differs() ? (token) => share(cell.query, token) : null);
     heads.mark({ layer, head }, pointedHead, pointed, names.length);
     matrix.mark({ query, key }, pointed);
     modes.mark(mode);
@@ -250,20 +274,34 @@ export function attentionPanel(stage) {
     );
     const row = pointed.query ?? query;
     const to = pointed.key === null || pointed.key >= row ? key : pointed.key;
-    arcs.draw(shownPattern(), patternName(), read, { query, key }, { query: row, key: Math.min(to, row) });
+    const values = exactOf(layer, head);
+    if (differs() && values && values.before.length) {
+      const number = cellNumber(cell.query, cell.key);
+      change.show(names, cell, values.before[number], values.probs[number]);
+    }
+    arcs.draw(differs() ? null : shownPattern(), patternName(), read, { query, key }, { query: row, key: Math.min(to, row) });
     forms.show(names, { query, key }, picture.slopes[head], exactHead, [read, layer, head].join());
     const who = cell.query === cell.key ? ["itself"] : [`token ${cell.key} `, quoted(names[cell.key])];
-    const p = probs || rough ? `${probs ? "" : "≈ "}${probability(share(cell.query, cell.key))}` : "…";
+    const now = share(cell.query, cell.key);
+    const p = differs() ? `a probability changed by ${now === 0 ? "0" : signed(now)}` : probs || rough ? `${probs ? "" : "≈ "}${probability(share(cell.query, cell.key))}` : "…";
     const whole = pointedHead ? `layer ${pointedHead.layer}, head ${pointedHead.head}` : patternName();
     const verb = pattern === "rollout" && !pointedHead ? " stems from " : " looks at ";
-    const how = pattern === "rollout" && !pointedHead ? `, a share of ${p}` : ` with probability ${p}`;
+    const how = differs() ? `, with ${p}` : pattern === "rollout" && !pointedHead ? `, a share of ${p}` : ` with probability ${p}`;
     stage.say(`${whole}: token ${cell.query} `, quoted(names[cell.query]), verb, ...who, how);
     steps.mark({ layer: picture.layers, head: picture.heads });
+    const mixed = `h.${layer}.attn.mixed`;
+    menu.show([
+      { name: "silence-here", says: `silence head ${layer}.${head} at token ${query}`, edit: { spot: mixed, kind: "zero", axes: { head: [head], query: [query] } } },
+      { name: "silence", says: `silence head ${layer}.${head} at all tokens`, edit: { spot: mixed, kind: "zero", axes: { head: [head] } } },
+      { name: "half", says: `head ${layer}.${head} × 0.5 at all tokens`, edit: { spot: mixed, kind: "scale", number: 0.5, axes: { head: [head] } } },
+      ...(key < query ? [{ name: "cut", says: `cut the look from token ${query} to ${key}`, edit: { spot: `h.${layer}.attn.biased`, kind: "cut", axes: { head: [head], query: [query], key: [key] } } }] : []),
+      { name: "silence-layer", says: `silence all heads of layer ${layer}`, edit: { spot: `h.${layer}.attn.out`, kind: "zero", axes: {} } },
+    ]);
     stage.showCode(picture, { layer, head, query, key, pattern });
     set(stage.root, { "data-mode": mode, "data-pattern": pattern });
   }
 
-  stage.listen("change:exact change:scores change:probs change:averaged change:averages", () => {
+  stage.listen("change:exact change:scores change:probs change:before change:averaged change:averages", () => {
     readExact();
     stage.drawNow();
   });
@@ -279,7 +317,8 @@ export function attentionPanel(stage) {
       readExact();
       pointed = { query: null, key: null };
       pointedHead = null;
-      heads.show(picture, thumbs, stage.id);
+      heads.show(picture, thumbs, stage.id, differs() ? divergingColours(stage.body) : PROBABILITY_COLOURS);
+      if (differs()) change.list(picture, names);
       matrix.show(names);
       arcs.show(names, direction(picture.text));
     },

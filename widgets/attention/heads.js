@@ -1,6 +1,6 @@
 // @ts-check
 // Every head of every layer in small: one square each, layers downwards, heads across.
-import { paintCausal, PROBABILITY_COLOURS } from "../lib/colours.js";
+import { paintCausal } from "../lib/colours.js";
 import { make, set } from "../lib/dom.js";
 import { cellCount } from "../lib/causal.js";
 import { slopeName } from "../lib/numbers.js";
@@ -52,8 +52,9 @@ export function headGrid({ pick, point }) {
      * @param {import("../lib/causal.js").Picture} picture
      * @param {Uint8Array} thumbs
      * @param {string} id
+     * @param {Uint8Array} colours 256 of them
      */
-    show(picture, thumbs, id) {
+    show(picture, thumbs, id, colours) {
       ({ layers, heads } = picture);
       const side = Math.ceil(picture.tokens.length / picture.block);
       const cells = cellCount(side);
@@ -68,7 +69,7 @@ export function headGrid({ pick, point }) {
         const row = Array.from({ length: heads }, (_, head) => {
           const canvas = make("canvas", { "aria-hidden": "true" });
           const start = (layer * heads + head) * cells;
-          paintCausal(canvas, side, PROBABILITY_COLOURS, (cell) => thumbs[start + cell]);
+          paintCausal(canvas, side, colours, (cell) => thumbs[start + cell]);
           const option = make(
             "span",
             {

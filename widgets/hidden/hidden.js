@@ -19,14 +19,15 @@
 // Colours: probabilities as in the explorer; script: a colour for each; entropy, rank (log) and norm as a share of the largest; added: signed.
 import { floats, tokenNames } from "../lib/causal.js";
 import { blockColours, blockStep, divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "../lib/colours.js";
-import { isolated, make, set } from "../lib/dom.js";
+import { changeMenu } from "../lib/change.js";
+import { isolated, make, set, themeColour } from "../lib/dom.js";
 import { viewFrame } from "../lib/frame.js";
 import { legend } from "../lib/legend.js";
 import { fixed, probability, signed } from "../lib/numbers.js";
 import { stateCell, streamParts } from "./cell.js";
 import { stateGrid } from "./grid.js";
 import { stateTurns, tokenMap } from "./maps.js";
-import { placeOfRow, rowOfPlace, scriptKind, scriptMark, stateName, stateNumbers } from "../lib/states.js";
+import { partName, placeOfRow, rowOfPlace, scriptKind, scriptMark, stateName, stateNumbers } from "../lib/states.js";
 import { toggles } from "../lib/toggles.js";
 import { stepper } from "../lib/zones.js";
 
@@ -83,7 +84,8 @@ export function hiddenPanel(stage) {
       explains,
     ),
   );
-  stage.why.append(cell.element);
+  const menu = changeMenu(stage);
+  stage.why.append(menu.element, cell.element);
   stage.more.append(turns.element, map.element);
 
   // ---- choosing and pointing ----
@@ -112,8 +114,9 @@ export function hiddenPanel(stage) {
 
   let painted = "";
   let turned = "";
+  const differs = () => Boolean(/** @type {any} */ (picture)?.difference);
   function paintGrid() {
-    const { mode } = chosen();
+    const mode = differs() ? "moved" : chosen().mode;
     if (painted === mode) return;
     painted = mode;
     const values = numbers;
@@ -121,7 +124,7 @@ export function hiddenPanel(stage) {
     const sums = mode === "added" && values.summed;
     const kinds = mode === "script" ? kindsOfScript() : new Map();
     const colours = kinds.size ? blockColours(stage.body, [...kinds.values()]) : sums ? divergingColours(stage.body) : PROBABILITY_COLOURS;
-    const colour = (/** @type {number} */ step) => Array.from(colours.subarray(3 * step, 3 * step + 3));
+    const colour = (/** @type {number} */ step) => (step < 0 ? themeColour(stage.body, "--bl-wash") : Array.from(colours.subarray(3 * step, 3 * step + 3)));
     const part = (/** @type {number} */ value) => Math.round(255 * Math.min(1, Math.max(0, value)));
     const ticks = (/** @type {(string | number)[]} */ ...texts) =>
       /** @type {[number, string][]} */ (texts.map((text, i) => [i / (texts.length - 1), String(text)]));
@@ -141,6 +144,12 @@ export function hiddenPanel(stage) {
         const rank = values.rank(place);
         return { text: rank ? String(rank) : "–", step: rank ? part(1 - Math.log(rank) / most) : 0 };
       },
+      moved(place) {
+        const [{ shown }] = values.likeliest(place);
+        const reached = /** @type {any} */ (picture).difference.reached[place.row] && values.moved(place) > 0;
+        const said = values.said(place);
+        return { text: reached ? (said === shown ? "=" : shown) : "", mark: reached && said !== shown ? `was ${said}` : "", step: reached ? part(values.moved(place) / values.farthest) : -1 };
+      },
       norm: (place) => ({ text: fixed(values.length(place), 1), step: part(values.length(place) / values.longest) }),
       added: (place) => (values.summed ? { text: signed(values.share(place), 2), step: signedStep(values.share(place), values.largestShare) } : { text: "–", step: 0 }),
     };
@@ -155,6 +164,7 @@ export function hiddenPanel(stage) {
       script: ["script", [...kinds.keys()].map((name, i) => [(i + 0.5) / kinds.size, name])],
       entropy: ["entropy, nats", ticks("0 sure", fixed(most / 2, 1), `${fixed(most, 1)} no idea`)],
       rank: ["rank, log scale", ticks(picture.vocab, Math.round(Math.sqrt(picture.vocab)), "1 likeliest")],
+      moved: ["KL, nats", ticks(0, fixed(values.farthest / 2, 2), fixed(values.farthest, 2))],
       norm: ["length", ticks(0, fixed(values.longest / 2, 0), fixed(values.longest, 0))],
       added: sums ? ["share added", ticks(fixed(-unit, 2), 0, `+${fixed(unit, 2)}`)] : ["no shares", []],
     };
@@ -164,6 +174,7 @@ export function hiddenPanel(stage) {
     const taught = "Only the last row is what the model says; nothing taught it to make sense in the rows before. ";
     /** @type {Record<string, string>} */
     const notes = {
+      moved: "How far what it would say has moved: KL from as it is to what if, in nats. A word: it would say this now; =: the same as before; empty and grey: not reached.",
       prediction: `${tied}${taught}✓ marks the token that does follow; two letters name the script (La: Latin, Ar: Arabic, …).`,
       script: `${tied}${taught}The colour is the script of the word's first letter; the two letters name it without a colour.`,
       entropy: `${tied}${taught}`,
@@ -187,9 +198,25 @@ export function hiddenPanel(stage) {
     const where = `${stateName(picture.states[place.row])}, token ${place.token} ${isolated(names[place.token])}`;
     if (!numbers.has(place.token)) return `${where}: its numbers are not here`;
     const [{ shown, p }] = numbers.likeliest(place);
+    if (differs()) {
+      if (!(numbers.moved(place) > 0)) return `${where}: not reached`;
+      return `${where}: it would have said ${isolated(numbers.said(place))}, and now says ${isolated(shown)} with probability ${probability(p)}; moved by ${fixed(numbers.moved(place), 3)} nats`;
+    }
     const rank = numbers.rank(place);
     const next = rank ? `; ${isolated(names[place.token + 1])}, which does follow, has rank ${rank}` : "";
     return `${where}: it would say ${isolated(shown)} with probability ${probability(p)}${next}`;
+  }
+
+  /** What can be changed in a state. @param {number} row @param {number} token */
+  function changesOf(row, token) {
+    const [layer, part] = picture.states[row].split(" ");
+    const name = partName(picture.states[row]);
+    const spot = row === 0 ? "embed" : `h.${layer}.${part === "mid" ? "attn" : "mlp"}.out`;
+    return [
+      { name: "silence-here", says: `silence ${name} at token ${token}`, edit: { spot, kind: "zero", axes: { pos: [token] } } },
+      { name: "silence", says: `silence ${name} at all tokens`, edit: { spot, kind: "zero", axes: {} } },
+      { name: "half", says: `${name} × 0.5 at all tokens`, edit: { spot, kind: "scale", number: 0.5, axes: {} } },
+    ];
   }
 
   function draw() {
@@ -213,13 +240,15 @@ export function hiddenPanel(stage) {
     map.mark(picture.states[row], row, points.subarray(row * size, (row + 1) * size), picture.explained[row], token, lit && lit.token);
     stage.say(sentence(shown));
     steps.mark({ layer: picture.layers, head: picture.heads });
+    menu.show(changesOf(row, token));
     stage.showCode(picture, { row, query: token });
     modes.mark(mode);
+    modes.enable(!differs());
     set(stage.root, { "data-row": row, "data-mode": mode });
   }
 
   // one message, many traits: they are all there when the first is told, and one drawing is enough
-  stage.listen("change:window change:words change:ids change:cosines change:points", () => {
+  stage.listen("change:window change:words change:ids change:cosines change:points change:moved", () => {
     numbers = null;
     stage.drawSoon();
   });

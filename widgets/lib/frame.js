@@ -19,9 +19,10 @@
 // `picture` has at least text, tokens, chips, layers, heads, code and stamp. NAME.css holds for [data-panel="NAME"] only.
 import { codeBlock } from "./code.js";
 import { make, pushButton, set } from "./dom.js";
+import { runSwitch } from "./runs.js";
 import { tokenStrip } from "./strip.js";
 import { textBox } from "./textbox.js";
-import { roomOf, zonesIn } from "./zones.js";
+import { reachZones, roomOf, zonesIn } from "./zones.js";
 
 /**
  * What a panel is given.
@@ -32,6 +33,8 @@ import { roomOf, zonesIn } from "./zones.js";
  * @property {HTMLElement} which  where one chooses,
  * @property {HTMLElement} where  the picture,
  * @property {HTMLElement} why  the numbers of what is chosen,
+ * @property {HTMLElement} runs  the switch between two runs
+ * @property {(edit: {spot: string, kind: string, axes: Record<string, number[]>, number?: number}) => void} edit  ask for one
  * @property {HTMLElement} more  and what does not fit on one screen
  * @property {(trait: string) => any} get  a trait of the panel's view in Python, or one that all views share
  * @property {(places: Record<string, any>) => void} choose  set traits; Python hears of the last ones, in one message
@@ -98,7 +101,8 @@ export function viewFrame({ model, el, name, makePanel }) {
     else root.requestFullscreen?.();
   });
   whole.hidden = !document.fullscreenEnabled;
-  const body = make("div", { class: "bl-body" }, strip.element, panelBody);
+  const runs = runSwitch({ id, get: (trait) => model.get(trait), choose });
+  const body = make("div", { class: "bl-body" }, strip.element, runs.element, panelBody);
   const foot = make("div", { class: "bl-foot" }, live, more, whole, code.element, stamp);
   const root = make("div", { class: "bloomlab", "data-view": name }, make("div", { class: "bl-view" }, box.element, hint, body, foot));
   el.append(root);
@@ -151,7 +155,10 @@ export function viewFrame({ model, el, name, makePanel }) {
     drawState();
     if (!picture) return;
     set(root, Object.fromEntries(SELECTION.map((trait) => [`data-${trait}`, model.get(trait)])));
+    set(root, { "data-run": (model.get("runs") ?? []).length > 0 && model.get("run") });
+    runs.draw();
     panel.draw();
+    reachZones(root);
   }
 
   /** The four states: a picture, working, nothing yet, an error. */
@@ -180,6 +187,24 @@ export function viewFrame({ model, el, name, makePanel }) {
     panel.fit();
     drawAll();
   }
+
+  /** "e" opens the menu of changes; Ctrl+Z takes one back. @param {KeyboardEvent} event */
+  function pressed(event) {
+    const typing = /** @type {Element} */ (event.target).matches("textarea, input[type=text], input[type=number]");
+    if (typing || !model.get("editable") || !model.get("live") || event.altKey) return;
+    const command = event.ctrlKey || event.metaKey;
+    const menu = [...root.querySelectorAll('[data-part="change-menu"]')].find((element) => element.getClientRects().length > 0);
+    if (event.key === "e" && !command && menu) {
+      /** @type {HTMLDetailsElement} */ (menu).open = true;
+      /** @type {HTMLElement} */ (menu.querySelector("button"))?.focus();
+    } else if (command && event.key.toLowerCase() === "z") {
+      if (event.shiftKey) runs.redo();
+      else runs.undo();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+  root.addEventListener("keydown", pressed);
 
   let frame = 0;
   function drawSoon() {
@@ -239,6 +264,8 @@ export function viewFrame({ model, el, name, makePanel }) {
     root,
     body: panelBody,
     ...zones,
+    runs: runs.element,
+    edit: runs.add,
     get: (trait) => model.get(trait),
     choose,
     listen,
@@ -260,7 +287,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     readPicture();
     drawAll();
   });
-  listen(`change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawAll);
+  listen(`change:run change:runs change:changes change:off change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawAll);
   listen("change:scale", refit);
   let width = 0;
   const resized = new ResizeObserver(

@@ -68,6 +68,7 @@ export function stateNumbers(get, picture) {
   const [probs, entropy, surprise] = [floats(get("probs")), floats(get("entropy")), floats(get("surprise"))];
   const [lengths, cosines] = [floats(get("norms")), floats(get("cosines"))];
   const [shares, added] = [floats(get("shares")), floats(get("added"))];
+  const [moved, before] = [floats(get("moved")), wholes(get("ids_before"))];
   const half = (states * (states + 1)) / 2;
   const at = (/** @type {Place} */ { row, token }) => row * count + token - first;
   return {
@@ -92,6 +93,10 @@ export function stateNumbers(get, picture) {
     /** The share of the last state that was added on the way to this one; row `states` is the rest. */
     share: (/** @type {Place} */ place) => shares[at(place)],
     added: (/** @type {Place} */ place) => added[at(place)],
+    /** Of a difference: how far what it would say has moved (KL, nats), and what it would have said. */
+    moved: (/** @type {Place} */ place) => moved[at(place)] ?? 0,
+    farthest: moved.reduce((most, nats) => Math.max(most, nats), 0),
+    said: (/** @type {Place} */ place) => words[before[at(place)]]?.[0] ?? "",
     largestShare: shares.reduce((most, share) => Math.max(most, Math.abs(share)), 0),
     /** @param {number} token @param {number} one @param {number} other */
     cosine(token, one, other) {

@@ -8,7 +8,7 @@ import { make } from "./dom.js";
  */
 export function toggles({ id, says, choices, choose }) {
   const inputs = choices.map(([value]) => {
-    const input = make("input", { type: "radio", name: id, value, id: `${id}-${value}`, "data-lm-suppress-shortcuts": "true" });
+    const input = make("input", { type: "radio", name: id, value, id: `${id}-${String(value).replace(/ /g, "-")}`, "data-lm-suppress-shortcuts": "true" });
     input.addEventListener("change", () => choose(value));
     return input;
   });

@@ -3,7 +3,7 @@
 // and behind "more" what does not fit on one screen. theme.css says how wide each is.
 //
 // What tests can rely on: [data-zone="which | where | why | more"] inside [data-panel="NAME"]
-import { make, pushButton } from "./dom.js";
+import { make, pushButton, set } from "./dom.js";
 
 /**
  * @typedef {{which: HTMLElement, where: HTMLElement, why: HTMLElement, more: HTMLElement}} Zones
@@ -14,11 +14,26 @@ import { make, pushButton } from "./dom.js";
  * @returns {Zones}
  */
 export function zonesIn(body) {
-  const zone = (/** @type {string} */ name) => make("div", { class: "bl-zone", "data-zone": name });
-  const [which, where, why] = ["which", "where", "why"].map(zone);
+  const zone = (/** @type {string[]} */ [name, says]) => make("div", { class: "bl-zone", "data-zone": name, role: "group", "aria-label": says });
+  const [which, where, why] = [
+    ["which", "what to choose from"],
+    ["where", "the picture"],
+    ["why", "the numbers of what is chosen"],
+  ].map(zone);
   const more = make("div", { class: "bl-more", "data-zone": "more" });
   body.append(make("div", { class: "bl-zones" }, which, where, why), more);
   return { which, where, why, more };
+}
+
+/**
+ * A zone that scrolls takes the keys that scroll it; one that does not is no stop on the way.
+ * @param {HTMLElement} root
+ */
+export function reachZones(root) {
+  for (const zone of root.querySelectorAll(".bl-zone")) {
+    const scrolls = zone.scrollHeight > zone.clientHeight + 1;
+    set(zone, { tabindex: scrolls && "0", "data-lm-suppress-shortcuts": scrolls && "true" });
+  }
 }
 
 const PROJECTOR = 1.5; // from this scale on, two zones fit beside each other

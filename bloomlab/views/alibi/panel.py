@@ -49,11 +49,11 @@ class AlibiPanel(Panel):
             "stopped": traitlets.Int(0),  # the number of a run that is no longer wanted
         }
 
-    def numbers(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+    def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """What follows from the slopes and the text's length, and what the heads do."""
         return alibi_payload(trace)
 
-    def saved(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+    def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """A run that is going on, or has failed, will not go on there."""
         lengths = shown["lengths"]
         if lengths["state"] not in ("running", "error"):

@@ -11,7 +11,9 @@ from bloomlab.views.attention.payload import (
     CODE,
     attention_payload,
     average_values,
+    before_values,
     colour_steps,
+    difference_payload,
     exact_reach,
     exact_values,
     saved_averages,
@@ -38,12 +40,13 @@ class AttentionPanel(Panel):
         view.pattern = "rollout"                                     # or "layer", "all": means; "head"
     """
 
-    name, title = "attention", "Attention"
+    name, title, compares = "attention", "Attention", True
     pieces: ClassVar = {
         "thumbs": Piece("uint8", "layer head block_cell"),
         "exact": Piece(empty={"first": 0, "count": 0}),  # the heads whose exact values are here
         "scores": Piece("float32", "count cell"),
         "probs": Piece("float32", "count cell"),
+        "before": Piece("float32", "count cell"),  # of a difference: the probabilities it is measured by
         "averaged": Piece(empty={"patterns": []}),  # the patterns of several heads that are here
         "averages": Piece("float32", "pattern cell"),
     }
@@ -59,25 +62,31 @@ class AttentionPanel(Panel):
         """The last token, and the token before it that it looks at most."""
         return strongest(trace, place["layer"], place["head"])
 
-    def numbers(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
-        """Every head in small, the layer of one head exactly."""
-        payload = attention_payload(trace, shown["layer"], shown["head"])
-        return payload | average_values(trace, _together(shown))
+    def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
+        """Every head in small, the layer of one head exactly; of a difference, how each has changed."""
+        if base is None:
+            payload = attention_payload(trace, shown["layer"], shown["head"]) | {"before": b""}
+        else:
+            payload = difference_payload(trace, base, shown["layer"], shown["head"])
+        return payload | average_values(trace, _together(shown), base)
 
-    def more(self, trace: "Trace", shown: Shown, changed: str) -> dict[str, Any]:
+    def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """The exact values of another head, or another pattern of several."""
         pieces: dict[str, Any] = {}
         heads, tokens, exact = shown["picture"]["heads"], len(shown["picture"]["tokens"]), shown["exact"]
         if not 0 <= shown["layer"] * heads + shown["head"] - exact["first"] < exact["count"]:
             pieces |= exact_values(trace, *exact_reach(heads, tokens, shown["layer"], shown["head"]))
+            if base is not None:
+                pieces |= before_values(base, *pieces["exact"].values())
         patterns = _together(shown)
         if patterns and list(patterns[0]) not in shown["averaged"]["patterns"]:
-            pieces |= average_values(trace, patterns)
+            pieces |= average_values(trace, patterns, base)
         return pieces
 
-    def saved(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+    def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """Exact values of as many heads, and as many patterns, as a file should hold."""
-        return saved_values(trace, shown["layer"], shown["head"]) | saved_averages(trace, _together(shown))
+        pieces = saved_values(trace, shown["layer"], shown["head"]) | saved_averages(trace, _together(shown), base)
+        return pieces if base is None else pieces | before_values(base, *pieces["exact"].values())
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that computes the chosen cell, its head and its pattern."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.lens.attention import rollout
+from bloomlab.lens.difference import attention_change
 from bloomlab.lens.inputs import check
 from bloomlab.model.alibi import slopes
 from bloomlab.views.shared.panel import text_picture
@@ -19,6 +20,7 @@ READ = ["attn.scores", "attn.probs"]
 TILE = 64  # a thumbnail has at most this many cells a side; of a longer text it shows the largest of each block
 EXACT_BYTES = 1_000_000  # exact values of the whole layer cross to the page if they fit here, else of one head
 SAVED_BYTES = 24_000_000  # and into a saved page those of all heads, if they fit here
+NOTICED = 5  # heads named that an edit has reached
 SAVED_AVERAGES = 6_000_000  # and all means and rollouts, if they fit here
 
 CODE = """\
@@ -56,6 +58,43 @@ def attention_payload(trace: "Trace", layer: int = 0, head: int = 0) -> dict[str
     return {"picture": picture, "thumbs": thumbs, **exact_values(trace, first, count)}
 
 
+def difference_payload(trace: "Trace", base: "Trace", layer: int = 0, head: int = 0) -> dict[str, Any]:
+    """The same for the difference of two runs, `trace` − `base`.
+
+    `thumbs` are signed: round(127.5 + 127.5·change), of each block the largest by size. `before` are the
+    probabilities of `base` in the heads whose exact values are sent. `picture["difference"]` names the heads that
+    noticed, the largest change of each: [layer, head, query, key, before, after].
+    """
+    payload = attention_payload(trace, layer, head)
+    change = attention_change(base, trace)
+    block = payload["picture"]["block"]
+    noticed = [list(look) for look in change.noticed(NOTICED)]
+    payload["picture"]["difference"] = {"noticed": noticed, "heads": int((change.heads > 0).sum())}
+    signed = [
+        _causal(signed_steps(after - before, block)) for before, after in zip(change.before, change.after, strict=True)
+    ]
+    payload["thumbs"] = b"".join(steps.numpy().tobytes() for steps in signed)
+    return payload | before_values(base, payload["exact"]["first"], payload["exact"]["count"])
+
+
+def before_values(base: "Trace", first: int, count: int) -> dict[str, Any]:
+    """The probabilities of the run that a difference is measured by, of `count` heads, as float32."""
+    return {"before": exact_values(base, first, count)["probs"]}
+
+
+def signed_steps(change: Tensor, block: int) -> Tensor:
+    """(head, query, key) -> round(127.5 + 127.5·change), of each block of cells the largest change by size.
+
+    >>> signed_steps(torch.tensor([[[0.0, 0.0], [1.0, -1.0]]]), 1)
+    tensor([[[128, 128],
+             [255,   0]]], dtype=torch.uint8)
+    """
+    if block > 1:
+        most, least = (sign * torch.nn.functional.max_pool2d(sign * change, block, ceil_mode=True) for sign in (1, -1))
+        change = torch.where(most > -least, most, least)
+    return change.add(1).mul(127.5).round().to(torch.uint8)
+
+
 def strongest(trace: "Trace", layer: int, head: int) -> dict[str, int]:
     """The last token as the query, and the token before it that it looks at most: how far away that is matters."""
     check(trace, READ)
@@ -82,9 +121,11 @@ def exact_values(trace: "Trace", first: int, count: int) -> dict[str, Any]:
     return values
 
 
-def average_values(trace: "Trace", patterns: Sequence[tuple[str, int]]) -> dict[str, Any]:
-    """Patterns of several heads together, as float32 cells."""
+def average_values(trace: "Trace", patterns: Sequence[tuple[str, int]], base: "Trace | None" = None) -> dict[str, Any]:
+    """Patterns of several heads together, as float32 cells; with `base`, how much they differ from its."""
     matrices = together(trace, patterns)
+    if base is not None:
+        matrices = [after - before for after, before in zip(matrices, together(base, patterns), strict=True)]
     return {
         "averaged": {"patterns": [list(pattern) for pattern in patterns]},
         "averages": b"".join(_causal(matrix).numpy().tobytes() for matrix in matrices),
@@ -106,12 +147,12 @@ def together(trace: "Trace", patterns: Sequence[tuple[str, int]]) -> list[Tensor
     return [patterns_of[name](layer) for name, layer in patterns]
 
 
-def saved_averages(trace: "Trace", shown: list[tuple[str, int]]) -> dict[str, Any]:
+def saved_averages(trace: "Trace", shown: list[tuple[str, int]], base: "Trace | None" = None) -> dict[str, Any]:
     """For a page that has no kernel to ask: all of them, or what is shown if a file should not hold so many."""
     layers, tokens = trace.config.n_layer, len(trace.tokens)
     every = [("all", 0), *((name, layer) for name in ("layer", "rollout") for layer in range(layers))]
     fits = 4 * len(every) * tokens * (tokens + 1) // 2 <= SAVED_AVERAGES
-    return average_values(trace, every if fits else shown)
+    return average_values(trace, every if fits else shown, base)
 
 
 def saved_values(trace: "Trace", layer: int, head: int) -> dict[str, Any]:

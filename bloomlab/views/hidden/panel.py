@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import traitlets
 
 from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.lens.difference import stream_change
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.views.hidden.payload import CODE, hidden_payload, window_values
+from bloomlab.views.hidden.payload import CODE, difference_values, hidden_payload, window_values
 from bloomlab.views.hidden.still import still_html, still_text
 from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, last_layer_first
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
+
+
+NO_DIFFERENCE = {"moved": b"", "ids_before": b""}
 
 
 class HiddenPanel(Panel):
@@ -26,7 +30,7 @@ class HiddenPanel(Panel):
         view.mode = "entropy"                            # or "prediction", "script", "rank", "norm", "added"
     """
 
-    name, title = "hidden", "Hidden states"
+    name, title, compares = "hidden", "Hidden states", True
     pieces: ClassVar = {
         "points": Piece("float32", "state pos 2"),
         "window": Piece(empty={"first": 0, "count": 0}),  # the tokens whose numbers are here
@@ -40,6 +44,8 @@ class HiddenPanel(Panel):
         "cosines": Piece("float32", "count half"),
         "shares": Piece("float32", "part count"),
         "added": Piece("float32", "part count"),
+        "moved": Piece("float32", "state count"),  # of a difference: how far what it would say has moved
+        "ids_before": Piece("int32", "state count"),
     }
 
     def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> None:
@@ -56,20 +62,30 @@ class HiddenPanel(Panel):
         """The last token, in the last layer."""
         return super().place(trace, place, first) | last_layer_first(trace, first)
 
-    def numbers(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+    def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """The states' names, the maps, and the numbers of the window that the token is in."""
-        return hidden_payload(trace, self._model, self._tokenizer, shown["query"])
+        payload = hidden_payload(trace, self._model, self._tokenizer, shown["query"]) | NO_DIFFERENCE
+        if base is not None:
+            reached = stream_change(base, trace).reached.tolist()
+            payload["picture"]["difference"] = {"reached": reached}
+            payload |= self._difference(trace, base, payload)
+        return payload
 
-    def more(self, trace: "Trace", shown: Shown, changed: str) -> dict[str, Any]:
+    def _difference(self, trace: "Trace", base: "Trace", values: Mapping[str, Any]) -> dict[str, Any]:
+        parts = (self._model, self._tokenizer, values["window"], values["words"])
+        return difference_values(trace, base, *parts)
+
+    def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """The numbers of another window."""
         first, count = shown["window"]["first"], shown["window"]["count"]
         if first <= shown["query"] < first + count:
             return {}
-        return window_values(trace, self._model, self._tokenizer, shown["query"])
+        values = window_values(trace, self._model, self._tokenizer, shown["query"])
+        return values if base is None else values | self._difference(trace, base, values)
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that computes the chosen state's numbers."""
-        return ("# the trace shown was edited; add its edit=… below\n" if picture["edited"] else "") + CODE
+        return CODE
 
     def derived(self, shown: Shown) -> dict[str, Any]:
         """`row`: the number of the selected state: the embedding, then two for each layer."""

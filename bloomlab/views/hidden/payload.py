@@ -1,5 +1,6 @@
 """What the view of hidden states draws from, as numbers and bytes: pure functions of a trace and its model."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.lens.difference import lens_change
 from bloomlab.lens.hidden import cosines, norms, pca, shares, stream
 from bloomlab.lens.inputs import check
 from bloomlab.lens.logit_lens import read_out, summary
@@ -92,6 +94,26 @@ def window_values(trace: "Trace", model: BloomForCausalLM, tokenizer: BloomToken
         "shares": _bytes(parts.shares[:, here]) if parts else b"",
         "added": _bytes(parts.norms[:, here]) if parts else b"",
     }
+
+
+def difference_values(
+    trace: "Trace",
+    base: "Trace",
+    model: BloomForCausalLM,
+    tokenizer: BloomTokenizerFast,
+    window: Mapping[str, int],
+    words: Mapping[str, Any],
+) -> dict[str, Any]:
+    """How each cell of a window differs from another run's, beside its own numbers.
+
+    `moved` (state, pos), KL in nats, float32, and `ids_before` (state, pos), int32, the likeliest next token of
+    `base`; `words` have the names of those, too.
+    """
+    change = lens_change(model, base, trace)
+    here = slice(window["first"], window["first"] + window["count"])
+    before = change.ids[0, :, here]
+    more = {str(word): _word(tokenizer, word) for word in sorted(set(before.flatten().tolist()))}
+    return {"moved": _bytes(change.kl[:, here]), "ids_before": _bytes(before.int()), "words": {**more, **words}}
 
 
 def _refusal(trace: "Trace") -> str:

@@ -73,11 +73,11 @@ class PredictionsPanel(Panel):
         """The last token, after the last layer."""
         return super().place(trace, place, first) | last_layer_first(trace, first)
 
-    def numbers(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+    def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """What every head says; the next tokens of the window that the token is in."""
         return predictions_payload(trace, self._model, self._tokenizer, self._heads, shown["question"], shown["query"])
 
-    def more(self, trace: "Trace", shown: Shown, changed: str) -> dict[str, Any]:
+    def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """The next tokens of another window; the answer to another question."""
         if changed == "question":
             try:

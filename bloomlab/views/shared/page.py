@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -26,6 +27,7 @@ PAGE = """\
 <main id="view"></main>
 <noscript>{still}</noscript>
 <script type="application/json" id="state">{state}</script>
+<script type="application/json" id="runs">{runs}</script>
 <script type="application/json" id="module">{module}</script>
 <script type="module">{start}</script>
 </body>
@@ -35,20 +37,25 @@ PAGE = """\
 # What a widget expects of Jupyter: get, set, on, off, save_changes. Here nobody answers.
 START = """
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
-const state = read("state");
-for (const [name, value] of Object.entries(state)) {
-  if (value !== null && typeof value === "object" && "base64" in value) {
-    const bytes = Uint8Array.from(atob(value.base64), (letter) => letter.charCodeAt(0));
-    state[name] = new DataView(bytes.buffer);
+const opened = (values) => {
+  for (const [name, value] of Object.entries(values)) {
+    if (value !== null && typeof value === "object" && "base64" in value) {
+      const bytes = Uint8Array.from(atob(value.base64), (letter) => letter.charCodeAt(0));
+      values[name] = new DataView(bytes.buffer);
+    }
   }
-}
+  return values;
+};
+const state = opened(read("state"));
+const runs = Object.fromEntries(Object.entries(read("runs")).map(([run, values]) => [run, opened(values)]));
 const listeners = [];
 const model = {
   get: (name) => state[name],
   set(name, value) {
     if (state[name] === value) return;
-    state[name] = value;
-    for (const [event, listener] of [...listeners]) if (event === "change:" + name) listener();
+    const changed = { [name]: value, ...(name === "run" ? runs[value] : {}) }; // each run has been saved
+    Object.assign(state, changed);
+    for (const [event, listener] of [...listeners]) if (event.slice("change:".length) in changed) listener();
   },
   on: (events, listener) => events.split(" ").forEach((event) => listeners.push([event, listener])),
   off: () => listeners.splice(0),
@@ -60,17 +67,24 @@ widget.render({ model, el: document.getElementById("view") });
 """
 
 
-def page(name: str, state: dict[str, Any], still: str, text: str) -> str:
-    """The HTML page of the view `name`: its traits in `state`, its still form for a browser without script."""
+def page(
+    name: str, state: dict[str, Any], still: str, text: str, runs: Mapping[str, dict[str, Any]] | None = None
+) -> str:
+    """The HTML page of the view `name`: its traits in `state`, its still form for a browser without script.
+
+    `runs` are the traits that differ in each of several runs, by its name; `state` has those of the one chosen.
+    """
     title = "".join(letter if letter.isprintable() else visible(letter) for letter in text[:60])
     state = {"live": False, "state": "ready", "message": "", "answered": 0, **state}
     values = {key: _bytes_as_text(value) for key, value in state.items()}
+    each = {run: {key: _bytes_as_text(value) for key, value in own.items()} for run, own in (runs or {}).items()}
     return PAGE.format(
         rules=RULES,
         title=escape(f"{title} · bloomlab"),
         style=style_text(name),
         still=still,
         state=_json(values),
+        runs=_json(each),
         module=_json(module_text(name)),
         start=START,
     )

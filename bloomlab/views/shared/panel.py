@@ -43,6 +43,7 @@ class Panel:
     title: ClassVar[str]
     pieces: ClassVar[Mapping[str, Piece]] = {}
 
+    compares: ClassVar[bool] = False  # whether it can draw the difference of two runs
     typed: ClassVar[tuple[str, ...]] = ()  # settings that are typed: only the last of a burst counts
 
     # a long job, if it has one: the piece that tells how it goes, the verb that does it here and now, what it finds
@@ -61,15 +62,18 @@ class Panel:
         last = len(trace.tokens) - 1
         return {"query": last, "key": max(0, last - 1)}
 
-    def numbers(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
-        """The pieces of a new picture, at the place and with the settings in `shown`."""
+    def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
+        """The pieces of a new picture, at the place and with the settings in `shown`.
+
+        With `base`, which only a panel that compares gets, they are those of the difference to that run.
+        """
         raise NotImplementedError
 
-    def more(self, trace: "Trace", shown: Shown, changed: str) -> dict[str, Any]:
+    def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """The pieces to replace after a place, a setting or the tab has changed; none, if the page has all it needs."""
         return {}
 
-    def saved(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+    def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """Pieces for a page that has no kernel to ask, where they are others."""
         return {}
 
@@ -157,7 +161,20 @@ def code_parts(template: str, trace: "Trace", setup: str = "") -> list[str]:
     that contains such a mark.) SETUP, TEXT and HEADS in the template become what they are of this trace.
     """
     setup = setup or f"lab = bloomlab.load({str(trace.provenance.get('model') or 'tiny')!r})"
+    template = _with_edits(template, trace.provenance.get("edits") or {})
     words = {"SETUP": setup, "TEXT": repr(trace.text), "HEADS": str(trace.config.n_head)}
     parts = re.split(r"\{(\w+)\}", template)
     parts[::2] = [re.sub("SETUP|TEXT|HEADS", lambda mark: words[mark[0]], part) for part in parts[::2]]
     return parts
+
+
+def _with_edits(template: str, edits: Mapping[str, str]) -> str:
+    """The template with the edits that were made, where Python can write them down; else with a line that says so."""
+    if not edits:
+        return template
+    written = f"edit={{{', '.join(f'{spot!r}: {edit}' for spot, edit in edits.items())}}}"
+    if "tensor(" in written or "<" in written:  # of a tensor only its shape is known, of a function not even that
+        return "# the trace shown was edited; add its edit=… below\n" + template
+    names = [name for name in ("add", "cut", "mean", "scale", "zero") if f"{name}(" in written]
+    template = template.replace("import bloomlab\n", f"import bloomlab\nfrom bloomlab import {', '.join(names)}\n", 1)
+    return re.sub(r"(lab\.trace\(TEXT, read=\[[^\]]*\])\)", lambda call: f"{call[1]}, {written})", template)

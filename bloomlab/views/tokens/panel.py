@@ -60,11 +60,11 @@ class TokensPanel(Panel):
         longest = max(range(len(trace.tokens)), key=lambda token: len(trace.tokens[token].bytes))
         return {"query": longest, "key": longest}
 
-    def numbers(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+    def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """The picture; all merges of every chip are done."""
         return tokens_payload(trace, self._tokenizer) | {"replayed": {"chip": 0, "step": -1}}
 
-    def saved(self, trace: "Trace", shown: Shown) -> dict[str, Any]:
+    def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """A comparison that is going on will not go on there."""
         comparison = shown["comparison"]
         return {"comparison": {**comparison, "state": "stopped"}} if comparison["state"] == "running" else {}

@@ -1,0 +1,97 @@
+"""Edits in a view: what a chip says of one, and those that a page may ask for.
+
+A page sends an edit as data, {"spot", "kind", "axes"} and for some kinds "number", and Python builds it from this list
+alone. Nothing that a page sends is ever evaluated.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bloomlab.errors import HookError
+from bloomlab.hooks import Edit, Spot
+from bloomlab.tracing.edits import NamedEdit, add, cut, scale, zero
+
+KINDS: dict[str, Callable[..., NamedEdit]] = {"zero": zero, "scale": scale, "add": add, "cut": cut}
+WITH_A_NUMBER = ("scale", "add")
+MOST = 100  # edits that a page may ask for
+LARGEST = 1e4  # a factor or a number to add
+VERBS = {"zero": "silent", "mean": "its mean", "patch": "copied", "cut": "cut"}
+
+
+def words(spot: str, edit: Edit) -> str:
+    """What a chip says of an edit.
+
+    >>> words("h.0.attn.mixed", zero(head=1, query=16)), words("mlp.out", scale(0.5))
+    ('head 0.1 silent at 16', 'mlp.out of every layer × 0.5')
+    >>> words("h.3.attn.biased", cut(query=19, key=[3, 4], head=5))
+    'head 3.5 cut at 19 to 3, 4'
+    """
+    layer, _, part = spot.removeprefix("h.").partition(".") if spot.startswith("h.") else ("", "", spot)
+    if not isinstance(edit, NamedEdit):
+        return f"{spot}: {getattr(edit, '__name__', 'an edit')}"
+    where = dict(edit.where)
+    name, _, rest = edit.text.partition("(")
+    number = rest.partition(",")[0].rstrip(")")
+    does = {"scale": f"× {number}", "add": f"+ {number}"}.get(name, VERBS.get(name, name))
+    head = where.pop("head", None)
+    if isinstance(head, int):
+        what = f"head {layer}.{head}" if layer else f"head {head} of every layer"
+    else:
+        what = (
+            f"{part} of layer {layer}"
+            if layer
+            else spot
+            if spot in ("embed", "final", "logits")
+            else f"{spot} of every layer"
+        )
+        what += "" if head is None else f", heads {_listed(head)}"
+    at = [_listed(where.pop(axis)) for axis in ("query", "pos") if axis in where]
+    places = [f"at {', '.join(at)}"] if at else []
+    places += [f"to {_listed(where.pop('key'))}"] if "key" in where else []
+    places += [f"{axis} {_listed(index)}" for axis, index in where.items()]
+    return " ".join([what, does, *places])
+
+
+def _listed(index: Any) -> str:
+    """An index in words: 3, "3, 4", "2 to 5"."""
+    if isinstance(index, slice):
+        return f"{index.start or 0} to {'the end' if index.stop is None else index.stop - 1}"
+    return ", ".join(map(str, index)) if isinstance(index, Sequence) else str(index)
+
+
+def built(wish: object, spots: Mapping[str, Spot], tokens: int) -> tuple[str, NamedEdit]:
+    """The edit that a page asks for, at a spot of this model, in a text of so many tokens.
+
+    >>> spots = {"h.0.attn.mixed": Spot("batch head query head_dim", ("batch", 8, "query", 16))}
+    >>> built({"spot": "h.0.attn.mixed", "kind": "zero", "axes": {"head": [1], "query": [3]}}, spots, 5)
+    ('h.0.attn.mixed', zero(head=1, query=3))
+
+    Raises:
+        HookError: it is not such data, or asks for what is not there.
+    """
+    if not isinstance(wish, dict) or not wish.keys() <= {"spot", "kind", "axes", "number"}:
+        raise HookError("an edit from the page must have a spot, a kind, axes and perhaps a number")
+    spot, kind, axes, number = (wish.get(name) for name in ("spot", "kind", "axes", "number"))
+    if not isinstance(spot, str) or spot not in spots:
+        raise HookError(f"the page asked to change {str(spot)[:60]!r}, but this model has no such spot")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise HookError(f"the page asked for {str(kind)[:60]!r}, but it can ask for {', '.join(KINDS)}")
+    if (number is not None) != (kind in WITH_A_NUMBER):
+        raise HookError(f"an edit of the kind {kind} takes {'a' if kind in WITH_A_NUMBER else 'no'} number")
+    if number is not None and (type(number) not in (int, float) or not math.isfinite(number) or abs(number) > LARGEST):
+        raise HookError(f"the number of {kind} must be between -{LARGEST:,.0f} and {LARGEST:,.0f}")
+    if not isinstance(axes, dict):
+        raise HookError("the axes of an edit must name what it changes, such as {head: [1], query: [16]}")
+    sizes: dict[str, Any] = dict(zip(spots[spot].axes.split(), spots[spot].shape, strict=True))
+    where = {str(axis): _indices(axis, indices, spot, sizes, tokens) for axis, indices in axes.items()}
+    return spot, KINDS[kind](*([] if number is None else [number]), **where)
+
+
+def _indices(axis: object, indices: object, spot: str, sizes: Mapping[str, Any], tokens: int) -> Any:
+    if axis not in sizes or axis == "batch":
+        raise HookError(f"{spot!r} has no axis {str(axis)[:40]!r} that can be named; it has {', '.join(sizes)}")
+    size = sizes[str(axis)] if isinstance(sizes[str(axis)], int) else tokens
+    if not isinstance(indices, list) or not indices or not all(type(i) is int and 0 <= i < size for i in indices):
+        raise HookError(f"{axis} at {spot!r} goes from 0 to {size - 1}, but the page asked for {str(indices)[:60]}")
+    return indices[0] if len(indices) == 1 else sorted(set(indices))

@@ -1,0 +1,304 @@
+"""Two runs of one text in a view: the numbers of lab.trace, exactly 0 where nothing has changed, and edits by hand."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import bloomlab
+from bloomlab.errors import HookError, InputError
+from bloomlab.lab import Lab
+from bloomlab.lens.difference import READ_STATES, attention_change, lens_change
+from bloomlab.tracing.edits import cut, scale, zero
+from bloomlab.views.shared.edits import MOST, built
+from bloomlab.views.view import RUNS, View
+from tests.tiny_random import byte_tokenizer, random_model
+from tests.views.aside import aside
+
+TEXT = "Leo lives in Oslo."
+RECAP = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+EDIT: dict[str, Any] = {"h.1.attn.mixed": zero(head=2, query=5)}
+SILENT = {"spot": "h.1.attn.mixed", "kind": "zero", "axes": {"head": [2], "query": [5]}}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    return Lab(random_model(), byte_tokenizer(), name="random")
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Lab:
+    return bloomlab.load()
+
+
+def floats(data: bytes) -> Any:
+    return np.frombuffer(data, np.float32)
+
+
+def wish(view: View, **what: Any) -> None:
+    """As a message from the page."""
+    view.set_state({"wished": {**what, "number": view.wished["number"] + 1}})
+
+
+def causal(matrix: torch.Tensor) -> Any:
+    return np.concatenate([matrix[query, : query + 1].numpy() for query in range(len(matrix))])
+
+
+# ---- what is shown ----
+
+
+def test_one_run_has_no_switch_and_two_have_three(lab: Lab) -> None:
+    assert lab.explore(TEXT).runs == [] and lab.explore(TEXT).changes == []
+    view = lab.explore(TEXT, edit=EDIT)
+    assert view.runs == list(RUNS) and view.changes == ["head 1.2 silent at 5"]
+    assert "edited: h.1.attn.mixed zero(head=2, query=5)" in view.picture["stamp"]
+    assert lab.alibi(TEXT, edit=EDIT).runs == ["as it is", "what if"]  # it draws no difference
+    assert lab.explore(TEXT, against="Leo.").runs == ["as it is", "what if"]  # other tokens
+
+
+def test_each_run_shows_its_own_numbers_and_the_difference_those_of_the_lens(lab: Lab) -> None:
+    read = ["attn.scores", "attn.probs", *READ_STATES]
+    whole, edited = lab.trace(TEXT, read), lab.trace(TEXT, read, EDIT)
+    view = lab.explore(TEXT, edit=EDIT)
+    view.layer, view.head = 2, 3
+    cells = {run: causal(trace["h.2.attn.probs"][0, 3]) for run, trace in (("as it is", whole), ("what if", edited))}
+    size, start = len(cells["what if"]), 3 * len(cells["what if"])
+    for run, expected in cells.items():
+        view.run = run
+        assert np.array_equal(floats(view.attention.probs)[start : start + size], expected), run
+        assert view.trace is not None and view.attention.before == b""
+    view.run = "difference"
+    assert np.array_equal(floats(view.attention.probs)[start : start + size], cells["what if"])
+    assert np.array_equal(floats(view.attention.before)[start : start + size], cells["as it is"])
+    noticed = attention_change(whole, edited).noticed(5)
+    assert view.attention.picture["difference"]["noticed"] == [list(look) for look in noticed]
+    view.tab = "hidden"
+    moved = floats(view.hidden.moved).reshape(7, -1)
+    assert np.array_equal(moved, lens_change(lab.model, whole, edited).kl.numpy())
+    assert view.hidden.picture["difference"]["reached"] == [False] * 3 + [True] * 4
+    assert (view.layer, view.head) == (2, 3)  # the place stays
+
+
+def test_a_run_against_itself_is_exactly_zero_in_every_panel(lab: Lab) -> None:
+    for view in (
+        lab.explore(TEXT, edit={"resid_post": scale(1.0)}),
+        lab.explore(TEXT, against=lab),
+        lab.explore(TEXT, against=TEXT),
+    ):
+        view.run = "difference"
+        assert view.attention.picture["difference"] == {"noticed": [], "heads": 0}
+        assert set(view.attention.thumbs) == {128} and view.attention.probs == view.attention.before
+        view.tab = "hidden"
+        assert not floats(view.hidden.moved).any() and not any(view.hidden.picture["difference"]["reached"])
+
+
+def test_a_panel_without_a_difference_says_so_and_the_others_work(lab: Lab) -> None:
+    view = lab.explore(TEXT, edit=EDIT)
+    view.run = "difference"
+    view.tab = "predictions"
+    assert "draws no difference" in view.troubles["predictions"]
+    view.run = "what if"
+    assert view.troubles == {} and view.predictions.picture["text"] == TEXT
+
+
+def test_another_head_or_window_brings_both_runs_numbers(tiny: Lab) -> None:
+    view = tiny.attention("Leo lives in Oslo. " * 60, edit={"h.0.attn.mixed": zero(head=1)})  # one head at a time
+    view.run = "difference"
+    for layer, head in ((0, 1), (3, 5)):
+        view.layer, view.head = layer, head
+        assert view.exact["count"] == 1 and len(view.before) == len(view.probs)
+        assert (view.before == view.probs) == (layer == 0)
+
+
+def test_the_code_of_an_edited_view_runs_and_gives_the_same_number(tiny: Lab) -> None:
+    view = tiny.attention(
+        RECAP,
+        edit={"h.0.attn.mixed": [zero(head=1, query=16), scale(0.5, head=2)], "h.3.attn.biased": cut(query=19, key=3)},
+    )
+    view.layer, view.head, view.query, view.key = 3, 5, 19, 4
+    said: list[Any] = []
+    exec(view.code, {"print": said.append})
+    assert view.trace is not None and said[0].item() == view.trace["h.3.attn.probs"][0, 5, 19, 4].item()
+
+
+# ---- edits by hand ----
+
+
+def test_an_edit_by_hand_is_the_edit_of_trace_bit_for_bit(tiny: Lab) -> None:
+    view = tiny.explore(RECAP)
+    assert view.editable and view.runs == []
+    wish(view, do="add", edit={"spot": "h.0.attn.mixed", "kind": "zero", "axes": {"head": [1], "query": [16]}})
+    assert view.changes == ["head 0.1 silent at 16"] and view.runs == list(RUNS) and view.state == "ready"
+    edited = tiny.trace(RECAP, ["attn.probs", "logits"], edit=view.edits)
+    assert view.trace is not None
+    assert all(view.trace[f"h.{i}.attn.probs"].equal(edited[f"h.{i}.attn.probs"]) for i in range(4))
+    oslo = tiny.tokens(" Oslo")[0].id
+    p = [run["logits"][0, -1].softmax(-1)[oslo].item() for run in (tiny.trace(RECAP, ["logits"]), edited)]
+    assert p[0] > 0.9 and p[1] < 0.25  # sixteen numbers at the full stop after "again"
+
+
+def test_edits_are_taken_back_in_turn_and_made_again(lab: Lab) -> None:
+    view = lab.explore(TEXT)
+    wish(view, do="add", edit=SILENT)
+    wish(view, do="add", edit={"spot": "h.2.mlp.out", "kind": "scale", "number": 0.5, "axes": {}})
+    first, second = "head 1.2 silent at 5", "mlp.out of layer 2 × 0.5"
+    assert view.changes == [first, second]
+    for what, expected in (
+        ({"do": "undo"}, [first]),
+        ({"do": "redo"}, [first, second]),
+        ({"do": "remove", "at": 0}, [second]),
+        ({"do": "undo"}, [first, second]),
+        ({"do": "clear"}, []),
+        ({"do": "undo"}, [first, second]),
+        ({"do": "undo"}, [first]),
+        ({"do": "undo"}, []),
+        ({"do": "undo"}, []),
+    ):
+        wish(view, **what)
+        assert view.changes == expected, what
+    assert view.runs == [] and "no edits" in view.picture["stamp"]
+    whole = lab.trace(TEXT, ["attn.scores", "attn.probs"])
+    assert view.trace is not None and view.trace["h.2.attn.probs"].equal(whole["h.2.attn.probs"])
+
+
+def test_an_edit_is_switched_off_and_on(lab: Lab) -> None:
+    view = lab.explore(TEXT, edit=EDIT)
+    edited = view.attention.probs
+    aside(partial(view.set_state, {"off": [0]}))
+    assert view.edits == {} and view.attention.probs != edited and view.changes == ["head 1.2 silent at 5"]
+    view.run = "difference"
+    assert view.attention.picture["difference"]["noticed"] == []
+    aside(partial(view.set_state, {"off": []}))
+    view.run = "what if"
+    assert view.attention.probs == edited and list(view.edits) == ["h.1.attn.mixed"]
+
+
+LIES: list[Any] = [
+    None,
+    "zero()",
+    [],
+    {},
+    {"spot": "h.1.attn.mixed"},
+    SILENT | {"spot": "__class__"},
+    SILENT | {"spot": "h.9.attn.mixed"},
+    SILENT | {"spot": ["h.1.attn.mixed"]},
+    SILENT | {"kind": "__import__('os').system('true')"},
+    SILENT | {"kind": None},
+    SILENT | {"kind": "scale"},
+    SILENT | {"number": 2},
+    SILENT | {"kind": "scale", "number": float("nan")},
+    SILENT | {"kind": "scale", "number": 1e300},
+    SILENT | {"kind": "scale", "number": True},
+    SILENT | {"kind": "scale", "number": "2"},
+    SILENT | {"axes": None},
+    SILENT | {"axes": {"head": 2}},
+    SILENT | {"axes": {"head": []}},
+    SILENT | {"axes": {"head": [6]}},
+    SILENT | {"axes": {"head": [-1]}},
+    SILENT | {"axes": {"head": [True]}},
+    SILENT | {"axes": {"head": [1.0]}},
+    SILENT | {"axes": {"query": [18]}},
+    SILENT | {"axes": {"pos": [1]}},
+    SILENT | {"axes": {"batch": [0]}},
+    SILENT | {"axes": {"lambda: 0": [0]}},
+    SILENT | {"spot": "h.1.attn.probs", "kind": "cut"},
+    SILENT | {"code": "print(1)"},
+]
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: str(lie)[:70])
+def test_a_page_that_lies_is_answered_in_a_sentence_and_the_picture_stays(lab: Lab, lie: Any) -> None:
+    view = lab.explore(TEXT, edit=EDIT)
+    before = view.attention.probs
+    wish(view, do="add", edit=lie)
+    assert view.state == "error" and 20 < len(view.message) <= 400, view.message
+    assert view.attention.probs == before and view.changes == ["head 1.2 silent at 5"] and view._past == []
+    with pytest.raises(HookError):
+        built(lie, lab.model.hook_names(), 18) if lie != SILENT | {
+            "spot": "h.1.attn.probs",
+            "kind": "cut",
+        } else lab.trace(TEXT, [], {"h.1.attn.probs": cut(head=2)})
+
+
+@pytest.mark.parametrize(
+    "what",
+    [{}, {"do": "sing"}, {"do": ["add"]}, {"do": "remove"}, {"do": "remove", "at": 7}, {"do": "remove", "at": "0"}],
+)
+def test_a_wish_that_makes_no_sense_changes_nothing(lab: Lab, what: Any) -> None:
+    view = lab.explore(TEXT, edit=EDIT)
+    wish(view, **what)
+    assert view.changes == ["head 1.2 silent at 5"] and list(view.edits) == ["h.1.attn.mixed"]
+
+
+def test_two_thousand_edits_are_too_many(lab: Lab) -> None:
+    view = lab.hidden_states("Leo.", edit={"embed": [scale(1.0)] * MOST})
+    wish(view, do="add", edit={"spot": "embed", "kind": "zero", "axes": {}})
+    assert view.state == "error" and "no more fit" in view.message and len(view.changes) == MOST
+
+
+def test_an_interrupt_leaves_the_list_and_the_picture(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = lab.explore(TEXT, edit=EDIT)
+    before = view.get_state()
+    for error in (KeyboardInterrupt(), RuntimeError("no room")):
+        monkeypatch.setattr(view, "_read", lambda *_, error=error: (_ for _ in ()).throw(error))
+        wish(view, do="add", edit=SILENT)
+        assert view.state == "error" and view.changes == ["head 1.2 silent at 5"]
+    after = view.get_state()
+    assert {name for name in before if before[name] != after[name]} == {"wished", "state", "message"}
+
+
+# ---- what cannot be compared ----
+
+
+def test_what_cannot_be_compared_is_refused_in_words(lab: Lab, tiny: Lab) -> None:
+    trace = lab.trace(TEXT, ["attn.scores", "attn.probs"])
+    for make, why in (
+        (lambda: lab.explore(TEXT, edit=EDIT, against="Leo."), "leave against=… out"),
+        (lambda: lab.explore(TEXT, against=tiny), "the other lab has another tokenizer"),
+        (lambda: lab.explore(trace, edit=EDIT), "pass its text and edit=…"),
+        (lambda: lab.explore(TEXT, against=""), "the text is empty"),
+    ):
+        with pytest.raises(InputError, match=why):
+            make()
+    for edit, why in (
+        ({"h.1.attn.mixed": zero(head=2, query=99)}, "the text has 18 tokens"),
+        ({"h.1.attn.mixd": zero()}, "did you mean"),
+        ({"h.1.attn.mixed": zero(head=9)}, "head at 'h.1.attn.mixed' goes from 0 to 5"),
+    ):
+        with pytest.raises(HookError, match=why):
+            lab.explore(TEXT, edit=edit)
+    assert not lab.explore(trace).editable and not lab.explore(TEXT, against="Leo.").editable
+
+
+def test_another_model_is_compared_with(tiny: Lab) -> None:
+    earlier = bloomlab.load(revision="step1200")
+    view = tiny.explore(RECAP, against=earlier)
+    view.run = "difference"
+    look = view.attention.picture["difference"]["noticed"][0]
+    probs = [
+        lab.trace(RECAP)[f"h.{look[0]}.attn.probs"][0, look[1], look[2], look[3]].item() for lab in (earlier, tiny)
+    ]
+    assert probs == pytest.approx(look[4:], abs=1e-6)
+    view.run = "as it is"
+    assert earlier.trace(RECAP, []).provenance["weights"] in view.picture["stamp"]
+
+
+# ---- what one takes away ----
+
+
+def test_a_saved_page_has_every_run(lab: Lab, tmp_path: Path) -> None:
+    view = lab.explore(TEXT, edit=EDIT)
+    view.run = "difference"
+    before = view.get_state()
+    html = view.save(tmp_path / "x.html").read_text(encoding="utf-8")
+    assert view.get_state() == before
+    runs = json.loads(html.split('<script type="application/json" id="runs">')[1].split("</script>")[0])
+    assert list(runs) == list(RUNS)
+    assert "no edits" in runs["as it is"]["attention_picture"]["stamp"]
+    assert runs["what if"]["predictions_picture"]["stamp"] == view.picture["stamp"]
+    assert "difference" in runs["difference"]["hidden_picture"] and "predictions" in runs["difference"]["troubles"]
+    assert runs["as it is"]["attention_probs"] != runs["what if"]["attention_probs"]

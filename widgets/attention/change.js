@@ -1,0 +1,54 @@
+// @ts-check
+// What an edit, or another text, has changed in one look; and which heads noticed.
+//
+// What tests can rely on:
+//   [data-part="change"]                    data-query, data-key: the cell; [data-change="before | after | change"]
+//   [data-part="noticed"] [data-layer][data-head]   a head that noticed, the strongest first; a click goes to its look
+import { make, pushButton, quoted, set } from "../lib/dom.js";
+import { probability, signed } from "../lib/numbers.js";
+
+const LINES = [
+  ["before", "as it is"],
+  ["after", "what if"],
+  ["change", "difference"],
+];
+
+/**
+ * @param {{pick: (place: {layer: number, head: number, query: number, key: number}) => void}} listeners
+ */
+export function lookChange({ pick }) {
+  const title = make("h3", { class: "bl-title" });
+  const numbers = Object.fromEntries(LINES.map(([name]) => [name, make("td", { class: "bl-value", "data-change": name })]));
+  const table = make("table", { class: "bl-facts" }, make("tbody", {}, ...LINES.map(([name, word]) => make("tr", {}, make("th", { scope: "row" }, word), numbers[name]))));
+  const says = make("p", { class: "bl-how" });
+  const list = make("ol", { class: "bl-noticed", "data-part": "noticed" });
+  const heading = make("h3", { class: "bl-title" }, "who noticed ", make("span", { class: "bl-how" }, "the largest change of a look"));
+  const element = make("section", { class: "bl-panel", "aria-label": "what has changed", "data-part": "change" }, title, table, heading, list, says);
+
+  return {
+    element,
+
+    /** @param {import("../lib/causal.js").Picture} picture @param {string[]} names */
+    list(picture, names) {
+      const { noticed, heads } = /** @type {any} */ (picture).difference;
+      list.replaceChildren(
+        ...noticed.map((/** @type {number[]} */ [layer, head, query, key, before, after]) => {
+          const go = pushButton(`head ${layer}.${head}`, { class: "bl-button bl-plain", "data-layer": layer, "data-head": head }, () => pick({ layer, head, query, key }));
+          const whom = query === key ? ["itself"] : [quoted(names[key])];
+          return make("li", {}, go, " ", quoted(names[query]), " looks at ", ...whom, ` ${probability(before)} → ${probability(after)}`);
+        }),
+      );
+      const all = picture.layers * picture.heads;
+      says.textContent = noticed.length ? `${heads} of ${all} heads look otherwise than before; grey: no change` : "no head looks otherwise than before";
+    },
+
+    /** @param {string[]} names @param {import("../lib/causal.js").Cell} cell @param {number} before @param {number} after */
+    show(names, { query, key }, before, after) {
+      title.replaceChildren(quoted(names[query]), " looks at ", query === key ? "itself" : quoted(names[key]));
+      set(element, { "data-query": query, "data-key": key });
+      numbers.before.textContent = probability(before);
+      numbers.after.textContent = probability(after);
+      numbers.change.textContent = after === before ? "0" : signed(after - before);
+    },
+  };
+}
