@@ -557,8 +557,8 @@ class View(anywidget.AnyWidget):
         two = self._read_both(self.text, edits, off)
         runs = _runs_of(two, self.panels.values()) if edits else []
         run = self._chosen if self._chosen in runs else "what if"
-        self._show(two if edits else (two[0], None), run, self._place, runs)
-        with self.hold_sync():
+        with self.hold_sync():  # the picture and its chips in one message
+            self._show(two if edits else (two[0], None), run, self._place, runs)
             self._edits, self._made_off = edits, off
             self.changes = [words(spot, one) for spot, one in edits]
             self.off = off
