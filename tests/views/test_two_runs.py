@@ -99,10 +99,23 @@ def test_a_run_against_itself_is_exactly_zero_in_every_panel(lab: Lab) -> None:
 def test_a_panel_without_a_difference_says_so_and_the_others_work(lab: Lab) -> None:
     view = lab.explore(TEXT, edit=EDIT)
     view.run = "difference"
-    view.tab = "predictions"
-    assert "draws no difference" in view.troubles["predictions"]
+    view.tab = "alibi"
+    assert "draws no difference" in view.troubles["alibi"]
     view.run = "what if"
-    assert view.troubles == {} and view.predictions.picture["text"] == TEXT
+    assert view.troubles == {} and view.alibi.picture["text"] == TEXT
+
+
+def test_the_next_tokens_have_their_chance_in_both_runs(lab: Lab) -> None:
+    view = lab.explore(TEXT, edit=EDIT)
+    view.run, view.tab = "difference", "predictions"
+    ids = np.frombuffer(view.predictions.ids, np.int32).reshape(3, 18, 8)
+    for run, piece in ((lab.trace(TEXT, ["logits"]), "before"), (lab.trace(TEXT, ["logits"], EDIT), "probs")):
+        found = floats(getattr(view.predictions, piece)).reshape(3, 18, 8)[-1]
+        expected = run["logits"][0].softmax(-1).numpy()
+        assert np.allclose(found, np.take_along_axis(expected, ids[-1].astype(int), -1), atol=1e-6), piece
+    assert (
+        (floats(view.predictions.before) == floats(view.predictions.probs)).reshape(3, 18, 8)[0].all()
+    )  # below the edit
 
 
 def test_another_head_or_window_brings_both_runs_numbers(tiny: Lab) -> None:
@@ -300,5 +313,5 @@ def test_a_saved_page_has_every_run(lab: Lab, tmp_path: Path) -> None:
     assert list(runs) == list(RUNS)
     assert "no edits" in runs["as it is"]["attention_picture"]["stamp"]
     assert runs["what if"]["predictions_picture"]["stamp"] == view.picture["stamp"]
-    assert "difference" in runs["difference"]["hidden_picture"] and "predictions" in runs["difference"]["troubles"]
+    assert "difference" in runs["difference"]["hidden_picture"] and "alibi" in runs["difference"]["troubles"]
     assert runs["as it is"]["attention_probs"] != runs["what if"]["attention_probs"]

@@ -179,6 +179,8 @@ export function predictionsPanel(stage) {
     if (!reading) return `${where}: the next token is not asked here yet`;
     const p = `probability ${probability(reading.p)}`;
     if (row.kind === "start" || row.kind === "end") return `${where}: the answer ${row.kind}s here with ${p}${reading.mark ? `; it is an end of the likeliest answer` : ""}`;
+    const [best] = row.kind === "next" && picture.difference ? readings.next(row.layer, token) : [];
+    if (best) return `${where}: next comes ${isolated(best.word)}, probability ${probability(best.before)} as it is, ${probability(best.p)} what if`;
     const what = { next: "next comes", language: "if the text ended here, its label would be", tags: "its tag is" }[row.kind];
     return `${where}: ${what} ${isolated(reading.word)}, ${p}${reading.mark ? "; the label of the text is read here" : ""}`;
   }
@@ -244,7 +246,12 @@ export function predictionsPanel(stage) {
     next.show(
       at,
       words.length ? "" : "the next token is not asked here yet; choose this token to ask",
-      words.map(({ id, word, p }) => ({ name: word, how: ` ${id}${id === follows ? " ✓ follows" : ""}`, p, data: { "data-id": id, "data-picked": id === follows } })),
+      words.map(({ id, word, p, before }) => ({
+        name: word,
+        how: picture.difference ? ` was ${fixed(before)}` : ` ${id}${id === follows ? " ✓ follows" : ""}`,
+        p,
+        data: { "data-id": id, "data-picked": id === follows, ...(picture.difference ? { "data-before": before } : {}) },
+      })),
     );
     const place = { layer: at.layer, token: pointedToken === null ? picture.column : at.token };
     language.show(place, missing.language ?? "", "language" in picture.labels ? bars("language", place) : []);

@@ -9,7 +9,7 @@ import { wholes } from "../lib/states.js";
  * @typedef {{word: string, p: number, mark: string}} Reading
  * @typedef {[string, number, number, number]} AnswerSpan its text, score, first and last token
  * @typedef {{spans: AnswerSpan[], note: string, outside: number}} LayerAnswer
- * @typedef {{text: string, layers: number, vocab: number, column: number, edited: boolean, stamp: string, code: string[],
+ * @typedef {{text: string, layers: number, vocab: number, column: number, edited: boolean, stamp: string, code: string[], difference?: object,
  *   labels: Record<string, string[]>, missing: Record<string, string>,
  *   tokens: {id: number, bytes: string}[], chips: {shown: string, tokens: number[]}[]}} PredictionsPicture
  */
@@ -31,7 +31,7 @@ export const ROW_NAMES = {
 export function headReadings(get, picture) {
   const { first, count, top } = get("window");
   const words = get("words");
-  const [ids, probs] = [wholes(get("ids")), floats(get("probs"))];
+  const [ids, probs, before] = [wholes(get("ids")), floats(get("probs")), floats(get("before"))];
   const tables = { language: floats(get("language")), tags: floats(get("tags")) };
   const ends = floats(get("ends"));
   const answers = /** @type {LayerAnswer[]} */ (get("answers"));
@@ -45,11 +45,11 @@ export function headReadings(get, picture) {
     return names.map((name, i) => ({ name, p: tables[task][from + i] }));
   }
 
-  /** @param {number} layer @param {number} token @returns {{id: number, word: string, p: number}[]} the likeliest first */
+  /** @param {number} layer @param {number} token @returns {{id: number, word: string, p: number, before: number}[]} the likeliest first; before: of a difference */
   function next(layer, token) {
     if (token < first || token >= first + count) return [];
     const from = (layer * count + token - first) * top;
-    return Array.from({ length: top }, (_, i) => ({ id: ids[from + i], word: words[ids[from + i]] ?? "", p: probs[from + i] }));
+    return Array.from({ length: top }, (_, i) => ({ id: ids[from + i], word: words[ids[from + i]] ?? "", p: probs[from + i], before: before[from + i] }));
   }
 
   /** How likely the answer starts, or ends, at a token. @param {number} layer @param {"start" | "end"} kind @param {number} token */

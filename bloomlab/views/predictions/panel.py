@@ -14,6 +14,7 @@ from bloomlab.views.predictions.payload import (
     CODE_OF,
     HEADS,
     answer_values,
+    before_values,
     next_values,
     predictions_payload,
     usable,
@@ -38,12 +39,13 @@ class PredictionsPanel(Panel):
         view.question = "Who lives in Oslo?"
     """
 
-    name, title = "predictions", "Predictions"
+    name, title, compares = "predictions", "Predictions", True
     pieces: ClassVar = {
         "window": Piece(empty={"first": 0, "count": 0, "top": 0}),  # the tokens whose next tokens are here
         "words": Piece(empty={}),
         "ids": Piece("int32", "layer count top"),
         "probs": Piece("float32", "layer count top"),
+        "before": Piece("float32", "layer count top"),  # of a difference: how likely the other run finds the same
         "language": Piece("float32", "layer pos label"),
         "tags": Piece("float32", "layer pos label"),
         "ends": Piece("float32", "layer 2 pos"),
@@ -74,8 +76,13 @@ class PredictionsPanel(Panel):
         return super().place(trace, place, first) | last_layer_first(trace, first)
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
-        """What every head says; the next tokens of the window that the token is in."""
-        return predictions_payload(trace, self._model, self._tokenizer, self._heads, shown["question"], shown["query"])
+        """What every head says; the next tokens of the window that the token is in, and how likely they were before."""
+        parts = (self._model, self._tokenizer, self._heads)
+        values = predictions_payload(trace, *parts, shown["question"], shown["query"]) | {"before": b""}
+        if base is not None:
+            values |= before_values(trace, base, self._model, values)
+            values["picture"]["difference"] = {}
+        return values
 
     def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """The next tokens of another window; the answer to another question."""
@@ -87,7 +94,8 @@ class PredictionsPanel(Panel):
         first, count = shown["window"]["first"], shown["window"]["count"]
         if first <= shown["query"] < first + count:
             return {}
-        return next_values(trace, self._model, self._tokenizer, shown["query"])
+        values = next_values(trace, self._model, self._tokenizer, shown["query"])
+        return values if base is None else values | before_values(trace, base, self._model, values)
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that asks each head at the chosen layer and token."""

@@ -13,6 +13,7 @@ from bloomlab.heads.question_answering import BloomForQuestionAnswering
 from bloomlab.heads.sequence_classification import BloomForSequenceClassification, last_token
 from bloomlab.heads.token_classification import BloomForTokenClassification
 from bloomlab.lens.inputs import positions_at_once
+from bloomlab.lens.logit_lens import read_out
 from bloomlab.lens.predictions import READ as READ
 from bloomlab.lens.predictions import answer_probs, label_probs, next_tokens
 from bloomlab.tasks.ask import best_answer, entities, label_names
@@ -121,6 +122,24 @@ def next_values(trace: "Trace", model: BloomForCausalLM, tokenizer: BloomTokeniz
         "ids": _bytes(ids.int()),
         "probs": _bytes(probs),
     }
+
+
+def before_values(trace: "Trace", base: "Trace", model: BloomForCausalLM, values: Mapping[str, Any]) -> dict[str, Any]:
+    """`before` (layer, pos, top), float32: how likely another run of the text finds the next tokens in `values`.
+
+    Raises:
+        InputError: the two runs are not of one length.
+    """
+    if base.ids.shape != trace.ids.shape:
+        raise InputError("the two runs have other numbers of tokens, so there is no difference; look at each by itself")
+    window = values["window"]
+    here = slice(window["first"], window["first"] + window["count"])
+    ids = torch.frombuffer(bytearray(values["ids"]), dtype=torch.int32).long()
+    ids = ids.view(trace.config.n_layer, window["count"], window["top"])
+    states = base.stack("resid_post")[:, 0, here]
+    layers = zip(states, ids, strict=True)
+    probs = [read_out(model, state).float().cpu().softmax(-1).gather(-1, best) for state, best in layers]
+    return {"before": _bytes(torch.stack(probs))}
 
 
 def answer_values(
