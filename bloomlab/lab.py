@@ -340,7 +340,8 @@ class Lab:
         read = self._read_tokens if spots is None else partial(self._read, spots)
         text = x if isinstance(x, Trace) else self._checked(x)
         may = None if spots is None or isinstance(x, Trace) else self.model.hook_names
-        return View(read, panels, text, self.code, edit, self._measure(spots, edit, against), may)
+        measure = None if spots is None else self._measure(spots, edit, against)
+        return View(read, panels, text, self.code, edit, measure, may)
 
     def _read(self, spots: Sequence[str], text: str, edit: Edits | None = None) -> Any:
         """A trace of these spots; with edits two, the edited run and the one without."""
@@ -356,16 +357,16 @@ class Lab:
         return self.trace(text, both, edit, base=whole), whole
 
     def _measure(
-        self, spots: Sequence[str] | None, edit: Edits | None, against: "str | Trace | Lab | None"
+        self, spots: Sequence[str], edit: Edits | None, against: "str | Trace | Lab | None"
     ) -> "Trace | Callable[[str], Trace] | None":
         """What a view is compared with: a trace, or a function that gives one for each text."""
         if against is None:
             return None
         if edit:
             raise InputError("edit=… has the run without edits to be compared with; leave against=… out")
-        if spots is None:
-            raise InputError("the tokens of a text depend on the tokenizer alone; compare two lists of tokens instead")
         if isinstance(against, Trace):
+            if against.config.vocab_size != self.model.config.vocab_size:
+                raise InputError("the trace is of a model with another vocabulary, so its tokens are not these")
             return against
         if isinstance(against, Lab):
             if against.tokenizer.get_vocab() != self.tokenizer.get_vocab():

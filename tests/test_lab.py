@@ -91,6 +91,31 @@ def test_the_explorer_reads_what_it_shows_from_the_model(lab: Lab) -> None:
     assert list(lab.attention(TEXT).panels) == ["attention"]
 
 
+def test_what_cannot_be_compared_is_refused_in_words(lab: Lab) -> None:
+    silent = {"h.1.attn.mixed": zero(head=2)}
+    trace, embedded = lab.trace(TEXT, ["attn.scores", "attn.probs"]), bloomlab.load()
+    for options, why in (
+        ({"edit": silent, "against": "Leo."}, "leave against=… out"),
+        ({"against": embedded}, "the other lab has another tokenizer"),
+        ({"against": embedded.trace(TEXT, ["*"])}, "a model with another vocabulary"),
+        ({"against": lab.trace(["Leo.", "Lea."], ["attn.probs"])}, "this trace has 2 rows"),
+        ({"against": ""}, "the text is empty"),
+        ({"against": 5}, "expected a text"),
+        ({"x": trace, "edit": silent}, "pass its text and edit=…"),
+    ):
+        for verb in ("explore", "attention", "alibi"):
+            with pytest.raises(InputError, match=why):
+                getattr(lab, verb)(**{"x": TEXT, **options})
+    for edit, why in (
+        ({"h.1.attn.mixed": zero(head=2, query=99)}, "the text has 18 tokens"),
+        ({"h.1.attn.mixd": zero()}, "did you mean"),
+        ({"h.1.attn.mixed": zero(head=9)}, "head at 'h.1.attn.mixed' goes from 0 to 5"),
+    ):
+        with pytest.raises(HookError, match=why):
+            lab.explore(TEXT, edit=edit)
+    assert not lab.explore(trace).editable and not lab.explore(TEXT, against="Leo.").editable
+
+
 def test_the_lens_ends_with_what_the_model_says(lab: Lab) -> None:
     rows = lab.lens(TEXT, top=3)
     logits = lab.model(input_ids=lab.trace(TEXT, []).ids).logits[0]

@@ -19,17 +19,17 @@ import traitlets
 
 from bloomlab.errors import BloomlabError, HookError, InputError
 from bloomlab.guards.files import saying_why_not
-from bloomlab.hooks import Edit, Edits, Spot, in_order
+from bloomlab.hooks import Edit, Edits, Spot
 from bloomlab.views.shared.assets import module_text, style_text
-from bloomlab.views.shared.edits import MOST, built, words
+from bloomlab.views.shared.edits import EditList
 from bloomlab.views.shared.page import page
 from bloomlab.views.shared.panel import SELECTION, Panel, Place, code_parts, last_layer_first, text_picture
 from bloomlab.views.shared.steps import Steps
+from bloomlab.views.shown_panel import ShownPanel
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
-Edited = list[tuple[str, Edit]]  # edits in their order, each with its spot
 RUNS = ("as it is", "what if", "difference")
 PAUSE = 0.06  # seconds without a new text from the page before the model runs
 
@@ -91,11 +91,8 @@ class View(anywidget.AnyWidget):
         self.panels = {panel.name: panel for panel in panels}
         self.trace: Trace | None = None  # of the run that is chosen; of the difference, the second
         self._two: tuple[Trace, Trace | None] | None = None  # the run, and the one it is measured by
-        self._edits = [(spot, one) for spot, several in (edit or {}).items() for one in in_order(spot, several)]
-        self._made_off: list[int] = []  # the edits that are off in what is shown
-        self._past: list[Edited] = []  # what undo goes back to,
-        self._future: list[Edited] = []  # and redo
-        self._against, self._spots = against, spots
+        self._edits = EditList.of(edit)  # of what is shown
+        self._against, self._spots = against, spots if against is None else None
         self.troubles: dict[str, str]  # a trait where there are several panels
         self.tab: str
         self._read, self._setup = read, setup
@@ -107,8 +104,8 @@ class View(anywidget.AnyWidget):
         self._first_tab = "attention" if "attention" in self.panels else next(iter(self.panels))
         self._esm, self._css = module_text(self.module), style_text(self.module)
         self.add_traits(**self._panel_traits())
-        traits["changes"] = [words(spot, one) for spot, one in self._edits]
-        traits["editable"] = spots is not None and against is None
+        traits["changes"] = self._edits.words
+        traits["editable"] = self._spots is not None
         super().__init__(**traits)  # its traits are observed from here on
         for panel in self.panels.values():
             for name in panel.settings():
@@ -153,27 +150,26 @@ class View(anywidget.AnyWidget):
 
     def show(self, text: "str | Trace") -> None:
         """Read a text, or take a trace, and show it. If it raises, nothing changes."""
-        two = self._read_both(text, self._edits, self.off)
+        two = self._read_both(text, self._edits)
         runs = _runs_of(two, self.panels.values())
         self._show(two, self.run if self.run in runs else "what if", self._first_place(two[0]), runs)
 
-    def _read_both(self, text: "str | Trace", edited: "Edited", off: Iterable[int]) -> "tuple[Trace, Trace | None]":
+    def _read_both(self, text: "str | Trace", edits: EditList) -> "tuple[Trace, Trace | None]":
         """The run to show, and the one it is measured by, if there is one."""
-        edits = _those_on(edited, off)
-        if edits and not isinstance(text, str):
+        if edits.on and not isinstance(text, str):
             raise InputError("a trace is of one run; to compare it with an edited one, pass its text and edit=…")
-        if edits:
-            after, before = self._read(text, edits)
+        if edits.on:
+            after, before = self._read(text, edits.on)
             return after, before
         trace = self._read(text) if isinstance(text, str) else text
-        if edited:  # all are switched off
+        if edits.entries:  # all are switched off
             return trace, trace
         return trace, self._against(str(trace.text)) if callable(self._against) else self._against
 
     @property
     def edits(self) -> "dict[str, list[Edit]]":
         """The edits that are on, as `lab.trace(text, edit=view.edits)` takes them."""
-        return _those_on(self._edits, self.off)
+        return self._edits.on
 
     def _show(self, two: "tuple[Trace, Trace | None]", run: str, place: Place, runs: list[str]) -> None:
         """Show one of two runs, or their difference, at a place. If it raises, nothing changes."""
@@ -325,13 +321,16 @@ class View(anywidget.AnyWidget):
             shown, troubles = self._all_shown(self._chosen)
             runs = {run: self._saved(*self._all_shown(run), run) for run in self.runs}
             saved = self._saved(shown, troubles, self._chosen) | {"runs": self.runs, "changes": self.changes}
-            still = self._still_of(shown, troubles)
+            still = self._still_of(*(self._all_shown("what if") if self._chosen == "difference" else (shown, troubles)))
             text = page(self.module, saved | {"run": self._chosen, "off": self.off}, still, self.text, runs)
             with saying_why_not(path):
                 path.write_text(text, encoding="utf-8")
         elif path.suffix in (".png", ".svg"):
+            shown, troubles = self._all_shown("what if" if self._chosen == "difference" else self._chosen)
+            if self._open.name in troubles:
+                raise InputError(troubles[self._open.name])
             with saying_why_not(path):
-                self._open.draw(self.trace, self._shown(self._open), path)
+                self._open.draw(self.trace, shown[self._open.name], path)
         else:
             raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
         return path
@@ -352,23 +351,31 @@ class View(anywidget.AnyWidget):
 
     def _still(self) -> str:
         """The picture as HTML without script, of text and images only; of several panels what has been computed."""
-        if self._alone:
-            return self._open.still(self.trace, self._shown(self._open))
-        if not self.picture:
-            return "<p>bloomlab explorer: nothing read yet.</p>"
-        computed = self._computed - self.troubles.keys()
+        if self._two is None:
+            empty = "<p>bloomlab explorer: nothing read yet.</p>"
+            return self._open.still(None, self._shown(self._open)) if self._alone else empty
+        if self._chosen == "difference":
+            all_shown, troubles = self._all_shown("what if")
+            opened = {name: shown for name, shown in all_shown.items() if name in self._computed}
+            return self._still_of(opened, troubles)
+        troubles = {} if self._alone else self.troubles
+        computed = self._computed - troubles.keys()
         shown = {name: self._shown(panel) for name, panel in self.panels.items() if name in computed}
-        return self._still_of(shown, self.troubles)
+        return self._still_of(shown, troubles)
 
     def _still_of(self, all_shown: Mapping[str, dict[str, Any]], troubles: Mapping[str, str]) -> str:
+        """The stills of these panels; a difference is drawn by script alone, so they show what it is of: what if."""
+        run = "as it is" if self._chosen == "as it is" else "what if"
+        edits = ", ".join(self.changes)
+        which = f"<p>{escape(run)}{escape(f': {edits}' if edits else '')}</p>" if self.runs else ""
         if self._alone:
-            return self._still()
+            return which + "".join(self._open.still(self.trace, shown) for shown in all_shown.values())
         parts = [
             f"<h3>{escape(self.panels[name].title)}</h3>{self.panels[name].still(self.trace, shown)}"
             for name, shown in all_shown.items()
         ]
         words = [f"<p>{escape(self.panels[name].title)}: {escape(why)}</p>" for name, why in troubles.items()]
-        return "".join([*parts, *words])
+        return "".join([which, *parts, *words])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget; and for a page without a kernel, or a terminal, the same in still form."""
@@ -392,7 +399,7 @@ class View(anywidget.AnyWidget):
 
     # ---- long jobs ----
 
-    def do(self, panel: Panel) -> Any:
+    def run_job(self, panel: Panel) -> Any:
         """Do a panel's long job here and now, and return what it has found; Ctrl-C keeps what is finished.
 
         Raises:
@@ -505,75 +512,36 @@ class View(anywidget.AnyWidget):
         self.run = self._chosen  # if it could not be shown
 
     @traitlets.observe("off")
-    def _other_edits(self, change: dict[str, Any]) -> None:
+    def _other_edits(self, _: dict[str, Any]) -> None:
         """An edit is switched on or off: the run is made anew, at the same place."""
-        if self._two is None or len(self._edits) != len(self.changes) or change["new"] == self._made_off:
-            return
-
-        self._after_a_pause("off", lambda: self._try(partial(self._make, self._edits, list(self.off))))
+        if self._two is not None and tuple(self.off) != self._edits.off:
+            self._after_a_pause("off", lambda: self._try(lambda: self._make(self._edits.switched(self.off))))
 
     @traitlets.observe("wished")
     def _change_edits(self, _: dict[str, Any]) -> None:
         """The page asks for an edit, or to take one back."""
-        if self.trace is not None and self.editable:
-            self._try(self._grant)
+        trace, spots = self.trace, self._spots
+        if trace is not None and spots is not None:
+            self._try(lambda: self._make(self._edits.after(self.wished, spots(), len(trace.tokens))))
 
-    def _grant(self) -> None:
-        wish, edits = self.wished, list(self._edits)
-        past, future = self._past, self._future
-        if wish.get("do") == "undo" and past:
-            edits, past, future = past[-1], past[:-1], [*future, edits]
-        elif wish.get("do") == "redo" and future:
-            edits, past, future = future[-1], [*past, edits], future[:-1]
-        elif wish.get("do") in ("add", "remove", "clear"):
-            past, future = [*past, edits][-MOST:], []
-            edits = self._changed(wish, edits)
-        else:
+    def _make(self, edits: EditList) -> None:
+        """Show the text with these edits. If it raises, nothing changes."""
+        if edits == self._edits:
+            self.off = list(edits.off)  # whatever a page has sent
             return
-        self._make(edits, [])
-        self._past, self._future = past, future
-
-    def _changed(self, wish: Mapping[str, Any], edits: "Edited") -> "Edited":
-        """The list of edits after a wish of the page.
-
-        Raises:
-            HookError: the wish is not one that can be granted.
-        """
-        if wish["do"] == "clear":
-            return []
-        if wish["do"] == "remove":
-            at = wish.get("at")
-            if type(at) is not int or not 0 <= at < len(edits):
-                raise HookError(f"there is no edit {str(at)[:20]!r} to take back; there are {len(edits)}")
-            return [*edits[:at], *edits[at + 1 :]]
-        if len(edits) >= MOST:
-            raise HookError(f"there are {len(edits)} edits, and no more fit; take some back, or clear the list")
-        if self._spots is None or self.trace is None:
-            raise HookError("this view cannot be changed from the page; pass a text, not a trace")
-        return [*edits, built(wish.get("edit"), self._spots(), len(self.trace.tokens))]
-
-    def _make(self, edits: "Edited", off: list[int]) -> None:
-        """Show the text with these edits, but for those that are off. If it raises, nothing changes."""
-        two = self._read_both(self.text, edits, off)
-        runs = _runs_of(two, self.panels.values()) if edits else []
-        run = self._chosen if self._chosen in runs else "what if"
+        after, before = self._read_both(self.text, edits)
+        two = (after, before) if edits.entries else (after, None)
+        runs = _runs_of(two, self.panels.values())
         with self.hold_sync():  # the picture and its chips in one message
-            self._show(two if edits else (two[0], None), run, self._place, runs)
-            self._edits, self._made_off = edits, off
-            self.changes = [words(spot, one) for spot, one in edits]
-            self.off = off
+            self._show(two, self._chosen if self._chosen in runs else "what if", self._place, runs)
+            self._edits, self.changes, self.off = edits, edits.words, list(edits.off)
 
     def _try(self, step: Callable[[], None]) -> None:
         """Do what nobody is there to catch the errors of; the last good picture stays."""
         try:
             step()
         except (Exception, KeyboardInterrupt) as error:
-            self._say("error", _in_words(error), self.answered)
-
-    @traitlets.validate("off")
-    def _numbers_of_edits(self, proposal: dict[str, Any]) -> list[int]:
-        """Whatever a page sends, only numbers of edits that there are."""
-        return sorted({n for n in proposal["value"] if type(n) is int and 0 <= n < len(self._edits)})
+            self._say("error", _in_words(error, "the view is as it was before"), self.answered)
 
     @traitlets.observe("typed")
     def _wait_for_the_last_text(self, _: dict[str, Any]) -> None:
@@ -609,55 +577,6 @@ class View(anywidget.AnyWidget):
             self.state, self.message, self.answered = state, message, answered
 
 
-class ShownPanel:
-    """A panel of a view, as Python sees it: its settings can be set, and what it shows can be read."""
-
-    def __init__(self, view: View, panel: Panel) -> None:
-        self.__dict__.update(_view=view, _panel=panel)
-
-    @property
-    def trace(self) -> "Trace | None":
-        """The trace it shows; None if its tab has not been opened for this text."""
-        return self._view.trace if self._panel.name in self._view._computed else None
-
-    @property
-    def code(self) -> str:
-        """The Python that computes the numbers of what is selected."""
-        return str(self._view._code(self._panel))
-
-    def __getattr__(self, name: str) -> Any:
-        view, panel = self._view, self._panel
-        if panel.verb and name == panel.verb:
-            return partial(view.do, panel)
-        if panel.found and name == panel.found:
-            return view._found.get(panel.name, panel.nothing_found)
-        shown = view._shown(panel)
-        if name not in shown:
-            raise AttributeError(f"the panel {panel.name!r} has no {name!r}; it has {', '.join(sorted(shown))}")
-        return shown[name]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        view, panel = self._view, self._panel
-        if name not in panel.settings():
-            raise AttributeError(
-                f"the panel {panel.name!r} has no setting {name!r}; it has {', '.join(panel.settings()) or 'none'}"
-            )
-        setattr(view, view._trait(panel, name), value)
-
-    def __repr__(self) -> str:
-        names = ", ".join(f"{name}={self._view._shown(self._panel)[name]!r}" for name in self._panel.settings())
-        return f"the panel {self._panel.name!r} of a view: {names or 'no settings'}"
-
-
-def _those_on(edits: "Edited", off: Iterable[int]) -> "dict[str, list[Edit]]":
-    """The edits that are on, by their spots, in their order."""
-    found: dict[str, list[Edit]] = {}
-    for number, (spot, one) in enumerate(edits):
-        if number not in off:
-            found.setdefault(spot, []).append(one)
-    return found
-
-
 def _traces_of(two: "tuple[Trace, Trace | None]", run: str) -> "tuple[Trace, Trace | None]":
     """The trace that a run shows; and of the difference, the one it is measured by."""
     after, before = two
@@ -681,10 +600,10 @@ def _runs_of(two: "tuple[Trace, Trace | None]", panels: Iterable[Panel]) -> list
     return list(RUNS) if sizes[0] == sizes[1] and any(panel.compares for panel in panels) else list(RUNS[:2])
 
 
-def _in_words(error: BaseException) -> str:
+def _in_words(error: BaseException, interrupted: str = "open the tab once more to compute it") -> str:
     """What the page says of an error that nobody is there to catch."""
     if isinstance(error, KeyboardInterrupt):
-        return "this was interrupted; open the tab once more to compute it"
+        return f"this was interrupted; {interrupted}"
     return str(error) if isinstance(error, BloomlabError) else f"{type(error).__name__}: {error}"
 
 

@@ -30,8 +30,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = (
-    "config lab guards/arguments guards/files guards/memory text/tokenizer text/tokenizer_file weights/checkpoint "
-    "weights/download weights/hub weights/layouts weights/pretrained weights/tensor_file"
+    "config hooks lab guards/arguments guards/files guards/memory lens/difference text/tokenizer text/tokenizer_file "
+    "tracing/edits tracing/record views/shared/edits weights/checkpoint weights/download weights/hub weights/layouts "
+    "weights/pretrained weights/tensor_file"
 ).split()
 HEAVY = [
     "tests.conftest",
@@ -178,7 +179,8 @@ def tests_of(files: Sequence[str]) -> list[str]:
     """The tests of the files that read what others wrote, and of these files."""
     modules = [Path(name) for name in (*FILES, "weights/fits", "tasks/ask", *files)]
     own = [path.with_name(f"test_{path.name}") for path in modules]
-    names = [*own, Path("hostile/test_properties"), Path("model/test_bloom")]
+    others = ("hostile/test_properties", "model/test_bloom", "tracing/test_trace")
+    names = [*own, *map(Path, others)]
     paths = [ROOT / "tests" / f"{name}.py" for name in dict.fromkeys(names)]
     return [str(path.relative_to(ROOT)) for path in paths if path.exists()]
 

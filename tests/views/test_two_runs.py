@@ -10,19 +10,19 @@ import pytest
 import torch
 
 import bloomlab
-from bloomlab.errors import HookError, InputError
+from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.difference import READ_STATES, attention_change, lens_change
 from bloomlab.tracing.edits import cut, scale, zero
-from bloomlab.views.shared.edits import MOST, built
+from bloomlab.views.shared.edits import MOST
 from bloomlab.views.view import RUNS, View
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside
+from tests.views.shared.test_edits import LIES, SILENT
 
 TEXT = "Leo lives in Oslo."
 RECAP = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
 EDIT: dict[str, Any] = {"h.1.attn.mixed": zero(head=2, query=5)}
-SILENT = {"spot": "h.1.attn.mixed", "kind": "zero", "axes": {"head": [2], "query": [5]}}
 
 
 @pytest.fixture(scope="module")
@@ -190,37 +190,18 @@ def test_an_edit_is_switched_off_and_on(lab: Lab) -> None:
     assert view.attention.probs == edited and list(view.edits) == ["h.1.attn.mixed"]
 
 
-LIES: list[Any] = [
-    None,
-    "zero()",
-    [],
-    {},
-    {"spot": "h.1.attn.mixed"},
-    SILENT | {"spot": "__class__"},
-    SILENT | {"spot": "h.9.attn.mixed"},
-    SILENT | {"spot": ["h.1.attn.mixed"]},
-    SILENT | {"kind": "__import__('os').system('true')"},
-    SILENT | {"kind": None},
-    SILENT | {"kind": "scale"},
-    SILENT | {"number": 2},
-    SILENT | {"kind": "scale", "number": float("nan")},
-    SILENT | {"kind": "scale", "number": 1e300},
-    SILENT | {"kind": "scale", "number": True},
-    SILENT | {"kind": "scale", "number": "2"},
-    SILENT | {"axes": None},
-    SILENT | {"axes": {"head": 2}},
-    SILENT | {"axes": {"head": []}},
-    SILENT | {"axes": {"head": [6]}},
-    SILENT | {"axes": {"head": [-1]}},
-    SILENT | {"axes": {"head": [True]}},
-    SILENT | {"axes": {"head": [1.0]}},
-    SILENT | {"axes": {"query": [18]}},
-    SILENT | {"axes": {"pos": [1]}},
-    SILENT | {"axes": {"batch": [0]}},
-    SILENT | {"axes": {"lambda: 0": [0]}},
-    SILENT | {"spot": "h.1.attn.probs", "kind": "cut"},
-    SILENT | {"code": "print(1)"},
-]
+def test_an_edit_that_is_off_stays_off_when_another_is_made_or_taken_back(lab: Lab) -> None:
+    view = lab.explore(TEXT, edit={"h.1.attn.mixed": [zero(head=2, query=5), scale(0.5, head=3)]})
+    aside(partial(view.set_state, {"off": [1]}))
+    wish(view, do="add", edit={"spot": "embed", "kind": "scale", "number": 2, "axes": {"pos": [0]}})
+    assert view.off == [1] and [repr(one) for one in view.edits["h.1.attn.mixed"]] == ["zero(head=2, query=5)"]
+    wish(view, do="remove", at=0)
+    assert view.off == [0] and list(view.edits) == ["embed"]
+    wish(view, do="undo")
+    assert view.off == [1] and len(view.changes) == 3
+    for lie in ([7], [-1], ["1"], [True], [None]):
+        aside(partial(view.set_state, {"off": lie}))
+        assert view.off == [] and len(view.edits["h.1.attn.mixed"]) == 2
 
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: str(lie)[:70])
@@ -229,12 +210,7 @@ def test_a_page_that_lies_is_answered_in_a_sentence_and_the_picture_stays(lab: L
     before = view.attention.probs
     wish(view, do="add", edit=lie)
     assert view.state == "error" and 20 < len(view.message) <= 400, view.message
-    assert view.attention.probs == before and view.changes == ["head 1.2 silent at 5"] and view._past == []
-    with pytest.raises(HookError):
-        built(lie, lab.model.hook_names(), 18) if lie != SILENT | {
-            "spot": "h.1.attn.probs",
-            "kind": "cut",
-        } else lab.trace(TEXT, [], {"h.1.attn.probs": cut(head=2)})
+    assert view.attention.probs == before and view.changes == ["head 1.2 silent at 5"] and view._edits.past == ()
 
 
 @pytest.mark.parametrize(
@@ -267,26 +243,6 @@ def test_an_interrupt_leaves_the_list_and_the_picture(lab: Lab, monkeypatch: pyt
 # ---- what cannot be compared ----
 
 
-def test_what_cannot_be_compared_is_refused_in_words(lab: Lab, tiny: Lab) -> None:
-    trace = lab.trace(TEXT, ["attn.scores", "attn.probs"])
-    for make, why in (
-        (lambda: lab.explore(TEXT, edit=EDIT, against="Leo."), "leave against=… out"),
-        (lambda: lab.explore(TEXT, against=tiny), "the other lab has another tokenizer"),
-        (lambda: lab.explore(trace, edit=EDIT), "pass its text and edit=…"),
-        (lambda: lab.explore(TEXT, against=""), "the text is empty"),
-    ):
-        with pytest.raises(InputError, match=why):
-            make()
-    for edit, why in (
-        ({"h.1.attn.mixed": zero(head=2, query=99)}, "the text has 18 tokens"),
-        ({"h.1.attn.mixd": zero()}, "did you mean"),
-        ({"h.1.attn.mixed": zero(head=9)}, "head at 'h.1.attn.mixed' goes from 0 to 5"),
-    ):
-        with pytest.raises(HookError, match=why):
-            lab.explore(TEXT, edit=edit)
-    assert not lab.explore(trace).editable and not lab.explore(TEXT, against="Leo.").editable
-
-
 def test_another_model_is_compared_with(tiny: Lab) -> None:
     earlier = bloomlab.load(revision="step1200")
     view = tiny.explore(RECAP, against=earlier)
@@ -315,3 +271,22 @@ def test_a_saved_page_has_every_run(lab: Lab, tmp_path: Path) -> None:
     assert runs["what if"]["predictions_picture"]["stamp"] == view.picture["stamp"]
     assert "difference" in runs["difference"]["hidden_picture"] and "alibi" in runs["difference"]["troubles"]
     assert runs["as it is"]["attention_probs"] != runs["what if"]["attention_probs"]
+
+
+@pytest.mark.parametrize("verb", ["explore", "attention", "hidden_states", "predictions"])
+def test_a_still_of_a_difference_is_what_if_and_says_so(lab: Lab, tmp_path: Path, verb: str) -> None:
+    """Signed numbers must not be drawn as if they were probabilities; script alone draws the difference."""
+    view = getattr(lab, verb)(TEXT, edit=EDIT)
+    still, figure = view._still(), view.save(tmp_path / "x.png").read_bytes()
+    assert "<p>what if: head 1.2 silent at 5</p>" in still
+    view.run = "difference"
+    assert view._still() == still and view.save(tmp_path / "x.png").read_bytes() == figure
+    view.run = "as it is"
+    assert view._still() != still and "<p>as it is" in view._still()
+
+
+def test_a_tab_that_cannot_be_shown_is_not_saved_as_a_picture(lab: Lab, tmp_path: Path) -> None:
+    view = lab.explore(lab.trace(TEXT, ["attn.scores", "attn.probs"]))
+    view.tab = "hidden"
+    with pytest.raises(InputError, match="the trace has no embed"):
+        view.save(tmp_path / "x.png")

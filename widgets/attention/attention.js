@@ -85,13 +85,19 @@ export function attentionPanel(stage) {
   });
   const differs = () => Boolean(/** @type {any} */ (picture)?.difference);
 
+  let lastDifference = { of: "", values: /** @type {Float32Array | null} */ (null) }; // it is asked for with every move of the pointer
+  const differenceOf = (/** @type {ReturnType<typeof exactOf>} */ values, /** @type {string} */ of) => {
+    if (!values || values.before.length !== values.probs.length) return null;
+    if (lastDifference.of !== of) lastDifference = { of, values: values.probs.map((p, cell) => p - values.before[cell]) };
+    return lastDifference.values;
+  };
+
   /** The pattern that is shown, of one head or of several together, if it is here; of two runs, their difference. */
   const shownPattern = () => {
     const { layer, head, pattern } = chosen();
     if (pattern === "head") {
       const values = exactOf(layer, head);
-      if (!values || !differs()) return values?.probs ?? null;
-      return values.before.length === values.probs.length ? values.probs.map((p, cell) => p - values.before[cell]) : null;
+      return differs() ? differenceOf(values, [read, layer, head].join()) : (values?.probs ?? null);
     }
     const at = averages.which.findIndex(([name, of]) => name === pattern && (of === layer || pattern === "all"));
     const cells = cellCount(names.length);
@@ -215,13 +221,13 @@ export function attentionPanel(stage) {
     headTitle.replaceChildren(`${patternName()} `, make("span", { class: "bl-how" }, `${more}${more && " · "}query ↓ key →`));
     headTitle.title = pattern === "head" ? "reach: how far back ALiBi has taken 3 nats off, leaving a twentieth of the weight" : "";
     about.textContent = String(PATTERNS.find(([name]) => name === pattern)?.[2]);
-    shares.element.hidden = ledger.element.hidden = differs();
+    for (const { element } of [shares, ledger, forms, arcs]) element.hidden = differs(); // what they say is of one run
     change.element.hidden = !differs();
-    shares.show(exact, slope, names.length, `layer ${layer}, head ${head}`);
+    shares.show(differs() ? null : exact, slope, names.length, `layer ${layer}, head ${head}`);
     modes.enable(pattern === "head" && !differs());
     if (differs()) {
       const colours = divergingColours(stage.body);
-      const limit = Math.max(LEAST_CHANGE, ...(probs ?? []).map(Math.abs));
+      const limit = (probs ?? new Float32Array()).reduce((most, change) => Math.max(most, Math.abs(change)), LEAST_CHANGE);
       matrix.paint(colours, (cell, query, key) => signedStep(probs ? probs[cell] : pattern === "head" ? roughProbability(layer, head, query, key) : 0, limit));
       scale.show(colours, "change of probability", [[0, signed(-limit, 2)], [0.5, "0"], [1, signed(limit, 2)]]);
       set(matrix.element, { "data-colours": "signed", "data-limit": limit, "data-exact": String(probs !== null) });
@@ -262,7 +268,7 @@ export function attentionPanel(stage) {
     matrix.mark({ query, key }, pointed);
     modes.mark(mode);
     whose.mark(pattern);
-    const exactHead = exactOf(layer, head);
+    const exactHead = differs() ? null : exactOf(layer, head);
     ledger.show(
       names,
       cell,

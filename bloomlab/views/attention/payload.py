@@ -66,20 +66,22 @@ def difference_payload(trace: "Trace", base: "Trace", layer: int = 0, head: int 
     noticed, the largest change of each: [layer, head, query, key, before, after].
     """
     payload = attention_payload(trace, layer, head)
-    change = attention_change(base, trace)
-    block = payload["picture"]["block"]
-    noticed = [list(look) for look in change.noticed(NOTICED)]
-    payload["picture"]["difference"] = {"noticed": noticed, "heads": int((change.heads > 0).sum())}
-    signed = [
-        _causal(signed_steps(after - before, block)) for before, after in zip(change.before, change.after, strict=True)
-    ]
-    payload["thumbs"] = b"".join(steps.numpy().tobytes() for steps in signed)
+    looks, thumbs, reached = [], [], 0
+    for number in range(trace.config.n_layer):  # a layer at a time: all of a large model's would not fit
+        probs = (run[f"h.{number}.attn.probs"][0][None] for run in (base, trace))
+        change = attention_change(*probs)
+        looks += [(change.heads[0, look.head].item(), look._replace(layer=number)) for look in change.noticed(NOTICED)]
+        reached += int((change.heads > 0).sum())
+        thumbs.append(_causal(signed_steps((change.after - change.before)[0], payload["picture"]["block"])))
+    noticed = [list(look) for _, look in sorted(looks, key=lambda pair: -pair[0])[:NOTICED]]
+    payload["picture"]["difference"] = {"noticed": noticed, "heads": reached}
+    payload["thumbs"] = b"".join(steps.numpy().tobytes() for steps in thumbs)
     return payload | before_values(base, payload["exact"]["first"], payload["exact"]["count"])
 
 
 def before_values(base: "Trace", first: int, count: int) -> dict[str, Any]:
-    """The probabilities of the run that a difference is measured by, of `count` heads, as float32."""
-    return {"before": exact_values(base, first, count)["probs"]}
+    """The probabilities of the run that a difference is measured by, of `count` heads, as float32; no scores."""
+    return {"before": exact_values(base, first, count)["probs"], "scores": b""}
 
 
 def signed_steps(change: Tensor, block: int) -> Tensor:

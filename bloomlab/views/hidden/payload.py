@@ -109,11 +109,10 @@ def difference_values(
     `moved` (state, pos), KL in nats, float32, and `ids_before` (state, pos), int32, the likeliest next token of
     `base`; `words` have the names of those, too.
     """
-    change = lens_change(model, base, trace)
-    here = slice(window["first"], window["first"] + window["count"])
-    before = change.ids[0, :, here]
+    change = lens_change(model, base, trace, slice(window["first"], window["first"] + window["count"]))
+    before = change.ids[0]
     more = {str(word): _word(tokenizer, word) for word in sorted(set(before.flatten().tolist()))}
-    return {"moved": _bytes(change.kl[:, here]), "ids_before": _bytes(before.int()), "words": {**more, **words}}
+    return {"moved": _bytes(change.kl), "ids_before": _bytes(before.int()), "words": {**more, **words}}
 
 
 def _refusal(trace: "Trace") -> str:

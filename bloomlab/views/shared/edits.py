@@ -1,15 +1,16 @@
-"""Edits in a view: what a chip says of one, and those that a page may ask for.
+"""Edits in a view: the list of them, what a chip says of one, and those that a page may ask for.
 
-A page sends an edit as data, {"spot", "kind", "axes"} and for some kinds "number", and Python builds it from this list
-alone. Nothing that a page sends is ever evaluated.
+A list never changes; a wish of the page gives another one. A page sends an edit as data, {"spot", "kind", "axes"} and
+for some kinds "number", and Python builds it from this list alone. Nothing that a page sends is ever evaluated.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from bloomlab.errors import HookError
-from bloomlab.hooks import Edit, Spot
+from bloomlab.hooks import Edit, Edits, Spot, in_order
 from bloomlab.tracing.edits import NamedEdit, add, cut, scale, zero
 
 KINDS: dict[str, Callable[..., NamedEdit]] = {"zero": zero, "scale": scale, "add": add, "cut": cut}
@@ -17,6 +18,76 @@ WITH_A_NUMBER = ("scale", "add")
 MOST = 100  # edits that a page may ask for
 LARGEST = 1e4  # a factor or a number to add
 VERBS = {"zero": "silent", "mean": "its mean", "patch": "copied", "cut": "cut"}
+
+
+@dataclass(frozen=True)
+class EditList:
+    """Edits in their order, each with its spot; those that are switched off; and the lists before and after this one.
+
+    >>> edits = EditList.of({"h.0.attn.mixed": [zero(head=1), scale(0.5, head=2)]})
+    >>> edits.words, edits.switched([0]).on
+    (['head 0.1 silent', 'head 0.2 × 0.5'], {'h.0.attn.mixed': [scale(0.5, head=2)]})
+    """
+
+    entries: tuple[tuple[str, Edit], ...] = ()
+    off: tuple[int, ...] = ()
+    past: tuple["EditList", ...] = field(default=(), repr=False)  # what undo goes back to, the last one first
+    future: tuple["EditList", ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, edits: Edits | None) -> Self:
+        """The list of edits as `lab.trace` takes them."""
+        return cls(tuple((spot, one) for spot, several in (edits or {}).items() for one in in_order(spot, several)))
+
+    @property
+    def on(self) -> dict[str, list[Edit]]:
+        """Those that are on, by their spots, as `lab.trace(text, edit=…)` takes them."""
+        found: dict[str, list[Edit]] = {}
+        for number, (spot, one) in enumerate(self.entries):
+            if number not in self.off:
+                found.setdefault(spot, []).append(one)
+        return found
+
+    @property
+    def words(self) -> list[str]:
+        """What the chips say."""
+        return [words(spot, one) for spot, one in self.entries]
+
+    def switched(self, off: object) -> "EditList":
+        """With these off, by number; whatever else a page sends is no number of an edit."""
+        numbers = off if isinstance(off, list | tuple) else ()
+        there = {n for n in numbers if type(n) is int and 0 <= n < len(self.entries)}
+        return EditList(self.entries, tuple(sorted(there)), self.past, self.future)
+
+    def after(self, wish: Mapping[str, Any], spots: Mapping[str, Spot], tokens: int) -> "EditList":
+        """The list that a page wishes for: {"do": "add", "edit": …}, {"do": "remove", "at": 2}, clear, undo or redo.
+
+        Raises:
+            HookError: there is no such edit, or it cannot be made.
+        """
+        do, before = wish.get("do"), EditList(self.entries, self.off)
+        if do == "undo" and self.past:
+            back, *past = self.past
+            return EditList(back.entries, back.off, tuple(past), (before, *self.future))
+        if do == "redo" and self.future:
+            again, *future = self.future
+            return EditList(again.entries, again.off, (before, *self.past), tuple(future))
+        entries, off = self.entries, self.off
+        if do == "clear":
+            entries, off = (), ()
+        elif do == "remove":
+            at = wish.get("at")
+            if type(at) is not int or not 0 <= at < len(entries):
+                raise HookError(f"there is no edit {str(at)[:20]!r} to take back; there are {len(entries)}")
+            entries = (*entries[:at], *entries[at + 1 :])
+            off = tuple(n - (n > at) for n in off if n != at)
+        elif do == "add":
+            if len(entries) >= MOST:
+                raise HookError(f"there are {len(entries)} edits, and no more fit; take some back, or clear the list")
+            entries = (*entries, built(wish.get("edit"), spots, tokens))
+        else:
+            return self
+        return EditList(entries, off, (before, *self.past)[:MOST])
 
 
 def words(spot: str, edit: Edit) -> str:

@@ -1,0 +1,49 @@
+"""A panel of a view, as Python sees it: `view.attention.mode = "content"`, `view.tokens.compare()`."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bloomlab.views.shared.panel import Panel
+
+if TYPE_CHECKING:
+    from bloomlab.tracing.trace import Trace
+
+
+class ShownPanel:
+    """A panel of a view, as Python sees it: its settings can be set, and what it shows can be read."""
+
+    def __init__(self, view: Any, panel: Panel) -> None:
+        self.__dict__.update(_view=view, _panel=panel)
+
+    @property
+    def trace(self) -> "Trace | None":
+        """The trace it shows; None if its tab has not been opened for this text."""
+        return self._view.trace if self._panel.name in self._view._computed else None
+
+    @property
+    def code(self) -> str:
+        """The Python that computes the numbers of what is selected."""
+        return str(self._view._code(self._panel))
+
+    def __getattr__(self, name: str) -> Any:
+        view, panel = self._view, self._panel
+        if panel.verb and name == panel.verb:
+            return partial(view.run_job, panel)
+        if panel.found and name == panel.found:
+            return view._found.get(panel.name, panel.nothing_found)
+        shown = view._shown(panel)
+        if name not in shown:
+            raise AttributeError(f"the panel {panel.name!r} has no {name!r}; it has {', '.join(sorted(shown))}")
+        return shown[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        view, panel = self._view, self._panel
+        if name not in panel.settings():
+            raise AttributeError(
+                f"the panel {panel.name!r} has no setting {name!r}; it has {', '.join(panel.settings()) or 'none'}"
+            )
+        setattr(view, view._trait(panel, name), value)
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"{name}={self._view._shown(self._panel)[name]!r}" for name in self._panel.settings())
+        return f"the panel {self._panel.name!r} of a view: {names or 'no settings'}"
