@@ -391,6 +391,8 @@ class Lab:
     ) -> "View":
         """Who looks at whom: every head of a text, or of a trace of one, down to the sum behind one number.
 
+        `edit` and `against` make two runs of it, as in `explore`.
+
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
             HookError: the trace has not read "attn.scores" and "attn.probs".
@@ -410,6 +412,7 @@ class Lab:
         """What the heads say about a text, or a trace of one, at each layer: the next token, a label, tags, an answer.
 
         `question` is asked about the text; the view takes others. Without `lab.heads` it shows only the next token.
+        `edit` and `against` make two runs of it, as in `explore`; the task heads read the text unedited.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
@@ -425,6 +428,8 @@ class Lab:
         self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
     ) -> "View":
         """What BLOOM would say at every step of every layer, and who added what: for a text, or a trace of one.
+
+        `edit` and `against` make two runs of it, as in `explore`.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`; or the trace is of another model.
@@ -445,7 +450,8 @@ class Lab:
         """How far each head can look: its slope, its reach, and what it makes of them in a text, or in a trace of one.
 
         The view's length lab reads `texts`, to see whether longer ones are harder. By default, the embedded model
-        reads documents it was never trained on; any other model, the text shown, if it is long enough.
+        reads documents it was never trained on; any other model, the text shown, if it is long enough. `edit` and
+        `against` make two runs of the text, as in `explore`.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.

@@ -5,8 +5,8 @@
     logit lens      Σ p·(log p − log q)           how far what it would say has moved, in nats, at every state
     task heads      after − before                of each label's probability
 
-The second run is measured by the first. A run against itself is exactly 0 everywhere: every function here first looks
-where the two are equal, bit for bit. `effect` compares what the two runs say at the end.
+The second run is measured by the first; a run against itself is exactly 0 everywhere. `effect` compares what the two
+runs say at the end.
 
 Source of the distance between patterns: total variation, as in Levin and Peres, "Markov Chains and Mixing Times",
 2017, section 4.1.
@@ -200,10 +200,9 @@ def lens_change(model: BloomForCausalLM, before: Trace, after: Trace, here: slic
 def _compared(model: BloomForCausalLM, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """kl (pos), ids (run, pos) and probs (run, pos) of two states (pos, hidden)."""
     log_p, log_q = (read_out(model, state).double().cpu().log_softmax(-1) for state in (one, other))
-    same = (one == other).all(-1).cpu()
     best = [run.max(-1) for run in (log_p, log_q)]
     log_probs, ids = (torch.stack(column) for column in zip(*best, strict=True))
-    return kl(log_p, log_q).masked_fill(same, 0.0).float(), ids, log_probs.exp().float()
+    return kl(log_p, log_q).float(), ids, log_probs.exp().float()
 
 
 @dataclass(frozen=True)

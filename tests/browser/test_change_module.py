@@ -134,6 +134,24 @@ def test_a_chip_is_switched_off_and_taken_back(blank: BlankPage) -> None:
     assert blank.view.changes == [] and blank.root("run") == ""
 
 
+def test_the_difference_of_a_long_text_is_drawn_and_every_head_can_be_chosen(visit: Visit) -> None:
+    """As many cells as a call of a function could not take as arguments."""
+    blank = BlankPage(visit.page)
+    blank.draw(LAB.attention("Leo lives in Oslo. He has a cat. " * 60, edit={"h.0.attn.mixed": zero(head=1)}))
+    choose(blank, "difference")
+    matrix = visit.page.locator(".bl-matrix")
+    assert matrix.get_attribute("data-colours") == "signed"
+    for layer in (0, 3):
+        visit.page.locator(f'[data-part="heads"] [data-layer="{layer}"][data-head="5"]').click()
+        blank.answered()
+        expect(matrix).to_have_attribute("data-exact", "true")
+        limit = float(matrix.get_attribute("data-limit") or 0)
+        after, before = (run[f"h.{layer}.attn.probs"][0, 5] for run in blank.view._two)
+        change = (after - before).abs().max().item()
+        assert limit == pytest.approx(max(0.01, change), abs=1e-6)
+    assert visit.errors == []
+
+
 def test_a_saved_page_switches_between_the_runs_without_python(visit: Visit, tmp_path: Path) -> None:
     view = LAB.explore(RECAP, edit={"h.0.attn.mixed": zero(head=1, query=STOP)})
     view.layer, view.head, view.query, view.key = 1, 1, 18, STOP

@@ -5,6 +5,8 @@ import torch
 from torch import Tensor
 
 from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.hooks import Hooks, Known
+from bloomlab.tracing.edits import cut
 from tests.parity.pairs import N_HEADS, make_batch, make_pair
 
 ATOL = 2e-5  # float32
@@ -138,3 +140,29 @@ def test_module_and_parameter_names_are_the_reference_s() -> None:
     assert list(ours.state_dict()) == list(theirs.state_dict())
     assert isinstance(ours, BloomForCausalLM)
     assert ours.num_parameters() == theirs.num_parameters()
+
+
+@pytest.mark.parametrize("n_head", N_HEADS)
+def test_a_text_whose_first_tokens_nobody_may_look_at_is_the_rest_of_it_to_the_reference(n_head: int) -> None:
+    """Each query then shares out anew among the others; and ALiBi counts distances, so that a shift changes nothing."""
+    ours, theirs = make_pair(n_head)
+    ids, _ = make_batch(left=())
+    cuts = {f"h.{i}.attn.biased": cut(query=slice(2, None), key=[0, 1]) for i in range(ours.config.n_layer)}
+    hooks = Hooks(read=[f"h.{i}.attn.probs" for i in range(ours.config.n_layer)], edit=cuts)
+    logits = ours(ids, hooks=hooks).logits[:, 2:]
+    reference = theirs(ids[:, 2:], output_attentions=True)
+    torch.testing.assert_close(logits, reference.logits, atol=ATOL, rtol=0)
+    for name, expected in zip(hooks, reference.attentions, strict=True):
+        torch.testing.assert_close(hooks[name][:, :, 2:, 2:], expected, atol=ATOL, rtol=0)
+    assert not logits.allclose(ours(ids).logits[:, 2:], atol=1e-3)
+
+
+@pytest.mark.parametrize("n_head", N_HEADS)
+def test_a_run_from_a_known_state_ends_as_the_reference_does(n_head: int) -> None:
+    ours, theirs = make_pair(n_head)
+    ids, _ = make_batch(left=())
+    reference = theirs(ids, output_hidden_states=True)
+    for layer in range(ours.config.n_layer):  # the reference's last state is after the final norm
+        known = Known(layer, reference.hidden_states[layer])
+        found = ours(ids, use_cache=False, hooks=Hooks(known=known)).logits
+        torch.testing.assert_close(found, reference.logits, atol=ATOL, rtol=0)

@@ -96,6 +96,31 @@ def test_a_run_against_itself_is_exactly_zero_in_every_panel(lab: Lab) -> None:
         assert not floats(view.hidden.moved).any() and not any(view.hidden.picture["difference"]["reached"])
 
 
+def test_both_runs_come_by_the_same_path_through_attention(lab: Lab) -> None:
+    """A view that reads no attention takes the fused kernel, but an edited look does not: the two would round apart."""
+    view = lab.hidden_states(TEXT, edit={"h.1.attn.biased": scale(1.0)})
+    view.run = "difference"
+    assert not floats(view.moved).any() and not any(view.picture["difference"]["reached"])
+
+
+def test_a_shorter_text_is_shown_at_the_last_token_it_has(lab: Lab) -> None:
+    for verb in ("explore", "attention", "hidden_states", "predictions"):
+        view = getattr(lab, verb)(TEXT, against="Leo.")
+        assert view.query == 17
+        view.run = "as it is"
+        assert (view.state, view.query, len(view.picture["tokens"])) == ("ready", 3, 4), view.message
+        assert getattr(view, "troubles", {}) == {}
+
+
+def test_a_run_that_cannot_be_shown_leaves_the_one_before(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = lab.attention(TEXT, edit=EDIT)
+    probs = view.probs
+    monkeypatch.setattr(view.panels["attention"], "numbers", lambda *_: (_ for _ in ()).throw(RuntimeError("no room")))
+    view.run = "difference"
+    assert (view.run, view.state, view.message) == ("what if", "error", "RuntimeError: no room")
+    assert view.probs == probs
+
+
 def test_a_panel_without_a_difference_says_so_and_the_others_work(lab: Lab) -> None:
     view = lab.explore(TEXT, edit=EDIT)
     view.run = "difference"
