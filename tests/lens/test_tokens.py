@@ -44,6 +44,7 @@ def test_replaying_the_merges_gives_the_librarys_tokens_for_any_text(text: str) 
     assert rebuilt(SMALL, text) == [token.bytes for token in SMALL.tokens(text)]
 
 
+@pytest.mark.slow
 @given(st.text("abhelo wrdथाि中世🙂", max_size=40))
 def test_replaying_gives_the_librarys_tokens_where_much_is_joined(text: str) -> None:
     assert rebuilt(SMALL, text) == [token.bytes for token in SMALL.tokens(text)]

@@ -142,6 +142,7 @@ def test_nothing_is_ever_attached_to_a_module() -> None:
             assert not attached, f"{path}:{node.lineno} attaches a hook; pass hooks as an argument"
 
 
+@pytest.mark.slow
 def test_pickles_are_only_read_as_plain_weights() -> None:
     for path, node in python_trees("bloomlab"):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(

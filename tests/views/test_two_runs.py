@@ -298,6 +298,7 @@ def test_a_saved_page_has_every_run(lab: Lab, tmp_path: Path) -> None:
     assert runs["as it is"]["attention_probs"] != runs["what if"]["attention_probs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["explore", "attention", "hidden_states", "predictions"])
 def test_a_still_of_a_difference_is_what_if_and_says_so(lab: Lab, tmp_path: Path, verb: str) -> None:
     """Signed numbers must not be drawn as if they were probabilities; script alone draws the difference."""

@@ -211,7 +211,6 @@ export function tokenArcs({ pick, point, pointToken }) {
     /** @param {string[]} shownNames one name for every token @param {string} direction of the text */
     show(shownNames, direction) {
       names = shownNames;
-      element.hidden = names.length < 2;
       way = direction;
       span = spanAround(chosen.query);
       looks = "";

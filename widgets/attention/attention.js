@@ -221,7 +221,8 @@ export function attentionPanel(stage) {
     headTitle.replaceChildren(`${patternName()} `, make("span", { class: "bl-how" }, `${more}${more && " · "}query ↓ key →`));
     headTitle.title = pattern === "head" ? "reach: how far back ALiBi has taken 3 nats off, leaving a twentieth of the weight" : "";
     about.textContent = String(PATTERNS.find(([name]) => name === pattern)?.[2]);
-    for (const { element } of [shares, ledger, forms, arcs]) element.hidden = differs(); // what they say is of one run
+    for (const { element } of [shares, ledger, forms]) element.hidden = differs(); // what they say is of one run
+    arcs.element.hidden = differs() || names.length < 2;
     change.element.hidden = !differs();
     shares.show(differs() ? null : exact, slope, names.length, `layer ${layer}, head ${head}`);
     modes.enable(pattern === "head" && !differs());
