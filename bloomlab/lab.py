@@ -181,7 +181,9 @@ class Lab:
         """A trace in which nothing was read, so the model did not have to run."""
         tokens = self.tokenizer.tokens(self._checked(text))
         ids = torch.tensor([[token.id for token in tokens]])
-        return Trace({}, text, [tokens], ids, torch.ones_like(ids), self.model.config, {"model": self.name})
+        trace = Trace({}, text, [tokens], ids, torch.ones_like(ids), self.model.config, {"model": self.name})
+        trace.lab = self
+        return trace
 
     def trace(
         self,
@@ -206,7 +208,7 @@ class Lab:
         else:
             self._checked_list(text)
         trace = record(self.model, self.tokenizer, text, read, edit, detach, max_new_tokens, base, **settings)
-        trace.provenance["model"] = self.name
+        trace.provenance["model"], trace.lab = self.name, self
         return trace
 
     def generate(self, text: str, max_new_tokens: int = 20, **settings: Any) -> str | list[str]:

@@ -83,7 +83,7 @@ def record(
         "edits": {name: repr(list(several) if len(several) > 1 else several[0]) for name, several in edits.items()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("bloomlab", "torch")}},
     }
-    return Trace(
+    trace = Trace(
         {name: readings[name] for name in spots if name in readings},
         text if isinstance(text, str) else list(text),
         [tokenizer.tokens_of_ids(row) for row in rows],
@@ -92,6 +92,8 @@ def record(
         model.config,
         provenance,
     )
+    trace.edit = edits
+    return trace
 
 
 def _run(

@@ -25,7 +25,7 @@ from bloomlab.config import BloomConfig
 from bloomlab.errors import HookError, InputError, did_you_mean
 from bloomlab.guards.files import replacing
 from bloomlab.guards.memory import gigabytes
-from bloomlab.hooks import Reading
+from bloomlab.hooks import Edits, Reading
 from bloomlab.text.tokens import Token
 
 
@@ -38,6 +38,8 @@ class Trace:
         attention_mask: (batch, pos) 1 for a token, 0 for padding.
         config: the model's.
         provenance: model, hash of the weights, dtype, seed, edits, versions: everything needed to repeat the run.
+        edit: the edits that were made, by their spots; a file keeps only their words, in `provenance`.
+        lab: the Lab that read the text, if one did, to ask its model more; a file does not keep it.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Trace:
         self.text, self.ids, self.attention_mask = text, ids, attention_mask
         self._tokens = [list(row) for row in tokens]
         self.config, self.provenance = config, provenance
+        self.edit: Edits = {}
+        self.lab: Any = None  # of a floor above, whose type is not known here
 
     @property
     def readings(self) -> dict[str, Reading]:
@@ -113,7 +117,7 @@ class Trace:
                     tensor = tensor.narrow(i, first, last - first)
             return Reading(tensor, reading.axes)
 
-        return Trace(
+        row = Trace(
             {name: cut(reading) for name, reading in self.readings.items()},
             self.text if isinstance(self.text, str) else self.text[index],
             [self._tokens[index]],
@@ -122,6 +126,10 @@ class Trace:
             self.config,
             self.provenance,
         )
+        row.lab = self.lab
+        if first == 0:  # else the columns of an edit are others
+            row.edit = self.edit
+        return row
 
     # -- size and closing ----------------------------------------------------------------------------------
 

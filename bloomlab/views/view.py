@@ -222,7 +222,8 @@ class View(anywidget.AnyWidget):
         if base is not None and not panel.compares:
             raise InputError(f"{panel.title} draws no difference; choose “as it is” and “what if” in turn")
         pieces = panel.numbers(trace, shown) if base is None else panel.numbers(trace, shown, base)
-        pieces["picture"]["code"] = code_parts(panel.template(pieces["picture"]), trace, self._setup)
+        setup = trace.lab.code if trace.lab else self._setup
+        pieces["picture"]["code"] = code_parts(panel.template(pieces["picture"]), trace, setup)
         return pieces
 
     def _take(self, panel: Panel, pieces: Mapping[str, Any]) -> None:

@@ -241,9 +241,12 @@ def test_a_view_without_a_text_waits_in_the_empty_state(lab: Lab) -> None:
 # ---- what one takes away ----
 
 
-def test_the_code_computes_the_selected_cell(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_code_computes_the_selected_cell(
+    lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lab, "code", "lab = given")
     text = "'''\\ {row} TEXT SETUP\n"
-    view = view_of(lab, text, setup="lab = given")
+    view = view_of(lab, text)
     view.layer, view.part, view.query = 1, "mid", 2
     exec(view.code, {"given": lab})
     said, length, *_ = capsys.readouterr().out.splitlines()

@@ -237,8 +237,11 @@ def test_a_view_without_a_text_waits_in_the_empty_state(lab: Lab) -> None:
 # ---- what one takes away ----
 
 
-def test_the_code_computes_the_selected_cell(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
-    view = view_of(lab, "'''\\ {layer} TEXT SETUP\n", "\"'{query}\\ SETUP 😀?", setup="lab = given")
+def test_the_code_computes_the_selected_cell(
+    lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lab, "code", "lab = given")
+    view = view_of(lab, "'''\\ {layer} TEXT SETUP\n", "\"'{query}\\ SETUP 😀?")
     view.layer, view.query = 1, 2
     exec(view.code, {"given": lab})
     said, label, tag, ends = capsys.readouterr().out.splitlines()
