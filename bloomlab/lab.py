@@ -343,7 +343,8 @@ class Lab:
         text = x if isinstance(x, Trace) else self._checked(x)
         may = None if spots is None or isinstance(x, Trace) else self.model.hook_names
         measure = None if spots is None else self._measure(spots, edit, against)
-        return View(read, panels, text, self.code, edit, measure, may)
+        donor = None if spots is None else partial(self._read_donor, spots)
+        return View(read, panels, text, self.code, edit, measure, may, donor)
 
     def _read(self, spots: Sequence[str], text: str, edit: Edits | None = None) -> Any:
         """A trace of these spots; with edits two, the edited run and the one without."""
@@ -357,6 +358,12 @@ class Lab:
         both = [*spots, *edit]
         whole = self.trace(text, both)
         return self.trace(text, both, edit, base=whole), whole
+
+    def _read_donor(self, spots: Sequence[str], text: str) -> Trace:
+        """A trace to copy from, read by the same path through attention as the view's own."""
+        from bloomlab.views.shared.edits import COPIED
+
+        return self.trace(self._checked(text), [*spots, *COPIED])
 
     def _measure(
         self, spots: Sequence[str], edit: Edits | None, against: "str | Trace | Lab | None"

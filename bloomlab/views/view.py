@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 RUNS = ("as it is", "what if", "difference")
 PAUSE = 0.06  # seconds without a new text from the page before the model runs
+DONOR = ("text", "tokens", "chips")
+EDIT_PAUSE = 0.005  # of edits, which nobody types letter by letter
 
 
 class View(anywidget.AnyWidget):
@@ -39,7 +41,8 @@ class View(anywidget.AnyWidget):
 
     `read(text)` gives the Trace to show, with what all panels need; it is called again for each text typed into the
     page. With `edit`, `read(text, edit)` gives two: the edited one, and the one without. `against` is the trace of
-    another text or model to compare with, or a function that gives it for a text. `setup` is the Python that made
+    another text or model to compare with, or a function that gives it for a text. The page may ask for edits where it
+    gets the `spots` of the model, and `read_donor` reads a text that they copy from. `setup` is the Python that made
     `lab`, for `.code`. What a trace lacks, a lone panel refuses; of several, its tab says so.
 
         view = lab.explore("Leo lives in Oslo.")                     # or lab.attention, lab.hidden_states, …: one panel
@@ -75,7 +78,8 @@ class View(anywidget.AnyWidget):
     changes: Any = traitlets.List().tag(sync=True)  # the edits in words, in their order
     off: Any = traitlets.List().tag(sync=True)  # the numbers of those that are switched off
     editable = traitlets.Bool(False).tag(sync=True)  # whether the page may ask for edits
-    wished: Any = traitlets.Dict({"number": 0}).tag(sync=True)  # {"do": "add", "edit": …}; remove, clear, undo, redo
+    wished: Any = traitlets.Dict({"number": 0}).tag(sync=True)  # {"do": "add", "edit": …}, as EditList.after takes it
+    donor: Any = traitlets.Dict().tag(sync=True)  # another text to copy from, once {"do": "read", "text": …} has asked
 
     def __init__(
         self,
@@ -86,13 +90,16 @@ class View(anywidget.AnyWidget):
         edit: Edits | None = None,
         against: "Trace | Callable[[str], Trace] | None" = None,
         spots: Callable[[], Mapping[str, Spot]] | None = None,
+        read_donor: "Callable[[str], Trace] | None" = None,
         **traits: Any,
     ) -> None:
         self.panels = {panel.name: panel for panel in panels}
         self.trace: Trace | None = None  # of the run that is chosen; of the difference, the second
         self._two: tuple[Trace, Trace | None] | None = None  # the run, and the one it is measured by
-        self._edits = EditList.of(edit)  # of what is shown
+        self._edits = self._wanted = EditList.of(edit)  # of what is shown, and of what is on its way
         self._against, self._spots = against, spots if against is None else None
+        self._read_donor = read_donor
+        self._donor: Trace | None = None  # of another text, to copy from
         self.troubles: dict[str, str]  # a trait where there are several panels
         self.tab: str
         self._read, self._setup = read, setup
@@ -516,14 +523,37 @@ class View(anywidget.AnyWidget):
     def _other_edits(self, _: dict[str, Any]) -> None:
         """An edit is switched on or off: the run is made anew, at the same place."""
         if self._two is not None and tuple(self.off) != self._edits.off:
-            self._after_a_pause("off", lambda: self._try(lambda: self._make(self._edits.switched(self.off))))
+            self._want(self._wanted.switched(self.off))
 
     @traitlets.observe("wished")
     def _change_edits(self, _: dict[str, Any]) -> None:
-        """The page asks for an edit, or to take one back."""
-        trace, spots = self.trace, self._spots
-        if trace is not None and spots is not None:
-            self._try(lambda: self._make(self._edits.after(self.wished, spots(), len(trace.tokens))))
+        """The page asks for an edit, to take one back, or for another text to copy from."""
+        trace, spots, wish = self.trace, self._spots, self.wished
+        if trace is None or spots is None:
+            return
+        if wish.get("do") == "read":
+            self._after_a_pause("donor", lambda: self._try(lambda: self._show_donor(wish.get("text"))))
+        else:
+            self._try(lambda: self._want(self._wanted.after(wish, spots(), len(trace.tokens), self._donor)))
+
+    def _want(self, edits: EditList) -> None:
+        """Of many wishes that come at once the list has all, and the model runs when the last has come."""
+        self._wanted = edits
+        self._after_a_pause("edits", self._make_wanted, EDIT_PAUSE)
+
+    def _make_wanted(self) -> None:
+        try:
+            self._try(lambda: self._make(self._wanted))
+        finally:
+            self._wanted = self._edits
+
+    def _show_donor(self, text: Any) -> None:
+        """Read a text that is to be copied from, once, and show its tokens."""
+        if self._read_donor is None:
+            raise InputError("this view was made without a model to read another text with")
+        if self._donor is None or self._donor.text != text:
+            self._donor = self._read_donor(text)
+        self.donor = {name: value for name, value in text_picture(self._donor).items() if name in DONOR}
 
     def _make(self, edits: EditList) -> None:
         """Show the text with these edits. If it raises, nothing changes."""
@@ -548,12 +578,12 @@ class View(anywidget.AnyWidget):
     def _wait_for_the_last_text(self, _: dict[str, Any]) -> None:
         self._after_a_pause("typed", self._read_typed)
 
-    def _after_a_pause(self, name: str, step: Callable[[], None]) -> None:
+    def _after_a_pause(self, name: str, step: Callable[[], None], pause: float = PAUSE) -> None:
         """Wishes come in bursts: only the last of one is heard."""
         if name in self._timers:
             self._timers.pop(name).cancel()
         try:
-            self._timers[name] = asyncio.get_running_loop().call_later(PAUSE, step)
+            self._timers[name] = asyncio.get_running_loop().call_later(pause, step)
         except RuntimeError:  # without an event loop, nothing more can come while this runs
             step()
 

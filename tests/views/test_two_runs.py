@@ -1,5 +1,6 @@
 """Two runs of one text in a view: the numbers of lab.trace, exactly 0 where nothing has changed, and edits by hand."""
 
+import asyncio
 import json
 from functools import partial
 from pathlib import Path
@@ -316,3 +317,129 @@ def test_a_tab_that_cannot_be_shown_is_not_saved_as_a_picture(lab: Lab, tmp_path
     view.tab = "hidden"
     with pytest.raises(InputError, match="the trace has no embed"):
         view.save(tmp_path / "x.png")
+
+
+# ---- copying from another text ----
+
+CHANGED = RECAP.replace("again", "cat")  # of as many tokens
+
+
+def p_oslo(view: View) -> float:
+    oslo = view.trace.lab.tokens(" Oslo")[0].id
+    edited = view.trace.lab.trace(view.text, ["logits"], view.edits)["logits"]
+    return float(edited[0, -1].softmax(-1)[oslo])
+
+
+def copied(head: int, at: int, **more: Any) -> dict[str, Any]:
+    return {"spot": "h.0.attn.mixed", "kind": "patch", "axes": {"head": [head], "query": [at]}, **more}
+
+
+def test_sixteen_numbers_of_another_text_bring_the_city_back(tiny: Lab) -> None:
+    view = tiny.attention(CHANGED)
+    stop = len(view.trace.tokens) - 4
+    assert p_oslo(view) < 0.15
+    wish(view, do="read", text=RECAP)
+    assert view.donor["text"] == RECAP and len(view.donor["tokens"]) == len(tiny.tokens(RECAP))
+    wish(view, do="add", edit=copied(1, stop))
+    assert view.changes == [f"head 0.1 copied at {stop} from “Leo lives in Oslo. He ha…”"]
+    assert p_oslo(view) > 0.85
+    source = tiny.trace(RECAP, ["attn.probs", "h.0.attn.mixed"])["h.0.attn.mixed"]
+    after, before = view._two or (None, None)
+    assert after is not None and before is not None
+    assert after["h.0.attn.mixed"][0, 1, stop].equal(source[0, 1, stop])
+    assert after["h.0.attn.mixed"][0, 1, :stop].equal(before["h.0.attn.mixed"][0, 1, :stop])
+
+
+def test_the_code_of_a_copy_runs_as_it_stands_and_gives_the_same(tiny: Lab, capsys: Any) -> None:
+    view = tiny.attention(CHANGED)
+    wish(view, do="read", text=RECAP)
+    wish(view, do="add", edit=copied(1, 16))
+    view.layer, view.head, view.query, view.key = 1, 1, 18, 16
+    names: dict[str, Any] = {}
+    exec(view.code, names)
+    assert names["trace"]["h.1.attn.probs"].equal(view.trace["h.1.attn.probs"])
+
+
+def test_a_text_as_its_own_donor_changes_exactly_nothing(tiny: Lab) -> None:
+    for view in (tiny.explore(RECAP), tiny.hidden_states(RECAP)):
+        wish(view, do="read", text=RECAP)
+        for spot in ("h.1.attn.mixed", "h.2.mlp.out", "h.0.resid_post", "embed"):
+            wish(view, do="add", edit={"spot": spot, "kind": "patch", "axes": {}})
+        assert len(view.changes) == 4
+        after, before = view._two
+        assert all(after[name].equal(before[name]) for name in after.names)
+
+
+def test_between_texts_of_different_length_the_positions_are_named(tiny: Lab) -> None:
+    longer = "Mia and " + RECAP
+    view = tiny.attention(CHANGED)
+    wish(view, do="read", text=longer)
+    more = len(tiny.tokens(longer)) - len(tiny.tokens(RECAP))
+    wish(view, do="add", edit=copied(1, 16, columns=[16 + more]))
+    source = tiny.trace(longer, ["attn.probs", "h.0.attn.mixed"])["h.0.attn.mixed"]
+    assert view.trace["h.0.attn.mixed"][0, 1, 16].equal(source[0, 1, 16 + more])
+    names: dict[str, Any] = {}
+    exec(view.code, names)
+    assert names["trace"]["h.1.attn.probs"].equal(view.trace["h.1.attn.probs"])
+    shorter = "Leo lives in"
+    wish(view, do="read", text=shorter)
+    wish(view, do="add", edit=copied(1, 16))
+    assert view.state == "error" and "columns" in view.message and len(view.changes) == 1
+    wish(view, do="add", edit=copied(1, 16, columns=[2]))
+    assert view.state == "ready" and len(view.changes) == 2
+
+
+@pytest.mark.parametrize("columns", [[99], [1, 2], 3, "3", [True], [-1], {"from": 1}, []])
+def test_a_column_that_the_other_text_does_not_have_is_refused(tiny: Lab, columns: Any) -> None:
+    view = tiny.attention(CHANGED)
+    wish(view, do="read", text=RECAP)
+    wish(view, do="add", edit=copied(1, 16, columns=columns))
+    assert view.state == "error" and 20 < len(view.message) < 400 and view.changes == []
+
+
+def test_without_another_text_there_is_nothing_to_copy(tiny: Lab) -> None:
+    view = tiny.attention(CHANGED)
+    wish(view, do="add", edit=copied(1, 16))
+    assert view.state == "error" and "read another text first" in view.message and view.changes == []
+    for text in ("", None, 7, ["a"], "\ud800", "a " * 5000):
+        wish(view, do="read", text=text)
+        assert view.state == "error" and view.donor == {} and view.changes == []
+
+
+# ---- wishes that come in bursts ----
+
+
+def test_of_a_hundred_wishes_at_once_all_are_made_and_the_model_runs_twice(tiny: Lab) -> None:
+    view = tiny.attention(TEXT)
+    runs: list[str] = []
+    read = view._read
+
+    def counted(*args: Any) -> Any:
+        runs.append("run")
+        return read(*args)
+
+    view._read = counted
+
+    async def burst() -> None:
+        for n in range(MOST):
+            wish(view, do="add", edit=SILENT | {"axes": {"head": [n % 8]}, "kind": "scale", "number": n / 10})
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.5)
+
+    asyncio.run(burst())
+    assert len(view.changes) == MOST and len(view.edits["h.1.attn.mixed"]) == MOST
+    assert len(runs) <= 2
+
+
+def test_a_wish_that_fails_in_a_burst_leaves_the_others(tiny: Lab) -> None:
+    view = tiny.attention(RECAP)
+
+    async def burst() -> None:
+        wish(view, do="add", edit=SILENT)
+        wish(view, do="add", edit=SILENT | {"spot": "h.99.attn.mixed"})
+        assert view.state == "error" and "no such spot" in view.message
+        wish(view, do="add", edit=SILENT | {"kind": "scale", "number": 2})
+        await asyncio.sleep(0.3)
+
+    asyncio.run(burst())
+    assert view.changes == ["head 1.2 silent at 5", "head 1.2 × 2 at 5"] and view.state == "ready"

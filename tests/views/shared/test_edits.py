@@ -135,3 +135,62 @@ def test_a_chip_says_any_edit_in_words() -> None:
         ("final", lambda x, at: x, "final: <lambda>"),
     ):
         assert words(spot, edit) == expected
+
+
+# ---- edits that take the place of others, and reach farther ----
+
+
+def slope(head: int, factor: float) -> dict[str, Any]:
+    return {"spot": "attn.alibi", "kind": "scale", "number": factor, "axes": {"head": [head]}}
+
+
+def test_an_edit_that_is_set_takes_the_place_of_its_kind_and_a_factor_of_one_takes_it_out() -> None:
+    edits = listed(zero()).after({"do": "set", "edits": [slope(2, 0.5), slope(3, 4.0)]}, SPOTS, TOKENS)
+    assert [repr(edit) for edit in edits.on["attn.alibi"]] == ["scale(0.5, head=2)", "scale(4.0, head=3)"]
+    again = edits.after({"do": "set", "edits": [slope(2, 0.25)]}, SPOTS, TOKENS)
+    assert [repr(edit) for edit in again.on["attn.alibi"]] == ["scale(0.25, head=2)", "scale(4.0, head=3)"]
+    assert again.after({"do": "set", "edits": [slope(2, 1)]}, SPOTS, TOKENS).words[1:] == edits.words[2:]
+    assert again.after({"do": "undo"}, SPOTS, TOKENS).words == edits.words
+    off = again.switched([1, 2]).after({"do": "set", "edits": [slope(2, 3)]}, SPOTS, TOKENS)
+    assert off.off == (2,)  # who sets it wants it on; the others stay off
+    assert off.after({"do": "set", "edits": [slope(2, 1)]}, SPOTS, TOKENS).off == (1,)
+
+
+def test_a_gesture_is_one_step_of_undo() -> None:
+    edits = listed(zero())
+    for factor in (0.9, 0.8, 0.7):
+        edits = edits.after({"do": "set", "edits": [slope(2, factor)], "gesture": 5}, SPOTS, TOKENS)
+    other = edits.after({"do": "set", "edits": [slope(2, 0.6)], "gesture": 6}, SPOTS, TOKENS)
+    assert other.after({"do": "undo"}, SPOTS, TOKENS).words == edits.words
+    assert edits.after({"do": "undo"}, SPOTS, TOKENS).words == listed(zero()).words
+    mixed = edits.after({"do": "add", "edit": SILENT}, SPOTS, TOKENS)
+    more = mixed.after({"do": "set", "edits": [slope(2, 0.6)], "gesture": 5}, SPOTS, TOKENS)
+    assert more.after({"do": "undo"}, SPOTS, TOKENS).words == mixed.words  # something came between
+
+
+@pytest.mark.parametrize("edits", [None, [], "x", [None], [slope(2, 0.5)] * (MOST + 1), {"0": slope(2, 0.5)}])
+def test_what_cannot_be_set_is_refused(edits: Any) -> None:
+    with pytest.raises(HookError):
+        listed(zero()).after({"do": "set", "edits": edits}, SPOTS, TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [
+        (SILENT | {"spot": "attn.mixed"}, zero(head=2, query=5)),
+        (SILENT | {"axes": {"query": {"from": 3}}}, zero(query=slice(3, None))),
+        ({"spot": "mlp.out", "kind": "zero", "axes": {"pos": {"from": 0}}}, zero(pos=slice(0, None))),
+    ],
+    ids=str,
+)
+def test_the_reach_of_an_edit(wish: Any, expected: Any) -> None:
+    spot, edit = built(wish, SPOTS, TOKENS)
+    assert spot == wish["spot"] and repr(edit) == repr(expected)
+
+
+@pytest.mark.parametrize("reach", [{"from": 18}, {"from": -1}, {"from": True}, {"to": 3}, {"from": 1, "to": 3}, {}])
+def test_a_reach_that_is_not_in_the_text_is_refused(reach: Any) -> None:
+    with pytest.raises(HookError, match="goes from 0 to 17"):
+        built(SILENT | {"axes": {"query": reach}}, SPOTS, TOKENS)
+    with pytest.raises(HookError, match="goes from 0 to 5"):
+        built(SILENT | {"axes": {"head": {"from": 1}}}, SPOTS, TOKENS)
