@@ -13,6 +13,8 @@
 //   [data-part="compare"]                  data-state = idle | running | done | stopped | error; data-rows; data-done
 //   [data-part="languages"] [data-language] [data-cost="tokens | per_word | per_character | per_byte | bits"]
 //   [data-part="compare-run" | "compare-stop" | "compare-progress" | "compare-says"]
+import { tokenNames } from "../lib/causal.js";
+import { changeMenu } from "../lib/change.js";
 import { make, quoted, set } from "../lib/dom.js";
 import { viewFrame } from "../lib/frame.js";
 import { languageTable } from "./languages.js";
@@ -105,6 +107,8 @@ export function tokensPanel(stage) {
       ),
     ),
   );
+  const menu = changeMenu(stage);
+  stage.why.prepend(menu.element);
   stage.more.append(make("section", { class: "bl-panel bl-across", "aria-label": "other languages" }, languages.element));
 
   /** One sentence about a stage of the replay. @param {number} step */
@@ -162,6 +166,7 @@ export function tokensPanel(stage) {
       const done = last === 0 && replay.stages()[0].parts.length === 1 ? "a single byte, nothing to merge" : `${step} of ${last} ${last === 1 ? "merge" : "merges"} done: ${says}`;
       replay.mark(step, done);
       stage.mark({ query, key: -1 }, pointed, null);
+      menu.show(picture, tokenNames(picture), { layer: stage.get("layer"), head: stage.get("head"), query, key: query, part: "embed" });
 
       const token = picture.tokens[query];
       const { tokens, shown } = picture.chips[chip];
