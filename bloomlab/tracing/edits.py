@@ -159,6 +159,23 @@ def _taken(columns: Index, where: Mapping[str, Index]) -> dict[int, int]:
     return dict(zip(*pairs, strict=True))
 
 
+def fill(value: Tensor, **where: Index) -> NamedEdit:
+    """Put the same values everywhere that they do not tell apart: an axis of `value` may have size 1.
+
+    >>> fill(torch.tensor([[[5.0, 6.0]]]), pos=1)(torch.zeros(1, 2, 2), At("embed", ("batch", "pos", "hidden"), 0))
+    tensor([[[0., 0.],
+             [5., 6.]]])
+    """
+
+    def change(tensor: Tensor, at: At) -> Tensor:
+        block = _block(tensor, at, where)
+        if value.dim() != tensor.dim() or not _fits(tuple(value.shape), tuple(tensor.shape)):
+            raise HookError(f"at {at.name!r} stands {tuple(tensor.shape)}, which {tuple(value.shape)} does not fill")
+        return _replaced(tensor, block, value.to(tensor).expand_as(tensor)[block.indices])
+
+    return NamedEdit(_text("fill", where, value), change, where)
+
+
 def cut(**where: Index) -> NamedEdit:
     """At `attn.biased`: these looks are no longer possible. The row shares its attention out anew.
 

@@ -6,7 +6,7 @@ import math
 import platform
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -20,6 +20,7 @@ from bloomlab.guards.memory import check_memory
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit, Edits, Hooks, Known, Reading, Spot, in_order
 from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.tracing.donors import Donors, is_pending, made
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
@@ -63,9 +64,12 @@ def record(
     _check_size([spots[name] for name in names], ids.shape[0], ids.shape[1] + max_new_tokens, model.dtype)
 
     settings = {"max_new_tokens": max_new_tokens, **settings}
-    known, taken = None, dict[str, Reading]()
+    known, taken, asked = None, dict[str, Reading](), edits
     if base is not None:
         _check_base(base, model, ids)
+    if any(is_pending(several) for several in edits.values()):
+        edits = _with_donors(model, tokenizer, ids, mask, names, edits, base)
+    if base is not None:
         if not max_new_tokens and detach:
             known, taken = _known(base, names, edits, model.config.n_layer)
     hooks = Hooks([name for name in names if name not in taken], edits, detach, known)
@@ -80,7 +84,7 @@ def record(
         "weights": weights_hash(model),
         "dtype": str(model.dtype).removeprefix("torch."),
         "seed": settings.get("seed"),
-        "edits": {name: repr(list(several) if len(several) > 1 else several[0]) for name, several in edits.items()},
+        "edits": {name: repr(list(several) if len(several) > 1 else several[0]) for name, several in asked.items()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("bloomlab", "torch")}},
     }
     trace = Trace(
@@ -92,8 +96,33 @@ def record(
         model.config,
         provenance,
     )
-    trace.edit = edits
+    trace.edit = asked
     return trace
+
+
+def _with_donors(
+    model: BloomPreTrainedModel,
+    tokenizer: BloomTokenizerFast,
+    ids: Tensor,
+    mask: Tensor,
+    read: Iterable[str],
+    edits: Mapping[str, tuple[Edit, ...]],
+    base: Trace | None,
+) -> dict[str, tuple[Edit, ...]]:
+    """The edits, once other runs have given the values that some of them wait for."""
+    spots = list(dict.fromkeys([*read, *edits]))
+    waiting = [name for name, several in edits.items() if is_pending(several)]
+
+    @cache
+    def run_without() -> dict[str, Reading]:
+        if base is not None and all(name in base for name in spots):
+            return base.readings
+        hooks = Hooks(dict.fromkeys([*waiting, *(name for name in spots if name.endswith(READABLE))]))
+        return _run(model, ids, mask, hooks, {"max_new_tokens": 0})[0]
+
+    beside = [name for name in spots if name.endswith(READABLE)]
+    donors = Donors(model, tokenizer, weights_hash(model), ids, lambda spot: run_without()[spot].tensor, beside)
+    return {name: made(several, donors, name) for name, several in edits.items()}
 
 
 def _run(
