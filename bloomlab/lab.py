@@ -242,20 +242,18 @@ class Lab:
     def ablate(self, text: str, spot: str, **axes: Index) -> "Ablation":
         """What the model loses without one of its parts: the text is read twice, once with zeros there.
 
-        `spot` is named as in `trace`; `axes` say which part of it: `ablate(text, "h.2.attn.mixed", head=3)`.
+        `spot` is named as in `trace`; `axes` say which part of it: `ablate(text, "h.2.attn.mixed", head=3)`. The
+        second run has the logits of `trace(text, ["logits", spot], edit={spot: zero(head=3)})`, bit for bit.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
-            HookError: there is no such spot or axis, or the text has no such position; nothing has run then.
+            HookError: there is no such spot or axis, or the text has no such position.
         """
         from bloomlab.views.ablation import Ablation
         from bloomlab.views.shared.panel import stamp
 
         edit = zero(**axes)
-        check_columns(axes, len(self.tokenizer.encode(self._checked(text))))
-        changed = self.trace(text, effect.READ, {spot: edit})
-        # reading the spot sends both runs through the same code for attention, so that they round alike
-        whole = self.trace(text, [spot, *effect.READ])
+        changed, whole = self._read(effect.READ, text, {spot: edit})
         difference = effect.effect(whole, changed)
         return Ablation(spot, repr(edit), whole.tokens, difference, self.tokenizer, stamp(whole.provenance))
 

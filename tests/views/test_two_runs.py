@@ -1,6 +1,7 @@
 """Two runs of one text in a view: the numbers of lab.trace, exactly 0 where nothing has changed, and edits by hand."""
 
 import json
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import bloomlab
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.difference import READ_STATES, attention_change, lens_change
+from bloomlab.lens.effect import Effect, effect
 from bloomlab.tracing.edits import cut, scale, zero
 from bloomlab.views.shared.edits import MOST
 from bloomlab.views.view import RUNS, View
@@ -177,6 +179,34 @@ def test_an_edit_by_hand_is_the_edit_of_trace_bit_for_bit(tiny: Lab) -> None:
     oslo = tiny.tokens(" Oslo")[0].id
     p = [run["logits"][0, -1].softmax(-1)[oslo].item() for run in (tiny.trace(RECAP, ["logits"]), edited)]
     assert p[0] > 0.9 and p[1] < 0.25  # sixteen numbers at the full stop after "again"
+
+
+@pytest.mark.parametrize(
+    ("spot", "axes"),
+    [
+        ("embed", {"pos": [3]}),
+        ("h.0.attn.mixed", {"head": [1], "query": [5]}),
+        ("h.2.attn.out", {}),
+        ("h.1.attn.biased", {"head": [2]}),
+        ("h.1.attn.probs", {"query": [7], "key": [0, 4]}),
+        ("h.1.mlp.out", {"pos": [2, 9]}),
+        ("h.0.resid_post", {"pos": [5]}),
+    ],
+)
+def test_silencing_by_hand_is_an_edit_of_trace_and_an_ablation_bit_for_bit(
+    lab: Lab, spot: str, axes: dict[str, Any]
+) -> None:
+    view = lab.hidden_states(TEXT)  # it begins at the edited layer; the others compute every layer
+    wish(view, do="add", edit={"spot": spot, "kind": "zero", "axes": axes})
+    whole, traced = lab.trace(TEXT, ["logits", spot]), lab.trace(TEXT, ["logits", spot], edit=view.edits)
+    assert view.trace is not None and view.trace[spot].equal(traced[spot])
+    with torch.no_grad():
+        by_hand = lab.model.lm_head(lab.model.transformer.ln_f(view.trace["h.2.resid_post"]))
+    assert by_hand.equal(traced["logits"]) and not by_hand.equal(whole["logits"])
+    ablated, expected = lab.ablate(TEXT, spot, **axes).effect, effect(whole, traced)
+    for numbers in fields(Effect):
+        of_each = [getattr(one, numbers.name).nan_to_num() for one in (ablated, expected)]
+        assert of_each[0].equal(of_each[1]), numbers.name
 
 
 def test_edits_are_taken_back_in_turn_and_made_again(lab: Lab) -> None:
