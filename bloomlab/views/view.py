@@ -19,6 +19,7 @@ import traitlets
 
 from bloomlab.errors import BloomlabError, HookError, InputError
 from bloomlab.guards.files import saying_why_not
+from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
 from bloomlab.views.shared.assets import module_text, style_text
 from bloomlab.views.shared.edits import EditList
@@ -152,7 +153,7 @@ class View(anywidget.AnyWidget):
         """Read a text, or take a trace, and show it. If it raises, nothing changes."""
         two = self._read_both(text, self._edits)
         runs = _runs_of(two, self.panels.values())
-        self._show(two, self.run if self.run in runs else "what if", self._first_place(two[0]), runs)
+        self._show(two, self.run if self.run in runs else "what if", self._first_place(two[0]), runs, self._edits)
 
     def _read_both(self, text: "str | Trace", edits: EditList) -> "tuple[Trace, Trace | None]":
         """The run to show, and the one it is measured by, if there is one."""
@@ -171,32 +172,39 @@ class View(anywidget.AnyWidget):
         """The edits that are on, as `lab.trace(text, edit=view.edits)` takes them."""
         return self._edits.on
 
-    def _show(self, two: "tuple[Trace, Trace | None]", run: str, place: Place, runs: list[str]) -> None:
+    def _show(
+        self, two: "tuple[Trace, Trace | None]", run: str, place: Place, runs: list[str], edits: EditList
+    ) -> None:
         """Show one of two runs, or their difference, at a place. If it raises, nothing changes."""
         trace, base = _traces_of(two, run)
-        place = _inside(place, trace)
-        numbers = {}
-        if self._alone:
-            numbers = {name: self._numbers(panel, trace, place, base) for name, panel in self.panels.items()}
-        with self.hold_sync():  # in one message, so that the page never sees half a picture
+        place, panel = _inside(place, trace), self._open
+        pieces, troubles = {}, {}
+        try:
+            pieces = self._numbers(panel, trace, place, base)
+        except Exception as error:
+            if self._alone:
+                raise
+            troubles = {panel.name: _in_words(error)}
+        # the trace, its edits and its picture, or none of them; in one message, for the page never to see half of it
+        with interrupts_wait(), self.hold_sync():
             self.trace, self._two = trace, two
             self._chosen, self.run, self.runs = run, run, runs
+            self._edits, self.changes, self.off = edits, edits.words, list(edits.off)
             self._computed.clear()
             if not self._alone:
-                self.picture, self.troubles = text_picture(trace) | {"code": []}, {}
-                for panel in self.panels.values():
-                    setattr(self, self._trait(panel, "picture"), {})  # that of another text
-            for panel in self.panels.values():
-                if panel.job_of_text:
-                    self._forget(panel)
-            for name, pieces in numbers.items():
-                self._take(self.panels[name], pieces)
-            if not self._alone:
-                self._compute(self.tab, place)
+                self.picture, self.troubles = text_picture(trace) | {"code": []}, troubles
+                for other in self.panels.values():
+                    setattr(self, self._trait(other, "picture"), {})  # that of another text
+            for other in self.panels.values():
+                if other.job_of_text:
+                    self._forget(other)
+            if pieces:
+                self._take(panel, pieces)
             with self.hold_trait_notifications():  # a place, not one coordinate after the other
                 for name, value in place.items():
                     setattr(self, name, value)
             self.state, self.message = "ready", ""
+        self._begin_if_asked(panel)
 
     def _first_place(self, trace: "Trace") -> Place:
         """Where the eye goes first in a new text."""
@@ -230,8 +238,6 @@ class View(anywidget.AnyWidget):
         """Give the page a panel's pieces of a new picture."""
         self._computed.add(panel.name)
         self._set(panel, pieces)
-        if panel.job and panel.asked("picture", self._shown(panel)) == "run":
-            self._begin_soon(panel)
 
     def _set(self, panel: Panel, pieces: Mapping[str, Any]) -> None:
         with self.hold_sync():
@@ -261,6 +267,7 @@ class View(anywidget.AnyWidget):
                 self._set(panel, panel.more(trace, {**self._shown(panel), **place}, changed, self._base))
             else:
                 self._take(panel, self._numbers(panel, trace, place, self._base))
+                self._begin_if_asked(panel)
         except (Exception, KeyboardInterrupt) as error:  # nobody is there to catch it, so the tab shows it
             self.troubles = {**self.troubles, name: _in_words(error)}
 
@@ -441,6 +448,11 @@ class View(anywidget.AnyWidget):
         self._found.pop(panel.name, None)
         setattr(self, self._trait(panel, panel.job), panel.pieces[panel.job].empty)
 
+    def _begin_if_asked(self, panel: Panel) -> None:
+        """Begin the job of a panel that a new picture is enough to ask for it."""
+        if panel.job and panel.name in self._computed and panel.asked("picture", self._shown(panel)) == "run":
+            self._begin_soon(panel)
+
     def _begin_soon(self, panel: Panel) -> None:
         try:
             self._begin(panel).start()
@@ -509,7 +521,7 @@ class View(anywidget.AnyWidget):
         if self.run not in self.runs:
             self.run = self._chosen
             return
-        self._try(partial(self._show, self._two, self.run, self._place, list(self.runs)))
+        self._try(partial(self._show, self._two, self.run, self._place, list(self.runs), self._edits))
         self.run = self._chosen  # if it could not be shown
 
     @traitlets.observe("off")
@@ -533,16 +545,17 @@ class View(anywidget.AnyWidget):
         after, before = self._read_both(self.text, edits)
         two = (after, before) if edits.entries else (after, None)
         runs = _runs_of(two, self.panels.values())
-        with self.hold_sync():  # the picture and its chips in one message
-            self._show(two, self._chosen if self._chosen in runs else "what if", self._place, runs)
-            self._edits, self.changes, self.off = edits, edits.words, list(edits.off)
+        self._show(two, self._chosen if self._chosen in runs else "what if", self._place, runs, edits)
 
     def _try(self, step: Callable[[], None]) -> None:
         """Do what nobody is there to catch the errors of; the last good picture stays."""
+        before = self._two, self._chosen
         try:
             step()
         except (Exception, KeyboardInterrupt) as error:
-            self._say("error", _in_words(error, "the view is as it was before"), self.answered)
+            if (self._two, self._chosen) == before:  # else an interrupt came too late
+                self.off = list(self._edits.off)  # whatever the page has sent
+                self._say("error", _in_words(error, "the view is as it was before"), self.answered)
 
     @traitlets.observe("typed")
     def _wait_for_the_last_text(self, _: dict[str, Any]) -> None:
