@@ -37,7 +37,7 @@ from bloomlab.tasks.ask import answer, classify, tag
 from bloomlab.tasks.results import Answer, Classification, Tagging
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.snapshot import open_snapshot
-from bloomlab.tracing.edits import Index, check_columns, zero
+from bloomlab.tracing.edits import Index, check_columns, check_numbers, zero
 from bloomlab.tracing.record import record, weights_hash
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.card import Card, described, embedded_card
@@ -354,7 +354,9 @@ class Lab:
         # reading the edited spots sends both runs through the same code for attention, so that they round alike
         both = [*spots, *edit]
         whole = self.trace(text, both)
-        return self.trace(text, both, edit, base=whole), whole
+        edited = self.trace(text, both, edit, base=whole)
+        check_numbers(edited.readings)
+        return edited, whole
 
     def _measure(
         self, spots: Sequence[str], edit: Edits | None, against: "str | Trace | Lab | None"

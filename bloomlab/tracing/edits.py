@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import HookError, did_you_mean
-from bloomlab.hooks import At
+from bloomlab.hooks import At, Reading
 
 Index = int | slice | Sequence[int]
 
@@ -219,6 +219,21 @@ def check_columns(where: Mapping[str, Index], columns: int) -> None:
         if axis in ("pos", "query", "key") and beyond:
             raise HookError(
                 f"the text has {columns} tokens, so {axis} goes from 0 to {columns - 1}, but got {beyond[0]}"
+            )
+
+
+def check_numbers(readings: Mapping[str, Reading]) -> None:
+    """Refuse an edited run whose numbers grew beyond all bounds: nothing that follows from them means anything.
+
+    Raises:
+        HookError: a reading is infinite or NaN; at attn.biased, -inf is a look that is not possible.
+    """
+    for name, reading in readings.items():
+        tensor = reading.tensor.clamp(min=0) if name.endswith(".attn.biased") else reading.tensor
+        if not tensor.isfinite().all():
+            raise HookError(
+                f"with these edits the numbers at {name!r} grow beyond all bounds (infinite, or not a number); "
+                "take one back, or use smaller numbers"
             )
 
 

@@ -74,9 +74,9 @@ class View(anywidget.AnyWidget):
     run = traitlets.Enum(RUNS, "what if").tag(sync=True)
     runs: Any = traitlets.List().tag(sync=True)  # those that there are to choose from; none where there is one run
     changes: Any = traitlets.List().tag(sync=True)  # the edits in words, in their order
-    off: Any = traitlets.List().tag(sync=True)  # the numbers of those that are switched off
+    off: Any = traitlets.Any([]).tag(sync=True)  # the numbers of those that are switched off
     editable = traitlets.Bool(False).tag(sync=True)  # whether the page may ask for edits
-    wished: Any = traitlets.Dict({"number": 0}).tag(sync=True)  # {"do": "add", "edit": …}; remove, clear, undo, redo
+    wished: Any = traitlets.Any({"number": 0}).tag(sync=True)  # {"do": "add", "edit": …}; remove, clear, undo, redo
 
     def __init__(
         self,
@@ -527,7 +527,7 @@ class View(anywidget.AnyWidget):
     @traitlets.observe("off")
     def _other_edits(self, _: dict[str, Any]) -> None:
         """An edit is switched on or off: the run is made anew, at the same place."""
-        if self._two is not None and tuple(self.off) != self._edits.off:
+        if self._two is not None and self.off != list(self._edits.off):
             self._after_a_pause("off", lambda: self._try(lambda: self._make(self._edits.switched(self.off))))
 
     @traitlets.observe("wished")

@@ -20,7 +20,7 @@ from bloomlab.views.shared.edits import MOST
 from bloomlab.views.view import RUNS, View
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside
-from tests.views.shared.test_edits import LIES, SILENT
+from tests.views.shared.test_edits import LIES, SILENT, nested
 
 TEXT = "Leo lives in Oslo."
 RECAP = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
@@ -35,6 +35,12 @@ def lab() -> Lab:
 @pytest.fixture(scope="module")
 def tiny() -> Lab:
     return bloomlab.load()
+
+
+@pytest.fixture(scope="module")
+def edited(lab: Lab) -> View:
+    """For wishes that are refused; a test that has one granted makes a view of its own."""
+    return lab.explore(TEXT, edit=EDIT)
 
 
 def floats(data: bytes) -> Any:
@@ -254,34 +260,79 @@ def test_an_edit_that_is_off_stays_off_when_another_is_made_or_taken_back(lab: L
     assert view.off == [0] and list(view.edits) == ["embed"]
     wish(view, do="undo")
     assert view.off == [1] and len(view.changes) == 3
-    for lie in ([7], [-1], ["1"], [True], [None]):
-        aside(partial(view.set_state, {"off": lie}))
-        assert view.off == [] and len(view.edits["h.1.attn.mixed"]) == 2
 
 
-@pytest.mark.parametrize("lie", LIES, ids=lambda lie: str(lie)[:70])
-def test_a_page_that_lies_is_answered_in_a_sentence_and_the_picture_stays(lab: Lab, lie: Any) -> None:
-    view = lab.explore(TEXT, edit=EDIT)
-    before = view.attention.probs
-    wish(view, do="add", edit=lie)
-    assert view.state == "error" and 20 < len(view.message) <= 400, view.message
-    assert view.attention.probs == before and view.changes == ["head 1.2 silent at 5"] and view._edits.past == ()
+@pytest.mark.parametrize("lie", LIES, ids=range(len(LIES)))
+def test_a_page_that_lies_is_answered_in_a_sentence_and_the_picture_stays(edited: View, lie: Any) -> None:
+    before = edited.get_state()
+    wish(edited, do="add", edit=lie)
+    refused(edited, before)
 
 
 @pytest.mark.parametrize(
-    "what",
-    [{}, {"do": "sing"}, {"do": ["add"]}, {"do": "remove"}, {"do": "remove", "at": 7}, {"do": "remove", "at": "0"}],
+    "lie",
+    [
+        *({"number": 7}, {"do": "sing"}, {"do": ["add"]}, {"do": "remove"}, {"do": "remove", "at": 7}),
+        *({"do": "remove", "at": "0"}, {"do": "__class__"}, None, 5, float("nan"), "clear", ["clear"], nested(100)),
+    ],
+    ids=lambda lie: str(lie)[:30] if not isinstance(lie, list) else "list",
 )
-def test_a_wish_that_makes_no_sense_changes_nothing(lab: Lab, what: Any) -> None:
-    view = lab.explore(TEXT, edit=EDIT)
-    wish(view, **what)
-    assert view.changes == ["head 1.2 silent at 5"] and list(view.edits) == ["h.1.attn.mixed"]
+def test_what_is_no_wish_is_answered_in_a_sentence_too(edited: View, lie: Any) -> None:
+    before = edited.get_state()
+    edited.set_state({"wished": lie})
+    refused(edited, before)
+    edited.set_state({"wished": {"number": 1}})
 
 
-def test_two_thousand_edits_are_too_many(lab: Lab) -> None:
-    view = lab.hidden_states("Leo.", edit={"embed": [scale(1.0)] * MOST})
-    wish(view, do="add", edit={"spot": "embed", "kind": "zero", "axes": {}})
-    assert view.state == "error" and "no more fit" in view.message and len(view.changes) == MOST
+def refused(view: View, before: dict[str, Any]) -> None:
+    """The view says why, in a sentence of its own, and nothing else has changed."""
+    after = view.get_state()
+    assert view.state == "error" and 20 < len(view.message) <= 400 and "Error" not in view.message, view.message
+    assert {name for name in before if before[name] != after[name]} <= {"wished", "state", "message"}
+    assert view._edits.past == () and list(view.edits) == list(EDIT)
+
+
+@pytest.mark.parametrize(
+    "lie", [None, 7, "0", {"0": 0}, [7], [-1], ["0"], [True], [None], [[0]], nested(100)], ids=range(11)
+)
+def test_nothing_but_the_number_of_an_edit_switches_one_off(lab: Lab, lie: Any) -> None:
+    view = lab.attention(TEXT, edit=EDIT)
+    aside(partial(view.set_state, {"off": lie}))
+    assert view.off == [] and list(view.edits) == list(EDIT)
+
+
+def test_a_run_whose_numbers_grow_beyond_all_bounds_is_not_shown(lab: Lab) -> None:
+    view = lab.attention(TEXT)
+    while len(view.changes) < 20:
+        before, probs = view.changes, view.probs
+        wish(view, do="add", edit={"spot": "embed", "kind": "scale", "number": 1e4, "axes": {"pos": [3]}})
+        if view.state == "error":
+            break
+    assert "grow beyond all bounds" in view.message and view.changes == before and 0 < len(before) < 20
+    assert view.probs == probs and np.isfinite(floats(probs)).all()
+    wish(view, do="undo")
+    assert view.state == "ready" and len(view.changes) == len(before) - 1
+
+
+def test_a_text_too_short_for_the_edits_is_refused_and_a_longer_one_is_read(lab: Lab) -> None:
+    view = lab.attention(TEXT, edit=EDIT)
+    aside(partial(view.set_state, {"typed": {"text": "Leo.", "number": 1}}))
+    assert view.state == "error" and "the text has 4 tokens, so query goes from 0 to 3, but got 5" in view.message
+    assert view.picture["text"] == TEXT and view.changes == ["head 1.2 silent at 5"]
+    aside(partial(view.set_state, {"typed": {"text": TEXT * 2, "number": 2}}))
+    assert view.state == "ready" and view.picture["text"] == TEXT * 2 and "edited" in view.picture["stamp"]
+
+
+@pytest.mark.slow
+def test_two_thousand_edits_are_too_many(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    view, runs = lab.attention("Leo."), []
+    read = view._read
+    monkeypatch.setattr(view, "_read", lambda *what: (runs.append(what), read(*what))[1])
+    for number in range(2000):
+        wish(view, do="add", edit={"spot": "embed", "kind": "add", "number": number, "axes": {"pos": [number % 4]}})
+    assert view.state == "error" and "there are 100 edits, and no more fit" in view.message
+    assert len(view.changes) == len(runs) == MOST and view.changes[-1] == "embed + 99 at 3"
+    assert view.trace is not None and view.trace.provenance["edits"]["embed"].count("add(") == MOST
 
 
 def test_an_interrupt_leaves_the_list_and_the_picture(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ A list never changes; a wish of the page gives another one. A page sends an edit
 for some kinds "number", and Python builds it from this list alone. Nothing that a page sends is ever evaluated.
 """
 
-import math
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -15,6 +15,7 @@ from bloomlab.tracing.edits import NamedEdit, add, cut, scale, zero
 
 KINDS: dict[str, Callable[..., NamedEdit]] = {"zero": zero, "scale": scale, "add": add, "cut": cut}
 WITH_A_NUMBER = ("scale", "add")
+WISHES = ("add", "remove", "clear", "undo", "redo")
 MOST = 100  # edits that a page may ask for
 LARGEST = 1e4  # a factor or a number to add
 VERBS = {"zero": "silent", "mean": "its mean", "patch": "copied", "cut": "cut"}
@@ -59,13 +60,15 @@ class EditList:
         there = {n for n in numbers if type(n) is int and 0 <= n < len(self.entries)}
         return EditList(self.entries, tuple(sorted(there)), self.past, self.future)
 
-    def after(self, wish: Mapping[str, Any], spots: Mapping[str, Spot], tokens: int) -> "EditList":
+    def after(self, wish: object, spots: Mapping[str, Spot], tokens: int) -> "EditList":
         """The list that a page wishes for: {"do": "add", "edit": …}, {"do": "remove", "at": 2}, clear, undo or redo.
 
         Raises:
-            HookError: there is no such edit, or it cannot be made.
+            HookError: it is no such wish, there is no such edit, or it cannot be made.
         """
-        do, before = wish.get("do"), EditList(self.entries, self.off)
+        if not isinstance(wish, dict) or wish.get("do") not in WISHES:
+            raise HookError(f"the page can ask for {', '.join(WISHES)}, but it asked for {_quoted(wish)}")
+        do, before = wish["do"], EditList(self.entries, self.off)
         if do == "undo" and self.past:
             back, *past = self.past
             return EditList(back.entries, back.off, tuple(past), (before, *self.future))
@@ -78,14 +81,14 @@ class EditList:
         elif do == "remove":
             at = wish.get("at")
             if type(at) is not int or not 0 <= at < len(entries):
-                raise HookError(f"there is no edit {str(at)[:20]!r} to take back; there are {len(entries)}")
+                raise HookError(f"there is no edit {_quoted(at)} to take back; there are {len(entries)}")
             entries = (*entries[:at], *entries[at + 1 :])
             off = tuple(n - (n > at) for n in off if n != at)
         elif do == "add":
             if len(entries) >= MOST:
                 raise HookError(f"there are {len(entries)} edits, and no more fit; take some back, or clear the list")
             entries = (*entries, built(wish.get("edit"), spots, tokens))
-        else:
+        else:  # nothing to undo, or to make again
             return self
         return EditList(entries, off, (before, *self.past)[:MOST])
 
@@ -145,12 +148,12 @@ def built(wish: object, spots: Mapping[str, Spot], tokens: int) -> tuple[str, Na
         raise HookError("an edit from the page must have a spot, a kind, axes and perhaps a number")
     spot, kind, axes, number = (wish.get(name) for name in ("spot", "kind", "axes", "number"))
     if not isinstance(spot, str) or spot not in spots:
-        raise HookError(f"the page asked to change {str(spot)[:60]!r}, but this model has no such spot")
+        raise HookError(f"the page asked to change {_quoted(spot)}, but this model has no such spot")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise HookError(f"the page asked for {str(kind)[:60]!r}, but it can ask for {', '.join(KINDS)}")
+        raise HookError(f"the page asked for {_quoted(kind)}, but it can ask for {', '.join(KINDS)}")
     if (number is not None) != (kind in WITH_A_NUMBER):
         raise HookError(f"an edit of the kind {kind} takes {'a' if kind in WITH_A_NUMBER else 'no'} number")
-    if number is not None and (type(number) not in (int, float) or not math.isfinite(number) or abs(number) > LARGEST):
+    if number is not None and (type(number) not in (int, float) or not -LARGEST <= number <= LARGEST):
         raise HookError(f"the number of {kind} must be between -{LARGEST:,.0f} and {LARGEST:,.0f}")
     if not isinstance(axes, dict):
         raise HookError("the axes of an edit must name what it changes, such as {head: [1], query: [16]}")
@@ -159,10 +162,20 @@ def built(wish: object, spots: Mapping[str, Spot], tokens: int) -> tuple[str, Na
     return spot, KINDS[kind](*([] if number is None else [number]), **where)
 
 
+def _quoted(value: object) -> str:
+    """What a page sent, in at most 60 characters, however long or deep it is."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxdict, short.maxlist, short.maxstring = 2, 3, 4, 40
+    try:
+        return short.repr(value)[:60]
+    except ValueError:  # a number of more digits than Python writes down
+        return "a number of thousands of digits"
+
+
 def _indices(axis: object, indices: object, spot: str, sizes: Mapping[str, Any], tokens: int) -> Any:
     if axis not in sizes or axis == "batch":
-        raise HookError(f"{spot!r} has no axis {str(axis)[:40]!r} that can be named; it has {', '.join(sizes)}")
+        raise HookError(f"{spot!r} has no axis {_quoted(axis)} that can be named; it has {', '.join(sizes)}")
     size = sizes[str(axis)] if isinstance(sizes[str(axis)], int) else tokens
     if not isinstance(indices, list) or not indices or not all(type(i) is int and 0 <= i < size for i in indices):
-        raise HookError(f"{axis} at {spot!r} goes from 0 to {size - 1}, but the page asked for {str(indices)[:60]}")
+        raise HookError(f"{axis} at {spot!r} goes from 0 to {size - 1}, but the page asked for {_quoted(indices)}")
     return indices[0] if len(indices) == 1 else sorted(set(indices))
