@@ -38,7 +38,7 @@ from bloomlab.tasks.results import Answer, Classification, Tagging
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.snapshot import open_snapshot
 from bloomlab.tracing.edits import Index, check_columns, check_numbers, zero
-from bloomlab.tracing.record import record, weights_hash
+from bloomlab.tracing.record import readable_layers, record, resolve, weights_hash
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.card import Card, described, embedded_card
 from bloomlab.weights.fits import Fit, fit_of, fits
@@ -343,8 +343,11 @@ class Lab:
         measure = None if spots is None else self._measure(spots, edit, against)
         return View(read, panels, text, self.code, edit, measure, may)
 
-    def _read(self, spots: Sequence[str], text: str, edit: Edits | None = None) -> Any:
-        """A trace of these spots; with edits two, the edited run and the one without."""
+    def _read(self, spots: Sequence[str], text: str, edit: Edits | None = None, whole: Trace | None = None) -> Any:
+        """A trace of these spots; with edits two, the edited run and the one without.
+
+        `whole` is an earlier trace of `spots` without edits, which is taken if it is as good as a new one.
+        """
         if not edit:
             return self.trace(text, spots)
         columns = len(self.tokenizer.encode(self._checked(text)))
@@ -353,10 +356,22 @@ class Lab:
                 check_columns(getattr(one, "where", {}), columns)
         # reading the edited spots sends both runs through the same code for attention, so that they round alike
         both = [*spots, *edit]
-        whole = self.trace(text, both)
+        if whole is None or not self._would_be(whole, text, both):
+            whole = self.trace(text, both)
         edited = self.trace(text, both, edit, base=whole)
         check_numbers(edited.readings)
         return edited, whole
+
+    def _would_be(self, whole: Trace, text: str, names: Sequence[str]) -> bool:
+        """Whether a trace has the numbers that one of these names, without edits, would have now."""
+        n_layer, spots = self.model.config.n_layer, list(self.model.hook_names())
+        if whole.lab is not self or whole.text != text or whole.edit or whole.closed:
+            return False
+        now = {"weights": weights_hash(self.model), "dtype": str(self.model.dtype).removeprefix("torch.")}
+        if not now.items() <= whole.provenance.items():
+            return False
+        read = [spot for name in names for spot in resolve(name, spots)]
+        return readable_layers(read, n_layer) == readable_layers(whole.names, n_layer)
 
     def _measure(
         self, spots: Sequence[str], edit: Edits | None, against: "str | Trace | Lab | None"

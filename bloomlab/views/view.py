@@ -39,9 +39,10 @@ class View(anywidget.AnyWidget):
     """A text, seen through one panel or several.
 
     `read(text)` gives the Trace to show, with what all panels need; it is called again for each text typed into the
-    page. With `edit`, `read(text, edit)` gives two: the edited one, and the one without. `against` is the trace of
-    another text or model to compare with, or a function that gives it for a text. `setup` is the Python that made
-    `lab`, for `.code`. What a trace lacks, a lone panel refuses; of several, its tab says so.
+    page. With `edit`, `read(text, edit)` gives two: the edited one, and the one without; if that is at hand, it comes
+    as a third argument. `against` is the trace of another text or model to compare with, or a function that gives it
+    for a text. `setup` is the Python that made `lab`, for `.code`. What a trace lacks, a lone panel refuses; of
+    several, its tab says so.
 
         view = lab.explore("Leo lives in Oslo.")                     # or lab.attention, lab.hidden_states, …: one panel
         view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # point at a cell, here or in the page
@@ -160,7 +161,8 @@ class View(anywidget.AnyWidget):
         if edits.on and not isinstance(text, str):
             raise InputError("a trace is of one run; to compare it with an edited one, pass its text and edit=…")
         if edits.on:
-            after, before = self._read(text, edits.on)
+            shown = [trace for trace in self._two or () if trace and trace.text == text and not trace.edit]
+            after, before = self._read(text, edits.on, *shown[:1])  # the run without edits need not be made again
             return after, before
         trace = self._read(text) if isinstance(text, str) else text
         if edits.entries:  # all are switched off

@@ -215,6 +215,41 @@ def test_silencing_by_hand_is_an_edit_of_trace_and_an_ablation_bit_for_bit(
         assert of_each[0].equal(of_each[1]), numbers.name
 
 
+def test_the_run_without_edits_is_made_once_and_again_only_if_it_would_be_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(random_model(), byte_tokenizer())
+    whole: list[Any] = []
+    trace = lab.trace
+
+    def counted(text: Any, read: Any, edit: Any = None, **more: Any) -> Any:
+        whole.extend([] if edit else [text])
+        return trace(text, read, edit, **more)
+
+    monkeypatch.setattr(lab, "trace", counted)
+    explorer, hidden = lab.explore(TEXT), lab.hidden_states(TEXT)
+    assert len(whole) == 2
+
+    def passes(view: View, spot: str, **more: Any) -> int:
+        before = len(whole)
+        wish(view, do="add", edit={"spot": spot, "kind": "scale", "number": 2, "axes": {}})
+        made, again = view._two, lab._read(list(view._two[1].names), view.text, view.edits)
+        assert all(made[i][name].equal(again[i][name]) for i in (0, 1) for name in made[1].names)
+        return len(whole) - before - 1  # one of `again`
+
+    assert [passes(explorer, spot) for spot in ("h.0.attn.mixed", "h.1.attn.biased", "embed")] == [0, 0, 0]
+    assert [passes(hidden, spot) for spot in ("h.0.attn.mixed", "h.1.attn.biased", "embed")] == [0, 1, 0]
+    wish(hidden, do="clear")
+    assert passes(hidden, "h.0.attn.mixed") == 0
+    with torch.no_grad():
+        lab.model.transformer.h[0].mlp.dense_h_to_4h.bias.add_(1.0)
+    assert [passes(hidden, "embed"), passes(hidden, "embed")] == [1, 0]
+    hidden.show("Leo.")
+    assert passes(hidden, "embed") == 0
+    hidden._two[1].close()
+    assert passes(hidden, "embed") == 1
+
+
 def test_edits_are_taken_back_in_turn_and_made_again(lab: Lab) -> None:
     view = lab.explore(TEXT)
     wish(view, do="add", edit=SILENT)
