@@ -247,7 +247,7 @@ def _edit(name: str, where: dict[str, Index], new_values: Callable[[Tensor], Ten
 
     def change(tensor: Tensor, at: At) -> Tensor:
         block = _block(tensor, at, where)
-        values = tensor[block.indices]
+        values = tensor[block.indices] if where else tensor
         for value in args:
             shape = value.shape if isinstance(value, Tensor) else ()
             if not _fits(tuple(shape), tuple(values.shape)):
@@ -255,7 +255,7 @@ def _edit(name: str, where: dict[str, Index], new_values: Callable[[Tensor], Ten
                     f"{name} at {at.name!r} needs a value that fits {tuple(values.shape)} ({' '.join(at.axes)}), "
                     f"but got {tuple(shape)}"
                 )
-        return _replaced(tensor, block, new_values(values))
+        return _replaced(tensor, block, new_values(values)) if where else new_values(values)
 
     return NamedEdit(_text(name, where, *args), change, where)
 
