@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import HookError, did_you_mean
-from bloomlab.hooks import At
+from bloomlab.hooks import At, Reading
 
 Index = int | slice | Sequence[int]
 
@@ -264,6 +264,21 @@ def check_columns(where: Mapping[str, Index], columns: int) -> None:
             )
 
 
+def check_numbers(readings: Mapping[str, Reading]) -> None:
+    """Refuse an edited run whose numbers grew beyond all bounds: nothing that follows from them means anything.
+
+    Raises:
+        HookError: a reading is infinite or NaN; at attn.biased, -inf is a look that is not possible.
+    """
+    for name, reading in readings.items():
+        tensor = reading.tensor.clamp(min=0) if name.endswith(".attn.biased") else reading.tensor
+        if not tensor.isfinite().all():
+            raise HookError(
+                f"with these edits the numbers at {name!r} grow beyond all bounds (infinite, or not a number); "
+                "take one back, or use smaller numbers"
+            )
+
+
 def _replaced(tensor: Tensor, block: _Block, values: Tensor) -> Tensor:
     """A new tensor with these values in the block."""
     return tensor if block.is_empty else tensor.index_put(block.indices, values)
@@ -274,7 +289,7 @@ def _edit(name: str, where: dict[str, Index], new_values: Callable[[Tensor], Ten
 
     def change(tensor: Tensor, at: At) -> Tensor:
         block = _block(tensor, at, where)
-        values = tensor[block.indices]
+        values = tensor[block.indices] if where else tensor
         for value in args:
             shape = value.shape if isinstance(value, Tensor) else ()
             if not _fits(tuple(shape), tuple(values.shape)):
@@ -282,7 +297,7 @@ def _edit(name: str, where: dict[str, Index], new_values: Callable[[Tensor], Ten
                     f"{name} at {at.name!r} needs a value that fits {tuple(values.shape)} ({' '.join(at.axes)}), "
                     f"but got {tuple(shape)}"
                 )
-        return _replaced(tensor, block, new_values(values))
+        return _replaced(tensor, block, new_values(values)) if where else new_values(values)
 
     return NamedEdit(_text(name, where, *args), change, where)
 

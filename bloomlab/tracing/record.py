@@ -85,7 +85,7 @@ def record(
         "dtype": str(model.dtype).removeprefix("torch."),
         "seed": settings.get("seed"),
         "edits": {name: repr(list(several) if len(several) > 1 else several[0]) for name, several in asked.items()},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("bloomlab", "torch")}},
+        "versions": dict(_versions()),
     }
     trace = Trace(
         {name: readings[name] for name in spots if name in readings},
@@ -198,10 +198,18 @@ def _known(
     state = f"h.{lowest - 1}.resid_post" if lowest else "embed"
     if lowest < 0 or state not in base or not below <= base.readings.keys():
         return None, {}
-    readable = [{layer_of(name, n_layer) for name in names if name.endswith(READABLE)} for names in (below, base.names)]
-    if readable[0] != {layer for layer in readable[1] if layer < lowest}:
+    if readable_layers(below, n_layer) != {layer for layer in readable_layers(base.names, n_layer) if layer < lowest}:
         return None, {}
     return Known(lowest, base[state]), {name: base.readings[name] for name in below}
+
+
+def readable_layers(names: Iterable[str], n_layer: int) -> set[int]:
+    """The layers that a run which reads or edits these spots sends through the readable lines of attention.
+
+    >>> readable_layers(["h.0.attn.probs", "h.0.mlp.out", "h.1.attn.mixed"], 2)
+    {0}
+    """
+    return {layer_of(name, n_layer) for name in names if name.endswith(READABLE)}
 
 
 def layer_of(spot: str, n_layer: int) -> int:
@@ -257,6 +265,12 @@ def _longer_mask(mask: Tensor, ids: Tensor, stop_ids: list[int]) -> Tensor:
     stops = torch.isin(ids[:, mask.shape[1] :], torch.tensor(stop_ids, device=ids.device)).to(mask)
     new = (stops.cumsum(1) - stops == 0).to(mask)
     return torch.cat([mask.repeat_interleave(len(ids) // len(mask), 0), new], 1)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of what a run depends on. Asked once: to look a version up takes longer than a small model's pass."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("bloomlab", "torch")}}
 
 
 _hashes: "weakref.WeakKeyDictionary[BloomPreTrainedModel, tuple[Any, str]]" = weakref.WeakKeyDictionary()

@@ -5,7 +5,7 @@ for some kinds "number" or "columns", and Python builds it from this list alone.
 evaluated.
 """
 
-import math
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +22,7 @@ KINDS: dict[str, Callable[..., NamedEdit]] = {"zero": zero, "scale": scale, "add
 WITH_A_NUMBER = ("scale", "add")
 COPIED = ("embed", "attn.mixed", "attn.out", "resid_mid", "mlp.out", "resid_post")
 """What can be copied from another text; it has a place for each token, and a length of its own."""
+WISHES = ("add", "set", "remove", "clear", "undo", "redo")
 MOST = 100  # edits that a page may ask for
 LARGEST = 1e4  # a factor or a number to add
 LONGEST_NAME = 24  # characters of a text that a chip quotes
@@ -68,9 +69,7 @@ class EditList:
         there = {n for n in numbers if type(n) is int and 0 <= n < len(self.entries)}
         return EditList(self.entries, tuple(sorted(there)), self.past, self.future)
 
-    def after(
-        self, wish: Mapping[str, Any], spots: Mapping[str, Spot], tokens: int, donor: "Trace | None" = None
-    ) -> "EditList":
+    def after(self, wish: object, spots: Mapping[str, Spot], tokens: int, donor: "Trace | None" = None) -> "EditList":
         """The list that a page wishes for.
 
             {"do": "add", "edit": …}                        one more; `donor` is what is copied from
@@ -79,9 +78,11 @@ class EditList:
             {"do": "remove", "at": 2}, {"do": "clear"}, {"do": "undo"}, {"do": "redo"}
 
         Raises:
-            HookError: there is no such edit, or it cannot be made.
+            HookError: it is no such wish, there is no such edit, or it cannot be made.
         """
-        do, before = wish.get("do"), EditList(self.entries, self.off)
+        if not isinstance(wish, dict) or wish.get("do") not in WISHES:
+            raise HookError(f"the page can ask for {', '.join(WISHES)}, but it asked for {_quoted(wish)}")
+        do, before = wish["do"], EditList(self.entries, self.off)
         if do == "undo" and self.past:
             back, *past = self.past
             return EditList(back.entries, back.off, tuple(past), (before, *self.future))
@@ -94,7 +95,7 @@ class EditList:
         elif do == "remove":
             at = wish.get("at")
             if type(at) is not int or not 0 <= at < len(entries):
-                raise HookError(f"there is no edit {str(at)[:20]!r} to take back; there are {len(entries)}")
+                raise HookError(f"there is no edit {_quoted(at)} to take back; there are {len(entries)}")
             entries = (*entries[:at], *entries[at + 1 :])
             off = tuple(n - (n > at) for n in off if n != at)
         elif do == "add":
@@ -103,7 +104,7 @@ class EditList:
             entries = (*entries, built(wish.get("edit"), spots, tokens, donor))
         elif do == "set":
             return self._with(wish, spots, tokens)
-        else:
+        else:  # nothing to undo, or to make again
             return self
         return EditList(entries, off, (before, *self.past)[:MOST])
 
@@ -199,12 +200,12 @@ def built(wish: object, spots: Mapping[str, Spot], tokens: int, donor: "Trace | 
     names = (spot, f"h.0.{spot}") if isinstance(spot, str) else ()
     found = next((spots[name] for name in names if name in spots), None)
     if not isinstance(spot, str) or found is None:
-        raise HookError(f"the page asked to change {str(spot)[:60]!r}, but this model has no such spot")
+        raise HookError(f"the page asked to change {_quoted(spot)}, but this model has no such spot")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise HookError(f"the page asked for {str(kind)[:60]!r}, but it can ask for {', '.join(KINDS)}")
+        raise HookError(f"the page asked for {_quoted(kind)}, but it can ask for {', '.join(KINDS)}")
     if (number is not None) != (kind in WITH_A_NUMBER):
         raise HookError(f"an edit of the kind {kind} takes {'a' if kind in WITH_A_NUMBER else 'no'} number")
-    if number is not None and (type(number) not in (int, float) or not math.isfinite(number) or abs(number) > LARGEST):
+    if number is not None and (type(number) not in (int, float) or not -LARGEST <= number <= LARGEST):
         raise HookError(f"the number of {kind} must be between -{LARGEST:,.0f} and {LARGEST:,.0f}")
     if not isinstance(axes, dict):
         raise HookError("the axes of an edit must name what it changes, such as {head: [1], query: [16]}")
@@ -229,18 +230,28 @@ def _copied(spot: str, where: dict[str, Any], columns: object, donor: "Trace | N
     read = [*(["attn.probs"] if any(name.endswith(READABLE) for name in donor.names) else []), spot]
     again = f"lab.trace({donor.text!r}, {read!r})[{spot!r}]"
     name = str(donor.text)
-    quoted = f"“{name[:LONGEST_NAME].rstrip()}{'…' if len(name) > LONGEST_NAME else ''}”"
-    return replace(edit, text=edit.text.replace(f"tensor{tuple(donor[spot].shape)}", again, 1), source=quoted)
+    source = f"“{name[:LONGEST_NAME].rstrip()}{'…' if len(name) > LONGEST_NAME else ''}”"
+    return replace(edit, text=edit.text.replace(f"tensor{tuple(donor[spot].shape)}", again, 1), source=source)
+
+
+def _quoted(value: object) -> str:
+    """What a page sent, in at most 60 characters, however long or deep it is."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxdict, short.maxlist, short.maxstring = 2, 3, 4, 40
+    try:
+        return short.repr(value)[:60]
+    except ValueError:  # a number of more digits than Python writes down
+        return "a number of thousands of digits"
 
 
 def _indices(axis: object, indices: object, spot: str, sizes: Mapping[str, Any], tokens: int) -> Any:
     if axis not in sizes or axis == "batch":
-        raise HookError(f"{spot!r} has no axis {str(axis)[:40]!r} that can be named; it has {', '.join(sizes)}")
+        raise HookError(f"{spot!r} has no axis {_quoted(axis)} that can be named; it has {', '.join(sizes)}")
     size = sizes[str(axis)] if isinstance(sizes[str(axis)], int) else tokens
     onwards = isinstance(indices, dict) and indices.keys() == {"from"} and axis in ("pos", "query", "key")
     numbers = [indices["from"]] if isinstance(indices, dict) and onwards else indices
     if not isinstance(numbers, list) or not numbers or not all(type(i) is int and 0 <= i < size for i in numbers):
-        raise HookError(f"{axis} at {spot!r} goes from 0 to {size - 1}, but the page asked for {str(indices)[:60]}")
+        raise HookError(f"{axis} at {spot!r} goes from 0 to {size - 1}, but the page asked for {_quoted(indices)}")
     if onwards:
         return slice(numbers[0], None)
     return numbers[0] if len(numbers) == 1 else sorted(set(numbers))
