@@ -414,7 +414,8 @@ class Lab:
         """What the heads say about a text, or a trace of one, at each layer: the next token, a label, tags, an answer.
 
         `question` is asked about the text; the view takes others. Without `lab.heads` it shows only the next token.
-        `edit` and `against` make two runs of it, as in `explore`; the task heads read the text unedited.
+        `edit` and `against` make two runs of it, as in `explore`; the task heads read the text with the same edits, or
+        are those of the other lab.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.

@@ -11,7 +11,7 @@ from bloomlab.lens.difference import stream_change
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.views.hidden.payload import CODE, difference_values, hidden_payload, window_values
 from bloomlab.views.hidden.still import still_html, still_text
-from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, last_layer_first
+from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, last_layer_first, own
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
@@ -64,23 +64,27 @@ class HiddenPanel(Panel):
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """The states' names, the maps, and the numbers of the window that the token is in."""
-        payload = hidden_payload(trace, self._model, self._tokenizer, shown["query"]) | NO_DIFFERENCE
+        payload = hidden_payload(trace, self._model_of(trace), self._tokenizer, shown["query"]) | NO_DIFFERENCE
         if base is not None:
             reached = stream_change(base, trace).reached.tolist()
             payload["picture"]["difference"] = {"reached": reached}
             payload |= self._difference(trace, base, payload)
         return payload
 
+    def _model_of(self, trace: "Trace") -> BloomForCausalLM:
+        model: BloomForCausalLM = own(trace, "model", self._model)
+        return model
+
     def _difference(self, trace: "Trace", base: "Trace", values: Mapping[str, Any]) -> dict[str, Any]:
-        parts = (self._model, self._tokenizer, values["window"], values["words"])
-        return difference_values(trace, base, *parts)
+        models = (self._model_of(base), self._model_of(trace))
+        return difference_values(trace, base, models, self._tokenizer, values["window"], values["words"])
 
     def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """The numbers of another window."""
         first, count = shown["window"]["first"], shown["window"]["count"]
         if first <= shown["query"] < first + count:
             return {}
-        values = window_values(trace, self._model, self._tokenizer, shown["query"])
+        values = window_values(trace, self._model_of(trace), self._tokenizer, shown["query"])
         return values if base is None else values | self._difference(trace, base, values)
 
     def template(self, picture: Mapping[str, Any]) -> str:
