@@ -94,7 +94,7 @@ def read_last(n_layer: int) -> list[str]:
 def state_surprise(model: BloomForCausalLM, trace: Trace) -> Tensor:
     """The same as `surprise` from the last state of the stream, with the model that was traced: (pos), in nats.
 
-    The logits of a long text and a large vocabulary would fill the memory; the state is small, and is read out in parts.
+    The logits of a long text and a large vocabulary would fill the memory; the state is small, and is read in parts.
     The trace must have read `read_last`.
 
     >>> import bloomlab

@@ -222,7 +222,7 @@ def _models(model: BloomForCausalLM, before: Trace, after: Trace, before_model: 
     weights = {run.provenance.get("weights") for run in (before, after)}
     if before_model is None and len(weights - {None}) > 1:
         raise InputError(
-            "the two traces are of two models, whose states only they can read; pass the first one's, too: before_model=…"
+            "the traces are of two models, and each reads its own states only; pass the first one, too: before_model=…"
         )
     models = (before_model or model, model)
     sizes = [one.config.vocab_size for one in models]

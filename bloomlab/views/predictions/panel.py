@@ -38,7 +38,7 @@ class PredictionsPanel(Panel):
         view.question = "Who lives in Oslo?"
     """
 
-    name, title, compares = "predictions", "Predictions", True
+    name, title, compares, compares_still = "predictions", "Predictions", True, True
     pieces: ClassVar = {
         "window": Piece(empty={"first": 0, "count": 0, "top": 0}),  # the tokens whose next tokens are here
         "words": Piece(empty={}),
@@ -80,7 +80,7 @@ class PredictionsPanel(Panel):
         return super().place(trace, place, first) | last_layer_first(trace, first)
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
-        """What every head says, and the next tokens of the window that the token is in; of a difference, in both runs."""
+        """What every head says; the next tokens of the window that the token is in. Of a difference, in both runs."""
         asked = (shown["question"], shown["query"])
         if base is None:
             return predictions_payload(trace, self._model_of(trace), self._tokenizer, self._heads_of(trace), *asked)

@@ -49,12 +49,13 @@ CODE_OF = {
     "language": 'print(label_probs(lab.heads["language"], trace.ids[0]ALIKE)[{layer}, {query}])  # if it ended there\n',
     "tags": 'print(label_probs(lab.heads["tags"], trace.ids[0]ALIKE)[{layer}, {query}])\n',
     "answer": 'question = torch.tensor(lab.tokenizer.encode({quoted} + "\\n"))\n'
-    'print(answer_probs(lab.heads["answer"], question, trace.ids[0]ALIKE)[{layer}, :, {query}])  # starts, ends there\n',
+    'print(answer_probs(lab.heads["answer"], question, trace.ids[0]ALIKE)[{layer}, :, {query}])  # starts, ends\n',
 }
 PIECES_OF = {"language": ["language"], "tags": ["tags", "named"], "answer": ["ends", "answers"]}
 BEFORE: dict[str, Any] = {
     **dict.fromkeys(("before", "language_before", "tags_before", "ends_before"), b""),
-    **dict.fromkeys(("named_before", "answers_before"), []),
+    "named_before": [],
+    "answers_before": [],
 }
 """What only a difference has."""
 
