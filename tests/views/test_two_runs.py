@@ -495,7 +495,7 @@ def test_the_tokens_of_another_text_that_differ_are_named(
     view = lab.tokens(text, against=other).view
     view.run = "difference"
     assert view.picture["difference"]["others"] == others and view.loss
-    assert f">{list(others.values())[0]}</bdi>" in view._still()
+    assert f">{next(iter(others.values()))}</bdi>" in view._still()
 
 
 def test_tokens_that_cannot_be_compared_say_why(lab: Lab) -> None:
