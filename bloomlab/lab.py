@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from bloomlab.views.alibi.lengths import LengthTexts
     from bloomlab.views.logit_lens import LogitLens
     from bloomlab.views.shared.panel import Panel
+    from bloomlab.views.tokens.panel import TokensPanel
     from bloomlab.views.tokens.result import Tokens
     from bloomlab.views.view import View
 
@@ -156,26 +157,36 @@ class Lab:
         """The lessons that come with bloomlab, and how long each takes."""
         return listed()
 
-    def tokens(self, x: str | Trace, translations: Mapping[str, str] | None = None) -> "Tokens":
+    def tokens(
+        self,
+        x: str | Trace,
+        translations: Mapping[str, str] | None = None,
+        edit: Edits | None = None,
+        against: "str | Trace | Lab | None" = None,
+    ) -> "Tokens":
         """The tokens of a text, or of a trace of one, in order: a list that shows itself as chips to click on.
 
         `translations` are the texts that the view compares, {name: text}; by default, the translations that the
-        embedded world's grammar finds. The model runs only when the view's comparison is opened.
+        embedded world's grammar finds. The model runs only when the view's comparison is opened. `edit` and `against`
+        make two runs of it, as in `explore`, which the model reads; their difference is each token's surprise.
 
         Raises:
-            InputError: a text is empty, not a text, or longer than `max_tokens`.
+            InputError: a text is empty, not a text, or longer than `max_tokens`; or two things cannot be compared.
+            HookError: an edit fits no spot, or names a position that the text does not have.
         """
         from bloomlab.views.tokens.result import Tokens
 
         trace = x if isinstance(x, Trace) else self._read_tokens(x)
         texts = None if translations is None else {name: self._checked(text) for name, text in translations.items()}
-        return Tokens(trace.tokens, partial(self._tokens_view, trace, texts))
+        if edit or against is not None:  # what cannot be compared is refused now, not when it is looked at
+            view = self._view(["resid_post"], [self._tokens_panel(texts)], x, edit, against)
+            return Tokens(trace.tokens, lambda: view)
+        return Tokens(trace.tokens, lambda: self._view(None, [self._tokens_panel(texts)], trace))
 
-    def _tokens_view(self, trace: Trace, translations: Mapping[str, str] | None) -> "View":
+    def _tokens_panel(self, translations: Mapping[str, str] | None = None) -> "TokensPanel":
         from bloomlab.views.tokens.panel import TokensPanel
 
-        panel = TokensPanel(self.tokenizer, partial(self.trace, read=costs.READ), translations)
-        return self._view(None, [panel], trace)
+        return TokensPanel(self.tokenizer, partial(self.trace, read=costs.READ), translations, self.model)
 
     def _read_tokens(self, text: str) -> Trace:
         """A trace in which nothing was read, so the model did not have to run."""
@@ -316,10 +327,9 @@ class Lab:
         from bloomlab.views.attention.panel import AttentionPanel
         from bloomlab.views.hidden.panel import HiddenPanel
         from bloomlab.views.predictions.panel import PredictionsPanel
-        from bloomlab.views.tokens.panel import TokensPanel
 
         return [
-            TokensPanel(self.tokenizer, partial(self.trace, read=costs.READ)),
+            self._tokens_panel(),
             AttentionPanel(),
             AlibiPanel(partial(self._length_texts, None)),
             HiddenPanel(self.model, self.tokenizer),
@@ -436,7 +446,8 @@ class Lab:
         """What the heads say about a text, or a trace of one, at each layer: the next token, a label, tags, an answer.
 
         `question` is asked about the text; the view takes others. Without `lab.heads` it shows only the next token.
-        `edit` and `against` make two runs of it, as in `explore`; the task heads read the text unedited.
+        `edit` and `against` make two runs of it, as in `explore`; the task heads read the text with the same edits, or
+        are those of the other lab.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.

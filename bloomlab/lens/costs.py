@@ -14,11 +14,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import HookError, InputError
+from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.hooks import Hooks, Known
 from bloomlab.lens.inputs import check, positions_at_once
+from bloomlab.lens.logit_lens import read_out
 from bloomlab.lens.tokens import script
 from bloomlab.text.tokens import Token
 from bloomlab.tracing.trace import Trace
+from bloomlab.weights.pretrained import without_gradients
 
 READ = ["logits"]
 NO_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
@@ -76,6 +80,52 @@ def surprise(trace: Trace) -> Tensor:
     """
     check(trace, READ)
     return token_surprise(trace["logits"][0].detach(), trace.ids[0])
+
+
+def read_last(n_layer: int) -> list[str]:
+    """The spot that `state_surprise` needs of a model of so many layers.
+
+    >>> read_last(4)
+    ['h.3.resid_post']
+    """
+    return [f"h.{n_layer - 1}.resid_post"]
+
+
+def state_surprise(model: BloomForCausalLM, trace: Trace) -> Tensor:
+    """The same as `surprise` from the last state of the stream, with the model that was traced: (pos), in nats.
+
+    The logits of a long text and a large vocabulary would fill the memory; the state is small, and is read in parts.
+    The trace must have read `read_last`.
+
+    >>> import bloomlab
+    >>> lab = bloomlab.load()
+    >>> trace = lab.trace("Leo lives in", read=["logits", *read_last(4)])
+    >>> torch.allclose(state_surprise(lab.model, trace)[1:], surprise(trace)[1:], atol=1e-5)
+    True
+
+    Raises:
+        HookError, InputError: the trace has not read it, is of several texts, or of a model of another size.
+    """
+    (spot,) = read_last(trace.config.n_layer)
+    check(trace, [])
+    if spot not in trace:
+        raise HookError(f"the surprise needs {spot!r}, but the trace has not read it; trace with read=[{spot!r}]")
+    states, ids = trace[spot][0], trace.ids[0].cpu()
+    if states.shape[-1] != model.config.hidden_size:
+        raise InputError(
+            f"the trace is of a model {states.shape[-1]} wide, but this one is {model.config.hidden_size} wide; "
+            "pass the model that was traced"
+        )
+    late = {name: edits for name, edits in trace.edit.items() if name in ("final", "logits")}
+    if late:  # they are made after that state, so the model goes on from there
+        hooks = Hooks(["logits"], late, known=Known(trace.config.n_layer, trace[spot]))
+        without_gradients(model, input_ids=trace.ids.to(model.device), use_cache=False, hooks=hooks)
+        return token_surprise(hooks["logits"][0], ids)
+    step = positions_at_once(model.config.vocab_size)
+    pairs = zip(states[:-1].split(step), ids[1:, None].split(step), strict=True)
+    logits = ((read_out(model, x).float().cpu(), y) for x, y in pairs)
+    parts = [x.logsumexp(-1) - x.gather(-1, y)[:, 0] for x, y in logits]
+    return torch.cat([torch.tensor([torch.nan]), *parts])
 
 
 def token_surprise(logits: Tensor, ids: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
     attention       ½·Σ over keys of |p − q|      the share of its attention that a query has moved, 0 to 1
     states          |after − before| / |before|   how far a state has moved, as a share of its length
     logit lens      Σ p·(log p − log q)           how far what it would say has moved, in nats, at every state
+    next token      after − before                of the probabilities that have changed most
     task heads      after − before                of each label's probability
 
 The second run is measured by the first; a run against itself is exactly 0 everywhere. `effect` compares what the two
@@ -22,9 +23,11 @@ from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.effect import kl
 from bloomlab.lens.hidden import READ, norms, shares, stream
-from bloomlab.lens.inputs import layers, names, positions_at_once
+from bloomlab.lens.inputs import check, layers, names, positions_at_once
 from bloomlab.lens.logit_lens import read_out
 from bloomlab.tracing.trace import Trace
+
+Models = tuple[BloomForCausalLM, BloomForCausalLM]  # the first run's, and the second's
 
 READ_STATES = READ
 READ_SHARES = ["attn.out", "mlp.out"]
@@ -169,10 +172,17 @@ class LensChange:
     probs: Tensor
 
 
-def lens_change(model: BloomForCausalLM, before: Trace, after: Trace, here: slice = slice(None)) -> LensChange:
+def lens_change(
+    model: BloomForCausalLM,
+    before: Trace,
+    after: Trace,
+    here: slice = slice(None),
+    before_model: BloomForCausalLM | None = None,
+) -> LensChange:
     """Read the states of two runs as predictions and compare them; the traces must have read READ_STATES.
 
-    `here` selects columns, since each takes a while with a large vocabulary.
+    `here` selects columns, since each takes a while with a large vocabulary. Where `before` is of another model, it is
+    `before_model`: states mean something only to the last norm and the vocabulary of their own model.
 
     >>> import bloomlab
     >>> lab = bloomlab.load()
@@ -181,28 +191,100 @@ def lens_change(model: BloomForCausalLM, before: Trace, after: Trace, here: slic
     False
 
     Raises:
-        HookError, InputError: as `stream_change` does.
+        HookError, InputError: as `stream_change` does; or the traces are of two models, and only one was given.
     """
     labels, first = stream(before)
     second = stream(after).states
     _check_pair(first, second)
+    models = _models(model, before, after, before_model)
     step = positions_at_once(2 * model.config.vocab_size)
     rows = []
     for one, other in zip(first[:, here], second[:, here], strict=True):
         pairs = zip(one.split(step), other.split(step), strict=True)
         rows.append(
-            [torch.cat(column, -1) for column in zip(*(_compared(model, *pair) for pair in pairs), strict=True)]
+            [torch.cat(column, -1) for column in zip(*(_compared(models, pair) for pair in pairs), strict=True)]
         )
     kl, ids, probs = (torch.stack(column) for column in zip(*rows, strict=True))
     return LensChange(labels, kl, ids.transpose(0, 1), probs.transpose(0, 1))
 
 
-def _compared(model: BloomForCausalLM, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _compared(models: Models, states: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """kl (pos), ids (run, pos) and probs (run, pos) of two states (pos, hidden)."""
-    log_p, log_q = (read_out(model, state).double().cpu().log_softmax(-1) for state in (one, other))
+    read = zip(models, states, strict=True)
+    log_p, log_q = (read_out(model, state).double().cpu().log_softmax(-1) for model, state in read)
     best = [run.max(-1) for run in (log_p, log_q)]
     log_probs, ids = (torch.stack(column) for column in zip(*best, strict=True))
     return kl(log_p, log_q).float(), ids, log_probs.exp().float()
+
+
+def _models(model: BloomForCausalLM, before: Trace, after: Trace, before_model: BloomForCausalLM | None) -> Models:
+    """The models of two runs, the first's and the second's."""
+    weights = {run.provenance.get("weights") for run in (before, after)}
+    if before_model is None and len(weights - {None}) > 1:
+        raise InputError(
+            "the traces are of two models, and each reads its own states only; pass the first one, too: before_model=…"
+        )
+    models = (before_model or model, model)
+    sizes = [one.config.vocab_size for one in models]
+    if sizes[0] != sizes[1]:
+        raise InputError(f"the two models have other vocabularies, of {sizes[0]} and {sizes[1]} tokens")
+    return models
+
+
+@dataclass(frozen=True)
+class NextChange:
+    """Which next tokens have become more, or less, likely.
+
+    Attributes:
+        ids: (layer, pos, top) those whose probability has changed most, the largest change first; where nothing has
+            changed, the likeliest.
+        probs: (run, layer, pos, top) their probabilities before and after.
+    """
+
+    ids: Tensor
+    probs: Tensor
+
+
+def next_change(
+    model: BloomForCausalLM,
+    before: Trace,
+    after: Trace,
+    here: slice = slice(None),
+    top: int = 5,
+    before_model: BloomForCausalLM | None = None,
+) -> NextChange:
+    """What two runs say comes next, after each layer; the traces must have read `resid_post`.
+
+    `here` and `before_model` are as in `lens_change`.
+
+    >>> import bloomlab
+    >>> lab = bloomlab.load()
+    >>> read, text = ["resid_post"], "Leo lives in Oslo. Leo lives in"
+    >>> without = lab.trace(text, read, edit={"h.3.attn.mixed": bloomlab.zero(head=4)})
+    >>> change = next_change(lab.model, lab.trace(text, read), without, top=1)
+    >>> lab.tokenizer.decode(change.ids[3, -1]), change.probs[0, :3].equal(change.probs[1, :3])
+    (' Lima', True)
+
+    Raises:
+        HookError, InputError: as `lens_change` does.
+    """
+    for run in (before, after):
+        check(run, ["resid_post"])
+    if before.ids.shape != after.ids.shape or before.config.n_layer != after.config.n_layer:
+        raise InputError(
+            "the two runs have other numbers of tokens or layers, so there is no difference; look at each by itself"
+        )
+    models = _models(model, before, after, before_model)
+    ids, probs = [], []
+    for layer in range(after.config.n_layer):
+        states = (run[f"h.{layer}.resid_post"][0, here] for run in (before, after))
+        read = zip(models, states, strict=True)
+        both = torch.stack([read_out(one, state).float().cpu().softmax(-1) for one, state in read])
+        change = (both[1] - both[0]).abs()
+        order = torch.where((change > 0).any(-1, keepdim=True), change, both[1])
+        ids.append(order.topk(top).indices)
+        probs.append(both.gather(-1, ids[-1].expand(2, -1, -1)))
+    return NextChange(torch.stack(ids), torch.stack(probs, 1))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ The last layer gives what the head says; at the others nothing taught it to make
 appears. A task head reads the text with its own copy of the model, so another model's trace would show other states.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import At, Edit, Edits, Hooks, in_order
 from bloomlab.lens.inputs import check
 from bloomlab.lens.logit_lens import read_out
+from bloomlab.tracing.record import READABLE, layer_of
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
@@ -52,10 +54,34 @@ def next_tokens(
     return torch.stack([layer.indices for layer in best]), torch.stack([layer.values for layer in best])
 
 
-def layer_logits(model: BloomPreTrainedModel, ids: Tensor, edit: Edits | None = None) -> Tensor:
+def as_traced(trace: Trace, model: BloomPreTrainedModel) -> dict[str, Any]:
+    """How a task head reads a text the way that its trace was made: `label_probs(head, ids, **as_traced(trace, head))`.
+
+    `edit` has the trace's edits at the spots that the head's own copy of the model has, too; a change of the `logits`
+    is none of its business. `read` sends the same layers through the readable lines of attention, which round otherwise
+    than the fused kernel, so that what an edit does not reach stays the same bit for bit.
+
+    Raises:
+        InputError: the trace was edited, but its edits are not at hand: a file keeps only their words.
+    """
+    if trace.provenance.get("edits") and not trace.edit:
+        raise InputError(
+            "the trace was edited, but of its edits only the words are left, so the task heads cannot be edited alike; "
+            "trace the text again with edit=…"
+        )
+    spots = model.base_model.hook_names()
+    readable = {layer_of(name, trace.config.n_layer) for name in trace.names if name.endswith(READABLE)}
+    read = [name for name in (f"h.{layer}.attn.probs" for layer in sorted(readable)) if name in spots]
+    return {"edit": {name: edits for name, edits in trace.edit.items() if name in spots}, "read": read}
+
+
+def layer_logits(
+    model: BloomPreTrainedModel, ids: Tensor, edit: Edits | None = None, read: Iterable[str] = ()
+) -> Tensor:
     """What a head says about each column after each layer: ids (pos) -> (layer, pos, label).
 
-    `edit` changes the head's own copy of the model, whose spots have the same names.
+    `edit` changes the head's own copy of the model, whose spots have the same names. What is in `read` is read on the
+    way (see `as_traced`).
 
     >>> import torch, bloomlab
     >>> head = bloomlab.BloomForTokenClassification(bloomlab.BloomConfig(
@@ -65,26 +91,35 @@ def layer_logits(model: BloomPreTrainedModel, ids: Tensor, edit: Edits | None = 
     True
     """
     spots = [f"h.{layer}.resid_post" for layer in range(model.config.n_layer)]
-    hooks = Hooks(read=spots, edit=edit)
+    hooks = Hooks(read=[*spots, "final", *read], edit=edit)
     head: nn.Module = next(getattr(model, name) for name in MAPS if hasattr(model, name))
     trunk: Any = model.base_model
 
     def run() -> list[Tensor]:
         trunk(ids[None].to(model.device), use_cache=False, hooks=hooks)
-        return [head(trunk.ln_f(hooks[spot])).float().cpu()[0] for spot in spots]
+        states = [*(trunk.ln_f(hooks[spot]) for spot in spots[:-1]), hooks["final"]]  # which may be edited itself
+        return [head(state).float().cpu()[0] for state in states]
 
     return torch.stack(without_gradients(run))
 
 
-def label_probs(model: BloomPreTrainedModel, ids: Tensor, edit: Edits | None = None) -> Tensor:
+def label_probs(
+    model: BloomPreTrainedModel, ids: Tensor, edit: Edits | None = None, read: Iterable[str] = ()
+) -> Tensor:
     """The probability of each label at each layer and column: ids (pos) -> (layer, pos, label).
 
     For a head that labels whole texts, column i is what it would say if the text ended there.
     """
-    return layer_logits(model, ids, edit).softmax(-1)
+    return layer_logits(model, ids, edit, read).softmax(-1)
 
 
-def answer_probs(model: BloomPreTrainedModel, question: Tensor, context: Tensor, edit: Edits | None = None) -> Tensor:
+def answer_probs(
+    model: BloomPreTrainedModel,
+    question: Tensor,
+    context: Tensor,
+    edit: Edits | None = None,
+    read: Iterable[str] = (),
+) -> Tensor:
     """How likely an answer starts (0), and ends (1), at each token of the context: ids (pos) each -> (layer, 2, pos).
 
     A softmax over question and context; what is missing from 1 went to the question. The columns of an edit are those
@@ -93,7 +128,7 @@ def answer_probs(model: BloomPreTrainedModel, question: Tensor, context: Tensor,
     moved = {
         spot: [behind(one, len(question)) for one in in_order(spot, edits)] for spot, edits in (edit or {}).items()
     }
-    probs = layer_logits(model, torch.cat([question, context]), moved).softmax(1)
+    probs = layer_logits(model, torch.cat([question, context]), moved, read).softmax(1)
     return probs[:, len(question) :].transpose(1, 2)
 
 

@@ -280,15 +280,17 @@ class View(anywidget.AnyWidget):
         except (Exception, KeyboardInterrupt) as error:  # nobody is there to catch it, so the tab shows it
             self.troubles = {**self.troubles, name: _in_words(error)}
 
-    def _all_shown(self, run: str) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-        """What every panel shows of a run, or would if its tab were opened, and why some do not.
+    def _all_shown(
+        self, run: str, names: Iterable[str] | None = None
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """What every panel, or each of these, shows of a run, or would if its tab were opened, and why some do not.
 
         The page hears of nothing.
         """
         chosen = run == self._chosen
         shown, troubles = {}, {} if self._alone or not chosen else dict(self.troubles)
         for name, panel in self.panels.items():
-            if name in troubles or self._two is None:
+            if name in troubles or self._two is None or (names is not None and name not in names):
                 continue
             shown[name] = self._shown(panel)
             if name not in self._computed or not chosen:
@@ -338,12 +340,12 @@ class View(anywidget.AnyWidget):
             shown, troubles = self._all_shown(self._chosen)
             runs = {run: self._saved(*self._all_shown(run), run) for run in self.runs}
             saved = self._saved(shown, troubles, self._chosen) | {"runs": self.runs, "changes": self.changes}
-            still = self._still_of(*(self._all_shown("what if") if self._chosen == "difference" else (shown, troubles)))
+            still = self._still_of(*self._on_paper(self.panels))
             text = page(self.module, saved | {"run": self._chosen, "off": self.off}, still, self.text, runs)
             with saying_why_not(path):
                 path.write_text(text, encoding="utf-8")
         elif path.suffix in (".png", ".svg"):
-            shown, troubles = self._all_shown("what if" if self._chosen == "difference" else self._chosen)
+            shown, troubles = self._on_paper([self._open.name])
             if self._open.name in troubles:
                 raise InputError(troubles[self._open.name])
             with saying_why_not(path):
@@ -371,20 +373,28 @@ class View(anywidget.AnyWidget):
         if self._two is None:
             empty = "<p>bloomlab explorer: nothing read yet.</p>"
             return self._open.still(None, self._shown(self._open)) if self._alone else empty
-        if self._chosen == "difference":
-            all_shown, troubles = self._all_shown("what if")
-            opened = {name: shown for name, shown in all_shown.items() if name in self._computed}
-            return self._still_of(opened, troubles)
-        troubles = {} if self._alone else self.troubles
-        computed = self._computed - troubles.keys()
-        shown = {name: self._shown(panel) for name, panel in self.panels.items() if name in computed}
-        return self._still_of(shown, troubles)
+        return self._still_of(*self._on_paper(self._computed | (set() if self._alone else self.troubles.keys())))
+
+    def _on_paper(self, names: Iterable[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """What these panels show where no script runs, and why some show nothing.
+
+        Of a difference that a panel draws by script alone, what if.
+        """
+        differs = self._chosen == "difference"
+        lacking = {name for name in names if differs and not self.panels[name].compares_still}
+        shown, troubles = self._all_shown(self._chosen, set(names) - lacking)
+        others, their_troubles = self._all_shown("what if", lacking) if lacking else ({}, {})
+        for own in others.values():
+            stamp = f"{own['picture']['stamp']} · what if, not the difference"
+            own["picture"] = {**own["picture"], "stamp": stamp}
+        shown |= others
+        troubles = {**{name: why for name, why in troubles.items() if name not in lacking}, **their_troubles}
+        return {name: shown[name] for name in self.panels if name in shown}, troubles
 
     def _still_of(self, all_shown: Mapping[str, dict[str, Any]], troubles: Mapping[str, str]) -> str:
-        """The stills of these panels; a difference is drawn by script alone, so they show what it is of: what if."""
-        run = "as it is" if self._chosen == "as it is" else "what if"
+        """The stills of these panels."""
         edits = ", ".join(self.changes)
-        which = f"<p>{escape(run)}{escape(f': {edits}' if edits else '')}</p>" if self.runs else ""
+        which = f"<p>{escape(self._chosen)}{escape(f': {edits}' if edits else '')}</p>" if self.runs else ""
         if self._alone:
             return which + "".join(self._open.still(self.trace, shown) for shown in all_shown.values())
         parts = [

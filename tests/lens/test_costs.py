@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from bloomlab.errors import InputError
+from bloomlab.errors import HookError, InputError
 from bloomlab.lab import Lab
-from bloomlab.lens.costs import READ, compare, cost, count, count_words, surprise
+from bloomlab.lens.costs import READ, compare, cost, count, count_words, read_last, state_surprise, surprise
 from tests.lens.sentences import SENTENCES
 
 # -- surprise and bits ----
@@ -87,3 +87,24 @@ def test_ids_that_stand_for_no_text_have_no_cost(random_lab: Callable[..., Lab])
 )
 def test_words_are_counted_where_spaces_part_them(text: str, words: int | None) -> None:
     assert count_words(text) == words
+
+
+# -- the same from the last state --
+
+
+@pytest.mark.parametrize("text", ["Leo lives in Oslo.", "القطة تنام هنا.", "x", "a" * 40])
+def test_the_last_state_gives_the_surprise_of_the_logits(
+    text: str, random_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = random_lab()
+    trace = lab.trace(text, read=[*READ, *read_last(3)])
+    monkeypatch.setattr("bloomlab.lens.inputs.AT_ONCE", 4 * lab.model.config.vocab_size)  # four positions at a time
+    torch.testing.assert_close(state_surprise(lab.model, trace), surprise(trace), equal_nan=True)
+
+
+def test_a_trace_without_the_last_state_or_of_another_model_has_no_surprise(random_lab: Callable[..., Lab]) -> None:
+    lab = random_lab()
+    with pytest.raises(HookError, match=r"needs 'h\.2\.resid_post'"):
+        state_surprise(lab.model, lab.trace("Leo.", read=["h.1.resid_post"]))
+    with pytest.raises(InputError, match="24 wide, but this one is 4 wide"):
+        state_surprise(random_lab(1).model, lab.trace("Leo.", read=read_last(3)))

@@ -16,14 +16,16 @@ from bloomlab.lens.difference import (
     attention_change,
     label_change,
     lens_change,
+    next_change,
     relative_distance,
     stream_change,
 )
 from bloomlab.lens.effect import READ as READ_LOGITS
 from bloomlab.lens.effect import effect
-from bloomlab.lens.predictions import answer_probs, label_probs
+from bloomlab.lens.predictions import answer_probs, as_traced, label_probs, next_tokens
 from bloomlab.tracing.edits import add, cut, patch, scale, zero
 from tests.tasks.task_heads import random_lab as lab_with_heads
+from tests.tiny_random import random_model
 
 TEXT = "Leo lives in Oslo."
 READ = ["attn.probs", *READ_STATES, *READ_SHARES, *READ_LOGITS]
@@ -94,6 +96,41 @@ def test_what_the_last_state_says_is_what_the_model_says(lab: Lab) -> None:
     torch.testing.assert_close(said.kl[6], expected, atol=1e-6, rtol=1e-4)
 
 
+def test_states_of_two_models_are_each_read_by_their_own(random_lab: Callable[..., Lab]) -> None:
+    lab, other = random_lab(), random_lab()
+    with torch.no_grad():
+        for parameter in other.model.parameters():
+            parameter.mul_(1.5)
+    before, after = other.trace(TEXT, READ), lab.trace(TEXT, READ)
+    with pytest.raises(InputError, match="two models"):
+        lens_change(lab.model, before, after)
+    with pytest.raises(InputError, match="two models"):
+        next_change(lab.model, before, after)
+    said, whole = lens_change(lab.model, before, after, before_model=other.model), effect(before, after)
+    torch.testing.assert_close(said.kl[-1], whole.kl, atol=1e-5, rtol=1e-3)
+    assert said.ids[:, -1].equal(whole.predicted)
+    change = next_change(lab.model, before, after, before_model=other.model)
+    for run, found in zip((before, after), change.probs[:, -1], strict=True):
+        torch.testing.assert_close(found, run["logits"][0].softmax(-1).gather(-1, change.ids[-1]))
+    small = random_model(vocab_size=299)
+    with pytest.raises(InputError, match="other vocabularies, of 299 and 300 tokens"):
+        lens_change(lab.model, before, after, before_model=small)
+
+
+def test_the_next_tokens_that_have_changed_most_come_first(lab: Lab) -> None:
+    before, after = lab.trace(TEXT, READ), lab.trace(TEXT, READ, EDITS["an MLP"][0])
+    change = next_change(lab.model, before, after, slice(2, 7), top=3)
+    assert change.ids.shape == (3, 5, 3) and change.probs.shape == (2, 3, 5, 3)
+    p, q = (run["logits"][0, 2:7].softmax(-1) for run in (before, after))
+    assert change.ids[-1].equal((q - p).abs().topk(3).indices)
+    likeliest = next_tokens(lab.model, after, slice(2, 7), 3)[0]
+    assert change.ids[:2].equal(likeliest[:2]) and change.probs[0, :2].equal(change.probs[1, :2])  # below the edit
+    with pytest.raises(InputError, match="no difference; look at each by itself"):
+        next_change(lab.model, before, lab.trace("Leo.", READ))
+    with pytest.raises(HookError, match="resid_post"):
+        next_change(lab.model, before, lab.trace(TEXT, ["embed"]))
+
+
 def test_a_large_vocabulary_is_compared_in_parts(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     before, after = lab.trace(TEXT, READ), lab.trace(TEXT, READ, EDITS["a token"][0])
     whole = lens_change(lab.model, before, after)
@@ -146,6 +183,31 @@ def test_an_edit_reaches_the_task_heads() -> None:
     assert not change.change[0].any() and not change.change[:, :5].any() and change.change[1:, 5].abs().min() > 0
     assert change.change[change.largest()].abs() == change.change.abs().max()
     assert not label_change(whole, label_probs(head, ids)).change.any()
+
+
+def test_a_head_is_edited_as_a_trace_was_at_the_spots_it_has() -> None:
+    lab = lab_with_heads()
+    head, ids = lab.heads["tags"], torch.tensor(lab.tokenizer.encode(TEXT))
+    mlp, looks = scale(2.0), cut(query=7, key=3)
+    trace = lab.trace(TEXT, ["h.0.attn.scores"], {"h.2.mlp.out": mlp, "h.1.attn.biased": looks, "logits": zero()})
+    alike = as_traced(trace, head)
+    assert alike == {"edit": {"h.2.mlp.out": (mlp,), "h.1.attn.biased": (looks,)}, "read": ["h.0.attn.probs"]}
+    expected = label_probs(head, ids, {"h.2.mlp.out": mlp, "h.1.attn.biased": looks})
+    torch.testing.assert_close(label_probs(head, ids, **alike), expected)
+    assert as_traced(lab.trace(TEXT, ["embed"]), head) == {"edit": {}, "read": []}
+    trace.edit = {}
+    with pytest.raises(InputError, match="only the words are left"):
+        as_traced(trace, head)
+
+
+def test_an_edit_after_the_last_norm_reaches_what_a_head_says() -> None:
+    lab = lab_with_heads()
+    head, ids = lab.heads["tags"], torch.tensor(lab.tokenizer.encode(TEXT))
+    edit = {"final": zero(pos=5)}
+    found, whole = label_probs(head, ids, edit), label_probs(head, ids)
+    expected = head(ids[None], hooks=Hooks(edit=edit)).logits[0].softmax(-1)
+    assert found[-1].equal(expected.detach()) and found[:-1].equal(whole[:-1])
+    assert not found[-1, 5].allclose(whole[-1, 5])
 
 
 AT_A_COLUMN: dict[str, Callable[[int], Any]] = {

@@ -16,7 +16,8 @@ from tests.views.lone import TITLES
 
 TEXT = "Leo 😀 lives."
 WIDTHS = {"float32": 4, "int32": 4, "uint8": 1}
-DIFFERENCE = {"before", "moved", "ids_before"}  # what only a difference has
+BEFORE = {"before", "ids_before", "language_before", "tags_before", "ends_before"}
+DIFFERENCE = {"moved", "loss", "loss_before", *BEFORE}  # what only a difference has
 ONE_RUN = {"scores"}  # and what it does not need
 SHARED = {"editable", *SELECTION, "live", "scale", "picture"}
 
@@ -78,7 +79,7 @@ def test_every_piece_has_the_size_that_its_axes_say(lab: Lab, name: str, run: st
         numbers = 1
         for axis in of.axes.split():
             if axis == "label":  # as many as that head has
-                numbers *= len(getattr(view, f"{name}_picture")["labels"][piece])
+                numbers *= len(getattr(view, f"{name}_picture")["labels"][piece.removesuffix("_before")])
             else:
                 numbers *= int(axis) if axis.isdigit() else sizes[axis]
         assert len(value) == numbers * WIDTHS[of.dtype] > 0, piece

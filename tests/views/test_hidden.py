@@ -154,9 +154,11 @@ def test_a_stream_that_is_no_sum_has_no_shares_and_says_why() -> None:
 
 
 def test_a_trace_of_another_model_is_refused(lab: Lab) -> None:
-    other = Lab(random_model(hidden_size=12), byte_tokenizer())
+    trace = traced(Lab(random_model(hidden_size=12), byte_tokenizer()))
+    assert view_of(lab, trace).state == "ready"  # it knows its own model
+    trace.lab = None  # as one from a file
     with pytest.raises(InputError, match="12 wide, but this one is 24 wide"):
-        view_of(lab, traced(other))
+        view_of(lab, trace)
 
 
 # ---- the view ----

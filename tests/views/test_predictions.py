@@ -165,11 +165,11 @@ def test_the_first_picture_is_what_the_heads_say_in_the_end(lab: Lab) -> None:
     assert (view.layer, view.query, view.text) == (1, len(SHORT) - 1, SHORT)
 
 
-def test_a_trace_is_shown_without_a_run_and_says_what_its_edits_reach(lab: Lab) -> None:
+def test_a_trace_is_shown_without_a_run_and_its_edits_reach_every_head(lab: Lab) -> None:
     runs: list[str] = []
     plain, edited = view_of(lab), view_of(lab, lab.trace(TEXT, READ, {"h.0.mlp.out": zero()}), runs=runs)
     assert runs == [] and edited.picture["edited"] and not plain.picture["edited"]
-    assert edited.probs != plain.probs and edited.tags == plain.tags
+    assert all(getattr(edited, piece) != getattr(plain, piece) for piece in ("probs", "language", "tags", "ends"))
 
 
 def test_a_trace_that_lacks_a_spot_says_how_to_read_it(lab: Lab) -> None:

@@ -14,11 +14,16 @@ import torch
 import bloomlab
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
+from bloomlab.lens.costs import state_surprise, surprise
 from bloomlab.lens.difference import READ_STATES, attention_change, lens_change
 from bloomlab.lens.effect import Effect, effect
+from bloomlab.lens.logit_lens import logit_lens
+from bloomlab.lens.predictions import answer_probs, label_probs
 from bloomlab.tracing.edits import cut, scale, zero
+from bloomlab.tracing.trace import Trace
 from bloomlab.views.shared.edits import MOST
 from bloomlab.views.view import RUNS, View
+from tests.tasks.task_heads import random_head, random_lab
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside
 from tests.views.shared.test_edits import LIES, SILENT, nested
@@ -31,6 +36,12 @@ EDIT: dict[str, Any] = {"h.1.attn.mixed": zero(head=2, query=5)}
 @pytest.fixture(scope="module")
 def lab() -> Lab:
     return Lab(random_model(), byte_tokenizer(), name="random")
+
+
+@pytest.fixture(scope="module")
+def heads() -> Lab:
+    """With the three task heads."""
+    return random_lab()
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +62,11 @@ def floats(data: bytes) -> Any:
 def wish(view: View, **what: Any) -> None:
     """As a message from the page."""
     view.set_state({"wished": {**what, "number": view.wished["number"] + 1}})
+
+
+def says(view: View) -> str:
+    """The open panel, for a terminal."""
+    return view._open.says(view._shown(view._open))
 
 
 def causal(matrix: torch.Tensor) -> Any:
@@ -103,6 +119,93 @@ def test_a_run_against_itself_is_exactly_zero_in_every_panel(lab: Lab) -> None:
         assert set(view.attention.thumbs) == {128} and view.attention.probs == view.attention.before
         view.tab = "hidden"
         assert not floats(view.hidden.moved).any() and not any(view.hidden.picture["difference"]["reached"])
+        view.tab = "predictions"
+        shown = view.predictions
+        assert shown.probs and shown.probs == shown.before
+        view.tab = "tokens"
+        assert view.tokens.loss and view.tokens.loss == view.tokens.loss_before
+        assert view.tokens.picture["difference"] == {"others": {}, "refusal": ""}
+
+
+HEADS = ("language", "tags", "ends", "named", "answers")
+
+
+@pytest.mark.slow
+def test_the_task_heads_of_a_run_against_itself_are_the_same_bit_for_bit(heads: Lab) -> None:
+    for edit in ({"resid_post": scale(1.0)}, {"h.1.attn.biased": scale(1.0)}):  # the second, by the readable path
+        for view in (heads.explore(TEXT, edit=edit), heads.predictions(TEXT, edit=edit)):
+            view.run = "difference"
+            if hasattr(view, "tab"):
+                view.tab = "predictions"
+            shown = view.predictions
+            assert all(
+                getattr(shown, name) and getattr(shown, name) == getattr(shown, f"{name}_before") for name in HEADS
+            )
+            assert "next token: no change; label, if the text ended here: no change; tag: no change" in says(view)
+
+
+@pytest.mark.slow
+def test_the_task_heads_are_edited_as_the_text_is(heads: Lab) -> None:
+    edit = {**EDIT, "h.2.mlp.out": [scale(0.5), zero(pos=3)], "logits": scale(2.0)}  # the last is none of theirs
+    view = heads.predictions(TEXT, "Who?", edit=edit)
+    ids = torch.tensor(heads.tokenizer.encode(TEXT))
+    own = {spot: edits for spot, edits in edit.items() if spot != "logits"}
+    for run, made in (("what if", own), ("as it is", None)):
+        view.run = run
+        assert view.picture["missing"] == {}
+        for task in ("language", "tags"):
+            assert floats(getattr(view, task)).tolist() == label_probs(heads.heads[task], ids, made).flatten().tolist()
+        question = torch.tensor(heads.tokenizer.encode("Who?\n"))
+        assert floats(view.ends).tolist() == answer_probs(heads.heads["answer"], question, ids, made).flatten().tolist()
+    each = {}
+    for run in ("as it is", "what if"):
+        view.run = run
+        each[run] = {name: getattr(view, name) for name in HEADS}
+    view.run = "difference"
+    assert {name: getattr(view, name) for name in HEADS} == each["what if"]
+    assert {name: getattr(view, f"{name}_before") for name in HEADS} == each["as it is"]
+    view.question = "Where?"
+    again = heads.predictions(TEXT, "Where?", edit=edit)
+    assert view.ends == again.ends
+    again.run = "as it is"
+    assert view.ends_before == again.ends and view.answers_before == again.answers
+
+
+@pytest.mark.slow
+def test_the_code_of_edited_heads_runs_and_gives_the_same_numbers(tiny: Lab) -> None:
+    edit = {"h.0.attn.mixed": zero(head=1, query=16), "h.1.attn.biased": cut(query=3, key=0), "logits": scale(2.0)}
+    view = tiny.predictions(RECAP, "Where does Leo live?", edit=edit)
+    view.layer, view.query = 2, 3
+    said: list[Any] = []
+    exec(view.code, {"print": lambda *values: said.append(values[-1])})
+    layers, tokens = view.picture["layers"], len(view.picture["tokens"])
+    assert said[0].tolist() == floats(view.probs).reshape(layers, tokens, 8)[2, 3, :5].tolist()
+    for number, task in enumerate(("language", "tags"), 1):
+        assert said[number].tolist() == floats(getattr(view, task)).reshape(layers, tokens, -1)[2, 3].tolist()
+    assert said[3].tolist() == floats(view.ends).reshape(layers, 2, tokens)[2, :, 3].tolist()
+    assert "as_traced" not in tiny.predictions(RECAP).code  # where nothing was edited, nothing of it
+
+
+def test_a_trace_whose_edits_are_not_at_hand_shows_no_task_heads_and_says_why(heads: Lab, tmp_path: Path) -> None:
+    trace = heads.trace(TEXT, ["resid_post"], EDIT)
+    loaded = Trace.load(trace.save(tmp_path / "x.safetensors"))
+    view = heads.predictions(loaded)
+    assert set(view.picture["missing"]) == {"language", "tags", "answer"}
+    assert all("only the words are left" in why for why in view.picture["missing"].values())
+    assert (view.language, view.tags, view.ends) == (b"", b"", b"")
+    assert floats(view.probs).tolist() == floats(heads.predictions(trace).probs).tolist()
+    assert "label_probs(" not in view.code
+
+
+def test_an_edit_that_does_not_fit_a_head_is_said_in_words(heads: Lab) -> None:
+    wide = random_head("tags", hidden_size=12)
+    heads = random_lab()
+    heads.heads["tags"] = wide
+    view = heads.predictions(TEXT, edit={"h.1.resid_post": lambda x, at: x + torch.ones(24)})
+    assert "tags" in view.picture["missing"] and view.language and "RuntimeError" in view.picture["missing"]["tags"]
+    view.run = "difference"
+    assert view.state == "ready" and view.picture["missing"]["tags"].startswith("what if: RuntimeError")
+    assert (view.tags, view.tags_before, view.named) == (b"", b"", []) and view.language_before
 
 
 def test_both_runs_come_by_the_same_path_through_attention(lab: Lab) -> None:
@@ -398,9 +501,135 @@ def test_another_model_is_compared_with(tiny: Lab) -> None:
     assert earlier.trace(RECAP, []).provenance["weights"] in view.picture["stamp"]
 
 
+VERBS = ("attention", "alibi", "hidden_states", "predictions", "tokens", "explore")
+
+
+def pieces_of(view: View) -> dict[str, Any]:
+    """What every tab draws from."""
+    found: dict[str, Any] = {}
+    for name, panel in view.panels.items():
+        if not view._alone:
+            view.tab = name
+        for piece in ("picture", *panel.pieces):
+            found[f"{name} {piece}"] = getattr(view, view._trait(panel, piece))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_run_of_another_lab_is_what_that_lab_shows_bit_for_bit(tiny: Lab, verb: str) -> None:
+    """Its states are read by its own norm and vocabulary, and its task heads are its own."""
+    earlier = bloomlab.load(revision="step1200")
+    earlier.heads["tags"] = tiny.heads["tags"]
+    view, own = getattr(tiny, verb)(RECAP, against=earlier), getattr(earlier, verb)(RECAP)
+    if verb == "tokens":
+        view, own = view.view, own.view
+    view.run = "as it is"
+    own.query, own.key, own.layer = view.query, view.key, view.layer
+    found, expected = pieces_of(view), pieces_of(own)
+    if verb == "tokens":  # alone, it needs no model
+        assert "read by the tokenizer alone" in expected["tokens picture"].pop("stamp")
+        assert "weights" in found["tokens picture"].pop("stamp")
+    assert getattr(view, "troubles", {}) == {} and len(found) > 2
+    assert {name for name in expected if found[name] != expected[name]} == set()
+
+
+def test_the_difference_of_two_models_is_that_of_each_one_s_own_numbers(tiny: Lab) -> None:
+    earlier = bloomlab.load(revision="step1200")
+    view = tiny.explore(RECAP, against=earlier)
+    view.run = "difference"
+    view.tab = "hidden"
+    read = ["logits", *READ_STATES]
+    runs = [lab.trace(RECAP, read) for lab in (earlier, tiny)]
+    p, q = (run["logits"][0].double().log_softmax(-1) for run in runs)
+    moved = floats(view.hidden.moved).reshape(9, -1)
+    assert np.allclose(moved[-1], (p.exp() * (p - q)).sum(-1), atol=1e-4)
+    ids = np.frombuffer(view.hidden.ids_before, np.int32).reshape(9, -1)
+    assert ids.tolist() == [row.ids[:, 0].tolist() for row in logit_lens(earlier.model, runs[0])]
+    view.tab = "predictions"
+    ids = torch.tensor(np.frombuffer(view.predictions.ids, np.int32).reshape(4, 20, 8)[-1]).long()
+    for piece, log_probs in (("before", p), ("probs", q)):
+        found = floats(getattr(view.predictions, piece)).reshape(4, 20, 8)[-1]
+        assert np.allclose(found, log_probs.exp().gather(-1, ids), atol=1e-5)
+    assert view.predictions.picture["missing"]["tags"].startswith("as it is: this lab has no head 'tags'")
+    view.tab = "tokens"
+    for piece, run in (("loss_before", runs[0]), ("loss", runs[1])):
+        assert np.allclose(floats(getattr(view.tokens, piece))[1:], surprise(run)[1:], atol=1e-4)
+
+
+def test_two_labs_with_their_own_heads_show_each_with_its_own(heads: Lab) -> None:
+    other = random_lab()
+    other.heads["tags"] = random_head("tags", seed=7)
+    other.heads["language"] = random_head("tags", seed=8)
+    other.heads["language"].__class__ = type(heads.heads["language"])  # other labels
+    view = heads.predictions(TEXT, against=other)
+    ids = torch.tensor(heads.tokenizer.encode(TEXT))
+    view.run = "difference"
+    assert floats(view.tags).tolist() == label_probs(heads.heads["tags"], ids).flatten().tolist()
+    assert floats(view.tags_before).tolist() == label_probs(other.heads["tags"], ids).flatten().tolist()
+    assert view.ends == view.ends_before != b"" and view.probs == view.before
+    view.run = "as it is"
+    assert floats(view.tags).tolist() == label_probs(other.heads["tags"], ids).flatten().tolist()
+
+
+# ---- tokens ----
+
+
+def test_tokens_show_how_much_each_surprises_in_both_runs(tiny: Lab) -> None:
+    edit = {"h.0.attn.mixed": zero(head=1, query=16)}
+    tokens = tiny.tokens(RECAP, edit=edit)
+    assert tokens.ids == tiny.tokens(RECAP).ids
+    view = tokens.view
+    assert view.runs == list(RUNS) and view.loss == view.loss_before == b""
+    view.run = "difference"
+    for piece, made in (("loss_before", None), ("loss", edit)):
+        expected = surprise(tiny.trace(RECAP, ["logits"], made))
+        assert np.allclose(floats(getattr(view, piece)), expected, atol=1e-5, equal_nan=True)
+    before, after = floats(view.loss_before), floats(view.loss)
+    assert (before == after)[1:17].all() and (before != after)[17:].all()  # nothing is known of the stop before it
+    assert view.picture["difference"] == {"others": {}, "refusal": ""}
+
+
+@pytest.mark.slow
+def test_an_edit_after_the_last_layer_reaches_the_surprise(lab: Lab) -> None:
+    for edit in ({"logits": scale(2.0)}, {"final": scale(0.5, pos=3)}):
+        trace = lab.trace(TEXT, ["resid_post", "logits"], edit)
+        torch.testing.assert_close(state_surprise(lab.model, trace), surprise(trace), equal_nan=True)
+        assert not state_surprise(lab.model, lab.trace(TEXT, ["resid_post"])).allclose(surprise(trace), equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "others"),
+    [
+        (TEXT, "Lea lives in Oslo.", {"2": "a"}),
+        ("Hi 😀!", "Hi 😁!", {"6": "😁 4/4"}),
+        ("قطة", "قصة", {"3": "ص 2/2"}),
+    ],
+)
+def test_the_tokens_of_another_text_that_differ_are_named(
+    lab: Lab, text: str, other: str, others: dict[str, str]
+) -> None:
+    view = lab.tokens(text, against=other).view
+    view.run = "difference"
+    assert view.picture["difference"]["others"] == others and view.loss
+    assert f">{next(iter(others.values()))}</bdi>" in view._still()
+
+
+def test_tokens_that_cannot_be_compared_say_why(lab: Lab) -> None:
+    view = lab.tokens(TEXT, against="Leo.").view
+    assert view.runs == list(RUNS[:2])
+    bare = lab.tokens(lab.trace(TEXT, ["attn.probs"]), against=TEXT).view
+    bare.run = "difference"
+    assert bare.loss == b"" and "the surprise needs 'h.2.resid_post'" in bare.picture["difference"]["refusal"]
+    assert "the surprise needs" in bare._still()
+    with pytest.raises(InputError, match="leave against=… out"):
+        lab.tokens(TEXT, edit=EDIT, against=TEXT)
+
+
 # ---- what one takes away ----
 
 
+@pytest.mark.slow
 def test_a_saved_page_has_every_run(lab: Lab, tmp_path: Path) -> None:
     view = lab.explore(TEXT, edit=EDIT)
     view.run = "difference"
@@ -416,16 +645,62 @@ def test_a_saved_page_has_every_run(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", ["explore", "attention", "hidden_states", "predictions"])
-def test_a_still_of_a_difference_is_what_if_and_says_so(lab: Lab, tmp_path: Path, verb: str) -> None:
-    """Signed numbers must not be drawn as if they were probabilities; script alone draws the difference."""
+@pytest.mark.parametrize("verb", ["attention", "hidden_states", "predictions", "tokens"])
+def test_a_still_and_a_figure_of_each_run_are_of_that_run(lab: Lab, tmp_path: Path, verb: str) -> None:
     view = getattr(lab, verb)(TEXT, edit=EDIT)
-    still, figure = view._still(), view.save(tmp_path / "x.png").read_bytes()
-    assert "<p>what if: head 1.2 silent at 5</p>" in still
+    view = view.view if verb == "tokens" else view
+    stills, figures = {}, {}
+    for run in RUNS:
+        view.run = run
+        stills[run], figures[run] = view._still(), view.save(tmp_path / "x.png").read_bytes()
+        assert f"<p>{run}: head 1.2 silent at 5</p>" in stills[run]
+        assert view._still() in view.save(tmp_path / "x.html").read_text(encoding="utf-8")
+    assert len(set(stills.values())) == len(set(figures.values())) == 3
+    assert "what if − as it is" in figure_words(view) or "from as it is to what if" in figure_words(view)
+
+
+def figure_words(view: View) -> str:
+    """What stands at the colour bar of the figure that would be written."""
+    found: list[str] = []
+
+    def spy(draw: Any, _: Path, *values: Any) -> None:
+        figure = draw(*values)
+        found.extend(f"{axes.get_ylabel()} {axes.get_xlabel()}" for axes in figure.axes)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("bloomlab.views.shared.figure.save_figure", spy)
+        view.save("x.png")
+    return " ".join(found)
+
+
+@pytest.mark.slow
+def test_the_largest_change_is_named_in_the_still_and_in_the_terminal(tiny: Lab) -> None:
+    view = tiny.explore(RECAP, edit={"h.0.attn.mixed": zero(head=1, query=16)})
     view.run = "difference"
-    assert view._still() == still and view.save(tmp_path / "x.png").read_bytes() == figure
-    view.run = "as it is"
-    assert view._still() != still and "<p>as it is" in view._still()
+    for tab, expected in (("attention", "noticed most: token"), ("predictions", "·Oslo⁩ 0.948 → 0.184")):
+        view.tab = tab
+        assert expected in says(view) and expected in view._still()
+    view.tab = "hidden"
+    move = lens_change(tiny.model, *reversed(view._two)).kl.max().item()
+    assert f"most by {move:.3f} nats" in says(view)
+    view.tab = "tokens"
+    assert "changed most at token 17" in says(view)
+
+
+@pytest.mark.slow
+def test_a_panel_that_draws_a_difference_by_script_alone_draws_what_if_and_says_so(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signed numbers must not be drawn as if they were probabilities."""
+    monkeypatch.setattr("bloomlab.views.attention.panel.AttentionPanel.compares_still", False)
+    view = lab.explore(TEXT, edit=EDIT)
+    plain = view._still()
+    view.run = "difference"
+    assert "what if, not the difference" in view._still() and "what if, not the difference" not in plain
+    view.save(tmp_path / "x.png")
+    view.tab = "predictions"
+    still = view._still()
+    assert still.count("what if, not the difference") == 1 and "what if − as it is" in still
 
 
 def test_a_tab_that_cannot_be_shown_is_not_saved_as_a_picture(lab: Lab, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 // @ts-check
 // A grid of what heads say: a row for each head, or for each layer of one, and a column for each token.
-import { PROBABILITY_COLOURS, probabilityStep } from "../lib/colours.js";
 import { make, set } from "../lib/dom.js";
 import { tokenGrid } from "../lib/grid.js";
 import { brightness, hexColour } from "../lib/states.js";
@@ -33,7 +32,10 @@ export function headGrid(listeners) {
       grid.show(named, names, shown, { id: `${id}-reading`, corner: "token read →", inside });
     },
 
-    /** @param {(spot: Spot) => {word: string, p: number, mark: string, says: string} | null} look */
+    /**
+     * @param {(spot: Spot) => {word: string, number: string, mark: string, colour: number[] | null, says: string} | null} look
+     *   number: below the word; without a colour nothing has changed; null: not asked yet
+     */
     paint(look) {
       grid.paint((spot, cell) => {
         const answer = look(spot);
@@ -41,16 +43,15 @@ export function headGrid(listeners) {
         const opens = answer?.mark === "[";
         before.textContent = opens ? "[" : "";
         word.textContent = answer ? answer.word : "–";
-        after.textContent = answer && !opens ? answer.mark : "";
-        if (!answer) {
+        after.textContent = answer ? [answer.number, opens ? "" : answer.mark].filter(Boolean).join(" ") : "";
+        set(cell, { "data-two": Boolean(answer?.number), "data-same": answer !== null && answer.colour === null });
+        if (!answer?.colour) {
           cell.style.removeProperty("background-color");
-          set(cell, { "data-on": false, "data-marked": false, "aria-label": "not asked yet" });
+          set(cell, { "data-on": false, "data-marked": Boolean(answer?.mark), "aria-label": answer ? answer.says : "not asked yet" });
           return;
         }
-        const step = 3 * probabilityStep(answer.p);
-        const colour = Array.from(PROBABILITY_COLOURS.subarray(step, step + 3));
-        cell.style.setProperty("background-color", hexColour(colour));
-        set(cell, { "data-on": brightness(colour), "data-marked": answer.mark !== "", "aria-label": answer.says });
+        cell.style.setProperty("background-color", hexColour(answer.colour));
+        set(cell, { "data-on": brightness(answer.colour), "data-marked": answer.mark !== "", "aria-label": answer.says });
       });
     },
   };

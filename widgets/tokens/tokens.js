@@ -13,6 +13,7 @@
 //   [data-part="compare"]                  data-state = idle | running | done | stopped | error; data-rows; data-done
 //   [data-part="languages"] [data-language] [data-cost="tokens | per_word | per_character | per_byte | bits"]
 //   [data-part="compare-run" | "compare-stop" | "compare-progress" | "compare-says"]
+// Of a difference: surprise.js, in place of the merges.
 import { tokenNames } from "../lib/causal.js";
 import { changeMenu } from "../lib/change.js";
 import { make, quoted, set } from "../lib/dom.js";
@@ -20,6 +21,7 @@ import { viewFrame } from "../lib/frame.js";
 import { languageTable } from "./languages.js";
 import { fixed } from "../lib/numbers.js";
 import { mergeReplay, partName } from "./replay.js";
+import { surpriseNumbers, surprises } from "./surprise.js";
 
 const FACTS = [
   ["id", "id", "the number that the model is fed"],
@@ -42,6 +44,9 @@ export function tokensPanel(stage) {
   let chipOf = /** @type {number[]} */ ([]); // of each token
   let pointed = /** @type {number | null} */ (null);
   let shownChip = -1;
+  let names = /** @type {string[]} */ ([]);
+  let numbers = /** @type {ReturnType<typeof surpriseNumbers> | null} of a difference */ (null);
+  let stale = true; // other numbers, or colours, have come
 
   const replay = mergeReplay({
     choose(step) {
@@ -67,12 +72,14 @@ export function tokensPanel(stage) {
     read: stage.read,
   });
 
+  const surprise = surprises({ id: stage.id, pick: (token) => stage.choose({ query: token, key: Math.min(stage.get("key"), token) }), point: pointAt });
   const title = make("h3", { class: "bl-title" });
   const note = make("p", { class: "bl-note" });
   const facts = Object.fromEntries(FACTS.map(([name]) => [name, make("td", { class: "bl-value", "data-fact": name })]));
   const counts = Object.fromEntries(COUNTS.map(([name]) => [name, { how: make("span", { class: "bl-how" }), number: make("td", { class: "bl-value", "data-count": name }) }]));
   const tokenTitle = make("h3", { class: "bl-title" });
   stage.which.append(
+    surprise.which,
     make(
       "section",
       { class: "bl-panel", "aria-label": "text" },
@@ -84,18 +91,18 @@ export function tokensPanel(stage) {
       ),
     ),
   );
-  stage.where.append(
-    make(
-      "section",
-      { class: "bl-panel", "aria-label": "merges" },
-      title,
-      make("p", { class: "bl-how" }, "Between two neighbours stands the rank of their pair: when it was learned, 0 the first; – never. The lowest is joined next."),
-      replay.buttons,
-      replay.element,
-      note,
-    ),
+  const built = make(
+    "section",
+    { class: "bl-panel", "aria-label": "merges" },
+    title,
+    make("p", { class: "bl-how" }, "Between two neighbours stands the rank of their pair: when it was learned, 0 the first; – never. The lowest is joined next."),
+    replay.buttons,
+    replay.element,
+    note,
   );
+  stage.where.append(surprise.where, built);
   stage.why.append(
+    surprise.why,
     make(
       "section",
       { class: "bl-panel", "aria-label": "token" },
@@ -134,13 +141,36 @@ export function tokensPanel(stage) {
         : `Merges alone do not make these tokens (${tokens}): a special token is put in whole, and a model may write pieces that the tokenizer would join.`;
   }
 
+  /** @param {number | null} token */
+  function pointAt(token) {
+    if (token === pointed) return;
+    pointed = token;
+    stage.drawSoon();
+  }
+
+  /** Of a difference, the surprise at every token. */
+  function readSurprise() {
+    stale = false;
+    numbers = picture.difference ? surpriseNumbers(stage.get, picture) : null;
+    surprise.reveal(numbers !== null);
+    built.hidden = numbers !== null;
+    if (numbers) surprise.show(numbers, picture.text, names);
+  }
+
   stage.listen("change:replayed change:comparison change:comparing", stage.drawNow);
+  // one message, many traits: they are all there when the first is told, and one drawing is enough
+  stage.listen("change:loss change:loss_before", () => {
+    stale = true;
+    stage.drawSoon();
+  });
 
   return {
     show(another) {
       picture = another;
+      names = tokenNames(picture);
       pointed = null;
       shownChip = -1;
+      stale = true;
       chipOf = new Array(picture.tokens.length);
       picture.chips.forEach((/** @type {any} */ chip, /** @type {number} */ place) => {
         for (const token of chip.tokens) chipOf[token] = place;
@@ -156,6 +186,7 @@ export function tokensPanel(stage) {
     },
 
     draw() {
+      if (stale) readSurprise();
       const query = stage.get("query");
       const chip = chipOf[query];
       if (chip !== shownChip) showChip(chip);
@@ -176,19 +207,21 @@ export function tokensPanel(stage) {
       facts.bytes.textContent = token.bytes || "none";
       facts.script.textContent = picture.scripts[query] || "–";
       facts.merges.textContent = `${last} of ${picture.merges.toLocaleString("en")} known`;
-      stage.say(`token ${query} `, quoted(shown), `${part}, id ${token.id}, bytes ${token.bytes || "none"}; ${done}`);
+      if (numbers) {
+        surprise.mark(numbers, names, query, pointed);
+        stage.say(surprise.sentence(numbers, names, pointed ?? query));
+      } else stage.say(`token ${query} `, quoted(shown), `${part}, id ${token.id}, bytes ${token.bytes || "none"}; ${done}`);
       const comparison = stage.get("comparison");
       stage.showCode({ code: [...picture.code, "more"] }, { chip, more: comparison.code });
       languages.show(comparison, stage.get("live"), stage.get("comparing"));
       set(stage.root, { "data-chip": chip });
     },
 
-    fit() {},
-
-    point(token) {
-      pointed = token;
-      stage.drawSoon();
+    fit() {
+      stale = true; // the colours may be others
     },
+
+    point: pointAt,
   };
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 import traitlets
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from bloomlab.views.attention.payload import (
     strongest,
     together,
 )
-from bloomlab.views.attention.still import static_html, static_text
+from bloomlab.views.attention.still import change_html, noticed_sentence, static_html, static_text
 from bloomlab.views.shared.panel import Panel, Piece, Place, Shown
 from bloomlab.views.shared.tables import names
 
@@ -40,7 +41,7 @@ class AttentionPanel(Panel):
         view.pattern = "rollout"                                     # or "layer", "all": means; "head"
     """
 
-    name, title, compares = "attention", "Attention", True
+    name, title, compares, compares_still = "attention", "Attention", True, True
     pieces: ClassVar = {
         "thumbs": Piece("uint8", "layer head block_cell"),
         "exact": Piece(empty={"first": 0, "count": 0}),  # the heads whose exact values are here
@@ -96,22 +97,28 @@ class AttentionPanel(Panel):
         """The text's chips, all heads as one picture, a matrix of colour steps, and one row of it in numbers."""
         if trace is None:
             return "<p>bloomlab attention: nothing read yet.</p>"
+        if "difference" in shown["picture"]:
+            change, words = _change(shown)
+            return change_html(shown["picture"], shown["thumbs"], change.numpy(), words, shown["query"])
         matrix, words = _matrix(trace, shown)
         steps = colour_steps(matrix[None], shown["picture"]["block"])[0].numpy()
         return static_html(shown["picture"], shown["thumbs"], steps, words, shown["query"])
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
-        """The matrix."""
+        """The matrix; of a difference, how it has changed."""
         from bloomlab.views.attention.figure import matrix_figure  # matplotlib, only when it is asked for
-        from bloomlab.views.shared.figure import save_figure
+        from bloomlab.views.shared.figure import plain_marks, save_figure
 
-        matrix, words = _matrix(trace, shown)
         picture = shown["picture"]
-        save_figure(matrix_figure, path, matrix, names(picture), words, picture["stamp"])
+        differs = "difference" in picture
+        matrix, words = _change(shown) if differs else _matrix(trace, shown)
+        title = f"how it has changed: {words}\n{plain_marks(noticed_sentence(picture))}" if differs else words
+        save_figure(matrix_figure, path, matrix, names(picture), title, picture["stamp"], differs)
 
     def says(self, shown: Shown) -> str:
         """The size of the model, and which head is shown."""
-        return static_text(shown["picture"], shown["layer"], shown["head"])
+        says = static_text(shown["picture"], shown["layer"], shown["head"])
+        return f"{says}; {noticed_sentence(shown['picture'])}" if "difference" in shown["picture"] else says
 
 
 def _together(shown: Shown) -> list[tuple[str, int]]:
@@ -123,10 +130,34 @@ def _together(shown: Shown) -> list[tuple[str, int]]:
 def _matrix(trace: "Trace", shown: Shown) -> tuple[Tensor, str]:
     """The probabilities that the matrix shows, (query, key), and whose they are."""
     layer, head, patterns = shown["layer"], shown["head"], _together(shown)
-    words = {
-        "head": f"layer {layer}, head {head}",
-        "layer": f"mean of the {trace.config.n_head} heads of layer {layer}",
-        "all": f"mean of all {trace.config.n_layer * trace.config.n_head} heads",
+    return together(trace, patterns)[0] if patterns else trace[f"h.{layer}.attn.probs"][0, head], _whose(shown)
+
+
+def _whose(shown: Shown) -> str:
+    layer, layers, heads = shown["layer"], shown["picture"]["layers"], shown["picture"]["heads"]
+    return {
+        "head": f"layer {layer}, head {shown['head']}",
+        "layer": f"mean of the {heads} heads of layer {layer}",
+        "all": f"mean of all {layers * heads} heads",
         "rollout": f"rollout up to layer {layer}",
     }[shown["pattern"]]
-    return together(trace, patterns)[0] if patterns else trace[f"h.{layer}.attn.probs"][0, head], words
+
+
+def _change(shown: Shown) -> tuple[Tensor, str]:
+    """Of a difference: by how much the matrix that is shown has changed, (query, key), and whose it is."""
+    picture, patterns = shown["picture"], _together(shown)
+    tokens = len(picture["tokens"])
+    cells = tokens * (tokens + 1) // 2
+    if patterns:  # these are differences already
+        place, pieces = shown["averaged"]["patterns"].index(list(patterns[0])), [shown["averages"]]
+    else:
+        place = shown["layer"] * picture["heads"] + shown["head"] - shown["exact"]["first"]
+        pieces = [shown["probs"], shown["before"]]
+    after, *before = (
+        torch.frombuffer(bytearray(piece), dtype=torch.float32, count=cells, offset=4 * cells * place)
+        for piece in pieces
+    )
+    matrix = torch.zeros(tokens, tokens)
+    rows, columns = torch.tril_indices(tokens, tokens)
+    matrix[rows, columns] = after - before[0] if before else after
+    return matrix, _whose(shown)

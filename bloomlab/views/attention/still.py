@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomlab.views.shared.pictures import cividis, image
-from bloomlab.views.shared.tables import names
+from bloomlab.views.shared.tables import change_cell, names, table, text_cell
 
 GAP = 4  # pixels between two thumbnails
 SHOWN_KEYS = 8  # rows of the table
@@ -42,6 +42,51 @@ def static_html(picture: dict[str, Any], thumbs: bytes, matrix: NDArray[np.uint8
     )
 
 
+def noticed_sentence(picture: dict[str, Any]) -> str:
+    """Of a difference: the head that noticed most, and what of it, in a sentence."""
+    noticed, shown = picture["difference"]["noticed"], names(picture)
+    if not noticed:
+        return "no head looks otherwise than before"
+    layer, head, query, key, before, after = noticed[0]
+    whom = "itself" if query == key else f"token {key} \u2068{shown[key]}\u2069"
+    return (
+        f"head {layer}.{head} noticed most: token {query} \u2068{shown[query]}\u2069 looks at {whom} "
+        f"{before:.3f} → {after:.3f}"
+    )
+
+
+def change_html(picture: dict[str, Any], thumbs: bytes, change: NDArray[np.float32], whose: str, query: int) -> str:
+    """Of a difference: all heads as one picture, the change of a matrix, and one row of it in numbers."""
+    shown = [text_cell(name) for name in names(picture)]
+    limit = max(0.01, float(np.abs(change).max()))
+    row = change[query, : query + 1]
+    keys = sorted(range(query + 1), key=lambda key: -abs(row[key]))[:SHOWN_KEYS]
+    rows = [(f"{key} {shown[key]}", change_cell(float(row[key]))) for key in keys if row[key]]
+    says = f"token {query} {shown[query]} looks at"
+    steps = (tiles(picture, thumbs) - np.float32(127.5)) / np.float32(127.5)
+    return (
+        f"<div><p>{escape(noticed_sentence(picture))}.</p>"
+        f"<p>How attention has changed in {picture['layers']} layers (down) × {picture['heads']} heads (across): "
+        "orange is more, blue is less, pale is none:</p>"
+        f"{image(_side_by_side(_signed(steps, 1), picture['heads']), 'change of every head, in small')}"
+        f"<p>{whose[0].upper() + whose[1:]}; the strongest colour is a change of {limit:.3f}.</p>"
+        f"{image(_signed(change[None], limit, max(1, 320 // len(change)))[0], f'change of the matrix: {whose}')}"
+        f"{table((says, 'change of the probability'), rows) if rows else f'<p>{says} what it looked at before.</p>'}"
+        f"<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"
+    )
+
+
+def _signed(changes: NDArray[np.float32], limit: float, size: int | None = None) -> list[NDArray[np.uint8]]:
+    """Changes (picture, query, key) as pixels, `size` a cell, in the page's colours; what cannot be seen is clear."""
+    from bloomlab.views.shared.figure import SIGNED  # matplotlib, only when it is asked for
+
+    side = changes.shape[-1]
+    size = size or max(1, round(40 / side))
+    pixels = np.round(SIGNED((changes / limit + 1) / 2) * 255).astype(np.uint8)
+    pixels[..., 3] *= np.tri(side, dtype=np.uint8)
+    return [one.repeat(size, 0).repeat(size, 1) for one in pixels]
+
+
 def tiles(picture: dict[str, Any], thumbs: bytes) -> NDArray[np.uint8]:
     """The thumbnails as squares of colour steps, 0 to 255: (layer · head, query, key), 0 above the diagonal."""
     side = -(-len(picture["tokens"]) // picture["block"])
@@ -61,7 +106,12 @@ def _place(cell: int, block: int, shown: list[str]) -> str:
 def _grid(steps: NDArray[np.uint8], heads: int) -> NDArray[np.uint8]:
     """All thumbnails side by side, (row, column, red green blue alpha)."""
     size = max(1, round(40 / steps.shape[-1]))
-    pictures = [np.pad(_coloured(step, size), ((0, GAP), (0, GAP), (0, 0))) for step in steps]
+    return _side_by_side([_coloured(step, size) for step in steps], heads)
+
+
+def _side_by_side(squares: list[NDArray[np.uint8]], heads: int) -> NDArray[np.uint8]:
+    """Pictures of heads as one, a row for each layer."""
+    pictures = [np.pad(square, ((0, GAP), (0, GAP), (0, 0))) for square in squares]
     rows = [np.concatenate(pictures[first : first + heads], 1) for first in range(0, len(pictures), heads)]
     return np.concatenate(rows, 0)
 

@@ -5,19 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, LogNorm, Normalize, PowerNorm
+from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bloomlab.views.hidden.still import arrays, step_name
+from bloomlab.views.hidden.still import arrays, largest_move, step_name
 from bloomlab.views.shared.assets import theme_colour
-from bloomlab.views.shared.figure import figure_style, sign, wrapped
+from bloomlab.views.shared.figure import SIGNED, figure_style, plain_marks, sign, wrapped
 from bloomlab.views.shared.pictures import ink_on
 from bloomlab.views.shared.tables import names
 
 MOST_COLUMNS = 24  # tokens in one figure
 LONGEST = 9  # characters of a word in a cell
-SIGNED = LinearSegmentedColormap.from_list("signed", [theme_colour(end) for end in ("negative", "zero", "positive")])
 KINDS = ["Latin", "Arabic", "Devanagari", "Chinese", "Bengali", "Tamil", "Cyrillic", "another"]  # as in lib/states.js
 SCRIPTS = {name: theme_colour(f"kind-{i}") for i, name in enumerate(KINDS, 1)} | {"no letter": theme_colour("zero")}
 
@@ -41,7 +40,7 @@ def lens_figure(values: dict[str, Any]) -> Figure:
     first, count = values["window"]["first"], values["window"]["count"]
     start = max(0, min(values["query"] - first - MOST_COLUMNS // 2, count - MOST_COLUMNS))
     columns = slice(start, min(count, start + MOST_COLUMNS))
-    look = LOOKS[values["mode"]](values, numbers)
+    look = (_moved if "difference" in picture else LOOKS[values["mode"]])(values, numbers)
     words, shades = look.words[:, columns], look.shades[:, columns]
     size = (2.5 + 0.75 * words.shape[1], 1.8 + 0.3 * len(words))  # inches
     with figure_style():
@@ -113,6 +112,15 @@ def _added(values: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> Look:
     most = float(np.abs(shades).max())
     title = "what each step added, as a share of the last state"
     return Look(title, _numbers(shades, "+z.2f"), shades, Normalize(-most, most), "share added", SIGNED)
+
+
+def _moved(values: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> Look:
+    """Of a difference: how far what it would say has moved, and what it would say now; white: not reached."""
+    shades = np.ma.masked_equal(numbers["moved"], 0)
+    words = np.where(numbers["moved"] == 0, "", _words(values, numbers))
+    title = f"how far what it would say has moved (white: not reached) · {plain_marks(largest_move(values))}"
+    most = max(0.01, float(numbers["moved"].max()))
+    return Look(title, words, shades, Normalize(0, most), "KL from as it is to what if, nats")
 
 
 LOOKS: dict[str, Callable[[dict[str, Any], dict[str, NDArray[Any]]], Look]] = {

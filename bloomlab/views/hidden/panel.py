@@ -11,7 +11,7 @@ from bloomlab.lens.difference import stream_change
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.views.hidden.payload import CODE, difference_values, hidden_payload, window_values
 from bloomlab.views.hidden.still import still_html, still_text
-from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, last_layer_first
+from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, last_layer_first, own
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
@@ -30,7 +30,7 @@ class HiddenPanel(Panel):
         view.mode = "entropy"                            # or "prediction", "script", "rank", "norm", "added"
     """
 
-    name, title, compares = "hidden", "Hidden states", True
+    name, title, compares, compares_still = "hidden", "Hidden states", True, True
     pieces: ClassVar = {
         "points": Piece("float32", "state pos 2"),
         "window": Piece(empty={"first": 0, "count": 0}),  # the tokens whose numbers are here
@@ -64,23 +64,28 @@ class HiddenPanel(Panel):
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """The states' names, the maps, and the numbers of the window that the token is in."""
-        payload = hidden_payload(trace, self._model, self._tokenizer, shown["query"]) | NO_DIFFERENCE
+        payload = hidden_payload(trace, *self._reader(trace), shown["query"]) | NO_DIFFERENCE
         if base is not None:
             reached = stream_change(base, trace).reached.tolist()
             payload["picture"]["difference"] = {"reached": reached}
             payload |= self._difference(trace, base, payload)
         return payload
 
+    def _reader(self, trace: "Trace") -> tuple[BloomForCausalLM, BloomTokenizerFast]:
+        """The model that reads a trace's states, and the tokenizer that names its tokens."""
+        return own(trace, "model", self._model), own(trace, "tokenizer", self._tokenizer)
+
     def _difference(self, trace: "Trace", base: "Trace", values: Mapping[str, Any]) -> dict[str, Any]:
-        parts = (self._model, self._tokenizer, values["window"], values["words"])
-        return difference_values(trace, base, *parts)
+        model, tokenizer = self._reader(trace)
+        models = (self._reader(base)[0], model)
+        return difference_values(trace, base, models, tokenizer, values["window"], values["words"])
 
     def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """The numbers of another window."""
         first, count = shown["window"]["first"], shown["window"]["count"]
         if first <= shown["query"] < first + count:
             return {}
-        values = window_values(trace, self._model, self._tokenizer, shown["query"])
+        values = window_values(trace, *self._reader(trace), shown["query"])
         return values if base is None else values | self._difference(trace, base, values)
 
     def template(self, picture: Mapping[str, Any]) -> str:

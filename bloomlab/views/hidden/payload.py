@@ -99,17 +99,18 @@ def window_values(trace: "Trace", model: BloomForCausalLM, tokenizer: BloomToken
 def difference_values(
     trace: "Trace",
     base: "Trace",
-    model: BloomForCausalLM,
+    models: tuple[BloomForCausalLM, BloomForCausalLM],
     tokenizer: BloomTokenizerFast,
     window: Mapping[str, int],
     words: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """How each cell of a window differs from another run's, beside its own numbers.
+    """How each cell of a window differs from another run's, beside its own numbers; `models`: the base's, the trace's.
 
     `moved` (state, pos), KL in nats, float32, and `ids_before` (state, pos), int32, the likeliest next token of
     `base`; `words` have the names of those, too.
     """
-    change = lens_change(model, base, trace, slice(window["first"], window["first"] + window["count"]))
+    here = slice(window["first"], window["first"] + window["count"])
+    change = lens_change(models[1], base, trace, here, models[0])
     before = change.ids[0]
     more = {str(word): _word(tokenizer, word) for word in sorted(set(before.flatten().tolist()))}
     return {"moved": _bytes(change.kl), "ids_before": _bytes(before.int()), "words": {**more, **words}}

@@ -10,17 +10,16 @@ import traitlets
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.views.predictions.payload import (
-    CODE,
-    CODE_OF,
-    HEADS,
     answer_values,
-    before_values,
+    code,
+    difference_payload,
+    next_difference,
     next_values,
     predictions_payload,
     usable,
 )
 from bloomlab.views.predictions.still import still_html, still_text
-from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, last_layer_first
+from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, last_layer_first, own
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 if TYPE_CHECKING:
@@ -39,16 +38,21 @@ class PredictionsPanel(Panel):
         view.question = "Who lives in Oslo?"
     """
 
-    name, title, compares = "predictions", "Predictions", True
+    name, title, compares, compares_still = "predictions", "Predictions", True, True
     pieces: ClassVar = {
         "window": Piece(empty={"first": 0, "count": 0, "top": 0}),  # the tokens whose next tokens are here
         "words": Piece(empty={}),
         "ids": Piece("int32", "layer count top"),
         "probs": Piece("float32", "layer count top"),
-        "before": Piece("float32", "layer count top"),  # of a difference: how likely the other run finds the same
         "language": Piece("float32", "layer pos label"),
         "tags": Piece("float32", "layer pos label"),
         "ends": Piece("float32", "layer 2 pos"),
+        "before": Piece("float32", "layer count top"),  # of a difference: the same in the run as it is
+        "language_before": Piece("float32", "layer pos label"),
+        "tags_before": Piece("float32", "layer pos label"),
+        "ends_before": Piece("float32", "layer 2 pos"),
+        "named_before": Piece(empty=[]),
+        "answers_before": Piece(empty=[]),
         "named": Piece(empty=[]),
         "answers": Piece(empty=[]),
         "trouble": Piece(empty=""),
@@ -76,30 +80,56 @@ class PredictionsPanel(Panel):
         return super().place(trace, place, first) | last_layer_first(trace, first)
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
-        """What every head says; the next tokens of the window that the token is in, and how likely they were before."""
-        parts = (self._model, self._tokenizer, self._heads)
-        values = predictions_payload(trace, *parts, shown["question"], shown["query"]) | {"before": b""}
-        if base is not None:
-            values |= before_values(trace, base, self._model, values)
-            values["picture"]["difference"] = {}
-        return values
+        """What every head says; the next tokens of the window that the token is in. Of a difference, in both runs."""
+        asked = (shown["question"], shown["query"])
+        if base is None:
+            return predictions_payload(trace, *self._reader(trace), self._heads_of(trace), *asked)
+        heads = (self._heads_of(trace), self._heads_of(base))
+        return difference_payload(trace, base, *self._readers(trace, base), *heads, *asked)
+
+    def _reader(self, trace: "Trace") -> tuple[BloomForCausalLM, BloomTokenizerFast]:
+        """The model that reads a trace's states, and the tokenizer that names its tokens."""
+        return own(trace, "model", self._model), own(trace, "tokenizer", self._tokenizer)
+
+    def _heads_of(self, trace: "Trace") -> Mapping[str, BloomPreTrainedModel]:
+        heads: Mapping[str, BloomPreTrainedModel] = own(trace, "heads", self._heads)
+        return heads
+
+    def _readers(
+        self, trace: "Trace", base: "Trace"
+    ) -> tuple[tuple[BloomForCausalLM, BloomForCausalLM], BloomTokenizerFast]:
+        model, tokenizer = self._reader(trace)
+        return (self._reader(base)[0], model), tokenizer
 
     def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """The next tokens of another window; the answer to another question."""
         if changed == "question":
             try:
-                return answer_values(trace, self._tokenizer, usable(self._heads)[0].get("answer"), shown["question"])
+                return self._answers(trace, shown, base)
             except Exception as error:  # nobody is there to catch it, so the page shows it
                 return {"trouble": f"{type(error).__name__}: {error}"}
         first, count = shown["window"]["first"], shown["window"]["count"]
         if first <= shown["query"] < first + count:
             return {}
-        values = next_values(trace, self._model, self._tokenizer, shown["query"])
-        return values if base is None else values | before_values(trace, base, self._model, values)
+        if base is None:
+            return next_values(trace, *self._reader(trace), shown["query"])
+        return next_difference(trace, base, *self._readers(trace, base), shown["query"])
+
+    def _answers(self, trace: "Trace", shown: Shown, base: "Trace | None") -> dict[str, Any]:
+        """Where the answer to the question is; of a difference, in both runs, if both have such a head."""
+        runs = [trace] if base is None else [trace, base]
+        there = "answer" not in shown["picture"]["missing"]
+        heads = [usable(self._heads_of(run))[0].get("answer") if there else None for run in runs]
+        said = [
+            answer_values(run, self._reader(run)[1], head, shown["question"])
+            for run, head in zip(runs, heads, strict=True)
+        ]
+        before = {"ends_before": said[-1]["ends"], "answers_before": said[-1]["answers"]} if base is not None else {}
+        return said[0] | before
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that asks each head at the chosen layer and token."""
-        return CODE + "".join(CODE_OF[task] for task in HEADS if task not in picture["missing"])
+        return code(picture)
 
     def derived(self, shown: Shown) -> dict[str, Any]:
         """`quoted`: the question as Python writes it, and as the page does."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bloomlab.tasks.results import readable
 from bloomlab.views.shared.pictures import cell_colours, css
-from bloomlab.views.shared.tables import names
+from bloomlab.views.shared.tables import change_cell, names
 
 SHOWN_TOKENS = 16  # columns of the table
 NAMES = {
@@ -21,11 +21,20 @@ NAMES = {
 
 
 class Cell(NamedTuple):
-    """What a head says at a token, its probability, and a sign: ▲ the label is read here, [ ] the answer."""
+    """What a head says at a token, its probability, and a sign: ▲ the label is read here, [ ] the answer.
+
+    Of a difference, what has changed most, and its probability in the run as it is.
+    """
 
     word: str
     p: float
     mark: str = ""
+    before: float | None = None
+
+    @property
+    def change(self) -> float:
+        """By how much its probability has changed."""
+        return 0.0 if self.before is None else self.p - self.before
 
 
 def arrays(values: dict[str, Any]) -> dict[str, NDArray[Any]]:
@@ -34,10 +43,11 @@ def arrays(values: dict[str, Any]) -> dict[str, NDArray[Any]]:
     window = (layers, values["window"]["count"], values["window"]["top"])
     shapes = {"ids": window, "probs": window, "language": (layers, tokens, -1), "tags": (layers, tokens, -1)}
     shapes["ends"] = (layers, 2, tokens)
+    shapes |= {f"{name}_before": shapes[name] for name in ("language", "tags", "ends")} | {"before": window}
     return {
         name: np.frombuffer(values[name], np.int32 if name == "ids" else np.float32).reshape(shape)
         for name, shape in shapes.items()
-        if values[name]
+        if values.get(name)
     }
 
 
@@ -64,14 +74,37 @@ def cell(values: dict[str, Any], numbers: dict[str, NDArray[Any]], kind: str, la
         at = token - values["window"]["first"]
         if not 0 <= at < values["window"]["count"]:
             return None
-        return Cell(values["words"][str(numbers["ids"][layer, at, 0])], float(numbers["probs"][layer, at, 0]))
+        before = float(numbers["before"][layer, at, 0]) if "before" in numbers else None
+        word, p = values["words"][str(numbers["ids"][layer, at, 0])], float(numbers["probs"][layer, at, 0])
+        return Cell(word, p, before=before)
     if kind in ("language", "tags"):
-        best = int(numbers[kind][layer, token].argmax())
+        probs, before_probs = numbers[kind][layer, token], numbers.get(f"{kind}_before")
+        best = int((probs if before_probs is None else np.abs(probs - before_probs[layer, token])).argmax())
+        before = None if before_probs is None else float(before_probs[layer, token, best])
         read = "▲" if kind == "language" and token == picture["column"] else ""
-        return Cell(picture["labels"][kind][best], float(numbers[kind][layer, token, best]), read)
-    p, span = float(numbers["ends"][layer, int(kind == "end"), token]), values["answers"][layer]["spans"][0]
+        return Cell(picture["labels"][kind][best], float(probs[best]), read, before)
+    place = (layer, int(kind == "end"), token)
+    p, span = float(numbers["ends"][place]), values["answers"][layer]["spans"][0]
     edge = {"start": ("[", span[2]), "end": ("]", span[3])}[kind]
-    return Cell(f"{p:.2f}", p, edge[0] if token == edge[1] else "")
+    before = float(numbers["ends_before"][place]) if "ends_before" in numbers else None
+    return Cell(f"{p:.2f}", p, edge[0] if token == edge[1] else "", before)
+
+
+def change_sentences(values: dict[str, Any]) -> list[str]:
+    """Of a difference: what has changed most in each row of the picture, in a sentence; and why a head has none."""
+    numbers, shown = arrays(values), names(values["picture"])
+    sentences = []
+    for name, kind, layer in lines(values):
+        cells = [(token, cell(values, numbers, kind, layer, token)) for token in range(len(shown))]
+        token, most = max(((token, each) for token, each in cells if each), key=lambda pair: abs(pair[1].change))
+        if most.change == 0:
+            sentences.append(f"{name}: no change")
+            continue
+        label = "" if kind in ("start", "end") else f"{_isolated(most.word)} "
+        sentences.append(
+            f"{name}, most at token {token} {_isolated(shown[token])}: {label}{most.before:.3f} → {most.p:.3f}"
+        )
+    return [*sentences, *([values["trouble"]] if values["trouble"] else []), *values["picture"]["missing"].values()]
 
 
 def head_sentences(values: dict[str, Any]) -> list[str]:
@@ -98,6 +131,8 @@ def _isolated(text: str) -> str:
 def still_text(values: dict[str, Any]) -> str:
     """One line for a terminal."""
     picture, numbers = values["picture"], arrays(values)
+    if "difference" in picture:
+        return "; ".join(change_sentences(values)[: len(lines(values))])
     following = cell(values, numbers, "next", values["layer"], values["query"])
     next_word = f"next {following.word!r} {following.p:.3f}" if following else ""
     words = "; ".join(head_sentences(values)[: len(picture["labels"]) + 1 - len(picture["missing"])])
@@ -125,10 +160,13 @@ def still_html(values: dict[str, Any]) -> str:
         + "</tr>"
         for name, kind, layer in lines(values)
     )
-    paragraphs = "".join(f'<p dir="auto">{escape(sentence)}</p>' for sentence in head_sentences(values))
+    differs = "difference" in picture
+    sentences = change_sentences(values) if differs else head_sentences(values)
+    paragraphs = "".join(f'<p dir="auto">{escape(sentence)}</p>' for sentence in sentences)
+    key = "what if − as it is, of what has changed most; –: no change" if differs else "dark is 0, yellow is 1"
     which = f"after layer {values['layer']}" if values["asked"] == "all" else "after every layer"
     return (
-        f"<div><p>What the heads say {which}; dark is 0, yellow is 1. ▲: the label is read here. [ ]: the answer.</p>"
+        f"<div><p>What the heads say {which}; {key}. ▲: the label is read here. [ ]: the answer.</p>"
         f'<div style="overflow-x:auto"><table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>'
         f"</div>{paragraphs}<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"
     )
@@ -137,6 +175,11 @@ def still_html(values: dict[str, Any]) -> str:
 def _html(content: Cell | None) -> str:
     if content is None:
         return "<td>–</td>"
+    if content.before is not None:
+        if content.change == 0:
+            return f"<td>–{content.mark and ' ' + content.mark}</td>"
+        word = "" if content.word == f"{content.p:.2f}" else f"<bdi>{escape(content.word)}</bdi> "
+        return f"<td>{word}{change_cell(content.change)}{content.mark and ' ' + content.mark}</td>"
     paper, ink = cell_colours(content.p)
     number = "" if content.word == f"{content.p:.2f}" else f" {content.p:.2f}"
     return (

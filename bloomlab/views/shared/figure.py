@@ -7,8 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import get_font_names
+
+from bloomlab.views.shared.assets import theme_colour
+
+SIGNED = LinearSegmentedColormap.from_list("signed", [theme_colour(end) for end in ("negative", "zero", "positive")])
+"""For differences, centred on zero: the colours of the page."""
 
 FONTS = [  # the first font that has a letter draws it
     "DejaVu Sans",
@@ -38,6 +44,11 @@ def sign(figure: Figure, stamp: str) -> None:
     lines = wrapped(stamp, figure, 7)
     figure.supxlabel(lines, fontsize=7, color="0.35", ha="right", x=0.99, multialignment="right")
     figure.canvas.draw()
+
+
+def plain_marks(sentence: str) -> str:
+    """The marks around a text inside a sentence, for fonts that have none of them: after it, on from left to right."""
+    return sentence.replace("\u2068", "").replace("\u2069", "\u200e")
 
 
 def wrapped(text: str, figure: Figure, size: float) -> str:

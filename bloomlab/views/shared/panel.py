@@ -44,6 +44,7 @@ class Panel:
     pieces: ClassVar[Mapping[str, Piece]] = {}
 
     compares: ClassVar[bool] = False  # whether it can draw the difference of two runs
+    compares_still: ClassVar[bool] = False  # and where no script runs: in `still`, and in the figure that `draw` writes
     typed: ClassVar[tuple[str, ...]] = ()  # settings that are typed: only the last of a burst counts
 
     # a long job, if it has one: the piece that tells how it goes, the verb that does it here and now, what it finds
@@ -119,6 +120,14 @@ class Panel:
 def here(shown: Shown) -> Place:
     """The selection."""
     return {name: shown[name] for name in SELECTION}
+
+
+def own(trace: "Trace", name: str, otherwise: Any) -> Any:
+    """What the lab that read a trace has by this name, such as its model; a trace of no lab takes what the panel has.
+
+    The two runs of a comparison may come from two labs, and states are read by their own model only.
+    """
+    return otherwise if trace.lab is None else getattr(trace.lab, name)
 
 
 def last_layer_first(trace: "Trace", first: bool) -> Place:

@@ -1,14 +1,19 @@
-"""The tokens view as a matplotlib figure, for slides and papers: chips, one chip's merges, and costs by language."""
+"""The tokens view as a matplotlib figure: chips, one chip's merges, costs by language; or a difference of two runs."""
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bloomlab.views.shared.assets import theme_colour
-from bloomlab.views.shared.figure import figure_style, sign
-from bloomlab.views.tokens.still import direction, replay_of, stages
+from bloomlab.views.shared.figure import SIGNED, figure_style, plain_marks, sign, wrapped
+from bloomlab.views.shared.pictures import ink_on
+from bloomlab.views.shared.tables import change_cell, names
+from bloomlab.views.tokens.still import direction, replay_of, stages, surprise_sentence, surprises
 
 WIDTH = 10.0  # inches
 LINE = 96  # characters of a line of chips
@@ -37,20 +42,71 @@ def tokens_figure(picture: dict[str, Any], comparison: dict[str, Any], chip: int
     return figure
 
 
-def _lines(picture: dict[str, Any]) -> list[list[tuple[int, str, str, str]]]:
-    """Chips as (place, what is shown, ids, bytes), broken into lines."""
+def surprise_figure(shown: dict[str, Any]) -> Figure:
+    """Of a difference: the chips of the text, each token in the colour of how much more it surprises the model."""
+    picture, others = shown["picture"], shown["picture"]["difference"]["others"]
+    before, after = surprises(shown)
+    change = after - before if before.size else np.full(len(picture["tokens"]), np.nan)
+    limit = max(0.01, float(np.abs(np.nan_to_num(change)).max()))
+    scale = ScalarMappable(Normalize(-limit, limit), SIGNED)
+    entries: list[tuple[int, str, str, str]] = []
+    for place, name in enumerate(names(picture)[:MOST_CHIPS]):
+        number = change_cell(float(change[place]), 2)
+        was = f"was {others[str(place)]}" if str(place) in others else ""
+        entries.append((place, name, number, was))
+    lines = _broken(entries)
+    with figure_style():
+        figure = Figure(figsize=(WIDTH, ROW * 1.6 * len(lines) + 1.6), layout="constrained", dpi=150)
+        axes = figure.add_subplot()
+        axes.set(xlim=(0, max(LINE, *(sum(map(_size, line)) for line in lines))), ylim=(len(lines), 0))
+        axes.axis("off")
+        for row, line in enumerate(lines):
+            left = 0.0
+            for entry in line:
+                place, width = entry[0], _size(entry)
+                paper = scale.to_rgba(change[place]) if change[place] else "0.93"
+                ink = "0.3" if not change[place] or np.isnan(change[place]) else _ink(paper)
+                paper = "0.93" if np.isnan(change[place]) else paper
+                axes.add_patch(Rectangle((left + 0.2, row + 0.05), width - 0.4, 0.88, facecolor=paper))
+                for text, at, size in zip(entry[1:], (0.27, 0.55, 0.79), (10, 8, 7), strict=True):
+                    axes.text(
+                        left + width / 2, row + at, _text(text), ha="center", va="center", fontsize=size, color=ink
+                    )
+                left += width
+        if direction(picture["text"]) == "rtl":
+            axes.invert_xaxis()
+        axes.set_title(wrapped(plain_marks(surprise_sentence(shown)), figure, 11), loc="left")
+        bar = figure.colorbar(scale, ax=axes, orientation="horizontal", shrink=0.6, aspect=40)
+        bar.set_label("change of the surprise at each token, what if − as it is, nats · grey: no change")
+        sign(figure, picture["stamp"])
+    return figure
+
+
+def _ink(paper: Any) -> Any:
+    return [part / 255 for part in ink_on([round(255 * part) for part in paper[:3]])]
+
+
+def _broken(entries: list[tuple[int, str, str, str]]) -> list[list[tuple[int, str, str, str]]]:
+    """Entries, broken into lines."""
     lines: list[list[tuple[int, str, str, str]]] = [[]]
     used = 0
-    for place, chip in enumerate(picture["chips"][:MOST_CHIPS]):
-        tokens = [picture["tokens"][token] for token in chip["tokens"]]
-        entry = (place, chip["shown"], " ".join(str(t["id"]) for t in tokens), " | ".join(t["bytes"] for t in tokens))
-        size = _size(entry)
-        if used + size > LINE and lines[-1]:
+    for entry in entries:
+        if used + _size(entry) > LINE and lines[-1]:
             lines.append([])
             used = 0
         lines[-1].append(entry)
-        used += size
+        used += _size(entry)
     return lines
+
+
+def _lines(picture: dict[str, Any]) -> list[list[tuple[int, str, str, str]]]:
+    """Chips as (place, what is shown, ids, bytes), broken into lines."""
+    entries = []
+    for place, chip in enumerate(picture["chips"][:MOST_CHIPS]):
+        tokens = [picture["tokens"][token] for token in chip["tokens"]]
+        ids, data = " ".join(str(t["id"]) for t in tokens), " | ".join(t["bytes"] for t in tokens)
+        entries.append((place, chip["shown"], ids, data))
+    return _broken(entries)
 
 
 def _size(entry: tuple[int, str, str, str]) -> int:

@@ -1,23 +1,35 @@
 """The tokens panel: a text as BLOOM reads it, the merges that built each piece, and what other languages cost.
 
-Only the comparison of languages, which a person has to ask for, has the model read anything.
+Only the comparison of languages, which a person has to ask for, has the model read anything. Of a difference it shows
+how much each token surprises the model in both runs, which have read what that takes.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 
 from bloomlab.errors import InputError
+from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens import costs
 from bloomlab.lens.costs import Cost
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import display_tokens
-from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, stamp
+from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, own, stamp
 from bloomlab.views.tokens.languages import texts_to_compare
-from bloomlab.views.tokens.payload import CODE, COMPARE, IDLE, cost_payload, running, tokens_payload
-from bloomlab.views.tokens.still import still_html, still_text
+from bloomlab.views.tokens.payload import (
+    CODE,
+    COMPARE,
+    IDLE,
+    NO_DIFFERENCE,
+    cost_payload,
+    difference_values,
+    running,
+    tokens_payload,
+)
+from bloomlab.views.tokens.still import still_html, still_text, surprise_html, surprise_text
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
@@ -26,7 +38,8 @@ if TYPE_CHECKING:
 class TokensPanel(Panel):
     """A text as BLOOM reads it, the merges that built each piece, and what the same text costs in other languages.
 
-    The trace need not have read anything. `measure(text)` gives one that has read costs.READ; it is called only when
+    The trace need not have read anything; for a difference, `resid_post` of the last layer, which `model` reads out, or
+    the model of the trace's own lab. `measure(text)` gives one that has read costs.READ; it is called only when
     languages are compared. `translations` are what is compared, by name; by default, the embedded world's languages.
 
         view = lab.tokens("Leo lives in Oslo.").view
@@ -35,8 +48,12 @@ class TokensPanel(Panel):
         view.trace.tokens                             # what is shown, as a list
     """
 
-    name, title = "tokens", "Tokens"
-    pieces: ClassVar = {"comparison": Piece(empty=IDLE)}
+    name, title, compares, compares_still = "tokens", "Tokens", True, True
+    pieces: ClassVar = {
+        "comparison": Piece(empty=IDLE),
+        "loss": Piece("float32", "pos"),  # of a difference: in nats; NaN for the first token
+        "loss_before": Piece("float32", "pos"),
+    }
     job, verb, found, job_of_text = "comparison", "compare", "costs", True
     nothing_found: ClassVar = {}
 
@@ -45,8 +62,9 @@ class TokensPanel(Panel):
         tokenizer: BloomTokenizerFast,
         measure: "Callable[[str], Trace] | None" = None,
         translations: Mapping[str, str] | None = None,
+        model: BloomForCausalLM | None = None,
     ) -> None:
-        self._tokenizer, self._measure, self._translations = tokenizer, measure, translations
+        self._tokenizer, self._measure, self._translations, self._model = tokenizer, measure, translations, model
 
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
         """`replayed`: so many merges done of this chip; of others, all are."""
@@ -61,8 +79,13 @@ class TokensPanel(Panel):
         return {"query": longest, "key": longest}
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
-        """The picture; all merges of every chip are done."""
-        return tokens_payload(trace, self._tokenizer) | {"replayed": {"chip": 0, "step": -1}}
+        """The picture; all merges of every chip are done. Of a difference, the surprise at each token in both runs."""
+        payload = tokens_payload(trace, own(trace, "tokenizer", self._tokenizer)) | NO_DIFFERENCE
+        if base is not None:
+            models = (own(base, "model", self._model), own(trace, "model", self._model))
+            payload["picture"]["difference"], surprise = difference_values(trace, base, models)
+            payload |= surprise
+        return payload | {"replayed": {"chip": 0, "step": -1}}
 
     def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """A comparison that is going on will not go on there."""
@@ -83,19 +106,23 @@ class TokensPanel(Panel):
         return {"chip": next((place for place, chip in enumerate(chips) if shown["query"] in chip["tokens"]), 0)}
 
     def still(self, trace: "Trace | None", shown: Shown) -> str:
-        """The strip of chips, the merges of one of them, and the costs by language if they were measured."""
-        return still_html(trace.tokens if trace else [], shown["picture"], shown["comparison"], shown.get("chip", 0))
+        """The strip of chips, the merges of one of them, the costs by language if they were measured, a difference."""
+        still = still_html(trace.tokens if trace else [], shown["picture"], shown["comparison"], shown.get("chip", 0))
+        return surprise_html(shown) + still if "difference" in shown["picture"] else still
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
-        """The same as a figure."""
+        """The chips with the merges of one and the costs by language; of a difference, the surprise at each token."""
         from bloomlab.views.shared.figure import save_figure  # matplotlib, only when it is asked for
-        from bloomlab.views.tokens.figure import tokens_figure
+        from bloomlab.views.tokens.figure import surprise_figure, tokens_figure
 
-        save_figure(tokens_figure, path, shown["picture"], shown["comparison"], shown["chip"])
+        if "difference" in shown["picture"]:
+            save_figure(surprise_figure, path, dict(shown))
+        else:
+            save_figure(tokens_figure, path, shown["picture"], shown["comparison"], shown["chip"])
 
     def says(self, shown: Shown) -> str:
-        """How the chosen chip is built."""
-        return still_text(shown["picture"], shown["chip"])
+        """How the chosen chip is built; of a difference, which token's surprise has changed most."""
+        return surprise_text(shown) or still_text(shown["picture"], shown["chip"])
 
     # ---- the comparison of languages ----
 
@@ -115,6 +142,8 @@ class TokensPanel(Panel):
         """
         if self._measure is None:
             raise InputError("this view was made without a model to measure; lab.tokens(text) compares languages")
+        another = trace.lab is not None and self._model is not None and trace.lab.model is not self._model
+        measure = partial(trace.lab.trace, read=costs.READ) if another else self._measure
         texts, note = texts_to_compare(str(trace.text), self._translations)
         rows = []
         for name, text in texts.items():
@@ -127,7 +156,7 @@ class TokensPanel(Panel):
 
         found: dict[str, Cost] = {}
         for place, (name, text) in enumerate(texts.items()):
-            measured = self._measure(text)
+            measured = measure(text)
             found = {**found, name: costs.cost(measured)}
             rows = [*rows[:place], {**rows[place], **cost_payload(found[name])}, *rows[place + 1 :]]
             comparison = {**comparison, "rows": rows, "done": place + 1, "stamp": stamp(measured.provenance)}

@@ -4,18 +4,25 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
+from bloomlab.errors import BloomlabError, InputError
+from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens import costs
 from bloomlab.lens.costs import Cost
 from bloomlab.lens.tokens import replay, script
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import DisplayToken, Token, display_tokens, visible
 from bloomlab.views.shared.panel import stamp, text_picture
+from bloomlab.views.shared.tables import token_names
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
 LONGEST = 64  # bytes: a longer token is shown, but its merges are too many to look at
 IDLE: dict[str, Any] = {"state": "idle", "message": "", "note": "", "done": 0, "rows": [], "code": "", "stamp": ""}
+
+NO_DIFFERENCE = {"loss": b"", "loss_before": b""}
 
 CODE = """\
 import bloomlab
@@ -59,6 +66,33 @@ def tokens_payload(trace: "Trace", tokenizer: BloomTokenizerFast) -> dict[str, A
         "stamp": _stamp(trace, tokenizer),
     }
     return {"picture": picture}
+
+
+def difference_values(
+    trace: "Trace", base: "Trace", models: tuple[BloomForCausalLM | None, BloomForCausalLM | None]
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What the picture says of a difference, and how much each token surprises the model in both runs.
+
+    `others` names the tokens of `base` that are others than those of `trace`, by their places. `loss` and
+    `loss_before` are (pos), float32, in nats; empty where `refusal` says why.
+    """
+    if len(base.tokens) != len(trace.tokens):
+        raise InputError("the two runs have other numbers of tokens, so there is no difference; look at each by itself")
+    differ = (base.ids[0].cpu() != trace.ids[0].cpu()).nonzero()[:, 0].tolist()
+    shown = token_names(base.tokens)
+    others = {str(token): shown[token] for token in differ}
+    try:
+        nats = [_surprise(model, run) for model, run in zip(models, (base, trace), strict=True)]
+    except BloomlabError as error:
+        return {"others": others, "refusal": str(error)}, NO_DIFFERENCE
+    before, after = (values.numpy().tobytes() for values in nats)
+    return {"others": others, "refusal": ""}, {"loss": after, "loss_before": before}
+
+
+def _surprise(model: BloomForCausalLM | None, run: "Trace") -> Tensor:
+    if model is None:
+        raise InputError("no lab has read this trace, so there is no model to ask how much its tokens surprise it")
+    return costs.state_surprise(model, run)
 
 
 def replay_payload(data: bytes, ranks: Mapping[tuple[bytes, bytes], int]) -> dict[str, Any]:

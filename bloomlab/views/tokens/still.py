@@ -1,11 +1,18 @@
 """The tokens view without script: for a page whose kernel is gone, for GitHub, for a terminal."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 from unicodedata import bidirectional
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bloomlab.text.tokens import Token, display_tokens
+from bloomlab.views.shared.tables import change_cell, names, table, text_cell
+
+MOST_ROWS = 64  # tokens in the table of a difference
 
 # A notebook keeps no style sheet for a still picture, so the few rules stand in the elements.
 STRIP = "display:flex;flex-wrap:wrap;gap:4px;align-items:stretch;margin:4px 0"
@@ -88,6 +95,46 @@ def still_html(tokens: Sequence[Token], picture: dict[str, Any], comparison: dic
         f"{_languages(comparison['rows'])}"
         f"<p><small>{escape(comparison['stamp'] or picture['stamp'])} · run the cell to explore</small></p></div>"
     )
+
+
+def surprises(shown: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Of a difference, (run, pos), in nats: the surprise at each token as it is and what if; no columns if unknown."""
+    return np.stack([np.frombuffer(shown[name], np.float32) for name in ("loss_before", "loss")])
+
+
+def surprise_sentence(shown: Mapping[str, Any]) -> str:
+    """Of a difference: which token's surprise has changed most, in a sentence; or why nobody knows."""
+    before, after = surprises(shown)
+    if not before.size:
+        return str(shown["picture"]["difference"]["refusal"])
+    change = np.abs(np.nan_to_num(after - before))
+    most = int(change.argmax())
+    if change[most] == 0:
+        return "no token surprises it otherwise than before"
+    name = names(shown["picture"])[most]
+    return (
+        f"the surprise has changed most at token {most} \u2068{name}\u2069: {before[most]:.3f} → {after[most]:.3f} nats"
+    )
+
+
+def surprise_text(shown: Mapping[str, Any]) -> str:
+    """The same for a terminal; "" where it is no difference."""
+    return surprise_sentence(shown) if "difference" in shown["picture"] else ""
+
+
+def surprise_html(shown: Mapping[str, Any]) -> str:
+    """A row for each token: its surprise in both runs, the change, and what stands there in the other text, if any."""
+    picture, others = shown["picture"], shown["picture"]["difference"]["others"]
+    rows = []
+    runs = surprises(shown)
+    for place, name in enumerate(names(picture)[:MOST_ROWS]):
+        before, after = runs[:, place].tolist() if runs.size else (math.nan, math.nan)
+        known = not math.isnan(after)
+        numbers = [f"{nats:.3f}" if known else "–" for nats in (before, after)]
+        other = [text_cell(others.get(str(place), ""))] if others else []
+        rows.append([f"{place} {text_cell(name)}", *other, *numbers, change_cell(after - before)])
+    head = ["token", *(["another token as it is"] if others else []), "as it is, nats", "what if, nats", "difference"]
+    return f"<p>{escape(surprise_sentence(shown))}</p>" + table(head, rows, "how much each token surprises the model")
 
 
 def _part(part: tuple[str, str]) -> str:
