@@ -20,7 +20,7 @@ from bloomlab.views.shared.edits import MOST
 from bloomlab.views.view import RUNS, View
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside
-from tests.views.shared.test_edits import LIES, SILENT, nested
+from tests.views.shared.test_edits import LIES, LONG, SILENT, nested
 
 TEXT = "Leo lives in Oslo."
 RECAP = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
@@ -297,7 +297,9 @@ def test_an_edit_that_is_off_stays_off_when_another_is_made_or_taken_back(lab: L
     assert view.off == [1] and len(view.changes) == 3
 
 
-@pytest.mark.parametrize("lie", LIES, ids=range(len(LIES)))
+@pytest.mark.parametrize(
+    "lie", [*LIES, *(pytest.param(lie, marks=pytest.mark.slow) for lie in LONG)], ids=range(len(LIES + LONG))
+)
 def test_a_page_that_lies_is_answered_in_a_sentence_and_the_picture_stays(edited: View, lie: Any) -> None:
     before = edited.get_state()
     wish(edited, do="add", edit=lie)
