@@ -1,5 +1,6 @@
 """Two runs of one text in a view: the numbers of lab.trace, exactly 0 where nothing has changed, and edits by hand."""
 
+import asyncio
 import json
 from dataclasses import fields
 from functools import partial
@@ -19,7 +20,7 @@ from bloomlab.tracing.edits import cut, scale, zero
 from bloomlab.views.shared.edits import MOST
 from bloomlab.views.view import RUNS, View
 from tests.tiny_random import byte_tokenizer, random_model
-from tests.views.aside import aside
+from tests.views.aside import aside, in_a_loop
 from tests.views.shared.test_edits import LIES, LONG, SILENT, nested
 
 TEXT = "Leo lives in Oslo."
@@ -284,6 +285,20 @@ def test_an_edit_is_switched_off_and_on(lab: Lab) -> None:
     aside(partial(view.set_state, {"off": []}))
     view.run = "what if"
     assert view.attention.probs == edited and list(view.edits) == ["h.1.attn.mixed"]
+
+
+def test_another_run_or_text_does_not_undo_what_is_being_switched_off(lab: Lab) -> None:
+    view = lab.attention(TEXT, edit=EDIT)
+
+    async def burst() -> None:
+        view.set_state({"off": [0]})
+        view.set_state({"run": "difference"})
+        view.show(TEXT + TEXT)
+        while view.edits:
+            await asyncio.sleep(0.01)
+
+    in_a_loop(burst)
+    assert view.off == [0] and view.run == "difference" and view.picture["text"] == TEXT + TEXT
 
 
 def test_an_edit_that_is_off_stays_off_when_another_is_made_or_taken_back(lab: Lab) -> None:
