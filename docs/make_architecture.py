@@ -4,7 +4,6 @@ It reads the source and imports nothing of it. The floors of tests/test_floors.p
 """
 
 import ast
-from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from html import escape
@@ -32,8 +31,10 @@ def modules() -> dict[str, Path]:
     return files
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
+@cache
+def imports(path: Path) -> list[tuple[str, bool]]:
     """Every name a file imports, and whether at once, as the file is read, or later, in a function."""
+    found = []
     tree = ast.parse(path.read_text(encoding="utf-8"))
     later = {
         inner
@@ -45,12 +46,13 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield alias.name, node not in later
+                found.append((alias.name, node not in later))
         elif isinstance(node, ast.ImportFrom):
             start = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*start, *([node.module] if node.module else [])])
             for alias in node.names:
-                yield f"{base}.{alias.name}", node not in later
+                found.append((f"{base}.{alias.name}", node not in later))
+    return found
 
 
 @cache

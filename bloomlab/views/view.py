@@ -198,7 +198,8 @@ class View(anywidget.AnyWidget):
         with interrupts_wait(), self.hold_sync():
             self.trace, self._two = trace, two
             self._chosen, self.run, self.runs = run, run, runs
-            self._edits, self.changes, self.off = edits, edits.words, list(edits.off)
+            if edits is not self._edits:  # else the page may just have sent others that are off
+                self._edits, self.changes, self.off = edits, edits.words, list(edits.off)
             self._computed.clear()
             if not self._alone:
                 self.picture, self.troubles = text_picture(trace) | {"code": []}, troubles

@@ -7,7 +7,7 @@ import torch
 
 from tests.parity.pairs import N_HEADS, make_batch, make_pair
 
-COMMON = {"max_new_tokens": 24, "pad_token_id": 3}
+COMMON = {"max_new_tokens": 16, "pad_token_id": 3}
 
 
 @pytest.mark.parametrize("use_cache", [True, False])

@@ -25,8 +25,8 @@ from bloomlab.views.shared.edits import MOST
 from bloomlab.views.view import RUNS, View
 from tests.tasks.task_heads import random_head, random_lab
 from tests.tiny_random import byte_tokenizer, random_model
-from tests.views.aside import aside
-from tests.views.shared.test_edits import LIES, SILENT, nested
+from tests.views.aside import aside, in_a_loop
+from tests.views.shared.test_edits import LIES, LONG, SILENT, nested
 
 TEXT = "Leo lives in Oslo."
 RECAP = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
@@ -390,6 +390,20 @@ def test_an_edit_is_switched_off_and_on(lab: Lab) -> None:
     assert view.attention.probs == edited and list(view.edits) == ["h.1.attn.mixed"]
 
 
+def test_another_run_or_text_does_not_undo_what_is_being_switched_off(lab: Lab) -> None:
+    view = lab.attention(TEXT, edit=EDIT)
+
+    async def burst() -> None:
+        view.set_state({"off": [0]})
+        view.set_state({"run": "difference"})
+        view.show(TEXT + TEXT)
+        while view.edits:
+            await asyncio.sleep(0.01)
+
+    in_a_loop(burst)
+    assert view.off == [0] and view.run == "difference" and view.picture["text"] == TEXT + TEXT
+
+
 def test_an_edit_that_is_off_stays_off_when_another_is_made_or_taken_back(lab: Lab) -> None:
     view = lab.explore(TEXT, edit={"h.1.attn.mixed": [zero(head=2, query=5), scale(0.5, head=3)]})
     aside(partial(view.set_state, {"off": [1]}))
@@ -401,7 +415,9 @@ def test_an_edit_that_is_off_stays_off_when_another_is_made_or_taken_back(lab: L
     assert view.off == [1] and len(view.changes) == 3
 
 
-@pytest.mark.parametrize("lie", LIES, ids=range(len(LIES)))
+@pytest.mark.parametrize(
+    "lie", [*LIES, *(pytest.param(lie, marks=pytest.mark.slow) for lie in LONG)], ids=range(len(LIES + LONG))
+)
 def test_a_page_that_lies_is_answered_in_a_sentence_and_the_picture_stays(edited: View, lie: Any) -> None:
     before = edited.get_state()
     wish(edited, do="add", edit=lie)

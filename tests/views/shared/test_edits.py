@@ -57,13 +57,17 @@ LIES: list[Any] = [  # what no honest page sends
     SILENT | {"spot": "h.1.attn.probs", "kind": "cut"},
     SILENT | {"code": "print(1)"},
     SILENT | {"spot": nested(100)},
-    SILENT | {"axes": {"head": [0.0] * 1_000_000}},
     SILENT | {"axes": {str(number): [0] for number in range(1000)}},
     SILENT | {"kind": "scale", "number": 10**400},
     SILENT | {"kind": "add", "number": float("-inf")},
-    SILENT | {"spot": "x" * 1_000_000},
+    SILENT | {"spot": "x" * 1_000},
 ]
-UNSENT: list[Any] = [  # what no widget would carry
+LONG: list[Any] = [
+    SILENT | {"spot": "x" * 1_000_000},
+    SILENT | {"axes": {"head": [0.0] * 1_000_000}},
+    SILENT | {"axes": {"head": [5] * 1_000_000 + [6]}},
+]
+DEEP: list[Any] = [  # no widget would carry these
     SILENT | {"spot": nested(2000)},
     SILENT | {"kind": {"zero": nested(2000)}},
     SILENT | {"axes": {"head": nested(2000)}},
@@ -71,7 +75,7 @@ UNSENT: list[Any] = [  # what no widget would carry
 ]
 
 
-@pytest.mark.parametrize("lie", [*LIES, *UNSENT], ids=range(len(LIES) + len(UNSENT)))
+@pytest.mark.parametrize("lie", [*LIES, *LONG, *DEEP], ids=range(len(LIES + LONG + DEEP)))
 def test_what_no_honest_page_sends_is_refused(lie: Any) -> None:
     with pytest.raises(HookError) as caught:
         spot, edit = built(lie, SPOTS, TOKENS)
