@@ -35,6 +35,7 @@ import { reachZones, roomOf, zonesIn } from "./zones.js";
  * @property {HTMLElement} why  the numbers of what is chosen,
  * @property {HTMLElement} runs  the switch between two runs
  * @property {(edit: {spot: string, kind: string, axes: Record<string, number[]>, number?: number}) => void} edit  ask for one
+ * @property {(edits: {spot: string, kind: string, axes: Record<string, number[]>, number?: number}[], gesture: number) => void} set  other doses of edits
  * @property {HTMLElement} more  and what does not fit on one screen
  * @property {(trait: string) => any} get  a trait of the panel's view in Python, or one that all views share
  * @property {(places: Record<string, any>) => void} choose  set traits; Python hears of the last ones, in one message
@@ -266,6 +267,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     ...zones,
     runs: runs.element,
     edit: runs.add,
+    set: runs.set,
     get: (trait) => model.get(trait),
     choose,
     listen,

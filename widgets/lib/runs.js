@@ -42,6 +42,12 @@ export function runSwitch({ id, get, choose }) {
     /** @param {{spot: string, kind: string, axes: Record<string, number[]>, number?: number}} edit */
     add: (edit) => ask({ do: "add", edit }),
 
+    /**
+     * Other doses of edits, each in place of the one at the same spot; those of one gesture are one step back.
+     * @param {{spot: string, kind: string, axes: Record<string, number[]>, number?: number}[]} edits @param {number} gesture
+     */
+    set: (edits, gesture) => ask({ do: "set", edits, gesture }),
+
     draw() {
       const runs = get("runs") ?? [];
       const texts = get("changes") ?? [];

@@ -33,6 +33,7 @@ class EditList:
     off: tuple[int, ...] = ()
     past: tuple["EditList", ...] = field(default=(), repr=False)  # what undo goes back to, the last one first
     future: tuple["EditList", ...] = field(default=(), repr=False)
+    gesture: int | None = None  # the number of the movement that is going on, all of which is undone at once
 
     @classmethod
     def of(cls, edits: Edits | None) -> Self:
@@ -62,6 +63,9 @@ class EditList:
     def after(self, wish: Mapping[str, Any], spots: Mapping[str, Spot], tokens: int) -> "EditList":
         """The list that a page wishes for: {"do": "add", "edit": …}, {"do": "remove", "at": 2}, clear, undo or redo.
 
+        {"do": "set", "edits": [edit, …], "gesture": n}: each edit takes the place of one at the same spot of the same
+        kind and axes, if there is one; a factor of 1 takes it out. Wishes of one gesture in a row are one step back.
+
         Raises:
             HookError: there is no such edit, or it cannot be made.
         """
@@ -85,9 +89,50 @@ class EditList:
             if len(entries) >= MOST:
                 raise HookError(f"there are {len(entries)} edits, and no more fit; take some back, or clear the list")
             entries = (*entries, built(wish.get("edit"), spots, tokens))
+        elif do == "set":
+            return self._set(wish, spots, tokens)
         else:
             return self
         return EditList(entries, off, (before, *self.past)[:MOST])
+
+    def _set(self, wish: Mapping[str, Any], spots: Mapping[str, Spot], tokens: int) -> "EditList":
+        """The list with edits in place of those that they are another dose of."""
+        wishes, gesture = wish.get("edits"), wish.get("gesture")
+        if not isinstance(wishes, list) or not 0 < len(wishes) <= MOST:
+            raise HookError(f"the page may set 1 to {MOST} edits at once, in a list")
+        if type(gesture) is not int:
+            raise HookError("edits that are set come with the number of the gesture they belong to")
+        new = {_place(spot, edit): (spot, edit) for spot, edit in (built(one, spots, tokens) for one in wishes)}
+        kept: list[tuple[tuple[str, Edit], bool]] = []  # each with whether it is off
+        for number, entry in enumerate(self.entries):
+            setting = new.pop(_place(*entry), None)
+            if setting is None:
+                kept.append((entry, number in self.off))
+            elif not _changes_nothing(setting[1]):
+                kept.append((setting, False))
+        kept += [(setting, False) for setting in new.values() if not _changes_nothing(setting[1])]
+        if len(kept) > MOST:
+            raise HookError(f"there are {len(self.entries)} edits, and no more fit; take some back, or clear the list")
+        entries = tuple(entry for entry, _ in kept)
+        off = tuple(number for number, (_, is_off) in enumerate(kept) if is_off)
+        if [(spot, repr(edit)) for spot, edit in entries] == [(spot, repr(edit)) for spot, edit in self.entries]:
+            entries = self.entries
+        if (entries, off) == (self.entries, self.off):
+            return self
+        goes_on = gesture == self.gesture and self.past
+        past = self.past if goes_on else (EditList(self.entries, self.off), *self.past)[:MOST]
+        return EditList(entries, off, past, gesture=gesture)
+
+
+def _place(spot: str, edit: Edit) -> object:
+    """What edits have in common that are doses of one: an edit of Python's own is like no other."""
+    if not isinstance(edit, NamedEdit):
+        return id(edit)
+    return spot, edit.text.partition("(")[0], repr(sorted(edit.where.items()))
+
+
+def _changes_nothing(edit: Edit) -> bool:
+    return isinstance(edit, NamedEdit) and edit.text.partition(",")[0].rstrip(")") in ("scale(1", "scale(1.0")
 
 
 def words(spot: str, edit: Edit) -> str:
@@ -97,6 +142,8 @@ def words(spot: str, edit: Edit) -> str:
     ('head 0.1 silent at 16', 'mlp.out of every layer × 0.5')
     >>> words("h.3.attn.biased", cut(query=19, key=[3, 4], head=5))
     'head 3.5 cut at 19 to 3, 4'
+    >>> words("attn.alibi", scale(0.5, head=3)), words("attn.alibi", scale(1.189207))
+    ('slope of head 3 × 0.5', 'all slopes × 1.19')
     """
     layer, _, part = spot.removeprefix("h.").partition(".") if spot.startswith("h.") else ("", "", spot)
     if not isinstance(edit, NamedEdit):
@@ -106,6 +153,10 @@ def words(spot: str, edit: Edit) -> str:
     number = rest.partition(",")[0].rstrip(")")
     does = {"scale": f"× {number}", "add": f"+ {number}"}.get(name, VERBS.get(name, name))
     head = where.pop("head", None)
+    if part == "attn.alibi" and name == "scale" and not where and (head is None or isinstance(head, int)):
+        of_head = f"slope of head {layer}.{head}" if layer else f"slope of head {head}"
+        of_all = f"all slopes of layer {layer}" if layer else "all slopes"
+        return f"{of_all if head is None else of_head} × {float(number):.3g}"
     if isinstance(head, int):
         what = f"head {layer}.{head}" if layer else f"head {head} of every layer"
     else:
@@ -137,6 +188,8 @@ def built(wish: object, spots: Mapping[str, Spot], tokens: int) -> tuple[str, Na
     >>> spots = {"h.0.attn.mixed": Spot("batch head query head_dim", ("batch", 8, "query", 16))}
     >>> built({"spot": "h.0.attn.mixed", "kind": "zero", "axes": {"head": [1], "query": [3]}}, spots, 5)
     ('h.0.attn.mixed', zero(head=1, query=3))
+    >>> built({"spot": "attn.mixed", "kind": "scale", "number": 0.5, "axes": {}}, spots, 5)  # in every layer
+    ('attn.mixed', scale(0.5))
 
     Raises:
         HookError: it is not such data, or asks for what is not there.
@@ -144,7 +197,8 @@ def built(wish: object, spots: Mapping[str, Spot], tokens: int) -> tuple[str, Na
     if not isinstance(wish, dict) or not wish.keys() <= {"spot", "kind", "axes", "number"}:
         raise HookError("an edit from the page must have a spot, a kind, axes and perhaps a number")
     spot, kind, axes, number = (wish.get(name) for name in ("spot", "kind", "axes", "number"))
-    if not isinstance(spot, str) or spot not in spots:
+    full = f"h.0.{spot}" if f"h.0.{spot}" in spots else spot  # the same part has the same sizes in every layer
+    if not isinstance(spot, str) or full not in spots:
         raise HookError(f"the page asked to change {str(spot)[:60]!r}, but this model has no such spot")
     if not isinstance(kind, str) or kind not in KINDS:
         raise HookError(f"the page asked for {str(kind)[:60]!r}, but it can ask for {', '.join(KINDS)}")
@@ -154,7 +208,7 @@ def built(wish: object, spots: Mapping[str, Spot], tokens: int) -> tuple[str, Na
         raise HookError(f"the number of {kind} must be between -{LARGEST:,.0f} and {LARGEST:,.0f}")
     if not isinstance(axes, dict):
         raise HookError("the axes of an edit must name what it changes, such as {head: [1], query: [16]}")
-    sizes: dict[str, Any] = dict(zip(spots[spot].axes.split(), spots[spot].shape, strict=True))
+    sizes: dict[str, Any] = dict(zip(spots[full].axes.split(), spots[full].shape, strict=True))
     where = {str(axis): _indices(axis, indices, spot, sizes, tokens) for axis, indices in axes.items()}
     return spot, KINDS[kind](*([] if number is None else [number]), **where)
 
