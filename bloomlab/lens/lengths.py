@@ -93,7 +93,9 @@ def length_lab(
     return _measure(model, ids, lengths, batch_tokens)
 
 
-def _measure(model: BloomForCausalLM, ids: Tensor, lengths: Sequence[int], batch_tokens: int) -> Iterator[Progress[LengthLoss]]:
+def _measure(
+    model: BloomForCausalLM, ids: Tensor, lengths: Sequence[int], batch_tokens: int
+) -> Iterator[Progress[LengthLoss]]:
     cut = [ids[:, : ids.shape[1] // n * n].reshape(-1, n) for n in lengths]  # (piece, length) each
     total, done = sum(pieces.numel() for pieces in cut), 0
     results: tuple[LengthLoss, ...] = ()

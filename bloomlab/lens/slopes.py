@@ -98,7 +98,7 @@ def text_effect(model: BloomForCausalLM, before: Trace, after: Trace) -> TextEff
     states = [run["final"].detach().to(model.device, model.dtype) for run in (before, after)]
     last = [without_gradients(lambda state=state: model.lm_head(state[0, -1:])) for state in states]
     first, second = (state_losses(model, state, before.ids)[0] for state in states)
-    return TextEffect(effect(last[0], last[1], before.ids[0, -1:].to(last[0].device)), first, second)
+    return TextEffect(effect(last[0], last[1], before.ids[0, -1:].to(last[0].device), last[0].shape[-1]), first, second)
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def loss_by_slope(
 
     Args:
         ids: (row, pos) token ids, at least 2 in a row.
-        factors: what to multiply the slopes by, 0 or more each; a list has one for each head.
-        head: the only head whose slope is multiplied; all of them by default.
+        factors: what to multiply the slopes by, 0 or more each; a list has one for each head, whatever `head` is.
+        head: the only head whose slope is multiplied by a factor that is one number; all of them by default.
         batch_tokens: about how many tokens go through the model at once.
 
     Raises:
@@ -144,10 +144,13 @@ def loss_by_slope(
         raise InputError(f"the model has heads 0 to {heads - 1}, but got {head!r}")
     rows = []
     for factor in factors:
-        one_each = list(factor) if isinstance(factor, Sequence) else [factor] * heads
+        if isinstance(factor, Sequence):
+            one_each = list(factor)
+        else:
+            one_each = [factor if head in (None, i) else 1.0 for i in range(heads)]
         if len(one_each) != heads or not all(math.isfinite(number) and number >= 0 for number in one_each):
             raise InputError(f"a factor must be 0 or more, for all or for each of {heads} heads, but got {factor!r}")
-        rows.append(torch.tensor([n if head in (None, i) else 1.0 for i, n in enumerate(one_each)]))
+        rows.append(torch.tensor(one_each, dtype=torch.float32))
     return _measure(model, ids, list(zip(factors, rows, strict=True)), batch_tokens)
 
 

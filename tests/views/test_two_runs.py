@@ -56,7 +56,7 @@ def test_one_run_has_no_switch_and_two_have_three(lab: Lab) -> None:
     view = lab.explore(TEXT, edit=EDIT)
     assert view.runs == list(RUNS) and view.changes == ["head 1.2 silent at 5"]
     assert "edited: h.1.attn.mixed zero(head=2, query=5)" in view.picture["stamp"]
-    assert lab.alibi(TEXT, edit=EDIT).runs == ["as it is", "what if"]  # it draws no difference
+    assert lab.alibi(TEXT, edit=EDIT).runs == list(RUNS)
     assert lab.explore(TEXT, against="Leo.").runs == ["as it is", "what if"]  # other tokens
 
 
@@ -94,6 +94,9 @@ def test_a_run_against_itself_is_exactly_zero_in_every_panel(lab: Lab) -> None:
         assert set(view.attention.thumbs) == {128} and view.attention.probs == view.attention.before
         view.tab = "hidden"
         assert not floats(view.hidden.moved).any() and not any(view.hidden.picture["difference"]["reached"])
+        view.tab = "alibi"
+        assert view.alibi.measured == view.alibi.before and view.alibi.picture["difference"]["largest"] == [None] * 4
+        assert not any(map(any, view.alibi.picture["difference"]["reached"]))
 
 
 def test_both_runs_come_by_the_same_path_through_attention(lab: Lab) -> None:
@@ -124,10 +127,10 @@ def test_a_run_that_cannot_be_shown_leaves_the_one_before(lab: Lab, monkeypatch:
 def test_a_panel_without_a_difference_says_so_and_the_others_work(lab: Lab) -> None:
     view = lab.explore(TEXT, edit=EDIT)
     view.run = "difference"
-    view.tab = "alibi"
-    assert "draws no difference" in view.troubles["alibi"]
+    view.tab = "tokens"
+    assert "draws no difference" in view.troubles["tokens"]
     view.run = "what if"
-    assert view.troubles == {} and view.alibi.picture["text"] == TEXT
+    assert view.troubles == {} and view.tokens.picture["text"] == TEXT
 
 
 def test_the_next_tokens_have_their_chance_in_both_runs(lab: Lab) -> None:
@@ -294,7 +297,7 @@ def test_a_saved_page_has_every_run(lab: Lab, tmp_path: Path) -> None:
     assert list(runs) == list(RUNS)
     assert "no edits" in runs["as it is"]["attention_picture"]["stamp"]
     assert runs["what if"]["predictions_picture"]["stamp"] == view.picture["stamp"]
-    assert "difference" in runs["difference"]["hidden_picture"] and "alibi" in runs["difference"]["troubles"]
+    assert "difference" in runs["difference"]["hidden_picture"] and "tokens" in runs["difference"]["troubles"]
     assert runs["as it is"]["attention_probs"] != runs["what if"]["attention_probs"]
 
 

@@ -197,7 +197,7 @@ def built(wish: object, spots: Mapping[str, Spot], tokens: int) -> tuple[str, Na
     if not isinstance(wish, dict) or not wish.keys() <= {"spot", "kind", "axes", "number"}:
         raise HookError("an edit from the page must have a spot, a kind, axes and perhaps a number")
     spot, kind, axes, number = (wish.get(name) for name in ("spot", "kind", "axes", "number"))
-    full = f"h.0.{spot}" if f"h.0.{spot}" in spots else spot  # the same part has the same sizes in every layer
+    full = f"h.0.{spot}" if f"h.0.{spot}" in spots else str(spot)  # a part has the same sizes in every layer
     if not isinstance(spot, str) or full not in spots:
         raise HookError(f"the page asked to change {str(spot)[:60]!r}, but this model has no such spot")
     if not isinstance(kind, str) or kind not in KINDS:
