@@ -18,7 +18,7 @@ TEXT = "Leo 😀 lives."
 WIDTHS = {"float32": 4, "int32": 4, "uint8": 1}
 DIFFERENCE = {"before", "moved", "ids_before"}  # what only a difference has
 ONE_RUN = {"scores"}  # and what it does not need
-SHARED = {"editable", *SELECTION, "live", "scale", "picture"}
+SHARED = {"editable", *SELECTION, "live", "scale", "picture", "run", "runs", "state"}
 
 
 @pytest.fixture(scope="module")
