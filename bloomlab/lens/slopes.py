@@ -59,7 +59,7 @@ def slopes_used(trace: Trace) -> Tensor:
             continue
         row = trace[name][0, :, -1].detach()
         whole = (trained.float() * last).to(row.dtype).double()  # rounded as the model does it
-        found.append(trained * (row[:, -1] - row[:, 0]).double().cpu() / whole)
+        found.append(trained * ((row[:, -1] - row[:, 0]).double().cpu() / whole))
     return torch.stack(found)
 
 

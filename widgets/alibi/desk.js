@@ -65,6 +65,10 @@ export function slopeDesk(stage, { step }) {
     }
   }
 
+  stage.listen("change:state", () => {
+    if (stage.get("state") === "error") window.setTimeout(answered); // it was refused
+  });
+
   /** @param {number} head @param {number} slope */
   function move(head, slope) {
     if (slope === slopes()[head]) return;
@@ -244,7 +248,6 @@ export function slopeDesk(stage, { step }) {
 
     /** @param {number} head the chosen one @param {number | null} pointed */
     draw(head, pointed) {
-      if (stage.get("state") === "error") waiting = null;
       const reason = refusal();
       slopes().forEach((slope, i) => {
         const { dot, ghost, grip } = lollipops[i];
