@@ -143,7 +143,7 @@ class Trace:
 
     def close(self) -> None:
         """Release all tensors. A notebook keeps every result it has shown, so close large traces."""
-        self._readings = None
+        self._readings = self.base = None
 
     def __enter__(self) -> Self:
         return self

@@ -12,7 +12,7 @@ from bloomlab.lens.alibi import mean_distance
 from bloomlab.lens.effect import effect
 from bloomlab.model.alibi import slopes
 from bloomlab.tracing.edits import scale
-from tests.browser.blank_page import BlankPage
+from tests.browser.blank_page import RAISED, BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.texts import TEXTS
@@ -35,7 +35,8 @@ def blank(visit: Visit) -> Iterator[BlankPage]:
 
 def number(page: Page, selector: str) -> list[float]:
     text = page.locator(selector).inner_text().replace("−", "-")
-    return [float(found) for found in re.findall(r"-?\d+(?:\.\d+)?", text)]
+    found = re.findall(r"(-?\d+(?:\.\d+)?)(?: × 10([⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+))?", text)
+    return [float(digits) * 10.0 ** int(power.translate(RAISED) or 0) for digits, power in found]
 
 
 def shown_slope(page: Page, head: int) -> float:
@@ -117,7 +118,10 @@ def test_dragged_below_the_axis_a_slope_is_0_and_can_be_taken_up_again(blank: Bl
     assert blank.view.changes == ["slope of head 1 × 0"] and shown_slope(page, 1) == 0
     assert page.locator('[data-fact="reach"]').inner_text() == "everywhere"
     dot = page.locator('[data-part="slopes"] .bl-slope[data-head="1"]').bounding_box()
-    assert dot is not None and box["y"] < dot["y"] < box["y"] + box["height"]  # it stands in the picture
+    box = page.locator('[data-part="slopes"]').bounding_box()
+    assert (
+        dot is not None and box is not None and box["y"] < dot["y"] < box["y"] + box["height"]
+    )  # it stands in the picture
     reads_as(blank, {"attn.alibi": scale(0.0, head=1)})
     x, y = grip(page, 1)
     page.mouse.move(x, y)
@@ -228,11 +232,13 @@ def test_all_slopes_are_doubled_halved_flattened_and_as_trained_again(blank: Bla
     assert page.locator('[data-desk="double"]').is_disabled()
     page.locator('[data-part="slopes"]').press("Shift+ArrowUp")  # one head leaves the floor, the others stay
     settled(blank)
-    assert shown_slope(page, 0) == pytest.approx(2**-10) and all(shown_slope(page, head) == 0 for head in range(1, 8))
+    assert shown_slope(page, 0) == pytest.approx(2**-10, rel=1e-5) and all(
+        shown_slope(page, head) == 0 for head in range(1, 8)
+    )
     assert press("trained") == [1] * 8 and blank.view.changes == []
     page.locator('[data-part="slopes"]').press("Control+z")
     settled(blank)
-    assert shown_slope(page, 0) == pytest.approx(2**-10)
+    assert shown_slope(page, 0) == pytest.approx(2**-10, rel=1e-5)
 
 
 def test_the_run_as_it_is_cannot_be_moved_and_says_why(blank: BlankPage) -> None:

@@ -13,10 +13,10 @@ import { fixed, signed } from "../lib/numbers.js";
 import { toggles } from "../lib/toggles.js";
 
 const WHAT = [
-  ["distance", "how far it looks", "change of the mean attention distance, in tokens"],
+  ["distance", "distance", "change of the mean attention distance, in tokens"],
   ["previous", "previous token", "change of the share that the token before gets"],
-  ["position", "position alone", "change of the share of the pattern that position alone explains"],
-  ["content", "content alone", "change of the share of the pattern that content alone explains"],
+  ["position", "position", "change of the share of the pattern that position alone explains"],
+  ["content", "content", "change of the share of the pattern that content alone explains"],
 ];
 const LEAST = [0.1, 0.01, 0.01, 0.01]; // less is not painted as if it were large
 
