@@ -25,7 +25,7 @@ const isOne = (factor) => Math.abs(factor - 1) < 1e-5;
 export function slopeDesk(stage, { step }) {
   let of = { trained: /** @type {number[]} */ ([]), used: /** @type {number[]} */ ([]), ghosts: /** @type {number[]} */ ([]), desk: { all: 1, heads: /** @type {number[]} */ ([]) }, tokens: 0 };
   let moved = /** @type {{head: number, slope: number} | null} */ (null); // ahead of Python
-  let drag = /** @type {{head: number, from: number, began: boolean} | null} */ (null);
+  let drag = /** @type {{head: number, from: number, start: number, room: number, began: boolean} | null} */ (null);
 
   /** Why no slope can be moved now, in words; "" if it can. */
   const refusal = () => {
@@ -116,14 +116,11 @@ export function slopeDesk(stage, { step }) {
     },
   });
   const { area } = axis;
-  const heightOf = (/** @type {PointerEvent} */ event) => {
-    const box = area.getBoundingClientRect();
-    return (event.clientY - box.top) / box.height;
-  };
   area.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
     const grip = /** @type {Element} */ (event.target).closest(".bl-slope-grip");
     if (!grip || event.button !== 0 || refusal()) return;
-    drag = { head: Number(grip.parentElement?.getAttribute("data-head")), from: event.clientY, began: false };
+    const head = Number(grip.parentElement?.getAttribute("data-head"));
+    drag = { head, from: event.clientY, start: slopeHeight(slopes()[head]), room: area.clientHeight, began: false };
     area.setPointerCapture(event.pointerId); // the lollipop may leave from under the pointer
   });
   area.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
@@ -133,7 +130,8 @@ export function slopeDesk(stage, { step }) {
       gesture += 1;
       stage.choose({ head: drag.head });
     }
-    const factor = slopeAt(heightOf(event)) / of.trained[drag.head];
+    // by how far the pointer has come, not by where it is: with the first edit a line of chips pushes the plot down
+    const factor = slopeAt(drag.start + (event.clientY - drag.from) / drag.room) / of.trained[drag.head];
     move(drag.head, of.trained[drag.head] * Number(factor.toPrecision(3)));
   });
   for (const end of ["pointerup", "pointercancel"]) {
