@@ -219,7 +219,7 @@ class Lab:
         else:
             self._checked_list(text)
         trace = record(self.model, self.tokenizer, text, read, edit, detach, max_new_tokens, base, **settings)
-        trace.provenance["model"], trace.lab = self.name, self
+        trace.provenance["model"], trace.lab, trace.base = self.name, self, base
         return trace
 
     def generate(self, text: str, max_new_tokens: int = 20, **settings: Any) -> str | list[str]:
@@ -414,11 +414,11 @@ class Lab:
     @staticmethod
     def _all_spots() -> list[str]:
         """What the explorer's panels read."""
-        from bloomlab.views.attention import payload as attention
+        from bloomlab.views.alibi import payload as alibi
         from bloomlab.views.hidden import payload as hidden
         from bloomlab.views.predictions import payload as predictions
 
-        return [*attention.READ, *hidden.READ, *predictions.READ]
+        return [*alibi.READ, *alibi.READ_EFFECT, *hidden.READ, *predictions.READ]
 
     def attention(
         self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
@@ -493,11 +493,11 @@ class Lab:
             HookError: the trace has not read "attn.scores" and "attn.probs".
         """
         from bloomlab.views.alibi.panel import AlibiPanel
-        from bloomlab.views.attention import payload as attention
+        from bloomlab.views.alibi.payload import READ, READ_EFFECT
 
         texts = [texts] if isinstance(texts, str) else texts
         rows = partial(self._length_texts, None if texts is None else [self._checked(text) for text in texts])
-        return self._view(attention.READ, [AlibiPanel(rows)], x, edit, against)
+        return self._view([*READ, *READ_EFFECT], [AlibiPanel(rows)], x, edit, against)
 
     def _length_texts(self, texts: list[str] | None, shown: str) -> "LengthTexts":
         """What the length lab reads: these texts, the embedded model's own documents, or the text shown."""

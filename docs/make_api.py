@@ -63,6 +63,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.hidden": ["stream", "norms", "cosines", "shares", "pca"],
         "lens.logit_lens": ["logit_lens", "LensRow"],
         "lens.effect": ["effect", "Effect"],
+        "lens.slopes": ["slopes_used", "text_effect", "TextEffect", "loss_by_slope", "SlopeLoss"],
         "lens.difference": ["attention_change", "stream_change", "lens_change", "label_change"],
     },
     "Teaching": {"checks.covers": ["cover"], "views.cover": ["Cover"]},

@@ -49,10 +49,17 @@ def previous_token_bound(slope: float, earlier: float = math.inf) -> float:
 
         (1 - e^(-slope)) / (1 - e^(-slope · earlier))        in a long text 1 - e^(-slope)
 
+    A flat head, of slope 0, gives each of them as much: 1 / earlier.
+
     >>> round(previous_token_bound(0.5), 4), round(previous_token_bound(math.log(2), earlier=2), 4)  # 2 : 1
     (0.3935, 0.6667)
+    >>> previous_token_bound(0.0, earlier=4), previous_token_bound(0.0)
+    (0.25, 0.0)
     """
-    return math.expm1(-slope) / math.expm1(-slope * earlier)
+    if slope == 0:
+        return 1 / earlier
+    share = math.expm1(-abs(slope)) / math.expm1(-abs(slope) * earlier)
+    return share if slope > 0 else share * math.exp(slope * (earlier - 1))  # below 0 the farthest weighs most
 
 
 def mean_distance(probs: Trace | Tensor, first_query: int = 0) -> Tensor:

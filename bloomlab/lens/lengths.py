@@ -12,7 +12,8 @@ Losses are in nats per token.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.hooks import Hooks
 from bloomlab.lens.inputs import positions_at_once
 from bloomlab.weights.pretrained import without_gradients
 
@@ -58,17 +60,20 @@ class LengthLoss:
         ]
 
 
-class Progress(NamedTuple):
-    """How many of all tokens have been read, and the lengths that are finished."""
+Result = TypeVar("Result")
+
+
+class Progress(NamedTuple, Generic[Result]):
+    """How many of all tokens have been read, and the results that are finished: lengths, or slopes."""
 
     done: int
     total: int
-    results: tuple[LengthLoss, ...]
+    results: tuple[Result, ...]
 
 
 def length_lab(
     model: BloomForCausalLM, ids: Tensor, lengths: Sequence[int], batch_tokens: int = 4096
-) -> Iterator[Progress]:
+) -> Iterator[Progress[LengthLoss]]:
     """Measure one length after the other, a batch at a time; stop iterating to cancel.
 
     Args:
@@ -88,7 +93,9 @@ def length_lab(
     return _measure(model, ids, lengths, batch_tokens)
 
 
-def _measure(model: BloomForCausalLM, ids: Tensor, lengths: Sequence[int], batch_tokens: int) -> Iterator[Progress]:
+def _measure(
+    model: BloomForCausalLM, ids: Tensor, lengths: Sequence[int], batch_tokens: int
+) -> Iterator[Progress[LengthLoss]]:
     cut = [ids[:, : ids.shape[1] // n * n].reshape(-1, n) for n in lengths]  # (piece, length) each
     total, done = sum(pieces.numel() for pieces in cut), 0
     results: tuple[LengthLoss, ...] = ()
@@ -104,7 +111,7 @@ def _measure(model: BloomForCausalLM, ids: Tensor, lengths: Sequence[int], batch
             yield Progress(done, total, results)
 
 
-def token_losses(model: BloomForCausalLM, ids: Tensor) -> Tensor:
+def token_losses(model: BloomForCausalLM, ids: Tensor, hooks: Hooks | None = None) -> Tensor:
     """The loss of every token but the first, in nats: ids (batch, pos) -> (batch, pos - 1), in float32 on the CPU.
 
     >>> from bloomlab.config import BloomConfig
@@ -114,12 +121,18 @@ def token_losses(model: BloomForCausalLM, ids: Tensor) -> Tensor:
     tensor([[1.3863, 1.3863]])
     """
 
+    run = partial(model.transformer, ids.to(model.device), use_cache=False, hooks=hooks)
+    return state_losses(model, without_gradients(run).last_hidden_state, ids)
+
+
+def state_losses(model: BloomForCausalLM, states: Tensor, ids: Tensor) -> Tensor:
+    """The same, of the states after the last norm (`final`): states (batch, pos, hidden) -> (batch, pos - 1)."""
+
     def run() -> Tensor:
-        states = model.transformer(ids.to(model.device), use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)
-        truth = ids[:, 1:].flatten().to(model.device)
+        said, truth = states[:, :-1].flatten(0, 1), ids[:, 1:].flatten().to(model.device)
         step = positions_at_once(model.config.vocab_size)
-        parts = zip(states.split(step), truth.split(step), strict=True)
+        parts = zip(said.split(step), truth.split(step), strict=True)
         return torch.cat([F.cross_entropy(model.lm_head(x).float(), y, reduction="none") for x, y in parts])
 
-    losses: Tensor = without_gradients(run)
+    losses: Tensor = without_gradients(run) if ids.shape[1] > 1 else torch.zeros(0)
     return losses.view(len(ids), -1).cpu()

@@ -40,6 +40,7 @@ class Trace:
         provenance: model, hash of the weights, dtype, seed, edits, versions: everything needed to repeat the run.
         edit: the edits that were made, by their spots; a file keeps only their words, in `provenance`.
         lab: the Lab that read the text, if one did, to ask its model more; a file does not keep it.
+        base: the run without edits that it was made beside, if there is one; a file does not keep it.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Trace:
         self.config, self.provenance = config, provenance
         self.edit: Edits = {}
         self.lab: Any = None  # of a floor above, whose type is not known here
+        self.base: Trace | None = None
 
     @property
     def readings(self) -> dict[str, Reading]:
@@ -146,7 +148,7 @@ class Trace:
 
     def close(self) -> None:
         """Release all tensors. A notebook keeps every result it has shown, so close large traces."""
-        self._readings = None
+        self._readings = self.base = None
 
     def __enter__(self) -> Self:
         return self

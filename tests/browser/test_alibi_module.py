@@ -264,7 +264,7 @@ def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:
     blank.page.locator(".bl-foot summary").click()
     blank.page.locator('[data-part="slopes"]').press("ArrowRight")
     blank.answered()
-    assert "slopes(8)[1]" in blank.view.code
+    assert "slope = used[1]" in blank.view.code
     assert blank.page.locator('[data-part="code"]').inner_text() == blank.view.code
 
 
@@ -276,11 +276,11 @@ def test_every_focusable_part_keeps_its_keys_from_the_notebook_and_shows_focus(b
         assert keys.nth(place).get_attribute("data-lm-suppress-shortcuts") == "true"
     seen = []
     page.locator('[data-part="text"]').focus()
-    for _ in range(9):
+    for _ in range(10):
         seen.append(page.evaluate("document.activeElement.dataset.part || document.activeElement.tagName"))
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid", seen
         page.keyboard.press("Tab")
-    assert seen == ["text", "ids", "strip", "slopes", "INPUT", "bias", "position", "content", "lab-run"]
+    assert seen == ["text", "ids", "strip", "slopes", "INPUT", "bias", "position", "content", "INPUT", "lab-run"]
 
 
 def test_nothing_jumps_and_nothing_is_left_behind(blank: BlankPage) -> None:

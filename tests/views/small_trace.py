@@ -55,7 +55,7 @@ class Values(SimpleNamespace):
     """Attributes, and tensors by name."""
 
     def __init__(self, values: dict[str, Tensor], **attributes: Any) -> None:
-        super().__init__(**{"edit": {}, "lab": None} | attributes)
+        super().__init__(**{"edit": {}, "lab": None, "base": None} | attributes)
         self.values = values
 
     def __getitem__(self, name: str) -> Tensor:

@@ -25,6 +25,9 @@ def written(svg: Path) -> str:
     return " ".join(html.unescape(found).strip() for found in re.findall(r"<!-- (.*?) -->", source, re.DOTALL))
 
 
+EDITED = {"attn.mixed": "head", "mlp.out": "pos"}
+
+
 @pytest.fixture(scope="module")
 def lab() -> Lab:
     return Lab(random_model(), byte_tokenizer(), name=NAME)
@@ -33,7 +36,7 @@ def lab() -> Lab:
 @pytest.fixture(scope="module")
 def edited(lab: Lab) -> Trace:
     """Of a text that is no markup, with several edits: more than fit into one line."""
-    edits = {f"h.{layer}.{spot}": zero() for layer in range(3) for spot in ("attn.mixed", "mlp.out")}
+    edits = {f"h.{layer}.{spot}": zero(**{axis: layer}) for layer in range(3) for spot, axis in EDITED.items()}
     return lab.trace("<b> $x$ القطة 猫", read=[*attention.READ, *hidden.READ, *predictions.READ], edit=edits)
 
 
@@ -45,7 +48,8 @@ def test_every_picture_is_signed_with_model_weights_seed_and_edits(
     shown = getattr(lab, view)(edited)
     said = re.sub(r"\s+", " ", written(shown.save(tmp_path / "x.svg"))).replace(r"\$", "$")
     assert "<script>window.canary=1</script> $x_1$ ⟨U+202E⟩ القطة · weights " in said
-    assert "float32 · no seed · edited: h.0.attn.mixed zero(), " in said and said.endswith("h.2.mlp.out zero()")
+    assert "float32 · no seed · edited: h.0.attn.mixed zero(head=0), " in said
+    assert said.endswith("h.2.mlp.out zero(pos=2)")
     assert shown.save(tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 

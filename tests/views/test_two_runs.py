@@ -81,7 +81,7 @@ def test_one_run_has_no_switch_and_two_have_three(lab: Lab) -> None:
     view = lab.explore(TEXT, edit=EDIT)
     assert view.runs == list(RUNS) and view.changes == ["head 1.2 silent at 5"]
     assert "edited: h.1.attn.mixed zero(head=2, query=5)" in view.picture["stamp"]
-    assert lab.alibi(TEXT, edit=EDIT).runs == ["as it is", "what if"]  # it draws no difference
+    assert lab.alibi(TEXT, edit=EDIT).runs == list(RUNS)
     assert lab.explore(TEXT, against="Leo.").runs == ["as it is", "what if"]  # other tokens
 
 
@@ -125,6 +125,9 @@ def test_a_run_against_itself_is_exactly_zero_in_every_panel(lab: Lab) -> None:
         view.tab = "tokens"
         assert view.tokens.loss and view.tokens.loss == view.tokens.loss_before
         assert view.tokens.picture["difference"] == {"others": {}, "refusal": ""}
+        view.tab = "alibi"
+        assert view.alibi.measured == view.alibi.before and view.alibi.picture["difference"]["largest"] == [None] * 4
+        assert not any(map(any, view.alibi.picture["difference"]["reached"]))
 
 
 HEADS = ("language", "tags", "ends", "named", "answers")
@@ -236,10 +239,10 @@ def test_a_run_that_cannot_be_shown_leaves_the_one_before(lab: Lab, monkeypatch:
 def test_a_panel_without_a_difference_says_so_and_the_others_work(lab: Lab) -> None:
     view = lab.explore(TEXT, edit=EDIT)
     view.run = "difference"
-    view.tab = "alibi"
-    assert "draws no difference" in view.troubles["alibi"]
+    view.tab = "tokens"
+    assert "draws no difference" in view.troubles["tokens"]
     view.run = "what if"
-    assert view.troubles == {} and view.alibi.picture["text"] == TEXT
+    assert view.troubles == {} and view.tokens.picture["text"] == TEXT
 
 
 def test_the_next_tokens_have_their_chance_in_both_runs(lab: Lab) -> None:
@@ -656,7 +659,7 @@ def test_a_saved_page_has_every_run(lab: Lab, tmp_path: Path) -> None:
     assert list(runs) == list(RUNS)
     assert "no edits" in runs["as it is"]["attention_picture"]["stamp"]
     assert runs["what if"]["predictions_picture"]["stamp"] == view.picture["stamp"]
-    assert "difference" in runs["difference"]["hidden_picture"] and "alibi" in runs["difference"]["troubles"]
+    assert "difference" in runs["difference"]["hidden_picture"] and "tokens" in runs["difference"]["troubles"]
     assert runs["as it is"]["attention_probs"] != runs["what if"]["attention_probs"]
 
 

@@ -7,14 +7,19 @@
 //                                    data-distance: the one that is read now; data-tokens; data-drawn
 //   [data-part="text" | "says" | "cancel" | "strip" | "live" | "code" | "copy" | "stamp"]   as in the explorer;
 //                                    in the strip a bar is the share that position alone gives a token
-//   [data-part="slopes"] [data-head] a head's slope; takes the arrow keys: heads, and layers up and down
+//   [data-part="slopes"] [data-head] a head's slope; takes the arrow keys: heads, and layers up and down; the slope desk
+//                                    with its buttons is in desk.js, what it does to the text in effect.js
 //   [data-part="bias"]               the lines; takes the arrow keys: distance, and heads up and down
 //   [data-part="reach"] [data-head]  a head's row; in it [data-mark="reach" | "alone" | "layer"], data-at in tokens
 //   [data-part="position" | "content"]   shares of every head of every layer, one pixel each in its …-canvas
 //   [data-fact="slope | reach | bias | left | distance | previous | position | content | tie"]   numbers, as read
 //   [data-part="forms"]              slope × key beside slope × distance; data-apart: how far the shares differ
-//   [data-part="lab"]                the length lab, see lengthlab.js
-import { biasAt, bothForms, REACH_NATS, tokensBack } from "./reach.js";
+//   [data-part="lab"]                the lab, see lengthlab.js
+// Of two runs, the difference: the numbers before and after, and [data-part="head-change"], see change.js
+import { headChange } from "./change.js";
+import { slopeDesk } from "./desk.js";
+import { textEffect } from "./effect.js";
+import { biasAt, bothForms, REACH_NATS, reachName, tokensBack } from "./reach.js";
 import { floats, tokenNames } from "../lib/causal.js";
 import { headCells } from "./cells.js";
 import { lengthLab } from "./lengthlab.js";
@@ -55,6 +60,7 @@ export function alibiPanel(stage) {
   let picture = /** @type {any} */ (null);
   let names = /** @type {string[]} */ ([]);
   let measured = new Float32Array();
+  let before = new Float32Array(); // of a difference: of the run it is measured by
   let pointedHead = /** @type {{layer?: number, head: number} | null} */ (null);
   let pointedDistance = /** @type {number | null} */ (null);
   let pointedToken = /** @type {number | null} */ (null);
@@ -69,8 +75,12 @@ export function alibiPanel(stage) {
   const farthest = () => stage.get("far") || Math.max(8, names.length - 1);
 
   /** One of the measured numbers: 0 mean distance, 1 previous token, 2 position's share, 3 content's. */
-  const number = (/** @type {number} */ what, /** @type {number} */ layer, /** @type {number} */ head) =>
-    measured[(what * picture.layers + layer) * picture.heads + head];
+  const number = (/** @type {number} */ what, /** @type {number} */ layer, /** @type {number} */ head, of = measured) =>
+    of[(what * picture.layers + layer) * picture.heads + head];
+
+  const differs = () => Boolean(picture?.difference);
+  /** The slopes that a layer has used, and what follows from them. @returns {{slopes: number[], of_heads: any}} */
+  const ofLayer = (/** @type {number} */ layer, run = picture) => run.by_layer?.[layer] ?? run;
 
   // ---- choosing ----
 
@@ -106,19 +116,11 @@ export function alibiPanel(stage) {
 
   // ---- the pieces ----
 
-  const slopePlot = plot({
-    part: "slopes",
-    says: "slopes of the heads; left and right choose the head, up and down the layer",
-    role: "listbox",
-    key({ key }) {
-      const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[key];
-      if (step) stepHead(step[0], step[1]);
-      return step !== undefined;
-    },
-  });
+  const desk = slopeDesk(stage, { step: stepHead });
+  const slopePlot = desk.axis;
   followHeads(slopePlot.area);
-  /** @type {any[]} */
-  let slopeDots = [];
+  const effect = textEffect();
+  const change = headChange(stage, { pick: pickHead, point: pointAtHead });
 
   const biasPlot = plot({
     part: "bias",
@@ -189,7 +191,9 @@ export function alibiPanel(stage) {
   const formsPlot = plot({ part: "forms", says: "slope times key and slope times distance, for every key of one query" });
   const formsSays = make("p", { class: "bl-note" });
 
-  const lab = lengthLab(stage, heading("is a longer text harder? ", "length lab · loss in nats per token ↑ by position →"));
+  facts.slope.number.parentElement.after(desk.one);
+
+  const lab = lengthLab(stage);
 
   /** @param {string} plain @param {string} term */
   function heading(plain, term) {
@@ -198,14 +202,12 @@ export function alibiPanel(stage) {
   const panel = (/** @type {string} */ name, /** @type {(Node | string)[]} */ ...children) =>
     make("section", { class: "bl-panel", "aria-label": name }, ...children);
 
-  stage.which.append(panel("slopes", heading("how steep each head is ", "slope, log axis · reach on the right"), slopePlot.element), make("p", { class: "bl-how" }, "the bar under a token: what position alone would give it, seen from the chosen token"));
+  stage.which.append(panel("slopes", heading("how steep each head is ", "slope, log axis · reach on the right"), slopePlot.element, desk.all), make("p", { class: "bl-how" }, "the bar under a token: what position alone would give it, seen from the chosen token"));
   const steps = stepper(stage, ["layer", "head"]);
-  stage.where.append(
-    steps.element,
-    panel("bias by distance", heading("what distance costs ", "ALiBi bias, −slope × distance · nats ↑ tokens back →"), fars.element, biasPlot.element),
-  );
+  const biasPanel = panel("bias by distance", heading("what distance costs ", "ALiBi bias · nats ↑ tokens back →"), fars.element, biasPlot.element);
+  stage.where.append(steps.element, change.element, biasPanel, effect.element);
   stage.why.append(panel("one head", factTitle, factTable));
-  stage.more.append(
+  const ofOneRun = [
     panel(
       "reach and measured distance",
       heading("how far a head may look, and does ", "reach · mean attention distance"),
@@ -232,8 +234,8 @@ export function alibiPanel(stage) {
       make("p", { class: "bl-note" }, "Both can be large: a flat pattern resembles either. They need not sum to 1."),
     ),
     panel("the two forms of its bias", heading("as trained and as in the paper ", "slope × key, slope × distance: one softmax"), formsPlot.element, formsSays),
-    lab.element,
-  );
+  ];
+  stage.more.append(...ofOneRun, lab.element);
 
   // ---- another text ----
 
@@ -242,71 +244,51 @@ export function alibiPanel(stage) {
     picture = another;
     names = tokenNames(picture);
     measured = floats(stage.get("measured"));
+    before = floats(stage.get("before"));
     pointedHead = pointedDistance = pointedToken = null;
-    showSlopes();
+    desk.show(picture);
+    measureDesk();
     showReach();
     for (const [what, part] of [[2, "position"], [3, "content"]]) {
       const size = picture.layers * picture.heads;
       shares[part].show(measured.subarray(Number(what) * size, (Number(what) + 1) * size), picture.layers, picture.heads);
     }
     shareScale.show(PROBABILITY_COLOURS, "share", [[0, "0"], [0.25, "0.25"], [0.5, "0.5"], [0.75, "0.75"], [1, "1"]]);
+    for (const element of [biasPanel, ...ofOneRun]) element.hidden = differs(); // what they say is of one run
+    change.element.hidden = !differs();
+    facts.tie.number.parentElement.hidden = differs();
+    if (differs()) change.show(picture, before, measured);
   }
 
-  const slopeHeight = (/** @type {number} */ slope) => (0.5 - Math.log2(slope)) / 9; // from 2^0.5 down to 2^-8.5
-
-  function showSlopes() {
-    const powers = [1, 2, 3, 4, 5, 6, 7, 8];
-    slopePlot.axes({
-      left: powers.map((power) => ({ at: slopeHeight(2 ** -power), text: slopeName(2 ** -power) })),
-      right: powers.map((power) => ({ at: slopeHeight(2 ** -power), text: String(REACH_NATS * 2 ** power) })),
-      below: every(picture.heads).map((head) => ({ at: (head + 0.5) / picture.heads, text: String(head) })),
-    });
-    for (const dot of slopeDots) dot.remove();
-    slopeDots = picture.slopes.map((/** @type {number} */ slope, /** @type {number} */ head) => {
-      const dot = make("span", {
-        class: "bl-slope",
-        role: "option",
-        id: `${stage.id}-slope-${head}`,
-        "aria-label": `head ${head}, slope ${slopeName(slope)}, reach ${tokensBack(Math.round(REACH_NATS / slope))}`,
-        "aria-selected": "false",
-        "data-head": head,
-        title: `head ${head}: slope ${slopeName(slope)} = ${slope}, reach ${fixed(REACH_NATS / slope, 1)} tokens`,
-      });
-      dot.style.setProperty("--bl-x", String((head + 0.5) / picture.heads));
-      dot.style.setProperty("--bl-y", String(slopeHeight(slope)));
-      dot.style.setProperty("--bl-heads", String(picture.heads));
-      return dot;
-    });
-    slopePlot.area.append(...slopeDots);
-  }
-
-  /** Which of so many have a number: all, or every second, fourth, … @param {number} count */
-  function every(count) {
-    const step = 2 ** Math.max(0, Math.ceil(Math.log2(count / 16)));
-    return Array.from({ length: Math.ceil(count / step) }, (_, i) => i * step);
+  /** The desk follows the layer: an edit in Python may have changed the slopes of one alone. */
+  function measureDesk() {
+    const { layer } = chosen();
+    desk.measure(ofLayer(layer).slopes, differs() ? ofLayer(layer, picture.difference.before).slopes : picture.trained);
   }
 
   const reachPlace = (/** @type {number} */ tokens) => {
-    const most = 1.15 * Math.max(...picture.of_heads.reach, names.length);
+    const most = 1.15 * Math.max(...ofLayer(chosen().layer).of_heads.reach, names.length); // that of a flat head, null, counts as 0
     return Math.min(1, Math.log(Math.max(tokens, NEAREST) / NEAREST) / Math.log(most / NEAREST));
   };
 
   function showReach() {
     const last = names.length - 1;
-    rows = picture.slopes.map((/** @type {number} */ slope, /** @type {number} */ head) => {
+    const { slopes, of_heads: of } = ofLayer(chosen().layer);
+    rows = slopes.map((/** @type {number} */ slope, /** @type {number} */ head) => {
+      const reach = of.reach[head] ?? Infinity;
       const mark = (/** @type {string} */ kind, /** @type {number} */ at, /** @type {string} */ says, /** @type {Record<string, any>} */ more = {}) => {
         const span = make("span", { class: "bl-mark", "data-mark": kind, "data-at": at, title: says, ...more });
         span.style.setProperty("--bl-x", String(reachPlace(at)));
         return span;
       };
       const line = make("span", { class: "bl-reach-line" });
-      line.style.setProperty("--bl-x", String(reachPlace(picture.of_heads.reach[head])));
+      line.style.setProperty("--bl-x", String(reachPlace(reach)));
       const track = make(
         "span",
         { class: "bl-reach-track" },
         line,
-        mark("reach", picture.of_heads.reach[head], `head ${head}: reach ${fixed(picture.of_heads.reach[head], 1)} tokens`),
-        mark("alone", picture.of_heads.alone[head], `position alone, in this text: ${fixed(picture.of_heads.alone[head], 2)} tokens`),
+        mark("reach", reach, `head ${head}: reach ${reachName(slope)}`),
+        mark("alone", of.alone[head], `position alone, in this text: ${fixed(of.alone[head], 2)} tokens`),
         ...Array.from({ length: picture.layers }, (_, layer) =>
           mark("layer", number(0, layer, head), `layer ${layer}, head ${head}: ${fixed(number(0, layer, head), 2)} tokens back on average`, { "data-layer": layer }),
         ),
@@ -335,6 +317,7 @@ export function alibiPanel(stage) {
   function fit() {
     painted = "";
     slopePlot.paint();
+    change.paint();
     lab.show();
   }
 
@@ -342,20 +325,23 @@ export function alibiPanel(stage) {
     const { layer, head, query, key, far } = chosen();
     const at = { layer: pointedHead?.layer ?? layer, head: pointedHead?.head ?? head };
     const distance = pointedDistance ?? query - key;
-    const slope = picture.slopes[at.head];
+    measureDesk();
+    const slopes = desk.slopes();
+    const slope = slopes[at.head];
 
-    const looks = [at.head, query, far, farthest(), picture.slopes.length].join();
+    const looks = [at.head, query, far, farthest(), ...slopes].join();
     if (looks !== painted) {
       painted = looks;
-      paintBias(at.head);
+      paintBias(at.head, slopes);
       paintForms(slope, query);
     }
     biasPlot.mark(distance / farthest(), -biasAt(slope, distance) / DEEPEST);
     const alone = sharesFrom(slope, query);
     const lit = distance <= query ? query - distance : null;
-    stage.mark({ query, key: lit ?? key }, pointedToken ?? (pointedDistance === null ? null : lit), (token) => alone[token]);
-    slopeDots.forEach((dot, i) => set(dot, { "aria-selected": String(i === head), "data-pointed": i === pointedHead?.head }));
-    set(slopePlot.area, { "aria-activedescendant": slopeDots[head].id });
+    stage.mark({ query, key: lit ?? key }, pointedToken ?? (pointedDistance === null ? null : lit), differs() ? null : (token) => alone[token]);
+    desk.draw(head, pointedHead?.head ?? null);
+    effect.show(picture.effect, desk.refusal() === "" && !differs() ? "Drag a slope, or press Shift and ↑ or ↓ on it: what the model says next, and its loss on this text, change here." : "");
+    change.mark({ layer, head });
     rows.forEach((row, i) => {
       set(row, { "data-chosen": i === head, "data-pointed": i === pointedHead?.head });
       for (const mark of row.querySelectorAll("[data-layer]")) set(mark, { "data-chosen": Number(mark.getAttribute("data-layer")) === at.layer });
@@ -364,7 +350,10 @@ export function alibiPanel(stage) {
     shares.content.mark({ layer, head });
     showFacts(at.layer, at.head, slope, distance);
     fars.mark(far);
-    stage.say(`layer ${at.layer}, head ${at.head}, slope ${slopeName(slope)}: ${tokensBack(distance)} back it adds ${fixed(biasAt(slope, distance), 3)} nats and leaves ${percent(Math.exp(biasAt(slope, distance)))} of the weight`);
+    if (differs()) {
+      const [was, now] = [before, measured].map((of) => fixed(number(0, at.layer, at.head, of), 2));
+      stage.say(`layer ${at.layer}, head ${at.head}: it looks ${was === now ? now : `${was} → ${now}`} tokens back on average`);
+    } else stage.say(`layer ${at.layer}, head ${at.head}, slope ${slopeName(slope)}: ${tokensBack(distance)} back it adds ${fixed(biasAt(slope, distance), 3)} nats, weight left ${percent(Math.exp(biasAt(slope, distance)))}`);
     steps.mark({ layer: picture.layers, head: picture.heads });
     stage.showCode(picture, { layer, head, distance: query - key });
     set(stage.root, { "data-far": far, "data-distance": distance });
@@ -373,8 +362,8 @@ export function alibiPanel(stage) {
   const sharesFrom = (/** @type {number} */ slope, /** @type {number} */ query) => bothForms(slope, query).shares;
   const percent = (/** @type {number} */ part) => (part > 0 && part < 0.001 ? `${scientific(100 * part)}\u00a0%` : `${fixed(100 * part, 1)}\u00a0%`);
 
-  /** @param {number} head the one that stands out */
-  function paintBias(head) {
+  /** @param {number} head the one that stands out @param {number[]} slopes */
+  function paintBias(head, slopes) {
     const most = farthest();
     const step = Math.max(1, roundStep(most, 6));
     biasPlot.axes({
@@ -383,14 +372,18 @@ export function alibiPanel(stage) {
     });
     const end = (/** @type {number} */ slope) => Math.min(most, DEEPEST / slope); // where the line leaves the room
     const lineOf = (/** @type {number} */ i) => ({
-      points: /** @type {[number, number][]} */ ([[0, 0], [end(picture.slopes[i]) / most, (end(picture.slopes[i]) * picture.slopes[i]) / DEEPEST]]),
+      points: /** @type {[number, number][]} */ ([[0, 0], [end(slopes[i]) / most, (end(slopes[i]) * slopes[i]) / DEEPEST]]),
       colour: i === head ? "--bl-accent" : "--bl-quiet",
       width: i === head ? 3 : 1,
     });
-    const others = picture.slopes.map((/** @type {number} */ _, /** @type {number} */ i) => i).filter((/** @type {number} */ i) => i !== head);
+    const trainedLine = (/** @type {number} */ i) => {
+      const to = end(picture.trained[i]);
+      return { points: /** @type {[number, number][]} */ ([[0, 0], [to / most, (to * picture.trained[i]) / DEEPEST]]), colour: "--bl-accent", width: 1, dash: [2, 3] };
+    };
+    const others = slopes.map((/** @type {number} */ _, /** @type {number} */ i) => i).filter((/** @type {number} */ i) => i !== head);
     const reach = REACH_NATS / DEEPEST;
     biasPlot.show(
-      [{ points: [[0, reach], [1, reach]], colour: "--bl-ink", width: 1, dash: [4, 4] }, ...others.map(lineOf), lineOf(head)],
+      [{ points: [[0, reach], [1, reach]], colour: "--bl-ink", width: 1, dash: [4, 4] }, ...others.map(lineOf), ...(desk.times(head) ? [trainedLine(head)] : []), lineOf(head)],
       [
         { x: 1, y: reach, text: "reach: a twentieth is left", before: true },
         ...(names.length - 1 < most && stage.get("far") ? [{ x: (names.length - 1) / most, y: 1, text: "│ this text ends", strong: false }] : []),
@@ -401,7 +394,7 @@ export function alibiPanel(stage) {
   /** @param {number} slope @param {number} query */
   function paintForms(slope, query) {
     const { trained, paper, shares: share, apart } = bothForms(slope, query);
-    const most = Math.max(slope * query, 1e-9);
+    const most = slope * query || 1;
     const [across, most2] = [Math.max(1, query), 2 * most];
     const line = (/** @type {number[]} */ values, /** @type {string} */ colour, /** @type {number} */ width) => ({
       points: values.map((value, key) => /** @type {[number, number]} */ ([key / across, (most - value) / most2])),
@@ -434,7 +427,7 @@ export function alibiPanel(stage) {
 
   /** @param {number} layer @param {number} head @param {number} slope @param {number} distance */
   function showFacts(layer, head, slope, distance) {
-    const of = picture.of_heads;
+    const of = ofLayer(layer).of_heads;
     const tie = of.tie[head];
     factTitle.textContent = `layer ${layer}, head ${head}`;
     const say = (/** @type {string} */ name, /** @type {string} */ value, /** @type {string} */ how, /** @type {number | null} */ part = null) => {
@@ -442,10 +435,16 @@ export function alibiPanel(stage) {
       facts[name].how.textContent = how;
       if (part !== null) facts[name].bar.style.setProperty("--bl-part", String(part));
     };
+    set(factTable, { "data-differs": differs() });
+    if (differs()) {
+      showChange(layer, head, slope, distance, say);
+      return;
+    }
     const bias = biasAt(slope, distance);
     const previous = number(1, layer, head);
-    say("slope", slopeName(slope), "nats per token");
-    say("reach", tokensBack(Number(fixed(of.reach[head], of.reach[head] < 10 ? 1 : 0))), "3 ÷ slope");
+    const times = desk.times(head);
+    say("slope", slopeName(slope), times ? `nats per token; trained ${times}` : "nats per token");
+    say("reach", reachName(slope), "3 ÷ slope");
     say("bias", fixed(bias, 3), `nats, ${tokensBack(distance)} back`);
     say("left", percent(Math.exp(bias)), "e^bias", Math.exp(bias));
     say("distance", `${fixed(number(0, layer, head), 2)} tokens`, `on average; position alone: ${fixed(of.alone[head], 2)}`);
@@ -460,10 +459,35 @@ export function alibiPanel(stage) {
     );
   }
 
+  /**
+   * The same of a difference: as it is → what if; one number where nothing has changed.
+   * @param {number} layer @param {number} head @param {number} slope @param {number} distance
+   * @param {(name: string, value: string, how: string, part?: number | null) => void} say
+   */
+  function showChange(layer, head, slope, distance, say) {
+    const { slopes, of_heads: of } = ofLayer(layer, picture.difference.before);
+    const was = slopes[head];
+    const both = (/** @type {string} */ first, /** @type {string} */ second) => (first === second ? second : `${first} → ${second}`);
+    const share = (/** @type {number} */ what) => both(percent(number(what, layer, head, before)), percent(number(what, layer, head)));
+    const [from, to] = [was, slope].map((one) => biasAt(one, distance));
+    say("slope", both(slopeName(was), slopeName(slope)), "nats per token");
+    say("reach", both(reachName(was).replace(/ tokens?/, ""), reachName(slope).replace(/ tokens?/, "")), "tokens, 3 ÷ slope");
+    say("bias", both(fixed(from, 3), fixed(to, 3)), `nats, ${tokensBack(distance)} back`);
+    say("left", both(percent(Math.exp(from)), percent(Math.exp(to))), "e^bias", Math.exp(to));
+    say("distance", both(fixed(number(0, layer, head, before), 2), fixed(number(0, layer, head), 2)), "tokens, on average");
+    say("previous", share(1), "of its attention", number(1, layer, head));
+    facts.previous.bar.style.setProperty("--bl-bound", String(of.bound_here[head]));
+    say("position", share(2), "of the pattern", number(2, layer, head));
+    say("content", share(3), "of the pattern", number(3, layer, head));
+  }
+
   // ---- listening ----
 
-  stage.listen("change:far", stage.drawNow);
-  stage.listen("change:measured", () => {
+  stage.listen("change:far change:question change:whose", () => {
+    lab.show();
+    stage.drawNow();
+  });
+  stage.listen("change:measured change:before", () => {
     if (picture && stage.get("picture") === picture && stage.get("measured").byteLength === 16 * picture.layers * picture.heads) {
       show(picture);
       stage.drawNow();

@@ -4,6 +4,12 @@ import { PROBABILITY_COLOURS, probabilityStep } from "../lib/colours.js";
 import { make, set } from "../lib/dom.js";
 import { fixed } from "../lib/numbers.js";
 
+/** @param {number} share */
+function shareColour(share) {
+  const step = 3 * probabilityStep(share * share); // the scale takes a root; shares are shown evenly
+  return PROBABILITY_COLOURS.subarray(step, step + 3);
+}
+
 /**
  * @param {{part: string, says: string, pick: (layer: number, head: number) => void,
  *   point: (place: {layer: number, head: number} | null) => void}} options
@@ -27,7 +33,7 @@ export function headCells({ part, says, pick, point }) {
   );
   let layers = 1;
   let heads = 1;
-  let shares = new Float32Array();
+  let wordsOf = (/** @type {number} */ _) => "";
   let chosen = { layer: 0, head: 0 };
 
   const placeOf = (/** @type {MouseEvent} */ event) => {
@@ -55,26 +61,27 @@ export function headCells({ part, says, pick, point }) {
   return {
     element,
 
-    /** @param {Float32Array} values (layer, head), 0 to 1 @param {number} nLayers @param {number} nHeads */
-    show(values, nLayers, nHeads) {
-      [layers, heads, shares] = [nLayers, nHeads, values];
+    /**
+     * @param {Float32Array} values (layer, head), shares from 0 to 1 if nothing else is said
+     * @param {number} nLayers @param {number} nHeads
+     * @param {{colour: (value: number, i: number) => ArrayLike<number>, words: (i: number) => string}} [how] a cell's
+     */
+    show(values, nLayers, nHeads, { colour, words } = { colour: shareColour, words: (i) => fixed(values[i], 2) }) {
+      [layers, heads, wordsOf] = [nLayers, nHeads, words];
       canvas.width = heads;
       canvas.height = layers;
       element.style.setProperty("--bl-heads", String(heads));
       element.style.setProperty("--bl-layers", String(layers));
       const brush = canvas.getContext("2d");
       const image = brush.createImageData(heads, layers);
-      values.forEach((value, i) => {
-        const step = 3 * probabilityStep(value * value); // the scale takes a root; shares are shown evenly
-        image.data.set([...PROBABILITY_COLOURS.subarray(step, step + 3), 255], 4 * i);
-      });
+      values.forEach((value, i) => image.data.set([...Array.from(colour(value, i)), 255], 4 * i));
       brush.putImageData(image, 0, 0);
     },
 
     /** @param {{layer: number, head: number}} place */
     mark({ layer, head }) {
       chosen = { layer, head };
-      set(element, { "aria-label": `${says}; arrow keys choose a head. Layer ${layer}, head ${head}: ${fixed(shares[layer * heads + head], 2)}` });
+      set(element, { "aria-label": `${says}; arrow keys choose a head. Layer ${layer}, head ${head}: ${wordsOf(layer * heads + head)}` });
       picked.style.setProperty("--bl-x", String(head));
       picked.style.setProperty("--bl-y", String(layer));
     },

@@ -1,17 +1,24 @@
 // @ts-check
-// The length lab: is a longer text harder? It measures when somebody presses its button, a line for each length.
-//   [data-part="lab"]    data-state = idle | running | done | stopped | error; data-curves
+// The lab asks one of two questions, when somebody presses its button: is a longer text harder, a line for each length; or
+// what if the slopes were others, the loss by what they are multiplied by.
+//   [data-part="lab"]    data-state = idle | running | done | stopped | error; data-curves; data-points; data-question
+//   input[name][value="lengths | slopes"], [value="all | head"]      the question; of slopes, whose
 //   [data-part="lab-run" | "lab-stop" | "lab-progress" | "lab-table"]
 import { make, pushButton, set } from "../lib/dom.js";
 import { fixed } from "../lib/numbers.js";
 import { plot, roundStep } from "../lib/plot.js";
+import { toggles } from "../lib/toggles.js";
 
-/**
- * @param {import("../lib/frame.js").Stage} stage
- * @param {HTMLElement} title
- */
-export function lengthLab(stage, title) {
-  const lines = plot({ part: "lab-plot", says: "loss by position, one line for each length of text" });
+const QUESTIONS = [
+  ["lengths", "is a longer text harder?", "loss in nats per token ↑ by position →"],
+  ["slopes", "what if the slopes were others?", "loss in nats per token ↑ by what the trained slopes are multiplied by →"],
+];
+const FLAT = 1 / 16; // where factor 0 stands on the log axis
+const MOST = 8; // the largest factor
+
+/** @param {import("../lib/frame.js").Stage} stage */
+export function lengthLab(stage) {
+  const lines = plot({ part: "lab-plot", says: "loss by position, one line for each length of text; or by slope" });
   const run = pushButton("measure", { "data-part": "lab-run" }, () => {
     stage.choose({ wanted: stage.get("wanted") + 1 });
   });
@@ -22,14 +29,124 @@ export function lengthLab(stage, title) {
   const says = make("p", { class: "bl-note", role: "status", "aria-live": "polite" });
   const table = make("table", { class: "bl-facts bl-lab-table", "data-part": "lab-table" });
   const figure = make("div", { class: "bl-lab-figure" }, lines.element, table);
+  const how = make("p", { class: "bl-how" });
+  const questions = toggles({ id: `${stage.id}-question`, says: "what the lab is asked", choices: QUESTIONS, choose: (question) => stage.choose({ question }) });
+  const whose = toggles({ id: `${stage.id}-whose`, says: "whose slopes", choices: [["all", "all heads"], ["head", "the chosen head"]], choose: (one) => stage.choose({ whose: one }) });
   const element = make(
     "section",
     { class: "bl-panel bl-wide", "aria-label": "length lab", "data-part": "lab" },
-    title,
+    make("h3", { class: "bl-title" }, "measure on long texts ", make("span", { class: "bl-how" }, "the lab")),
+    questions.element,
+    whose.element,
+    how,
     make("p", { class: "bl-row" }, run, stop, progress),
     says,
     figure,
   );
+
+  /** @param {string[]} head @param {string[][]} rows */
+  function fill(head, rows) {
+    table.replaceChildren(
+      make("thead", {}, make("tr", {}, ...head.map((word) => make("th", { scope: "col" }, word)))),
+      make("tbody", {}, ...rows.map(([first, ...rest]) => make("tr", {}, make("th", { scope: "row" }, first), ...rest.map((word) => make("td", { class: "bl-value" }, word))))),
+    );
+  }
+
+  /** @param {any} state */
+  function showLengths({ curves, trained }) {
+    const longest = curves.at(-1);
+    const losses = curves.flatMap((/** @type {any} */ c) => c.points.map((/** @type {number[]} */ p) => p[2]));
+    const step = roundStep(Math.max(...losses) - Math.min(0, ...losses), 5);
+    const top = step * Math.ceil((1.1 * Math.max(...losses)) / step);
+    const across = (/** @type {number} */ pos) => Math.log2(pos) / Math.log2(longest.length);
+    const middle = (/** @type {number[]} */ point) => across(Math.sqrt(point[0] * point[1]));
+    const places = [1, 4, 16, 64, 256, 1024, 4096].filter((pos) => pos <= longest.length);
+    lines.axes({
+      left: Array.from({ length: Math.round(top / step) + 1 }, (_, i) => ({ at: 1 - (i * step) / top, text: fixed(i * step, step < 1 ? 1 : 0) })),
+      below: places.map((pos) => ({ at: across(pos), text: String(pos) })),
+    });
+    lines.show(
+      [
+        ...(trained && trained <= longest.length
+          ? [{ points: /** @type {[number, number][]} */ ([[across(trained), 0], [across(trained), 1]]), colour: "--bl-ink", width: 1, dash: [4, 4] }]
+          : []),
+        ...curves.map((/** @type {any} */ c, /** @type {number} */ i) => ({
+          points: c.points.map((/** @type {number[]} */ p) => [middle(p), 1 - p[2] / top]),
+          colour: i === curves.length - 1 ? "--bl-accent" : "--bl-quiet",
+          width: 1 + (2 * (i + 1)) / curves.length,
+        })),
+      ],
+      [
+        ...(trained && trained <= longest.length ? [{ x: across(trained), y: 0.1, text: "trained" }] : []),
+        ...curves
+          .filter((/** @type {any} */ c) => c.points.length)
+          .map((/** @type {any} */ c, /** @type {number} */ i) => ({
+            x: middle(c.points.at(-1)),
+            y: 1 - c.points.at(-1)[2] / top + (i === curves.length - 1 ? 0.1 : 0), // the last one below its line
+            text: String(c.length),
+            strong: i === curves.length - 1,
+            before: i === curves.length - 1,
+          })),
+      ],
+    );
+    fill(
+      ["length", "nats per token", "texts"],
+      curves.map((/** @type {any} */ c) => [c.length === trained ? `${c.length} · trained` : String(c.length), fixed(c.mean, 3), String(c.rows)]),
+    );
+  }
+
+  /** @param {{points: [number, number][], desk: number | null}} found */
+  function showSlopes({ points, desk }) {
+    const losses = [...points.map(([, loss]) => loss), ...(desk === null ? [] : [desk])];
+    const [least, most] = [Math.min(...losses), Math.max(...losses)];
+    const step = roundStep(Math.max(most - least, 0.01), 5);
+    const [bottom, top] = [step * Math.floor(least / step), step * (Math.floor(most / step) + 1)];
+    const up = (/** @type {number} */ loss) => (top - loss) / (top - bottom);
+    const across = (/** @type {number} */ factor) => (Math.log2(factor || FLAT) - Math.log2(FLAT)) / (Math.log2(MOST) - Math.log2(FLAT));
+    const digits = Math.max(0, -Math.floor(Math.log10(step)));
+    lines.axes({
+      left: Array.from({ length: Math.round((top - bottom) / step) + 1 }, (_, i) => ({ at: up(bottom + i * step), text: fixed(bottom + i * step, digits) })),
+      below: [[0, "0, flat"], [0.125, "⅛"], [0.25, "¼"], [0.5, "½"], [1, "1"], [2, "2"], [4, "4"], [8, "8"]].map(([factor, text]) => ({ at: across(Number(factor)), text: String(text) })),
+    });
+    const place = (/** @type {[number, number]} */ [factor, loss]) => /** @type {[number, number]} */ ([across(factor), up(loss)]);
+    const tick = 0.008;
+    const crosses = points.map((point) => {
+      const [x, y] = place(point);
+      return { points: /** @type {[number, number][]} */ ([[x - tick, y], [x + tick, y]]), colour: "--bl-accent", width: 5 };
+    });
+    lines.show(
+      [
+        { points: [[across(1), 0], [across(1), 1]], colour: "--bl-ink", width: 1, dash: [4, 4] },
+        ...(desk === null ? [] : [{ points: /** @type {[number, number][]} */ ([[0, up(desk)], [1, up(desk)]]), colour: "--bl-positive", width: 2, dash: [6, 3] }]),
+        { points: points.filter(([factor]) => factor > 0).map(place), colour: "--bl-accent", width: 2 }, // 0 is no neighbour on a log axis
+        ...crosses,
+      ],
+      [
+        { x: across(1), y: 0.1, text: "as trained" },
+        ...(desk === null ? [] : [{ x: 1, y: up(desk), text: "the slopes as they stood", before: true, strong: true }]),
+      ],
+    );
+    fill(
+      ["slopes ×", "nats per token"],
+      [...points.map(([factor, loss]) => [factor === 1 ? "1 · trained" : String(Number(factor.toPrecision(3))), fixed(loss, 3)]), ...(desk === null ? [] : [["as they stood", fixed(desk, 3)]])],
+    );
+  }
+
+  /** What the slopes' curve says, in a sentence. @param {any} found */
+  function findingOf({ head, points, desk }) {
+    const whole = points.find((/** @type {number[]} */ [factor]) => factor === 1);
+    if (!whole) return "";
+    const best = points.reduce((/** @type {number[]} */ a, /** @type {number[]} */ b) => (b[1] < a[1] ? b : a));
+    const flat = points.find((/** @type {number[]} */ [factor]) => factor === 0);
+    const who = head === null ? "All heads" : `Head ${head} alone, in every layer`;
+    return [
+      ` ${who}: best ${best[0] === 1 ? "as trained" : `at × ${Number(best[0].toPrecision(3))}`}, ${fixed(best[1], 3)} nats per token`,
+      best[0] === 1 ? "" : `, against ${fixed(whole[1], 3)} as trained`,
+      flat ? `; flat, ${fixed(flat[1], 3)}` : "",
+      desk === null ? "" : `; the slopes as they stood, ${fixed(desk, 3)}`,
+      ".",
+    ].join("");
+  }
 
   return {
     element,
@@ -37,75 +154,47 @@ export function lengthLab(stage, title) {
     /** Draw what has been measured so far. */
     show() {
       const state = stage.get("lengths");
-      const curves = state.curves;
+      const question = stage.get("question");
+      const ofSlopes = question === "slopes";
+      const { curves, by_slope: bySlope } = state;
+      const points = bySlope?.points ?? [];
       const running = state.state === "running";
-      set(element, { "data-state": state.state, "data-curves": curves.length });
+      const mine = (state.asked || "lengths") === question; // what the state is about
+      const any = ofSlopes ? points.length > 0 : curves.length > 0;
+      const shown = mine ? state.state : any ? "done" : "idle";
+      set(element, { "data-state": shown, "data-curves": curves.length, "data-points": points.length, "data-question": question });
+      questions.mark(question);
+      whose.mark(stage.get("whose"));
+      whose.element.hidden = !ofSlopes;
+      how.textContent = QUESTIONS[ofSlopes ? 1 : 0][2];
       run.disabled = running || !stage.get("live");
-      run.textContent = curves.length ? "measure again" : "measure";
+      run.textContent = any ? "measure again" : "measure";
       stop.hidden = progress.hidden = !running;
       progress.value = state.total ? state.done / state.total : 0;
-      figure.hidden = curves.length === 0;
-      const idle = stage.get("live")
-        ? "ALiBi promises that a model trained on short texts reads longer ones. Press to see: it takes a few seconds."
-        : "a saved page: measuring needs the model";
+      figure.hidden = !any;
+      const idle = !stage.get("live")
+        ? "a saved page: measuring needs the model"
+        : ofSlopes
+          ? "The slopes were fixed before training began. Press to see what others, and none at all, would do: it takes some seconds."
+          : "ALiBi promises that a model trained on short texts reads longer ones. Press to see: it takes a few seconds.";
       const means = new Map(curves.map((/** @type {any} */ c) => [c.length, c.mean]));
       const longest = curves.at(-1);
-      const finding =
+      const ofLengths =
         longest && means.has(state.trained) && longest.length > state.trained
           ? ` ${longest.length} tokens, ${fixed(longest.length / state.trained, 0)}× the trained length: ${fixed(longest.mean, 2)} nats per token, against ${fixed(Number(means.get(state.trained)), 2)} at ${state.trained}.`
           : "";
+      const finding = ofSlopes && any ? findingOf(bySlope) : ofSlopes ? "" : ofLengths;
+      const read = (mine ? state.message : bySlope?.says) || "measured before";
       says.textContent = {
         idle,
-        running: `reading ${state.message}: ${state.done} of ${state.total || "…"} tokens`,
-        done: `${state.message}.${finding}`,
-        stopped: `stopped; what was finished stays. ${state.message}.${finding}`,
+        running: `reading ${read}: ${state.done} of ${state.total || "…"} tokens.${finding}`,
+        done: `${read}.${finding}`,
+        stopped: `stopped; what was finished stays. ${read}.${finding}`,
         error: state.message,
-      }[/** @type {"idle"} */ (state.state)];
-      if (!longest) return;
-      const losses = curves.flatMap((/** @type {any} */ c) => c.points.map((/** @type {number[]} */ p) => p[2]));
-      const step = roundStep(Math.max(...losses) - Math.min(0, ...losses), 5);
-      const top = step * Math.ceil((1.1 * Math.max(...losses)) / step);
-      const across = (/** @type {number} */ pos) => Math.log2(pos) / Math.log2(longest.length);
-      const middle = (/** @type {number[]} */ point) => across(Math.sqrt(point[0] * point[1]));
-      const places = [1, 4, 16, 64, 256, 1024, 4096].filter((pos) => pos <= longest.length);
-      lines.axes({
-        left: Array.from({ length: Math.round(top / step) + 1 }, (_, i) => ({ at: 1 - (i * step) / top, text: fixed(i * step, step < 1 ? 1 : 0) })),
-        below: places.map((pos) => ({ at: across(pos), text: String(pos) })),
-      });
-      lines.show(
-        [
-          ...(state.trained && state.trained <= longest.length
-            ? [{ points: /** @type {[number, number][]} */ ([[across(state.trained), 0], [across(state.trained), 1]]), colour: "--bl-ink", width: 1, dash: [4, 4] }]
-            : []),
-          ...curves.map((/** @type {any} */ c, /** @type {number} */ i) => ({
-            points: c.points.map((/** @type {number[]} */ p) => [middle(p), 1 - p[2] / top]),
-            colour: i === curves.length - 1 ? "--bl-accent" : "--bl-quiet",
-            width: 1 + (2 * (i + 1)) / curves.length,
-          })),
-        ],
-        [
-          ...(state.trained && state.trained <= longest.length ? [{ x: across(state.trained), y: 0.1, text: "trained" }] : []),
-          ...curves
-            .filter((/** @type {any} */ c) => c.points.length)
-            .map((/** @type {any} */ c, /** @type {number} */ i) => ({
-              x: middle(c.points.at(-1)),
-              y: 1 - c.points.at(-1)[2] / top + (i === curves.length - 1 ? 0.1 : 0), // the last one below its line
-              text: String(c.length),
-              strong: i === curves.length - 1,
-              before: i === curves.length - 1,
-            })),
-        ],
-      );
-      table.replaceChildren(
-        make("thead", {}, make("tr", {}, ...["length", "nats per token", "texts"].map((word) => make("th", { scope: "col" }, word)))),
-        make(
-          "tbody",
-          {},
-          ...curves.map((/** @type {any} */ c) =>
-            make("tr", {}, make("th", { scope: "row" }, c.length === state.trained ? `${c.length} · trained` : String(c.length)), make("td", { class: "bl-value" }, fixed(c.mean, 3)), make("td", { class: "bl-value" }, String(c.rows))),
-          ),
-        ),
-      );
+      }[/** @type {"idle"} */ (shown)];
+      if (!any) return;
+      if (ofSlopes) showSlopes(bySlope);
+      else showLengths(state);
     },
   };
 }

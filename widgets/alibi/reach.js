@@ -43,3 +43,12 @@ export function bothForms(slope, query) {
 export function tokensBack(count) {
   return `${count} ${count === 1 ? "token" : "tokens"}`;
 }
+
+/**
+ * How far a head of this slope may look, in words; a flat one looks everywhere.
+ * @param {number} slope
+ */
+export function reachName(slope) {
+  const reach = REACH_NATS / slope;
+  return slope > 0 ? tokensBack(Number(reach.toFixed(reach < 10 ? 1 : 0))) : "everywhere";
+}

@@ -44,7 +44,10 @@ export function runSwitch({ id, get, choose }) {
     /** @param {import("./change.js").PageEdit} edit */
     add: (edit) => ask({ do: "add", edit }),
 
-    /** @param {import("./change.js").PageEdit[]} edits @param {number} gesture */
+    /**
+     * Other doses of edits, each in place of the one at the same spot; those of one gesture are one step back.
+     * @param {import("./change.js").PageEdit[]} edits @param {number} gesture
+     */
     put: (edits, gesture) => ask({ do: "set", edits, gesture }),
 
     draw() {

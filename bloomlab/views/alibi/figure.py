@@ -6,13 +6,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bloomlab.views.alibi.payload import of_layer
 from bloomlab.views.shared.assets import theme_colour
 from bloomlab.views.shared.figure import figure_style, sign
 
 
 def alibi_figure(picture: dict[str, Any], distances: NDArray[np.float32], layer: int, head: int) -> Figure:
     """The bias against distance, the chosen head in colour; reach and mean distances (layer, head), one row a head."""
-    slopes, of_heads, last = picture["slopes"], picture["of_heads"], max(1, len(picture["tokens"]) - 1)
+    (slopes, of_heads), last = of_layer(picture, layer), max(1, len(picture["tokens"]) - 1)
+    reach = [np.nan if tokens is None else tokens for tokens in of_heads["reach"]]  # a flat head's has no place
     with figure_style(**{"axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(10, 0.16 * max(16, len(slopes)) + 2), layout="constrained", dpi=150)
         lines, rows = figure.subplots(1, 2)
@@ -24,22 +26,23 @@ def alibi_figure(picture: dict[str, Any], distances: NDArray[np.float32], layer:
         lines.text(back[-1], -2.9, "reach: 3 nats gone", ha="right", va="bottom", color="0.3")
         lines.set(xlim=(0, back[-1]), ylim=(-6.2, 0.1), xlabel="distance, tokens", ylabel="added to the score, nats")
         title = f"what distance costs · ALiBi bias\nhead {head}: slope {slopes[head]:.4g}"
-        lines.set_title(f"{title}, reach {of_heads['reach'][head]:.0f} tokens", loc="left")
+        everywhere = "everywhere" if np.isnan(reach[head]) else f"{reach[head]:.0f} tokens"
+        lines.set_title(f"{title}, reach {everywhere}", loc="left")
 
         heads = np.arange(len(slopes))
-        for number, of_layer in enumerate(distances):
+        for number, of_all in enumerate(distances):
             chosen = number == layer
             colours = {
                 "facecolors": theme_colour("accent") if chosen else "none",
                 "edgecolors": theme_colour("accent") if chosen else "0.5",
             }
-            rows.scatter(np.maximum(of_layer, 0.1), heads, s=22, zorder=3, label=None, **colours)
-        rows.scatter(of_heads["reach"], heads, marker="|", s=90, color="0.2", label="reach")
+            rows.scatter(np.maximum(of_all, 0.1), heads, s=22, zorder=3, label=None, **colours)
+        rows.scatter(reach, heads, marker="|", s=90, color="0.2", label="reach")
         rows.axvline(last, color="0.3", lw=1, ls="--")
         rows.set_xscale("log")
         rows.xaxis.set_major_formatter("{x:g}")
         rows.invert_yaxis()
-        rows.set(xlabel="tokens back", ylabel="head", xlim=(0.09, max(of_heads["reach"]) * 1.3))
+        rows.set(xlabel="tokens back", ylabel="head", xlim=(0.09, np.nanmax([*reach, last]) * 1.3))
         title = f"how far each head may look: | reach\nand does: ● on average, layer {layer}   ○ other layers"
         rows.set_title(title, loc="left")
         rows.text(

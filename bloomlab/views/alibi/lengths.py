@@ -1,35 +1,47 @@
-"""What the length lab of the ALiBi view reads, and the curves that it draws."""
+"""What the lab of the ALiBi view reads, and the curves that it draws: loss by length, or by slope."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.lengths import LengthLoss, Progress, length_lab
+from bloomlab.lens.slopes import Factor, SlopeLoss, loss_by_slope, slopes_used
+from bloomlab.model.alibi import slopes
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.measure import validation_rows
 from bloomlab.tiny.rows import LENGTH
 
+if TYPE_CHECKING:
+    from bloomlab.tracing.trace import Trace
+
 LENGTHS = [32, 64, 128, 256, 512, 1024]  # of the texts that the embedded model's length lab reads
 TRAINED = LENGTH  # the embedded model was trained on rows of so many tokens
+FACTORS: list[float] = [0.0, *(round(2 ** (step / 2), 4) for step in range(-6, 7))]  # of slopes: flat, 1/8 to 8
 FEWEST = 64  # tokens behind a point of the length lab; fewer are too noisy to show
 
 
 class LengthTexts(NamedTuple):
-    """What a length lab reads: which texts in words, the length trained on if known, else 0, and how to run it."""
+    """What a length lab reads: which texts in words, the length trained on if known, else 0, and how to run it.
+
+    `by_slope(factors, head)` measures them with other slopes, as `bloomlab.lens.slopes.loss_by_slope` does.
+    """
 
     says: str
     trained: int
-    run: Callable[[], Iterator[Progress]]
+    run: Callable[[], Iterator[Progress[LengthLoss]]]
+    by_slope: Callable[[Sequence[Factor], int | None], Iterator[Progress[SlopeLoss]]] | None = None
 
 
 def document_rows(model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> LengthTexts:
     """For the embedded model: unseen documents, up to 4 times as long as the rows of its training."""
     ids = validation_rows(tokenizer, length=LENGTHS[-1], rows=4)
     says = f"4 rows of {LENGTHS[-1]} tokens of documents that training never drew, cut into shorter texts"
-    return LengthTexts(says, TRAINED, lambda: length_lab(model, ids, LENGTHS))
+    rows = ids.reshape(-1, TRAINED)
+    return LengthTexts(says, TRAINED, lambda: length_lab(model, ids, LENGTHS), partial(loss_by_slope, model, rows))
 
 
 def text_rows(model: BloomForCausalLM, texts: Sequence[Sequence[int]]) -> LengthTexts:
@@ -49,7 +61,8 @@ def text_rows(model: BloomForCausalLM, texts: Sequence[Sequence[int]]) -> Length
     sizes = ", ".join(str(len(text)) for text in texts[:5]) + (", …" if len(texts) > 5 else "")
     which = f"a text of {sizes} tokens" if len(texts) == 1 else f"{len(texts)} texts of {sizes} tokens"
     says = f"{which}, the first {lengths[-1]} and shorter pieces"
-    return LengthTexts(says, 0, lambda: length_lab(model, ids, lengths))
+    rows = ids[:, : lengths[-1]]
+    return LengthTexts(says, 0, lambda: length_lab(model, ids, lengths), partial(loss_by_slope, model, rows))
 
 
 def curve(result: LengthLoss) -> dict[str, Any]:
@@ -61,3 +74,25 @@ def curve(result: LengthLoss) -> dict[str, Any]:
         "mean": result.mean,
         "points": [[part.first, part.last, part.mean] for part in parts],
     }
+
+
+def slope_curve(head: int | None, says: str, results: Sequence[SlopeLoss]) -> dict[str, Any]:
+    """The loss by slope: [factor, mean loss] in order; that of the slopes as they stand apart, if they are moved.
+
+    >>> slope_curve(None, "rows", [SlopeLoss(1.0, 2.5, 9), SlopeLoss([0.5, 1.0], 2.75, 9), SlopeLoss(0.0, 3.0, 9)])
+    {'head': None, 'says': 'rows', 'points': [[0.0, 3.0], [1.0, 2.5]], 'desk': 2.75}
+    """
+    points = sorted([result.factor, result.mean] for result in results if isinstance(result.factor, float))
+    desk = [result.mean for result in results if not isinstance(result.factor, float)]
+    return {"head": head, "says": says, "points": points, "desk": desk[0] if desk else None}
+
+
+def desk_factors(trace: "Trace") -> list[list[float]]:
+    """What each head's slope was multiplied by in a run, in a list; an empty one if nothing was, or not in all layers.
+
+    The lab measures these slopes beside its curve.
+    """
+    trained = torch.tensor(slopes(trace.config.n_head), dtype=torch.float64)
+    factors = (slopes_used(trace) / trained).round(decimals=6)
+    alike = (factors == factors[0]).all() and (factors >= 0).all()
+    return [factors[0].tolist()] if alike and (factors != 1).any() else []

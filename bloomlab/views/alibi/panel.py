@@ -1,6 +1,7 @@
 """The ALiBi panel: how steep each head's line is, how far that lets it look, and what it makes of it.
 
-Its length lab asks whether longer texts are harder; it runs only when someone asks.
+Its slopes can be moved: each is an edit. Its lab asks whether longer texts are harder, or what other slopes would do to
+held-out texts; it runs only when someone asks.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import traitlets
 
 from bloomlab.errors import InputError
-from bloomlab.views.alibi.lengths import LengthTexts, curve
+from bloomlab.lens.slopes import Factor
+from bloomlab.views.alibi.lengths import FACTORS, LengthTexts, curve, desk_factors, slope_curve
 from bloomlab.views.alibi.payload import CODE, alibi_payload
 from bloomlab.views.alibi.still import measured_of, still_html, still_text
 from bloomlab.views.shared.panel import Panel, Piece, Shown
@@ -22,19 +24,24 @@ if TYPE_CHECKING:
 class AlibiPanel(Panel):
     """How steep each head's line is, how far that lets it look, and what it makes of it.
 
-    The trace must have READ of every layer. `texts` is what the length lab reads, or says in an InputError why there
-    is nothing fit to be read.
+    The trace must have READ of every layer; what edits do to the text is shown where it has READ_EFFECT, too. `texts`
+    is what the lab reads, or says in an InputError why there is nothing fit to be read.
 
         view = lab.alibi("Leo lives in Oslo.")
         view.layer, view.head = 2, 5
         view.query, view.key = 7, 4                   # two tokens: their distance is what the lines are read at
         view.run_length_lab()                         # loss by position; Ctrl-C keeps what is finished
+        view.question, view.whose = "slopes", "head"  # loss by slope instead, of the selected head or of "all"
+        view.run_length_lab()
     """
 
-    name, title = "alibi", "ALiBi"
+    name, title, compares = "alibi", "ALiBi", True
     pieces: ClassVar = {
         "measured": Piece("float32", "what layer head"),
-        "lengths": Piece(empty={"state": "idle", "done": 0, "total": 0, "message": "", "curves": []}),
+        "before": Piece("float32", "what layer head"),  # of a difference: of the run it is measured by
+        "lengths": Piece(
+            empty={"state": "idle", "done": 0, "total": 0, "message": "", "curves": [], "asked": "", "by_slope": {}}
+        ),
     }
     job, verb, found, nothing_found = "lengths", "run_length_lab", "length_losses", ()
 
@@ -42,23 +49,26 @@ class AlibiPanel(Panel):
         self._texts = texts
 
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
-        """`far`: how far the lines are drawn; 0: as far as the text. The other two ask for the length lab."""
+        """`far`: how far the lines are drawn; 0: as far as the text. The others are about the lab."""
         return {
             "far": traitlets.Int(0, min=0, max=4096),
+            "question": traitlets.Enum(("lengths", "slopes"), "lengths"),  # what it is asked
+            "whose": traitlets.Enum(("all", "head"), "all"),  # slopes: every head's, or the selected one's
             "wanted": traitlets.Int(0),  # grows by one for each run that is asked for
             "stopped": traitlets.Int(0),  # the number of a run that is no longer wanted
         }
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """What follows from the slopes and the text's length, and what the heads do."""
-        return alibi_payload(trace)
+        return alibi_payload(trace, base)
 
     def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """A run that is going on, or has failed, will not go on there."""
         lengths = shown["lengths"]
         if lengths["state"] not in ("running", "error"):
             return {}
-        return {"lengths": {**lengths, "state": "done" if lengths["curves"] else "idle"}}
+        found = lengths["curves"] or lengths["by_slope"]
+        return {"lengths": {**lengths, "state": "done" if found else "idle"}}
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that computes the numbers of the chosen head and distance."""
@@ -84,23 +94,49 @@ class AlibiPanel(Panel):
         """The reaches, and which head is shown."""
         return still_text(shown["picture"], shown["layer"], shown["head"])
 
-    # ---- the length lab ----
+    # ---- the lab ----
 
     def asked(self, changed: str, shown: Shown) -> str:
         """It runs, and stops, on a click."""
         return {"wanted": "run", "stopped": "stop"}.get(changed, "")
 
     def steps(self, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
-        """Measure the loss by position for texts of growing length, a batch each.
+        """Measure the loss by position for texts of growing length, or by slope, a batch each.
+
+        What the other question has found stays.
 
         Raises:
             InputError: there are no texts that are long enough; the message says what to pass.
         """
         if self._texts is None:
             raise InputError("this view was made without a model to measure; lab.alibi(text) has a length lab")
-        texts = self._texts(str(trace.text))
-        lengths = {**self.pieces["lengths"].empty, "state": "running", "message": texts.says, "trained": texts.trained}
+        texts, question, kept = self._texts(str(trace.text)), shown["question"], shown["lengths"]
+        if question == "slopes" and texts.by_slope is None:
+            raise InputError("these texts cannot be measured with other slopes")
+        lengths = {
+            **self.pieces["lengths"].empty,
+            "state": "running",
+            "asked": question,
+            "message": texts.says,
+            "trained": texts.trained,
+        }
+        if question == "slopes" and texts.by_slope is not None:
+            head, desk = shown["head"] if shown["whose"] == "head" else None, desk_factors(trace)
+            factors: list[Factor] = [1.0, *desk, *(factor for factor in FACTORS if factor != 1)]
+            lengths |= {"curves": kept["curves"], "by_slope": slope_curve(head, texts.says, ())}
+            yield {"lengths": lengths}, ()
+            for step in texts.by_slope(factors, head):
+                points = slope_curve(head, texts.says, step.results)
+                lengths = {**lengths, "done": step.done, "total": step.total, "by_slope": points}
+                yield {"lengths": lengths}, step.results
+            return
+        lengths |= {"by_slope": kept["by_slope"]}
         yield {"lengths": lengths}, ()
-        for step in texts.run():
-            lengths = {**lengths, "done": step.done, "total": step.total, "curves": list(map(curve, step.results))}
-            yield {"lengths": lengths}, step.results
+        for reading in texts.run():
+            lengths = {
+                **lengths,
+                "done": reading.done,
+                "total": reading.total,
+                "curves": list(map(curve, reading.results)),
+            }
+            yield {"lengths": lengths}, reading.results

@@ -1,64 +1,187 @@
 """What the ALiBi view draws from, as numbers and bytes: pure functions of a trace."""
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from bloomlab.hooks import At, Edits, in_order
 from bloomlab.lens import alibi
 from bloomlab.lens.attention import content_only, overlap, position_only
-from bloomlab.lens.inputs import check
+from bloomlab.lens.inputs import check, names
+from bloomlab.lens.slopes import slopes_used, text_effect
 from bloomlab.model.alibi import slopes
+from bloomlab.text.tokens import display_tokens
+from bloomlab.tracing.edits import NamedEdit
 from bloomlab.views.shared.panel import text_picture
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
 READ = ["attn.scores", "attn.probs"]
+READ_EFFECT = ["final"]  # what two runs say of the text, where it was read
 MEASURED = ("distance", "previous", "position", "content")  # of every head of every layer
 
 CODE = """\
 import bloomlab
 from bloomlab.lens import alibi, attention
-from bloomlab.model.alibi import slopes
-from bloomlab.tiny.measure import validation_rows
-from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.lens.slopes import slopes_used
 
 SETUP
-trace = lab.trace(TEXT, read=["attn.scores", "attn.probs"])
-slope = slopes(HEADS)[{head}]
-print(slope, alibi.reach(slope), alibi.previous_token_bound(slope))
+trace = lab.trace(TEXT, read=["attn.scores", "attn.probs", "attn.alibi"])
+used = slopes_used(trace)[{layer}].tolist()
+slope = used[{head}]
+print(slope, alibi.reach(slope) if slope > 0 else "everywhere", alibi.previous_token_bound(slope))
 print(alibi.bias_by_distance([slope], {distance} + 1)[0, {distance}])  # nats, {distance} tokens back
 print(alibi.mean_distance(trace)[{layer}, {head}])  # tokens, layer {layer}, head {head}
-print(attention.position_share(trace)[{layer}, {head}], attention.content_share(trace)[{layer}, {head}])
+alone = attention.position_only(used, len(trace.tokens))
+by_position = attention.overlap(trace["h.{layer}.attn.probs"][0], alone)[{head}]
+print(by_position, attention.content_share(trace)[{layer}, {head}])
 """
 
 
-def alibi_payload(trace: "Trace") -> dict[str, Any]:
-    """All that the page draws from.
+def alibi_payload(trace: "Trace", base: "Trace | None" = None) -> dict[str, Any]:
+    """All that the page draws from; with `base`, also of the run that the difference is measured by.
 
-    `picture["of_heads"]` has what follows from the slopes and the text's length alone; `measured` what the heads do,
+    `picture["slopes"]` are those that the run has used, `picture["of_heads"]` what follows from them and the text's
+    length alone; where the layers differ, `picture["by_layer"]` has both for each. `measured` is what the heads do,
     float32 (what, layer, head) with what = MEASURED: mean distance in tokens, share given to the previous token,
-    share of the pattern that position alone explains, share that content alone explains.
+    share of the pattern that position alone explains, share that content alone explains; `before` the same of `base`.
     """
     check(trace, READ)
-    layers, tokens, head_slopes = trace.config.n_layer, len(trace.tokens), slopes(trace.config.n_head)
-    alone = position_only(head_slopes, tokens)
+    used = slopes_used(trace)
     picture = {
         **text_picture(trace),
-        "slopes": head_slopes,
-        "of_heads": {
-            "reach": [alibi.reach(slope) for slope in head_slopes],
-            "bound": [alibi.previous_token_bound(slope) for slope in head_slopes],
-            "bound_here": [bound_in_text(slope, tokens) for slope in head_slopes],
-            "alone": alibi.mean_distance(alone[None])[0].tolist(),
-            "tie": [alibi.first_tie(slope, torch.bfloat16) for slope in head_slopes],
-        },
+        "trained": slopes(trace.config.n_head),
+        **_of_slopes(used, len(trace.tokens)),
+        "desk": desk(trace.edit, trace.config.n_head),
+        "effect": effect_values(trace),
     }
-    measured = [
-        measure(trace[f"h.{layer}.attn.probs"], trace[f"h.{layer}.attn.scores"], alone) for layer in range(layers)
-    ]
-    return {"picture": picture, "measured": torch.stack(measured, 1).float().contiguous().numpy().tobytes()}
+    measured, before = _measured(trace, used), b""
+    if base is not None:
+        used_before = slopes_used(base)
+        measured_before = _measured(base, used_before)
+        moved = torch.stack(
+            [(trace[name][0] != base[name][0]).flatten(1).any(-1) for name in names("attn.probs", trace.config.n_layer)]
+        )
+        picture["difference"] = {
+            "before": _of_slopes(used_before, len(trace.tokens)),
+            "reached": moved.tolist(),
+            "largest": largest_changes(measured_before, measured),
+        }
+        before = _bytes(measured_before)
+    return {"picture": picture, "measured": _bytes(measured), "before": before}
+
+
+def _measured(trace: "Trace", used: Tensor) -> Tensor:
+    """MEASURED (what, layer, head) of a run, whose heads have used these slopes (layer, head)."""
+    tokens = len(trace.tokens)
+    alone = {row: position_only(row, tokens) for row in set(map(tuple, used.tolist()))}
+    return torch.stack(
+        [
+            measure(trace[f"h.{layer}.attn.probs"], trace[f"h.{layer}.attn.scores"], alone[tuple(row)])
+            for layer, row in enumerate(used.tolist())
+        ],
+        1,
+    ).float()
+
+
+def _of_slopes(used: Tensor, tokens: int) -> dict[str, Any]:
+    """The slopes (layer, head), and what follows from them; of each layer, where they differ."""
+    rows: list[list[float]] = used.tolist()
+    found = {tuple(row): _of_row(tuple(row), tokens) for row in rows}
+    more = {"by_layer": [found[tuple(row)] for row in rows]} if len(found) > 1 else {}
+    return {**found[tuple(rows[0])], **more}
+
+
+@lru_cache(64)  # of a slope that is dragged, only the one that has moved is new
+def _of_slope(slope: float, tokens: int) -> tuple[float | None, float, float, float, int | None]:
+    return (
+        alibi.reach(slope) if slope > 0 else None,  # everywhere
+        alibi.previous_token_bound(slope),
+        bound_in_text(slope, tokens),
+        alibi.mean_distance(position_only([slope], tokens)[None])[0].item(),
+        alibi.first_tie(slope, torch.bfloat16),
+    )
+
+
+def _of_row(row: tuple[float, ...], tokens: int) -> dict[str, Any]:
+    columns = zip(*(_of_slope(slope, tokens) for slope in row), strict=True)
+    return {
+        "slopes": list(row),
+        "of_heads": dict(zip(("reach", "bound", "bound_here", "alone", "tie"), map(list, columns), strict=True)),
+    }
+
+
+def of_layer(picture: Mapping[str, Any], layer: int) -> tuple[list[float], dict[str, list[Any]]]:
+    """The slopes that a layer's heads have used, and what follows from them."""
+    of = picture["by_layer"][layer] if "by_layer" in picture else picture
+    return of["slopes"], of["of_heads"]
+
+
+def desk(edits: Edits, heads: int) -> dict[str, Any]:
+    """What the edits that a page can make have multiplied the slopes by: all of them, and each head's own.
+
+    >>> from bloomlab.tracing.edits import scale
+    >>> desk({"h.0.attn.alibi": [scale(0.5), scale(3, head=1)]}, 2)
+    {'all': 0.5, 'heads': [1.0, 3.0]}
+    """
+    name, whole, own = "h.0.attn.alibi", 1.0, [1.0] * heads
+    ones = torch.ones(1, heads, 1, 1, dtype=torch.float64)
+    for edit in in_order(name, edits[name]) if name in edits else ():
+        if not isinstance(edit, NamedEdit) or not edit.text.startswith("scale(") or not edit.where.keys() <= {"head"}:
+            continue
+        head = edit.where.get("head")
+        factors = edit(ones, At(name, ("batch", "head", "query", "key"), 0)).flatten().tolist()
+        if head is None:
+            whole *= factors[0]
+        elif isinstance(head, int):
+            own[head] *= factors[head]
+    return {"all": whole, "heads": own}
+
+
+def effect_values(trace: "Trace") -> dict[str, Any]:
+    """What the edits of a run do to its text, if the run without them is at hand; else nothing.
+
+    `kl`, in nats, of the token after the text; `next`, the likeliest before and after, each [words, its probability
+    before, after]; `loss`, the mean of this text's tokens before and after, or None where there is one token.
+    """
+    base = trace.base
+    if base is None or trace.lab is None or "final" not in trace or "final" not in base:
+        return {}
+    found = text_effect(trace.lab.model, base, trace)
+    ids = found.next.ids.tolist()
+    places = [ids.index(word) for word in found.next.predicted[:, 0].tolist()]
+    shown = [display_tokens(trace.lab.tokenizer.tokens_of_ids([ids[place]])) for place in places]
+    return {
+        "kl": found.next.kl.item(),
+        "next": [
+            ["".join(part.shown for part in parts), *found.next.probs[:, place].tolist()]
+            for parts, place in zip(shown, places, strict=True)
+        ],
+        "loss": [run.mean().item() for run in (found.before, found.after)] if len(found.before) else None,
+    }
+
+
+def largest_changes(before: Tensor, after: Tensor) -> list[list[Any] | None]:
+    """Where each of MEASURED has changed most, as [layer, head, before, after]; None where nothing has.
+
+    >>> largest_changes(torch.tensor([[[1.0, 2.0]], [[0.5, 0.5]]]), torch.tensor([[[1.0, 5.0]], [[0.5, 0.5]]]))
+    [[0, 1, 2.0, 5.0], None]
+    """
+    found: list[list[Any] | None] = []
+    for first, second in zip(before, after, strict=True):
+        change = (second - first).abs()
+        layer, head = divmod(int(change.argmax()), change.shape[1])
+        most = [layer, head, first[layer, head].item(), second[layer, head].item()]
+        found.append(most if change[layer, head] > 0 else None)
+    return found
+
+
+def _bytes(values: Tensor) -> bytes:
+    return values.contiguous().numpy().tobytes()
 
 
 def measure(probs: Tensor, scores: Tensor, alone: Tensor) -> Tensor:

@@ -103,38 +103,49 @@ class EditList:
                 raise HookError(f"there are {len(entries)} edits, and no more fit; take some back, or clear the list")
             entries = (*entries, built(wish.get("edit"), spots, tokens, donor))
         elif do == "set":
-            return self._with(wish, spots, tokens)
+            return self._set(wish, spots, tokens)
         else:  # nothing to undo, or to make again
             return self
         return EditList(entries, off, (before, *self.past)[:MOST])
 
-    def _with(self, wish: Mapping[str, Any], spots: Mapping[str, Spot], tokens: int) -> "EditList":
-        """Several edits at once, each in place of the one that it replaces."""
-        wished, gesture = wish.get("edits"), wish.get("gesture")
-        if not isinstance(wished, list) or not 0 < len(wished) <= MOST:
-            raise HookError(f"a page can set 1 to {MOST} edits at once")
-        found = [(entry, n in self.off) for n, entry in enumerate(self.entries)]
-        for one in wished:
-            spot, edit = built(one, spots, tokens)
-            change = _change_of((spot, edit))
-            at = next((n for n, (entry, _) in enumerate(found) if _change_of(entry) == change), len(found))
-            nothing = one["kind"] == "scale" and one["number"] == 1
-            found[at : at + 1] = [] if nothing else [((spot, edit), False)]
-        if len(found) > MOST:
-            raise HookError(f"there are {len(self.entries)} edits, and so many more do not fit; clear the list")
-        one_step = type(gesture) is int and gesture == self.gesture
-        return EditList(
-            tuple(entry for entry, _ in found),
-            tuple(n for n, (_, is_off) in enumerate(found) if is_off),
-            self.past if one_step else (EditList(self.entries, self.off), *self.past)[:MOST],
-            gesture=gesture if type(gesture) is int else None,
-        )
+    def _set(self, wish: Mapping[str, Any], spots: Mapping[str, Spot], tokens: int) -> "EditList":
+        """The list with edits in place of those that they are another dose of."""
+        wishes, gesture = wish.get("edits"), wish.get("gesture")
+        if not isinstance(wishes, list) or not 0 < len(wishes) <= MOST:
+            raise HookError(f"the page may set 1 to {MOST} edits at once, in a list")
+        if type(gesture) is not int:
+            raise HookError("edits that are set come with the number of the gesture they belong to")
+        new = {_place(spot, edit): (spot, edit) for spot, edit in (built(one, spots, tokens) for one in wishes)}
+        kept: list[tuple[tuple[str, Edit], bool]] = []  # each with whether it is off
+        for number, entry in enumerate(self.entries):
+            setting = new.pop(_place(*entry), None)
+            if setting is None:
+                kept.append((entry, number in self.off))
+            elif not _changes_nothing(setting[1]):
+                kept.append((setting, False))
+        kept += [(setting, False) for setting in new.values() if not _changes_nothing(setting[1])]
+        if len(kept) > MOST:
+            raise HookError(f"there are {len(self.entries)} edits, and no more fit; take some back, or clear the list")
+        entries = tuple(entry for entry, _ in kept)
+        off = tuple(number for number, (_, is_off) in enumerate(kept) if is_off)
+        if [(spot, repr(edit)) for spot, edit in entries] == [(spot, repr(edit)) for spot, edit in self.entries]:
+            entries = self.entries
+        if (entries, off) == (self.entries, self.off):
+            return self
+        goes_on = gesture == self.gesture and self.past
+        past = self.past if goes_on else (EditList(self.entries, self.off), *self.past)[:MOST]
+        return EditList(entries, off, past, gesture=gesture)
 
 
-def _change_of(entry: tuple[str, Edit]) -> tuple[str, str, Mapping[str, Any]] | None:
-    """What an edit changes, and how, but for its number: the spot, the kind and the axes."""
-    spot, edit = entry
-    return (spot, edit.text.partition("(")[0], edit.where) if isinstance(edit, NamedEdit) else None
+def _place(spot: str, edit: Edit) -> object:
+    """What edits have in common that are doses of one: an edit of Python's own is like no other."""
+    if not isinstance(edit, NamedEdit):
+        return id(edit)
+    return spot, edit.text.partition("(")[0], repr(sorted(edit.where.items()))
+
+
+def _changes_nothing(edit: Edit) -> bool:
+    return isinstance(edit, NamedEdit) and edit.text.partition(",")[0].rstrip(")") in ("scale(1", "scale(1.0")
 
 
 def words(spot: str, edit: Edit) -> str:
@@ -144,6 +155,8 @@ def words(spot: str, edit: Edit) -> str:
     ('head 0.1 silent at 16', 'mlp.out of every layer × 0.5')
     >>> words("h.3.attn.biased", cut(query=19, key=[3, 4], head=5))
     'head 3.5 cut at 19 to 3, 4'
+    >>> words("attn.alibi", scale(0.5, head=3)), words("attn.alibi", scale(1.189207))
+    ('slope of head 3 × 0.5', 'all slopes × 1.19')
     """
     layer, _, part = spot.removeprefix("h.").partition(".") if spot.startswith("h.") else ("", "", spot)
     if not isinstance(edit, NamedEdit):
@@ -153,6 +166,10 @@ def words(spot: str, edit: Edit) -> str:
     number = rest.partition(",")[0].rstrip(")")
     does = {"scale": f"× {number}", "add": f"+ {number}"}.get(name, VERBS.get(name, name))
     head = where.pop("head", None)
+    if part == "attn.alibi" and name == "scale" and not where and (head is None or isinstance(head, int)):
+        of_head = f"slope of head {layer}.{head}" if layer else f"slope of head {head}"
+        of_all = f"all slopes of layer {layer}" if layer else "all slopes"
+        return f"{of_all if head is None else of_head} × {float(number):.3g}"
     if isinstance(head, int):
         what = f"head {layer}.{head}" if layer else f"head {head} of every layer"
     else:

@@ -135,10 +135,10 @@ def last_layer_first(trace: "Trace", first: bool) -> Place:
     return {"layer": trace.config.n_layer - 1} if first else {}
 
 
-def stamp(provenance: dict[str, Any]) -> str:
-    """Where the numbers come from, in one line: model, weights, dtype, seed, edits."""
+def stamp(provenance: dict[str, Any], layers: int = 0) -> str:
+    """Where the numbers come from, in one line: model, weights, dtype, seed, edits; those of all `layers` once."""
     weights = str(provenance.get("weights") or "")[:12]
-    seed, edits = provenance.get("seed"), provenance.get("edits") or {}
+    seed, edits = provenance.get("seed"), by_part(provenance.get("edits") or {}, layers)
     parts = [
         readable(str(provenance.get("model") or "unnamed model")),
         f"weights {weights}" if weights else "weights not hashed",
@@ -147,6 +147,20 @@ def stamp(provenance: dict[str, Any]) -> str:
         "edited: " + ", ".join(f"{spot} {edit}" for spot, edit in edits.items()) if edits else "no edits",
     ]
     return " · ".join(part for part in parts if part)
+
+
+def by_part(edits: Mapping[str, str], layers: int) -> dict[str, str]:
+    """Edits by their spots, with one for a part that was edited alike in each of so many layers, as `trace` takes it.
+
+    >>> by_part({"h.0.attn.alibi": "scale(2)", "h.1.attn.alibi": "scale(2)", "embed": "zero()"}, 2)
+    {'attn.alibi': 'scale(2)', 'embed': 'zero()'}
+    """
+    found: dict[str, str] = {}
+    for spot, edit in edits.items():
+        part = spot.split(".", 2)[-1]
+        alike = layers > 1 and all(edits.get(f"h.{layer}.{part}") == edit for layer in range(layers))
+        found[part if alike else spot] = edit
+    return found
 
 
 def text_picture(trace: "Trace") -> dict[str, Any]:
@@ -158,7 +172,7 @@ def text_picture(trace: "Trace") -> dict[str, Any]:
         "heads": trace.config.n_head,
         "tokens": [{"id": token.id, "bytes": token.bytes.hex(" ")} for token in tokens],
         "chips": [{"shown": chip.shown, "tokens": list(chip.tokens)} for chip in display_tokens(tokens)],
-        "stamp": stamp(trace.provenance),
+        "stamp": stamp(trace.provenance, trace.config.n_layer),
         "edited": bool(trace.provenance.get("edits")),
     }
 
@@ -170,7 +184,7 @@ def code_parts(template: str, trace: "Trace", setup: str = "") -> list[str]:
     that contains such a mark.) SETUP, TEXT and HEADS in the template become what they are of this trace.
     """
     setup = setup or f"lab = bloomlab.load({str(trace.provenance.get('model') or 'tiny')!r})"
-    template = _with_edits(template, trace.provenance.get("edits") or {})
+    template = _with_edits(template, by_part(trace.provenance.get("edits") or {}, trace.config.n_layer))
     words = {"SETUP": setup, "TEXT": repr(trace.text), "HEADS": str(trace.config.n_head)}
     parts = re.split(r"\{(\w+)\}", template)
     parts[::2] = [re.sub("SETUP|TEXT|HEADS", lambda mark: words[mark[0]], part) for part in parts[::2]]

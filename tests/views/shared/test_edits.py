@@ -215,41 +215,99 @@ def test_a_chip_says_any_edit_in_words() -> None:
         assert words(spot, edit) == expected
 
 
-# ---- edits that take the place of others, and reach farther ----
+# ---- other doses ----
 
 
-def slope(head: int, factor: float) -> dict[str, Any]:
-    return {"spot": "attn.alibi", "kind": "scale", "number": factor, "axes": {"head": [head]}}
+def slope(head: Any, factor: Any, **changes: Any) -> dict[str, Any]:
+    axes = {} if head is None else {"head": [head]}
+    return {"spot": "attn.alibi", "kind": "scale", "axes": axes, "number": factor} | changes
 
 
-def test_an_edit_that_is_set_takes_the_place_of_its_kind_and_a_factor_of_one_takes_it_out() -> None:
-    edits = listed(zero()).after({"do": "set", "edits": [slope(2, 0.5), slope(3, 4.0)]}, SPOTS, TOKENS)
-    assert [repr(edit) for edit in edits.on["attn.alibi"]] == ["scale(0.5, head=2)", "scale(4.0, head=3)"]
-    again = edits.after({"do": "set", "edits": [slope(2, 0.25)]}, SPOTS, TOKENS)
-    assert [repr(edit) for edit in again.on["attn.alibi"]] == ["scale(0.25, head=2)", "scale(4.0, head=3)"]
-    assert again.after({"do": "set", "edits": [slope(2, 1)]}, SPOTS, TOKENS).words[1:] == edits.words[2:]
-    assert again.after({"do": "undo"}, SPOTS, TOKENS).words == edits.words
-    off = again.switched([1, 2]).after({"do": "set", "edits": [slope(2, 3)]}, SPOTS, TOKENS)
-    assert off.off == (2,)  # who sets it wants it on; the others stay off
-    assert off.after({"do": "set", "edits": [slope(2, 1)]}, SPOTS, TOKENS).off == (1,)
+def setting(*edits: Any, gesture: Any = 1) -> dict[str, Any]:
+    return {"do": "set", "edits": list(edits), "gesture": gesture}
 
 
-def test_a_gesture_is_one_step_of_undo() -> None:
-    edits = listed(zero())
+def test_another_dose_takes_the_place_of_the_one_before() -> None:
+    edits = listed(zero(pos=1)).after(setting(slope(3, 0.5), slope(None, 2)), SPOTS, TOKENS)
+    assert edits.words == ["embed silent at 1", "slope of head 3 × 0.5", "all slopes × 2"]
+    edits = edits.switched([0, 1]).after(setting(slope(3, 0.25), slope(1, 4), gesture=2), SPOTS, TOKENS)
+    assert edits.words == ["embed silent at 1", "slope of head 3 × 0.25", "all slopes × 2", "slope of head 1 × 4"]
+    assert edits.off == (0,)  # what is given another dose is on
+    edits = edits.after(setting(slope(None, 1), slope(3, 1.0), slope(5, 1), gesture=3), SPOTS, TOKENS)
+    assert edits.words == ["embed silent at 1", "slope of head 1 × 4"] and edits.off == (0,)
+
+
+def test_a_gesture_is_one_step_back_however_many_wishes_it_takes() -> None:
+    edits = listed(zero(pos=1))
     for factor in (0.9, 0.8, 0.7):
-        edits = edits.after({"do": "set", "edits": [slope(2, factor)], "gesture": 5}, SPOTS, TOKENS)
-    other = edits.after({"do": "set", "edits": [slope(2, 0.6)], "gesture": 6}, SPOTS, TOKENS)
-    assert other.after({"do": "undo"}, SPOTS, TOKENS).words == edits.words
-    assert edits.after({"do": "undo"}, SPOTS, TOKENS).words == listed(zero()).words
-    mixed = edits.after({"do": "add", "edit": SILENT}, SPOTS, TOKENS)
-    more = mixed.after({"do": "set", "edits": [slope(2, 0.6)], "gesture": 5}, SPOTS, TOKENS)
-    assert more.after({"do": "undo"}, SPOTS, TOKENS).words == mixed.words  # something came between
+        edits = edits.after(setting(slope(3, factor), gesture=7), SPOTS, TOKENS)
+    assert edits.words[1:] == ["slope of head 3 × 0.7"] and len(edits.past) == 1
+    edits = edits.after(setting(slope(3, 0.6), gesture=8), SPOTS, TOKENS)
+    back = edits.after({"do": "undo"}, SPOTS, TOKENS)
+    assert back.words[1:] == ["slope of head 3 × 0.7"]
+    assert back.after({"do": "undo"}, SPOTS, TOKENS).words == ["embed silent at 1"]
+    assert back.after({"do": "redo"}, SPOTS, TOKENS).words[1:] == ["slope of head 3 × 0.6"]
+    after_undo = back.after(setting(slope(3, 0.5), gesture=8), SPOTS, TOKENS)  # the number of what was undone
+    assert after_undo.after({"do": "undo"}, SPOTS, TOKENS).words == back.words
 
 
-@pytest.mark.parametrize("edits", [None, [], "x", [None], [slope(2, 0.5)] * (MOST + 1), {"0": slope(2, 0.5)}])
-def test_what_cannot_be_set_is_refused(edits: Any) -> None:
-    with pytest.raises(HookError):
-        listed(zero()).after({"do": "set", "edits": edits}, SPOTS, TOKENS)
+@pytest.mark.parametrize("wish", [setting(slope(3, 1)), setting(slope(2, 0.5)), setting(slope(2, 0.5), slope(4, 1.0))])
+def test_a_dose_that_is_there_already_changes_nothing(wish: Any) -> None:
+    edits = EditList.of({"attn.alibi": scale(0.5, head=2)})
+    assert edits.after(wish, SPOTS, TOKENS) is edits
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"do": "set"},
+        setting(),
+        setting(gesture="1"),
+        setting(slope(3, 2), gesture=None),
+        setting(slope(3, 2), gesture=True),
+        setting(slope(3, 2), gesture=1.5),
+        {"do": "set", "edits": slope(3, 2), "gesture": 1},
+        {"do": "set", "edits": "scale(2)", "gesture": 1},
+        setting(slope(3, 2), None),
+        setting(slope(3, 2), slope(6, 2)),
+        setting(slope(3, "2")),
+        setting(slope(3, float("inf"))),
+        setting(slope(3, 2, spot="alibi")),
+        setting(slope(3, 2, spot="0.attn.alibi")),
+        setting(slope(3, 2, spot="h.*.attn.alibi")),
+        setting(slope(3, 2, spot="h.9.attn.alibi")),
+        setting(*[slope(3, 2)] * (MOST + 1)),
+    ],
+    ids=lambda wish: str(wish)[:70],
+)
+def test_a_page_that_lies_about_doses_is_refused_in_a_sentence(wish: Any) -> None:
+    edits = listed(zero(pos=1))
+    with pytest.raises(HookError) as caught:
+        edits.after(wish, SPOTS, TOKENS)
+    assert 20 < len(str(caught.value)) <= 400 and edits.words == ["embed silent at 1"]
+
+
+def test_doses_fill_the_list_as_other_edits_do() -> None:
+    full = listed(*[zero()] * MOST)
+    with pytest.raises(HookError, match="no more fit"):
+        full.after(setting(slope(3, 2)), SPOTS, TOKENS)
+    edits = EditList()
+    for gesture in range(3 * MOST):
+        edits = edits.after(setting(slope(3, 2 + gesture), gesture=gesture), SPOTS, TOKENS)
+    assert len(edits.past) == MOST
+
+
+def test_a_slope_has_words_of_its_own() -> None:
+    for spot, edit, expected in (
+        ("h.2.attn.alibi", scale(0.5, head=1), "slope of head 2.1 × 0.5"),
+        ("h.2.attn.alibi", scale(0), "all slopes of layer 2 × 0"),
+        ("attn.alibi", scale(0.420448), "all slopes × 0.42"),
+        ("attn.alibi", scale(0.5, head=1, query=3), "head 1 of every layer × 0.5 at 3"),
+    ):
+        assert words(spot, edit) == expected
+
+
+# ---- how far an edit reaches ----
 
 
 @pytest.mark.parametrize(
