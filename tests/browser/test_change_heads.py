@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 import bloomlab
 from bloomlab.lens.costs import surprise
-from bloomlab.lens.difference import label_change
+from bloomlab.lens.difference import READ_STATES, label_change, lens_change
 from bloomlab.lens.predictions import answer_probs, label_probs
 from bloomlab.tracing.edits import zero
 from tests.browser.blank_page import RAISED, BlankPage
@@ -139,6 +139,17 @@ def test_another_question_has_its_difference_too(blank: BlankPage) -> None:
     line = blank.page.locator('[data-part="changed"] li[data-kind="start"]')
     assert number(line, "before") == pytest.approx(runs[0][token].item(), abs=1e-5)
     assert number(line, "after") == pytest.approx(runs[1][token].item(), abs=1e-5)
+
+
+def test_the_hidden_states_name_where_they_have_moved_most(blank: BlankPage) -> None:
+    blank.page.locator('[data-tab="hidden"][role="tab"]').click()
+    blank.answered()
+    before, after = (LAB.trace(RECAP, READ_STATES, edit) for edit in (None, EDIT))
+    moved = lens_change(LAB.model, before, after).kl
+    row, token = divmod(int(moved.argmax()), LAST + 1)
+    says = blank.page.locator('[data-panel="hidden"] [data-part="explains"]').inner_text()
+    where = f"layer {(row - 1) // 2}, after {'attention' if row % 2 else 'MLP'}, token {token} "
+    assert f"moved most, by {moved.max().item():.3f} nats, at {where}" in says
 
 
 def test_every_token_has_its_surprise_in_both_runs(blank: BlankPage) -> None:

@@ -174,7 +174,7 @@ export function hiddenPanel(stage) {
     const taught = "Only the last row is what the model says; nothing taught it to make sense in the rows before. ";
     /** @type {Record<string, string>} */
     const notes = {
-      moved: "How far what it would say has moved: KL from as it is to what if, in nats. A word: it would say this now; =: the same as before; empty and grey: not reached.",
+      moved: `${differs() ? farthest() : ""} How far what it would say has moved: KL from as it is to what if, in nats. A word: it would say this now; =: the same as before; empty and grey: not reached.`,
       prediction: `${tied}${taught}✓ marks the token that does follow; two letters name the script (La: Latin, Ar: Arabic, …).`,
       script: `${tied}${taught}The colour is the script of the word's first letter; the two letters name it without a colour.`,
       entropy: `${tied}${taught}`,
@@ -183,6 +183,17 @@ export function hiddenPanel(stage) {
       added: picture.refusal || "What each step added, as a share of the last state: its projection on that state over the state's length. Negative: it points the other way.",
     };
     explains.textContent = notes[mode];
+  }
+
+  /** Of a difference: where, of the tokens shown, what it would say has moved most. */
+  function farthest() {
+    if (numbers.farthest === 0) return "Nothing has moved.";
+    let most = { row: 0, token: numbers.first };
+    for (let row = 0; row < numbers.states; row++) {
+      for (let token = numbers.first; token < numbers.first + numbers.count; token++) if (numbers.moved({ row, token }) > numbers.moved(most)) most = { row, token };
+    }
+    const now = numbers.likeliest(most)[0].shown;
+    return `It has moved most, by ${fixed(numbers.farthest)} nats, at ${stateName(picture.states[most.row])}, token ${most.token} ${isolated(names[most.token])}: ${isolated(numbers.said(most))} → ${isolated(now)}.`;
   }
 
   /** The scripts that the cells are written in, by name, with the name of their colour; no letter comes last. */

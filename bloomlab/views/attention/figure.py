@@ -29,7 +29,7 @@ def matrix_figure(probs: Tensor, names: list[str], title: str, stamp: str, diffe
         axes = figure.add_subplot()
         colours = SIGNED if differs else colormaps["cividis"]
         image = axes.imshow(np.ma.masked_array(values, unseen), cmap=colours, norm=norm, interpolation="nearest")
-        axes.set_title(wrapped(title, figure, 11), loc="left")
+        axes.set_title("\n".join(wrapped(line, figure, 11) for line in title.split("\n")), loc="left")
         axes.set_yticks(places, labels)
         axes.set_xticks(places, labels, rotation=90)
         axes.set_ylabel("who is looking · query")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomlab.views.shared.pictures import cividis, image
-from bloomlab.views.shared.tables import names, table, text_cell
+from bloomlab.views.shared.tables import change_cell, names, table, text_cell
 
 GAP = 4  # pixels between two thumbnails
 SHOWN_KEYS = 8  # rows of the table
@@ -61,7 +61,7 @@ def change_html(picture: dict[str, Any], thumbs: bytes, change: NDArray[np.float
     limit = max(0.01, float(np.abs(change).max()))
     row = change[query, : query + 1]
     keys = sorted(range(query + 1), key=lambda key: -abs(row[key]))[:SHOWN_KEYS]
-    rows = [(f"{key} {shown[key]}", f"{row[key]:+.3f}".replace("-", "−")) for key in keys if row[key]]
+    rows = [(f"{key} {shown[key]}", change_cell(float(row[key]))) for key in keys if row[key]]
     says = f"token {query} {shown[query]} looks at"
     steps = (tiles(picture, thumbs) - np.float32(127.5)) / np.float32(127.5)
     return (

@@ -118,9 +118,9 @@ def _moved(values: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> Look:
     """Of a difference: how far what it would say has moved, and what it would say now; white: not reached."""
     shades = np.ma.masked_equal(numbers["moved"], 0)
     words = np.where(numbers["moved"] == 0, "", _words(values, numbers))
-    title = f"how far what it would say has moved · {plain_marks(largest_move(values))}"
+    title = f"how far what it would say has moved (white: not reached) · {plain_marks(largest_move(values))}"
     most = max(0.01, float(numbers["moved"].max()))
-    return Look(title, words, shades, Normalize(0, most), "KL from as it is to what if, nats · white: not reached")
+    return Look(title, words, shades, Normalize(0, most), "KL from as it is to what if, nats")
 
 
 LOOKS: dict[str, Callable[[dict[str, Any], dict[str, NDArray[Any]]], Look]] = {

@@ -64,27 +64,28 @@ class HiddenPanel(Panel):
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """The states' names, the maps, and the numbers of the window that the token is in."""
-        payload = hidden_payload(trace, self._model_of(trace), self._tokenizer, shown["query"]) | NO_DIFFERENCE
+        payload = hidden_payload(trace, *self._reader(trace), shown["query"]) | NO_DIFFERENCE
         if base is not None:
             reached = stream_change(base, trace).reached.tolist()
             payload["picture"]["difference"] = {"reached": reached}
             payload |= self._difference(trace, base, payload)
         return payload
 
-    def _model_of(self, trace: "Trace") -> BloomForCausalLM:
-        model: BloomForCausalLM = own(trace, "model", self._model)
-        return model
+    def _reader(self, trace: "Trace") -> tuple[BloomForCausalLM, BloomTokenizerFast]:
+        """The model that reads a trace's states, and the tokenizer that names its tokens."""
+        return own(trace, "model", self._model), own(trace, "tokenizer", self._tokenizer)
 
     def _difference(self, trace: "Trace", base: "Trace", values: Mapping[str, Any]) -> dict[str, Any]:
-        models = (self._model_of(base), self._model_of(trace))
-        return difference_values(trace, base, models, self._tokenizer, values["window"], values["words"])
+        model, tokenizer = self._reader(trace)
+        models = (self._reader(base)[0], model)
+        return difference_values(trace, base, models, tokenizer, values["window"], values["words"])
 
     def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """The numbers of another window."""
         first, count = shown["window"]["first"], shown["window"]["count"]
         if first <= shown["query"] < first + count:
             return {}
-        values = window_values(trace, self._model_of(trace), self._tokenizer, shown["query"])
+        values = window_values(trace, *self._reader(trace), shown["query"])
         return values if base is None else values | self._difference(trace, base, values)
 
     def template(self, picture: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from bloomlab.views.hidden.figure import MOST_COLUMNS, _plain
 from bloomlab.views.predictions.still import Cell, arrays, cell, change_sentences, columns, head_sentences, lines
 from bloomlab.views.shared.figure import SIGNED, figure_style, plain_marks, sign, wrapped
 from bloomlab.views.shared.pictures import ink_on
-from bloomlab.views.shared.tables import names
+from bloomlab.views.shared.tables import HARDLY, change_cell, names
 
 
 def predictions_figure(values: dict[str, Any]) -> Figure:
@@ -41,7 +41,11 @@ def predictions_figure(values: dict[str, Any]) -> Figure:
                     word = before + _written(each) + after
                     axes.text(column, row, word, ha="center", va="center", color=colour, fontsize=8)
         which = f"after layer {values['layer']}" if values["asked"] == "all" else "at every layer"
-        what = "how what the heads say has changed" if differs else "what the heads say"
+        what = (
+            "how the probabilities of what the heads say have changed (white: not at all)"
+            if differs
+            else "what the heads say"
+        )
         sentences = [wrapped(plain_marks(sentence), figure, 11) for sentence in said]
         axes.set_title("\n".join([f"{what} {which}", *sentences]), loc="left")
         axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
@@ -50,7 +54,7 @@ def predictions_figure(values: dict[str, Any]) -> Figure:
         axes.set_xlabel("token read · ▲ the label is read here · [ ] the answer")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        label = "change of the probability, what if − as it is · white: none" if differs else "probability"
+        label = "change, what if − as it is" if differs else "probability"
         ticks = None if differs else [0, 0.01, 0.1, 0.25, 0.5, 1]
         figure.colorbar(image, ax=axes, shrink=0.8, label=label, ticks=ticks)
         sign(figure, picture["stamp"])
@@ -63,6 +67,8 @@ def _shade(each: Cell) -> float:
 
 def _written(each: Cell) -> str:
     """What stands in a cell; of a difference what has changed, as its colour says by how much."""
-    if each.before is None or each.word != f"{each.p:.2f}":
-        return _plain(each.word) if each.before is None or each.change else ""
-    return f"{each.change:+.2f}".replace("-", "−") if each.change else ""
+    if each.before is not None and abs(each.change) < HARDLY:
+        return "≈" if each.change else ""
+    if each.before is not None and each.word == f"{each.p:.2f}":
+        return change_cell(each.change, 2)
+    return _plain(each.word)

@@ -83,20 +83,23 @@ class PredictionsPanel(Panel):
         """What every head says; the next tokens of the window that the token is in. Of a difference, in both runs."""
         asked = (shown["question"], shown["query"])
         if base is None:
-            return predictions_payload(trace, self._model_of(trace), self._tokenizer, self._heads_of(trace), *asked)
+            return predictions_payload(trace, *self._reader(trace), self._heads_of(trace), *asked)
         heads = (self._heads_of(trace), self._heads_of(base))
-        return difference_payload(trace, base, self._models(trace, base), self._tokenizer, *heads, *asked)
+        return difference_payload(trace, base, *self._readers(trace, base), *heads, *asked)
 
-    def _model_of(self, trace: "Trace") -> BloomForCausalLM:
-        model: BloomForCausalLM = own(trace, "model", self._model)
-        return model
+    def _reader(self, trace: "Trace") -> tuple[BloomForCausalLM, BloomTokenizerFast]:
+        """The model that reads a trace's states, and the tokenizer that names its tokens."""
+        return own(trace, "model", self._model), own(trace, "tokenizer", self._tokenizer)
 
     def _heads_of(self, trace: "Trace") -> Mapping[str, BloomPreTrainedModel]:
         heads: Mapping[str, BloomPreTrainedModel] = own(trace, "heads", self._heads)
         return heads
 
-    def _models(self, trace: "Trace", base: "Trace") -> tuple[BloomForCausalLM, BloomForCausalLM]:
-        return self._model_of(base), self._model_of(trace)
+    def _readers(
+        self, trace: "Trace", base: "Trace"
+    ) -> tuple[tuple[BloomForCausalLM, BloomForCausalLM], BloomTokenizerFast]:
+        model, tokenizer = self._reader(trace)
+        return (self._reader(base)[0], model), tokenizer
 
     def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """The next tokens of another window; the answer to another question."""
@@ -109,8 +112,8 @@ class PredictionsPanel(Panel):
         if first <= shown["query"] < first + count:
             return {}
         if base is None:
-            return next_values(trace, self._model_of(trace), self._tokenizer, shown["query"])
-        return next_difference(trace, base, self._models(trace, base), self._tokenizer, shown["query"])
+            return next_values(trace, *self._reader(trace), shown["query"])
+        return next_difference(trace, base, *self._readers(trace, base), shown["query"])
 
     def _answers(self, trace: "Trace", shown: Shown, base: "Trace | None") -> dict[str, Any]:
         """Where the answer to the question is; of a difference, in both runs, if both have such a head."""
@@ -118,7 +121,8 @@ class PredictionsPanel(Panel):
         there = "answer" not in shown["picture"]["missing"]
         heads = [usable(self._heads_of(run))[0].get("answer") if there else None for run in runs]
         said = [
-            answer_values(run, self._tokenizer, head, shown["question"]) for run, head in zip(runs, heads, strict=True)
+            answer_values(run, self._reader(run)[1], head, shown["question"])
+            for run, head in zip(runs, heads, strict=True)
         ]
         before = {"ends_before": said[-1]["ends"], "answers_before": said[-1]["answers"]} if base is not None else {}
         return said[0] | before

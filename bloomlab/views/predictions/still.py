@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bloomlab.tasks.results import readable
 from bloomlab.views.shared.pictures import cell_colours, css
-from bloomlab.views.shared.tables import names
+from bloomlab.views.shared.tables import change_cell, names
 
 SHOWN_TOKENS = 16  # columns of the table
 NAMES = {
@@ -179,8 +179,7 @@ def _html(content: Cell | None) -> str:
         if content.change == 0:
             return f"<td>–{content.mark and ' ' + content.mark}</td>"
         word = "" if content.word == f"{content.p:.2f}" else f"<bdi>{escape(content.word)}</bdi> "
-        change = f"{content.change:+.3f}".replace("-", "−")
-        return f"<td>{word}{change}{content.mark and ' ' + content.mark}</td>"
+        return f"<td>{word}{change_cell(content.change)}{content.mark and ' ' + content.mark}</td>"
     paper, ink = cell_colours(content.p)
     number = "" if content.word == f"{content.p:.2f}" else f" {content.p:.2f}"
     return (

@@ -30,6 +30,22 @@ def token_names(tokens: Sequence[Token]) -> list[str]:
     return names({"tokens": tokens, "chips": shown})
 
 
+HARDLY = 0.0005  # a smaller change would be written as 0.000
+
+
+def change_cell(change: float, digits: int = 3) -> str:
+    """A change of a number, as the page writes it: with a true minus; 0 only where there is none.
+
+    >>> change_cell(-0.25), change_cell(0.0001), change_cell(0.0), change_cell(float("nan"))
+    ('−0.250', '≈ 0', '0', '–')
+    """
+    if change != change:
+        return "–"
+    if abs(change) < HARDLY:
+        return "≈ 0" if change else "0"
+    return f"{change:+.{digits}f}".replace("-", "−")
+
+
 def word(tokenizer: BloomTokenizerFast, token_id: int) -> str:
     """How a token of the vocabulary shows."""
     return "".join(part.shown for part in display_tokens(tokenizer.tokens_of_ids([token_id])))

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from bloomlab.views.shared.assets import theme_colour
 from bloomlab.views.shared.figure import SIGNED, figure_style, plain_marks, sign, wrapped
 from bloomlab.views.shared.pictures import ink_on
-from bloomlab.views.shared.tables import names
+from bloomlab.views.shared.tables import change_cell, names
 from bloomlab.views.tokens.still import direction, replay_of, stages, surprise_sentence, surprises
 
 WIDTH = 10.0  # inches
@@ -51,7 +51,7 @@ def surprise_figure(shown: dict[str, Any]) -> Figure:
     scale = ScalarMappable(Normalize(-limit, limit), SIGNED)
     entries: list[tuple[int, str, str, str]] = []
     for place, name in enumerate(names(picture)[:MOST_CHIPS]):
-        number = "–" if np.isnan(change[place]) else f"{change[place]:+.2f}".replace("-", "−")
+        number = change_cell(float(change[place]), 2)
         was = f"was {others[str(place)]}" if str(place) in others else ""
         entries.append((place, name, number, was))
     lines = _broken(entries)

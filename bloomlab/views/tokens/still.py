@@ -1,5 +1,6 @@
 """The tokens view without script: for a page whose kernel is gone, for GitHub, for a terminal."""
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomlab.text.tokens import Token, display_tokens
-from bloomlab.views.shared.tables import names, table, text_cell
+from bloomlab.views.shared.tables import change_cell, names, table, text_cell
 
 MOST_ROWS = 64  # tokens in the table of a difference
 
@@ -122,20 +123,17 @@ def surprise_text(shown: Mapping[str, Any]) -> str:
 
 
 def surprise_html(shown: Mapping[str, Any]) -> str:
-    """A row for each token: its surprise in both runs, the change, and what stands there in the other text."""
-    picture = shown["picture"]
-    before, after = surprises(shown)
-    others = picture["difference"]["others"]
-    numbers = [(f"{one:.3f}", f"{two:.3f}", f"{two - one:+.3f}") for one, two in zip(before, after, strict=True)]
-    rows = [
-        (
-            f"{place} {text_cell(name)}",
-            text_cell(others.get(str(place), "")),
-            *(numbers[place] if numbers else ("–",) * 3),
-        )
-        for place, name in enumerate(names(picture)[:MOST_ROWS])
-    ]
-    head = ("token", "as it is, another token", "as it is, nats", "what if", "difference")
+    """A row for each token: its surprise in both runs, the change, and what stands there in the other text, if any."""
+    picture, others = shown["picture"], shown["picture"]["difference"]["others"]
+    rows = []
+    runs = surprises(shown)
+    for place, name in enumerate(names(picture)[:MOST_ROWS]):
+        before, after = runs[:, place].tolist() if runs.size else (math.nan, math.nan)
+        known = not math.isnan(after)
+        numbers = [f"{nats:.3f}" if known else "–" for nats in (before, after)]
+        other = [text_cell(others.get(str(place), ""))] if others else []
+        rows.append([f"{place} {text_cell(name)}", *other, *numbers, change_cell(after - before)])
+    head = ["token", *(["another token as it is"] if others else []), "as it is, nats", "what if, nats", "difference"]
     return f"<p>{escape(surprise_sentence(shown))}</p>" + table(head, rows, "how much each token surprises the model")
 
 
