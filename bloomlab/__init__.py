@@ -36,6 +36,9 @@ _HOME = {  # public name -> the module it lives in
     "patch": "bloomlab.tracing.edits",
     "mean": "bloomlab.tracing.edits",
     "cut": "bloomlab.tracing.edits",
+    "usual": "bloomlab.tracing.donors",
+    "drawn": "bloomlab.tracing.donors",
+    "hold": "bloomlab.tracing.donors",
     "fit": "bloomlab.tasks.finetune",
     "BloomlabError": "bloomlab.errors",
 }

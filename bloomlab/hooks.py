@@ -302,7 +302,8 @@ def edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
     compiling = torch.compiler.is_compiling()  # compiled code cannot stop halfway to look at values
     before = tensor if compiling else tensor.detach().clone()  # (torch's own count misses `.data` and `.numpy()`)
     edited = edit(tensor, at)
-    if not compiling and not torch.equal(before.nan_to_num(), tensor.nan_to_num()):
+    # (NaN is not equal to itself; where there is none, the first comparison is enough, and cheaper)
+    if not compiling and not before.equal(tensor) and not before.nan_to_num().equal(tensor.nan_to_num()):
         raise HookError(f"the edit at {at.name!r} changed its input in place; return a new tensor instead")
     if not isinstance(edited, Tensor):
         raise HookError(f"the edit at {at.name!r} must return a tensor, but returned {type(edited).__name__}")

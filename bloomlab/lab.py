@@ -37,8 +37,8 @@ from bloomlab.tasks.ask import answer, classify, tag
 from bloomlab.tasks.results import Answer, Classification, Tagging
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.snapshot import open_snapshot
-from bloomlab.tracing.edits import Index, check_columns, zero
-from bloomlab.tracing.record import record, weights_hash
+from bloomlab.tracing.edits import Index, check_columns, check_numbers, zero
+from bloomlab.tracing.record import readable_layers, record, resolve, weights_hash
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.card import Card, described, embedded_card
 from bloomlab.weights.fits import Fit, fit_of, fits
@@ -253,20 +253,18 @@ class Lab:
     def ablate(self, text: str, spot: str, **axes: Index) -> "Ablation":
         """What the model loses without one of its parts: the text is read twice, once with zeros there.
 
-        `spot` is named as in `trace`; `axes` say which part of it: `ablate(text, "h.2.attn.mixed", head=3)`.
+        `spot` is named as in `trace`; `axes` say which part of it: `ablate(text, "h.2.attn.mixed", head=3)`. The
+        second run has the logits of `trace(text, ["logits", spot], edit={spot: zero(head=3)})`, bit for bit.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
-            HookError: there is no such spot or axis, or the text has no such position; nothing has run then.
+            HookError: there is no such spot or axis, or the text has no such position.
         """
         from bloomlab.views.ablation import Ablation
         from bloomlab.views.shared.panel import stamp
 
         edit = zero(**axes)
-        check_columns(axes, len(self.tokenizer.encode(self._checked(text))))
-        changed = self.trace(text, effect.READ, {spot: edit})
-        # reading the spot sends both runs through the same code for attention, so that they round alike
-        whole = self.trace(text, [spot, *effect.READ])
+        changed, whole = self._read(effect.READ, text, {spot: edit})
         difference = effect.effect(whole, changed)
         return Ablation(spot, repr(edit), whole.tokens, difference, self.tokenizer, stamp(whole.provenance))
 
@@ -353,10 +351,14 @@ class Lab:
         text = x if isinstance(x, Trace) else self._checked(x)
         may = None if spots is None or isinstance(x, Trace) else self.model.hook_names
         measure = None if spots is None else self._measure(spots, edit, against)
-        return View(read, panels, text, self.code, edit, measure, may)
+        donor = None if spots is None else partial(self._read_donor, spots)
+        return View(read, panels, text, self.code, edit, measure, may, donor)
 
-    def _read(self, spots: Sequence[str], text: str, edit: Edits | None = None) -> Any:
-        """A trace of these spots; with edits two, the edited run and the one without."""
+    def _read(self, spots: Sequence[str], text: str, edit: Edits | None = None, whole: Trace | None = None) -> Any:
+        """A trace of these spots; with edits two, the edited run and the one without.
+
+        `whole` is an earlier trace of `spots` without edits, which is taken if it is as good as a new one.
+        """
         if not edit:
             return self.trace(text, spots)
         columns = len(self.tokenizer.encode(self._checked(text)))
@@ -365,8 +367,28 @@ class Lab:
                 check_columns(getattr(one, "where", {}), columns)
         # reading the edited spots sends both runs through the same code for attention, so that they round alike
         both = [*spots, *edit]
-        whole = self.trace(text, both)
-        return self.trace(text, both, edit, base=whole), whole
+        if whole is None or not self._would_be(whole, text, both):
+            whole = self.trace(text, both)
+        edited = self.trace(text, both, edit, base=whole)
+        check_numbers(edited.readings)
+        return edited, whole
+
+    def _would_be(self, whole: Trace, text: str, names: Sequence[str]) -> bool:
+        """Whether a trace has the numbers that one of these names, without edits, would have now."""
+        n_layer, spots = self.model.config.n_layer, list(self.model.hook_names())
+        if whole.lab is not self or whole.text != text or whole.edit or whole.closed:
+            return False
+        now = {"weights": weights_hash(self.model), "dtype": str(self.model.dtype).removeprefix("torch.")}
+        if not now.items() <= whole.provenance.items():
+            return False
+        read = [spot for name in names for spot in resolve(name, spots)]
+        return readable_layers(read, n_layer) == readable_layers(whole.names, n_layer)
+
+    def _read_donor(self, spots: Sequence[str], text: str) -> Trace:
+        """A trace to copy from, read by the same path through attention as the view's own."""
+        from bloomlab.views.shared.edits import COPIED
+
+        return self.trace(self._checked(text), [*spots, *COPIED])
 
     def _measure(
         self, spots: Sequence[str], edit: Edits | None, against: "str | Trace | Lab | None"

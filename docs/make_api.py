@@ -51,6 +51,7 @@ CONTENTS = {  # section -> module, and the names in it
         "hooks": ["Hooks", "At", "Spot"],
         "tracing.trace": ["Trace"],
         "tracing.edits": ["zero", "scale", "add", "mean", "patch", "cut"],
+        "tracing.donors": ["usual", "drawn", "hold"],
     },
     "Lenses": {
         "lens.ledger": ["score_ledger", "ScoreLedger"],

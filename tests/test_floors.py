@@ -18,7 +18,7 @@ FLOORS = [
     ["model: embedding alibi attention mlp block cache arguments bloom"],
     ["generation: sampling settings predict beam decode"],
     ["heads: *", "text: tokens batches tokenizer_file tokenizer"],
-    ["tracing: trace edits record", "tasks: results ask finetune"],
+    ["tracing: trace edits donors record", "tasks: results ask finetune"],
     [
         "jax: hooks embedding alibi attention mlp block cache outputs arguments checkpoint pretrained bloom sampling "
         "decode causal_lm bridge"
@@ -131,7 +131,7 @@ PUBLIC = """
     AutoTokenizer BloomConfig BloomForCausalLM BloomForQuestionAnswering BloomForSequenceClassification
     BloomForTokenClassification BloomModel BloomTokenizerFast BloomlabError FlaxBloomForCausalLM FlaxBloomModel
     Hooks Lab Trace
-    __version__ add cut fit fits load mean patch scale zero
+    __version__ add cut drawn fit fits hold load mean patch scale usual zero
 """.split()
 
 

@@ -24,7 +24,7 @@ const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage)
   ["predictions", "Predictions", predictionsPanel],
 ]);
 const PASSING = 60; // milliseconds for which a tab must stay open to be computed
-const SHARED = ["layer", "head", "query", "key", "live", "scale", "editable"];
+const SHARED = ["layer", "head", "query", "key", "live", "scale", "editable", "donor", "off", "wished"];
 
 /**
  * The stage of a panel inside the explorer, whose traits have names of their own there.

@@ -1,4 +1,4 @@
-"""Work in threads that an interrupt cannot reach.
+"""Work that an interrupt cannot reach: in threads; or a few lines that belong together, for which it waits.
 
 Only the main thread hears Ctrl-C. If an interrupt cuts code that switches torch's modes between two lines, the mode
 stays on and every later model is wrong. If it cuts a library that keeps its connections for the next request, that
@@ -7,10 +7,12 @@ its lock taken, with the same result.)
 """
 
 import _thread
+import contextlib
 import contextvars
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 PATIENCE = 3.0  # seconds, after an interrupt
@@ -58,3 +60,24 @@ def uninterrupted(run: Callable[[], Result], threads: int = 1, stop: threading.E
     if errors:
         raise errors[0]
     return results
+
+
+@contextlib.contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Inside, Ctrl-C waits until the end: for a few quick lines of which all must be done, or none.
+
+    >>> with interrupts_wait():
+    ...     done = 2 + 2
+    """
+    if threading.current_thread() is not threading.main_thread():  # only the main thread hears Ctrl-C
+        yield
+        return
+    came: list[int] = []
+    usual = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if usual is None else usual)
+        if came:
+            signal.raise_signal(signal.SIGINT)

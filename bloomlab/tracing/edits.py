@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import HookError, did_you_mean
-from bloomlab.hooks import At
+from bloomlab.hooks import At, Reading
 
 Index = int | slice | Sequence[int]
 
@@ -33,6 +33,7 @@ class NamedEdit:
     text: str
     change: Callable[[Tensor, At], Tensor]
     where: Mapping[str, Index] = field(default_factory=dict)  # the axes that were named
+    source: str = ""  # of a copy, from which text, if that is known
 
     def __call__(self, tensor: Tensor, at: At) -> Tensor:
         return self.change(tensor, at)
@@ -95,18 +96,27 @@ def mean(**where: Index) -> NamedEdit:
     return NamedEdit(_text("mean", where), change, where)
 
 
-def patch(source: Tensor, **where: Index) -> NamedEdit:
+def patch(source: Tensor, columns: Index | None = None, **where: Index) -> NamedEdit:
     """Replace the values with those of `source`, a reading of the same spot in another run, from column 0 on.
 
-    A source with one row serves every row of the batch.
+    A source with one row serves every row of the batch. Of another text the positions may be others: `columns` are
+    those of the source, one for each position that is named.
 
-    >>> patch(torch.tensor([[[5.0], [6.0]]]), pos=1)(torch.zeros(1, 2, 1), At("embed", ("batch", "pos", "hidden"), 0))
+    >>> at = At("embed", ("batch", "pos", "hidden"), 0)
+    >>> patch(torch.tensor([[[5.0], [6.0]]]), pos=1)(torch.zeros(1, 2, 1), at)
     tensor([[[0.],
              [6.]]])
+    >>> patch(torch.tensor([[[5.0], [6.0]]]), columns=0, pos=1)(torch.zeros(1, 2, 1), at)
+    tensor([[[0.],
+             [5.]]])
+
+    Raises:
+        HookError: the source is no tensor, or there are not as many columns as positions; on use, if it does not fit.
     """
 
     if not isinstance(source, Tensor):
         raise HookError(f"the source of patch must be a tensor such as trace[…], but got {type(source).__name__}")
+    taken = None if columns is None else _taken(columns, where)
 
     def change(tensor: Tensor, at: At) -> Tensor:
         if source.dim() != tensor.dim():
@@ -121,6 +131,8 @@ def patch(source: Tensor, **where: Index) -> NamedEdit:
             if axis == "batch" and size == 1:
                 index = torch.zeros_like(index)
             elif axis in ("pos", "query", "key"):
+                if taken and axis != "key":
+                    index = index.clone().apply_(taken.__getitem__)
                 if int(index.max()) >= size:
                     raise HookError(
                         f"the patch at {at.name!r} asks for column {int(index.max())} of {axis}, "
@@ -131,7 +143,37 @@ def patch(source: Tensor, **where: Index) -> NamedEdit:
             source_indices.append(index.to(source.device))
         return _replaced(tensor, block, source[tuple(source_indices)].to(tensor))
 
-    return NamedEdit(_text("patch", where, source), change, where)
+    named = where if columns is None else {"columns": columns, **where}
+    return NamedEdit(_text("patch", named, source), change, where)
+
+
+def _taken(columns: Index, where: Mapping[str, Index]) -> dict[int, int]:
+    """For each position that a copy replaces, the column of its source."""
+    sides = (where.get("pos", where.get("query")), columns)
+    pairs = [list(side) if isinstance(side, Sequence) else [side] for side in sides]
+    if not all(_is_index(n) for side in pairs for n in side) or len(pairs[0]) != len(pairs[1]):
+        raise HookError(
+            f"patch takes a column of its source for each position, such as columns=[2, 3], pos=[4, 5]; but got "
+            f"columns={columns!r} for {where!r}"
+        )
+    return dict(zip(*pairs, strict=True))
+
+
+def fill(value: Tensor, **where: Index) -> NamedEdit:
+    """Put the same values everywhere that they do not tell apart: an axis of `value` may have size 1.
+
+    >>> fill(torch.tensor([[[5.0, 6.0]]]), pos=1)(torch.zeros(1, 2, 2), At("embed", ("batch", "pos", "hidden"), 0))
+    tensor([[[0., 0.],
+             [5., 6.]]])
+    """
+
+    def change(tensor: Tensor, at: At) -> Tensor:
+        block = _block(tensor, at, where)
+        if value.dim() != tensor.dim() or not _fits(tuple(value.shape), tuple(tensor.shape)):
+            raise HookError(f"at {at.name!r} stands {tuple(tensor.shape)}, which {tuple(value.shape)} does not fill")
+        return _replaced(tensor, block, value.to(tensor).expand_as(tensor)[block.indices])
+
+    return NamedEdit(_text("fill", where, value), change, where)
 
 
 def cut(**where: Index) -> NamedEdit:
@@ -222,6 +264,21 @@ def check_columns(where: Mapping[str, Index], columns: int) -> None:
             )
 
 
+def check_numbers(readings: Mapping[str, Reading]) -> None:
+    """Refuse an edited run whose numbers grew beyond all bounds: nothing that follows from them means anything.
+
+    Raises:
+        HookError: a reading is infinite or NaN; at attn.biased, -inf is a look that is not possible.
+    """
+    for name, reading in readings.items():
+        tensor = reading.tensor.clamp(min=0) if name.endswith(".attn.biased") else reading.tensor
+        if not tensor.isfinite().all():
+            raise HookError(
+                f"with these edits the numbers at {name!r} grow beyond all bounds (infinite, or not a number); "
+                "take one back, or use smaller numbers"
+            )
+
+
 def _replaced(tensor: Tensor, block: _Block, values: Tensor) -> Tensor:
     """A new tensor with these values in the block."""
     return tensor if block.is_empty else tensor.index_put(block.indices, values)
@@ -232,7 +289,7 @@ def _edit(name: str, where: dict[str, Index], new_values: Callable[[Tensor], Ten
 
     def change(tensor: Tensor, at: At) -> Tensor:
         block = _block(tensor, at, where)
-        values = tensor[block.indices]
+        values = tensor[block.indices] if where else tensor
         for value in args:
             shape = value.shape if isinstance(value, Tensor) else ()
             if not _fits(tuple(shape), tuple(values.shape)):
@@ -240,7 +297,7 @@ def _edit(name: str, where: dict[str, Index], new_values: Callable[[Tensor], Ten
                     f"{name} at {at.name!r} needs a value that fits {tuple(values.shape)} ({' '.join(at.axes)}), "
                     f"but got {tuple(shape)}"
                 )
-        return _replaced(tensor, block, new_values(values))
+        return _replaced(tensor, block, new_values(values)) if where else new_values(values)
 
     return NamedEdit(_text(name, where, *args), change, where)
 

@@ -6,7 +6,7 @@ import math
 import platform
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -20,6 +20,7 @@ from bloomlab.guards.memory import check_memory
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit, Edits, Hooks, Known, Reading, Spot, in_order
 from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.tracing.donors import Donors, is_pending, made
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
@@ -63,9 +64,12 @@ def record(
     _check_size([spots[name] for name in names], ids.shape[0], ids.shape[1] + max_new_tokens, model.dtype)
 
     settings = {"max_new_tokens": max_new_tokens, **settings}
-    known, taken = None, dict[str, Reading]()
+    known, taken, asked = None, dict[str, Reading](), edits
     if base is not None:
         _check_base(base, model, ids)
+    if any(is_pending(several) for several in edits.values()):
+        edits = _with_donors(model, tokenizer, ids, mask, names, edits, base)
+    if base is not None:
         if not max_new_tokens and detach:
             known, taken = _known(base, names, edits, model.config.n_layer)
     hooks = Hooks([name for name in names if name not in taken], edits, detach, known)
@@ -80,8 +84,8 @@ def record(
         "weights": weights_hash(model),
         "dtype": str(model.dtype).removeprefix("torch."),
         "seed": settings.get("seed"),
-        "edits": {name: repr(list(several) if len(several) > 1 else several[0]) for name, several in edits.items()},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("bloomlab", "torch")}},
+        "edits": {name: repr(list(several) if len(several) > 1 else several[0]) for name, several in asked.items()},
+        "versions": dict(_versions()),
     }
     trace = Trace(
         {name: readings[name] for name in spots if name in readings},
@@ -92,8 +96,33 @@ def record(
         model.config,
         provenance,
     )
-    trace.edit = edits
+    trace.edit = asked
     return trace
+
+
+def _with_donors(
+    model: BloomPreTrainedModel,
+    tokenizer: BloomTokenizerFast,
+    ids: Tensor,
+    mask: Tensor,
+    read: Iterable[str],
+    edits: Mapping[str, tuple[Edit, ...]],
+    base: Trace | None,
+) -> dict[str, tuple[Edit, ...]]:
+    """The edits, once other runs have given the values that some of them wait for."""
+    spots = list(dict.fromkeys([*read, *edits]))
+    waiting = [name for name, several in edits.items() if is_pending(several)]
+
+    @cache
+    def run_without() -> dict[str, Reading]:
+        if base is not None and all(name in base for name in spots):
+            return base.readings
+        hooks = Hooks(dict.fromkeys([*waiting, *(name for name in spots if name.endswith(READABLE))]))
+        return _run(model, ids, mask, hooks, {"max_new_tokens": 0})[0]
+
+    beside = [name for name in spots if name.endswith(READABLE)]
+    donors = Donors(model, tokenizer, weights_hash(model), ids, lambda spot: run_without()[spot].tensor, beside)
+    return {name: made(several, donors, name) for name, several in edits.items()}
 
 
 def _run(
@@ -169,10 +198,18 @@ def _known(
     state = f"h.{lowest - 1}.resid_post" if lowest else "embed"
     if lowest < 0 or state not in base or not below <= base.readings.keys():
         return None, {}
-    readable = [{layer_of(name, n_layer) for name in names if name.endswith(READABLE)} for names in (below, base.names)]
-    if readable[0] != {layer for layer in readable[1] if layer < lowest}:
+    if readable_layers(below, n_layer) != {layer for layer in readable_layers(base.names, n_layer) if layer < lowest}:
         return None, {}
     return Known(lowest, base[state]), {name: base.readings[name] for name in below}
+
+
+def readable_layers(names: Iterable[str], n_layer: int) -> set[int]:
+    """The layers that a run which reads or edits these spots sends through the readable lines of attention.
+
+    >>> readable_layers(["h.0.attn.probs", "h.0.mlp.out", "h.1.attn.mixed"], 2)
+    {0}
+    """
+    return {layer_of(name, n_layer) for name in names if name.endswith(READABLE)}
 
 
 def layer_of(spot: str, n_layer: int) -> int:
@@ -228,6 +265,12 @@ def _longer_mask(mask: Tensor, ids: Tensor, stop_ids: list[int]) -> Tensor:
     stops = torch.isin(ids[:, mask.shape[1] :], torch.tensor(stop_ids, device=ids.device)).to(mask)
     new = (stops.cumsum(1) - stops == 0).to(mask)
     return torch.cat([mask.repeat_interleave(len(ids) // len(mask), 0), new], 1)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of what a run depends on. Asked once: to look a version up takes longer than a small model's pass."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("bloomlab", "torch")}}
 
 
 _hashes: "weakref.WeakKeyDictionary[BloomPreTrainedModel, tuple[Any, str]]" = weakref.WeakKeyDictionary()

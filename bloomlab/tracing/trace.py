@@ -139,6 +139,11 @@ class Trace:
         storages = (reading.tensor.untyped_storage() for reading in self.readings.values())
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
+    @property
+    def closed(self) -> bool:
+        """Whether its tensors have been released."""
+        return self._readings is None
+
     def close(self) -> None:
         """Release all tensors. A notebook keeps every result it has shown, so close large traces."""
         self._readings = None

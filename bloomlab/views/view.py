@@ -19,6 +19,7 @@ import traitlets
 
 from bloomlab.errors import BloomlabError, HookError, InputError
 from bloomlab.guards.files import saying_why_not
+from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
 from bloomlab.views.shared.assets import module_text, style_text
 from bloomlab.views.shared.edits import EditList
@@ -32,15 +33,19 @@ if TYPE_CHECKING:
 
 RUNS = ("as it is", "what if", "difference")
 PAUSE = 0.06  # seconds without a new text from the page before the model runs
+DONOR = ("text", "tokens", "chips")
+EDIT_PAUSE = 0.005  # of edits, which nobody types letter by letter
 
 
 class View(anywidget.AnyWidget):
     """A text, seen through one panel or several.
 
     `read(text)` gives the Trace to show, with what all panels need; it is called again for each text typed into the
-    page. With `edit`, `read(text, edit)` gives two: the edited one, and the one without. `against` is the trace of
-    another text or model to compare with, or a function that gives it for a text. `setup` is the Python that made
-    `lab`, for `.code`. What a trace lacks, a lone panel refuses; of several, its tab says so.
+    page. With `edit`, `read(text, edit)` gives two: the edited one, and the one without; if that is at hand, it comes
+    as a third argument. `against` is the trace of another text or model to compare with, or a function that gives it
+    for a text. The page may ask for edits where it gets the `spots` of the model, and `read_donor` reads a text that
+    they copy from. `setup` is the Python that made `lab`, for `.code`. What a trace lacks, a lone panel refuses; of
+    several, its tab says so.
 
         view = lab.explore("Leo lives in Oslo.")                     # or lab.attention, lab.hidden_states, …: one panel
         view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # point at a cell, here or in the page
@@ -73,9 +78,10 @@ class View(anywidget.AnyWidget):
     run = traitlets.Enum(RUNS, "what if").tag(sync=True)
     runs: Any = traitlets.List().tag(sync=True)  # those that there are to choose from; none where there is one run
     changes: Any = traitlets.List().tag(sync=True)  # the edits in words, in their order
-    off: Any = traitlets.List().tag(sync=True)  # the numbers of those that are switched off
+    off: Any = traitlets.Any([]).tag(sync=True)  # the numbers of those that are switched off
     editable = traitlets.Bool(False).tag(sync=True)  # whether the page may ask for edits
-    wished: Any = traitlets.Dict({"number": 0}).tag(sync=True)  # {"do": "add", "edit": …}; remove, clear, undo, redo
+    wished: Any = traitlets.Any({"number": 0}).tag(sync=True)  # {"do": "add", "edit": …}, as EditList.after takes it
+    donor: Any = traitlets.Dict().tag(sync=True)  # another text to copy from, once {"do": "read", "text": …} has asked
 
     def __init__(
         self,
@@ -86,13 +92,16 @@ class View(anywidget.AnyWidget):
         edit: Edits | None = None,
         against: "Trace | Callable[[str], Trace] | None" = None,
         spots: Callable[[], Mapping[str, Spot]] | None = None,
+        read_donor: "Callable[[str], Trace] | None" = None,
         **traits: Any,
     ) -> None:
         self.panels = {panel.name: panel for panel in panels}
         self.trace: Trace | None = None  # of the run that is chosen; of the difference, the second
         self._two: tuple[Trace, Trace | None] | None = None  # the run, and the one it is measured by
-        self._edits = EditList.of(edit)  # of what is shown
+        self._edits = self._wanted = EditList.of(edit)  # of what is shown, and of what is on its way
         self._against, self._spots = against, spots if against is None else None
+        self._read_donor = read_donor
+        self._donor: Trace | None = None  # of another text, to copy from
         self.troubles: dict[str, str]  # a trait where there are several panels
         self.tab: str
         self._read, self._setup = read, setup
@@ -152,14 +161,15 @@ class View(anywidget.AnyWidget):
         """Read a text, or take a trace, and show it. If it raises, nothing changes."""
         two = self._read_both(text, self._edits)
         runs = _runs_of(two, self.panels.values())
-        self._show(two, self.run if self.run in runs else "what if", self._first_place(two[0]), runs)
+        self._show(two, self.run if self.run in runs else "what if", self._first_place(two[0]), runs, self._edits)
 
     def _read_both(self, text: "str | Trace", edits: EditList) -> "tuple[Trace, Trace | None]":
         """The run to show, and the one it is measured by, if there is one."""
         if edits.on and not isinstance(text, str):
             raise InputError("a trace is of one run; to compare it with an edited one, pass its text and edit=…")
         if edits.on:
-            after, before = self._read(text, edits.on)
+            shown = [trace for trace in self._two or () if trace and trace.text == text and not trace.edit]
+            after, before = self._read(text, edits.on, *shown[:1])  # the run without edits need not be made again
             return after, before
         trace = self._read(text) if isinstance(text, str) else text
         if edits.entries:  # all are switched off
@@ -171,32 +181,39 @@ class View(anywidget.AnyWidget):
         """The edits that are on, as `lab.trace(text, edit=view.edits)` takes them."""
         return self._edits.on
 
-    def _show(self, two: "tuple[Trace, Trace | None]", run: str, place: Place, runs: list[str]) -> None:
+    def _show(
+        self, two: "tuple[Trace, Trace | None]", run: str, place: Place, runs: list[str], edits: EditList
+    ) -> None:
         """Show one of two runs, or their difference, at a place. If it raises, nothing changes."""
         trace, base = _traces_of(two, run)
-        place = _inside(place, trace)
-        numbers = {}
-        if self._alone:
-            numbers = {name: self._numbers(panel, trace, place, base) for name, panel in self.panels.items()}
-        with self.hold_sync():  # in one message, so that the page never sees half a picture
+        place, panel = _inside(place, trace), self._open
+        pieces, troubles = {}, {}
+        try:
+            pieces = self._numbers(panel, trace, place, base)
+        except Exception as error:
+            if self._alone:
+                raise
+            troubles = {panel.name: _in_words(error)}
+        # the trace, its edits and its picture, or none of them; in one message, for the page never to see half of it
+        with interrupts_wait(), self.hold_sync():
             self.trace, self._two = trace, two
             self._chosen, self.run, self.runs = run, run, runs
+            self._edits, self.changes, self.off = edits, edits.words, list(edits.off)
             self._computed.clear()
             if not self._alone:
-                self.picture, self.troubles = text_picture(trace) | {"code": []}, {}
-                for panel in self.panels.values():
-                    setattr(self, self._trait(panel, "picture"), {})  # that of another text
-            for panel in self.panels.values():
-                if panel.job_of_text:
-                    self._forget(panel)
-            for name, pieces in numbers.items():
-                self._take(self.panels[name], pieces)
-            if not self._alone:
-                self._compute(self.tab, place)
+                self.picture, self.troubles = text_picture(trace) | {"code": []}, troubles
+                for other in self.panels.values():
+                    setattr(self, self._trait(other, "picture"), {})  # that of another text
+            for other in self.panels.values():
+                if other.job_of_text:
+                    self._forget(other)
+            if pieces:
+                self._take(panel, pieces)
             with self.hold_trait_notifications():  # a place, not one coordinate after the other
                 for name, value in place.items():
                     setattr(self, name, value)
             self.state, self.message = "ready", ""
+        self._begin_if_asked(panel)
 
     def _first_place(self, trace: "Trace") -> Place:
         """Where the eye goes first in a new text."""
@@ -230,8 +247,6 @@ class View(anywidget.AnyWidget):
         """Give the page a panel's pieces of a new picture."""
         self._computed.add(panel.name)
         self._set(panel, pieces)
-        if panel.job and panel.asked("picture", self._shown(panel)) == "run":
-            self._begin_soon(panel)
 
     def _set(self, panel: Panel, pieces: Mapping[str, Any]) -> None:
         with self.hold_sync():
@@ -261,6 +276,7 @@ class View(anywidget.AnyWidget):
                 self._set(panel, panel.more(trace, {**self._shown(panel), **place}, changed, self._base))
             else:
                 self._take(panel, self._numbers(panel, trace, place, self._base))
+                self._begin_if_asked(panel)
         except (Exception, KeyboardInterrupt) as error:  # nobody is there to catch it, so the tab shows it
             self.troubles = {**self.troubles, name: _in_words(error)}
 
@@ -451,6 +467,11 @@ class View(anywidget.AnyWidget):
         self._found.pop(panel.name, None)
         setattr(self, self._trait(panel, panel.job), panel.pieces[panel.job].empty)
 
+    def _begin_if_asked(self, panel: Panel) -> None:
+        """Begin the job of a panel that a new picture is enough to ask for it."""
+        if panel.job and panel.name in self._computed and panel.asked("picture", self._shown(panel)) == "run":
+            self._begin_soon(panel)
+
     def _begin_soon(self, panel: Panel) -> None:
         try:
             self._begin(panel).start()
@@ -519,21 +540,48 @@ class View(anywidget.AnyWidget):
         if self.run not in self.runs:
             self.run = self._chosen
             return
-        self._try(partial(self._show, self._two, self.run, self._place, list(self.runs)))
+        self._try(partial(self._show, self._two, self.run, self._place, list(self.runs), self._edits))
         self.run = self._chosen  # if it could not be shown
 
     @traitlets.observe("off")
     def _other_edits(self, _: dict[str, Any]) -> None:
         """An edit is switched on or off: the run is made anew, at the same place."""
-        if self._two is not None and tuple(self.off) != self._edits.off:
-            self._after_a_pause("off", lambda: self._try(lambda: self._make(self._edits.switched(self.off))))
+        if self._two is not None and self.off != list(self._edits.off):
+            self._want(self._wanted.switched(self.off))
 
     @traitlets.observe("wished")
     def _change_edits(self, _: dict[str, Any]) -> None:
-        """The page asks for an edit, or to take one back."""
-        trace, spots = self.trace, self._spots
-        if trace is not None and spots is not None:
-            self._try(lambda: self._make(self._edits.after(self.wished, spots(), len(trace.tokens))))
+        """The page asks for an edit, to take one back, or for another text to copy from."""
+        trace, spots, wish = self.trace, self._spots, self.wished
+        if trace is None or spots is None:
+            return
+        if isinstance(wish, dict) and wish.get("do") == "read":
+            self._after_a_pause("donor", lambda: self._try(lambda: self._show_donor(wish.get("text"))))
+        else:
+            self._try(lambda: self._want(self._wanted.after(wish, spots(), len(trace.tokens), self._donor)))
+
+    def _want(self, edits: EditList) -> None:
+        """Of many wishes that come at once the list has all, and the model runs when the last has come."""
+        try:
+            self._wanted = edits
+            self._after_a_pause("edits", self._make_wanted, EDIT_PAUSE)
+        except KeyboardInterrupt:
+            self._wanted = self._edits
+            raise
+
+    def _make_wanted(self) -> None:
+        try:
+            self._try(lambda: self._make(self._wanted))
+        finally:
+            self._wanted = self._edits
+
+    def _show_donor(self, text: Any) -> None:
+        """Read a text that is to be copied from, once, and show its tokens."""
+        if self._read_donor is None:
+            raise InputError("this view was made without a model to read another text with")
+        if self._donor is None or self._donor.text != text:
+            self._donor = self._read_donor(text)
+        self.donor = {name: value for name, value in text_picture(self._donor).items() if name in DONOR}
 
     def _make(self, edits: EditList) -> None:
         """Show the text with these edits. If it raises, nothing changes."""
@@ -543,27 +591,28 @@ class View(anywidget.AnyWidget):
         after, before = self._read_both(self.text, edits)
         two = (after, before) if edits.entries else (after, None)
         runs = _runs_of(two, self.panels.values())
-        with self.hold_sync():  # the picture and its chips in one message
-            self._show(two, self._chosen if self._chosen in runs else "what if", self._place, runs)
-            self._edits, self.changes, self.off = edits, edits.words, list(edits.off)
+        self._show(two, self._chosen if self._chosen in runs else "what if", self._place, runs, edits)
 
     def _try(self, step: Callable[[], None]) -> None:
         """Do what nobody is there to catch the errors of; the last good picture stays."""
+        before = self._two, self._chosen
         try:
             step()
         except (Exception, KeyboardInterrupt) as error:
-            self._say("error", _in_words(error, "the view is as it was before"), self.answered)
+            if (self._two, self._chosen) == before:  # else an interrupt came too late
+                self.off = list(self._edits.off)  # whatever the page has sent
+                self._say("error", _in_words(error, "the view is as it was before"), self.answered)
 
     @traitlets.observe("typed")
     def _wait_for_the_last_text(self, _: dict[str, Any]) -> None:
         self._after_a_pause("typed", self._read_typed)
 
-    def _after_a_pause(self, name: str, step: Callable[[], None]) -> None:
+    def _after_a_pause(self, name: str, step: Callable[[], None], pause: float = PAUSE) -> None:
         """Wishes come in bursts: only the last of one is heard."""
         if name in self._timers:
             self._timers.pop(name).cancel()
         try:
-            self._timers[name] = asyncio.get_running_loop().call_later(PAUSE, step)
+            self._timers[name] = asyncio.get_running_loop().call_later(pause, step)
         except RuntimeError:  # without an event loop, nothing more can come while this runs
             step()
 

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 import transformers
 
-from bloomlab import BloomConfig, BloomForCausalLM, Lab, zero
-from tests.benchmarks import explorer, views
+from bloomlab import BloomConfig, BloomForCausalLM, Lab, scale, zero
+from tests.benchmarks import edits, explorer, views
 from tests.benchmarks.plain import without_hooks
 from tests.tiny_random import byte_tokenizer
 
@@ -126,6 +126,23 @@ def rows_edited(shape: dict[str, Any]) -> Iterator[Row]:
         assert all(torch.equal(short()[name], whole()[name]) for name in base.names)
         yield f"560m, edit in layer {layer} of {n_layer} / the whole pass", 1.1 - layer / n_layer, short, whole
 
+    spots, lowest = lab._all_spots(), {"h.0.attn.mixed": zero(head=3)}
+    shown = lab.trace(text, spots)
+    yield (
+        "560m, an edit by hand in the explorer, layer 0 / a trace of it",
+        1.3,
+        lambda: lab._read(spots, text, lowest, shown),
+        lambda: lab.trace(text, spots),
+    )
+    for spot in ("h.0.attn.mixed", "h.0.attn.biased", "h.0.resid_post"):
+        one, several = ({spot: [scale(1.1)] * n} for n in (1, 5))
+        yield (
+            f"560m, five edits at {spot} / one",
+            1.05,
+            partial(lab.trace, text, read, several, base=base),
+            partial(lab.trace, text, read, one, base=base),
+        )
+
 
 def touched(model: Any) -> float:
     """A sum that reads every page of the weights: a mapped file is otherwise not read at all."""
@@ -191,6 +208,9 @@ def main() -> None:
             print(row(what, bound, mine, other, rounds), flush=True)
     print("\nthe views")
     for line in views.first_pictures():
+        print(line, flush=True)
+    print("\nchanges by hand")
+    for line in edits.measure():
         print(line, flush=True)
     print("\nthe explorer")
     for line in explorer.measure():

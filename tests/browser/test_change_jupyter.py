@@ -61,7 +61,8 @@ def test_a_question_takes_eight_clicks(explorer: Locator, notebook: Notebook) ->
     click("[data-part=strip] [data-token='3'].bl-part >> nth=0")  # Oslo; then the last token, which looks at it
     explorer.locator("[data-part=strip]").press("End")
     # And what if it is silent?
-    click("[data-panel=attention] [data-part=change-menu] summary")
+    click("[data-panel=attention] [data-part=change-menu] > summary")
+    click("[data-panel=attention] [data-part=change-menu] input[value=every-token]")
     click("[data-panel=attention] [data-edit=silence]")
     expect(explorer.locator("[data-change-number='0']")).to_have_text("head 3.4 silent")
     click("[role=tab][data-tab=predictions]")
@@ -83,7 +84,9 @@ def test_sixteen_numbers_at_one_full_stop(explorer: Locator, notebook: Notebook)
         strip.press("ArrowRight")
     expect(explorer).to_have_attribute("data-query", "16")
     strip.press("e")
-    notebook.page.keyboard.press("Enter")
+    menu = explorer.locator("[data-panel=attention] [data-part=change-menu]")
+    menu.locator("input[value=one-token]").check()  # the menu remembers how far the last edit reached
+    menu.locator("[data-edit=silence]").press("Enter")
     expect(explorer.locator("[data-change-number='0']")).to_have_text("head 0.1 silent at 16")
     strip.press("End")
     explorer.locator("[role=tab][data-tab=predictions]").click()

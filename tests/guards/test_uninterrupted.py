@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from bloomlab.guards.uninterrupted import uninterrupted
+from bloomlab.guards.uninterrupted import interrupts_wait, uninterrupted
 
 
 def test_the_work_is_done_in_as_many_threads_as_asked_and_none_is_this_one() -> None:
@@ -57,3 +57,23 @@ def test_each_thread_knows_what_the_program_knows_of_the_cell_it_runs_in() -> No
     cell = contextvars.ContextVar("cell", default=0)
     cell.set(7)
     assert uninterrupted(cell.get, threads=2) == [7, 7]
+
+
+def test_an_interrupt_waits_until_all_lines_are_done() -> None:
+    usual, done = signal.getsignal(signal.SIGINT), []
+    with pytest.raises(KeyboardInterrupt):
+        with interrupts_wait():
+            signal.raise_signal(signal.SIGINT)
+            done.append("all")
+    assert done == ["all"] and signal.getsignal(signal.SIGINT) is usual
+    with pytest.raises(ValueError, match="too small"), interrupts_wait():
+        raise ValueError("too small")
+    assert signal.getsignal(signal.SIGINT) is usual
+
+
+def test_only_the_main_thread_has_interrupts_to_wait_for() -> None:
+    def handler() -> object:
+        with interrupts_wait():
+            return signal.getsignal(signal.SIGINT)
+
+    assert uninterrupted(handler) == [signal.getsignal(signal.SIGINT)] and handler() not in uninterrupted(handler)

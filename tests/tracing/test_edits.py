@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import HookError
-from bloomlab.hooks import At, Hooks
-from bloomlab.tracing.edits import add, cut, mean, patch, scale, zero
+from bloomlab.hooks import At, Hooks, Reading
+from bloomlab.tracing.edits import add, check_numbers, cut, mean, patch, scale, zero
 from tests.tiny_random import BATCH, POS, random_ids, random_model
 
 MODEL = random_model()
@@ -208,6 +208,20 @@ def test_a_factor_of_nan_is_stopped_by_the_hooks() -> None:
 
 
 # -- in a model ----
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
+def test_numbers_beyond_all_bounds_are_refused_and_a_look_that_is_cut_is_none(number: float) -> None:
+    fine = {"embed": Reading(torch.ones(1, 2, 3), "batch pos hidden")}
+    biased = {"h.0.attn.biased": Reading(torch.tensor([[[[0.0, number]]]]), "batch head query key")}
+    check_numbers(fine)
+    with pytest.raises(HookError, match=r"with these edits the numbers at 'h.0.mlp.out' grow beyond all bounds"):
+        check_numbers(fine | {"h.0.mlp.out": Reading(torch.tensor([[[1.0, number]]]), "batch pos hidden")})
+    if number == -torch.inf:
+        check_numbers(biased)
+    else:
+        with pytest.raises(HookError, match=r"'h\.0\.attn\.biased' grow"):
+            check_numbers(biased)
 
 
 def test_switching_a_head_off_leaves_the_others() -> None:

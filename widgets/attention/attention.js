@@ -296,14 +296,7 @@ export function attentionPanel(stage) {
     const how = differs() ? `, with ${p}` : pattern === "rollout" && !pointedHead ? `, a share of ${p}` : ` with probability ${p}`;
     stage.say(`${whole}: token ${cell.query} `, quoted(names[cell.query]), verb, ...who, how);
     steps.mark({ layer: picture.layers, head: picture.heads });
-    const mixed = `h.${layer}.attn.mixed`;
-    menu.show([
-      { name: "silence-here", says: `silence head ${layer}.${head} at token ${query}`, edit: { spot: mixed, kind: "zero", axes: { head: [head], query: [query] } } },
-      { name: "silence", says: `silence head ${layer}.${head} at all tokens`, edit: { spot: mixed, kind: "zero", axes: { head: [head] } } },
-      { name: "half", says: `head ${layer}.${head} × 0.5 at all tokens`, edit: { spot: mixed, kind: "scale", number: 0.5, axes: { head: [head] } } },
-      ...(key < query ? [{ name: "cut", says: `cut the look from token ${query} to ${key}`, edit: { spot: `h.${layer}.attn.biased`, kind: "cut", axes: { head: [head], query: [query], key: [key] } } }] : []),
-      { name: "silence-layer", says: `silence all heads of layer ${layer}`, edit: { spot: `h.${layer}.attn.out`, kind: "zero", axes: {} } },
-    ]);
+    menu.show(picture, names, { layer, head, query, key, part: "head" });
     stage.showCode(picture, { layer, head, query, key, pattern });
     set(stage.root, { "data-mode": mode, "data-pattern": pattern });
   }

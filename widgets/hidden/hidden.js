@@ -218,18 +218,6 @@ export function hiddenPanel(stage) {
     return `${where}: it would say ${isolated(shown)} with probability ${probability(p)}${next}`;
   }
 
-  /** What can be changed in a state. @param {number} row @param {number} token */
-  function changesOf(row, token) {
-    const [layer, part] = picture.states[row].split(" ");
-    const name = partName(picture.states[row]);
-    const spot = row === 0 ? "embed" : `h.${layer}.${part === "mid" ? "attn" : "mlp"}.out`;
-    return [
-      { name: "silence-here", says: `silence ${name} at token ${token}`, edit: { spot, kind: "zero", axes: { pos: [token] } } },
-      { name: "silence", says: `silence ${name} at all tokens`, edit: { spot, kind: "zero", axes: {} } },
-      { name: "half", says: `${name} × 0.5 at all tokens`, edit: { spot, kind: "scale", number: 0.5, axes: {} } },
-    ];
-  }
-
   function draw() {
     if (!numbers) readNumbers();
     const values = numbers;
@@ -251,7 +239,8 @@ export function hiddenPanel(stage) {
     map.mark(picture.states[row], row, points.subarray(row * size, (row + 1) * size), picture.explained[row], token, lit && lit.token);
     stage.say(sentence(shown));
     steps.mark({ layer: picture.layers, head: picture.heads });
-    menu.show(changesOf(row, token));
+    const part = stage.get("part");
+    menu.show(picture, names, { layer: stage.get("layer"), head: stage.get("head"), query: token, key: token, part });
     stage.showCode(picture, { row, query: token });
     modes.mark(mode);
     modes.enable(!differs());

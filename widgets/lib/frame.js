@@ -34,7 +34,10 @@ import { reachZones, roomOf, zonesIn } from "./zones.js";
  * @property {HTMLElement} where  the picture,
  * @property {HTMLElement} why  the numbers of what is chosen,
  * @property {HTMLElement} runs  the switch between two runs
- * @property {(edit: {spot: string, kind: string, axes: Record<string, number[]>, number?: number}) => void} edit  ask for one
+ * @property {(edit: import("./change.js").PageEdit) => void} edit  ask for one
+ * @property {(edits: import("./change.js").PageEdit[], gesture: number) => void} set  each in place of the one that changes the same; a gesture is undone as one
+ * @property {(wish: Record<string, any>) => void} wish  anything else about edits
+ * @property {{element: HTMLDetailsElement, open: (point: {x: number, y: number} | null) => void}[]} menus  where edits are chosen, one in each panel
  * @property {HTMLElement} more  and what does not fit on one screen
  * @property {(trait: string) => any} get  a trait of the panel's view in Python, or one that all views share
  * @property {(places: Record<string, any>) => void} choose  set traits; Python hears of the last ones, in one message
@@ -57,6 +60,7 @@ import { reachZones, roomOf, zonesIn } from "./zones.js";
 
 const FIRST_TEXTS = ["Leo lives in Oslo. Leo has a cat.", "里奥住在奥斯陆。里奥有一只猫。", "يعيش ليو في أوسلو. لدى ليو قطة.", "लियो ओस्लो में रहता है। लियो के पास एक बिल्ली है।"]; // the same in four scripts, from the embedded world
 const SELECTION = ["layer", "head", "query", "key"];
+const CHANGEABLE = '[data-part="strip"] [data-token], [data-part="heads"] [role="option"], [data-part="slopes"] [role="option"], .bl-matrix, [role="gridcell"]';
 
 /**
  * @param {{model: any, el: HTMLElement, name: string, makePanel: (stage: Stage) => Panel}} view
@@ -188,15 +192,17 @@ export function viewFrame({ model, el, name, makePanel }) {
     drawAll();
   }
 
+  const menus = /** @type {Stage["menus"]} */ ([]);
+  const menuInSight = () => menus.find(({ element }) => element.getClientRects().length > 0);
+
   /** "e" opens the menu of changes; Ctrl+Z takes one back. @param {KeyboardEvent} event */
   function pressed(event) {
     const typing = /** @type {Element} */ (event.target).matches("textarea, input[type=text], input[type=number]");
     if (typing || !model.get("editable") || !model.get("live") || event.altKey) return;
     const command = event.ctrlKey || event.metaKey;
-    const menu = [...root.querySelectorAll('[data-part="change-menu"]')].find((element) => element.getClientRects().length > 0);
+    const menu = menuInSight();
     if (event.key === "e" && !command && menu) {
-      /** @type {HTMLDetailsElement} */ (menu).open = true;
-      /** @type {HTMLElement} */ (menu.querySelector("button"))?.focus();
+      menu.open(null);
     } else if (command && event.key.toLowerCase() === "z") {
       if (event.shiftKey) runs.redo();
       else runs.undo();
@@ -205,6 +211,19 @@ export function viewFrame({ model, el, name, makePanel }) {
     event.stopPropagation();
   }
   root.addEventListener("keydown", pressed);
+
+  /** A right-click selects what a click selects, and opens its menu. @param {MouseEvent} event */
+  function rightClicked(event) {
+    const on = /** @type {Element} */ (event.target).closest(CHANGEABLE);
+    const menu = menuInSight();
+    if (!on || !menu || event.shiftKey) return; // everywhere else the menu of the notebook, or of the browser, is meant
+    event.preventDefault();
+    event.stopPropagation();
+    const { clientX, clientY } = event;
+    event.target?.dispatchEvent(new MouseEvent("click", { bubbles: true, clientX, clientY }));
+    menu.open({ x: clientX, y: clientY });
+  }
+  root.addEventListener("contextmenu", rightClicked);
 
   let frame = 0;
   function drawSoon() {
@@ -266,6 +285,9 @@ export function viewFrame({ model, el, name, makePanel }) {
     ...zones,
     runs: runs.element,
     edit: runs.add,
+    set: runs.put,
+    wish: runs.ask,
+    menus,
     get: (trait) => model.get(trait),
     choose,
     listen,

@@ -39,8 +39,13 @@ export function runSwitch({ id, get, choose }) {
     undo: () => ask({ do: "undo" }),
     redo: () => ask({ do: "redo" }),
 
-    /** @param {{spot: string, kind: string, axes: Record<string, number[]>, number?: number}} edit */
+    ask,
+
+    /** @param {import("./change.js").PageEdit} edit */
     add: (edit) => ask({ do: "add", edit }),
+
+    /** @param {import("./change.js").PageEdit[]} edits @param {number} gesture */
+    put: (edits, gesture) => ask({ do: "set", edits, gesture }),
 
     draw() {
       const runs = get("runs") ?? [];

@@ -13,6 +13,7 @@
 //   [data-part="question"]                 the box to ask in; [data-part="answer-text"], "note", "entities"
 //   input[name][value="all|next|language|tags|answer"]    the toggles
 import { tokenNames } from "../lib/causal.js";
+import { changeMenu } from "../lib/change.js";
 import { divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "../lib/colours.js";
 import { isolated, lastOf, make, pushButton, quoted, set } from "../lib/dom.js";
 import { viewFrame } from "../lib/frame.js";
@@ -102,7 +103,8 @@ export function predictionsPanel(stage) {
       explains,
     ),
   );
-  stage.why.append(language.element, tags.element, answer.element);
+  const menu = changeMenu(stage);
+  stage.why.append(menu.element, language.element, tags.element, answer.element);
 
   /** One head: what it says of the chosen token, as bars. @param {string} part @param {string} plain @param {string} term */
   function headPanel(part, plain, term) {
@@ -309,6 +311,7 @@ export function predictionsPanel(stage) {
     const here = rows[pointed ? pointed.row : row];
     if (here) stage.say(sentence(here, at.token));
     steps.mark({ layer: picture.layers, head: picture.heads });
+    menu.show(picture, names, { layer, head: stage.get("head"), query: token, key: token, part: "post" });
     stage.showCode(picture, { layer, query: token, quoted: JSON.stringify(stage.get("question")) });
     set(stage.root, { "data-asked": asked });
   }

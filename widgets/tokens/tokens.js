@@ -15,6 +15,7 @@
 //   [data-part="compare-run" | "compare-stop" | "compare-progress" | "compare-says"]
 // Of a difference: surprise.js, in place of the merges.
 import { tokenNames } from "../lib/causal.js";
+import { changeMenu } from "../lib/change.js";
 import { make, quoted, set } from "../lib/dom.js";
 import { viewFrame } from "../lib/frame.js";
 import { languageTable } from "./languages.js";
@@ -113,6 +114,8 @@ export function tokensPanel(stage) {
       ),
     ),
   );
+  const menu = changeMenu(stage);
+  stage.why.prepend(menu.element);
   stage.more.append(make("section", { class: "bl-panel bl-across", "aria-label": "other languages" }, languages.element));
 
   /** One sentence about a stage of the replay. @param {number} step */
@@ -194,6 +197,7 @@ export function tokensPanel(stage) {
       const done = last === 0 && replay.stages()[0].parts.length === 1 ? "a single byte, nothing to merge" : `${step} of ${last} ${last === 1 ? "merge" : "merges"} done: ${says}`;
       replay.mark(step, done);
       stage.mark({ query, key: -1 }, pointed, null);
+      menu.show(picture, names, { layer: stage.get("layer"), head: stage.get("head"), query, key: query, part: "embed" });
 
       const token = picture.tokens[query];
       const { tokens, shown } = picture.chips[chip];

@@ -1,22 +1,31 @@
 """Edits in a view: the list of them, what a chip says of one, and those that a page may ask for.
 
 A list never changes; a wish of the page gives another one. A page sends an edit as data, {"spot", "kind", "axes"} and
-for some kinds "number", and Python builds it from this list alone. Nothing that a page sends is ever evaluated.
+for some kinds "number" or "columns", and Python builds it from this list alone. Nothing that a page sends is ever
+evaluated.
 """
 
-import math
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from bloomlab.errors import HookError
 from bloomlab.hooks import Edit, Edits, Spot, in_order
-from bloomlab.tracing.edits import NamedEdit, add, cut, scale, zero
+from bloomlab.tracing.edits import NamedEdit, add, cut, patch, scale, zero
+from bloomlab.tracing.record import READABLE
 
-KINDS: dict[str, Callable[..., NamedEdit]] = {"zero": zero, "scale": scale, "add": add, "cut": cut}
+if TYPE_CHECKING:
+    from bloomlab.tracing.trace import Trace
+
+KINDS: dict[str, Callable[..., NamedEdit]] = {"zero": zero, "scale": scale, "add": add, "cut": cut, "patch": patch}
 WITH_A_NUMBER = ("scale", "add")
+COPIED = ("embed", "attn.mixed", "attn.out", "resid_mid", "mlp.out", "resid_post")
+"""What can be copied from another text; it has a place for each token, and a length of its own."""
+WISHES = ("add", "set", "remove", "clear", "undo", "redo")
 MOST = 100  # edits that a page may ask for
 LARGEST = 1e4  # a factor or a number to add
+LONGEST_NAME = 24  # characters of a text that a chip quotes
 VERBS = {"zero": "silent", "mean": "its mean", "patch": "copied", "cut": "cut"}
 
 
@@ -33,6 +42,7 @@ class EditList:
     off: tuple[int, ...] = ()
     past: tuple["EditList", ...] = field(default=(), repr=False)  # what undo goes back to, the last one first
     future: tuple["EditList", ...] = field(default=(), repr=False)
+    gesture: int | None = field(default=None, repr=False)  # that made it: undo takes back the whole of it
 
     @classmethod
     def of(cls, edits: Edits | None) -> Self:
@@ -59,13 +69,20 @@ class EditList:
         there = {n for n in numbers if type(n) is int and 0 <= n < len(self.entries)}
         return EditList(self.entries, tuple(sorted(there)), self.past, self.future)
 
-    def after(self, wish: Mapping[str, Any], spots: Mapping[str, Spot], tokens: int) -> "EditList":
-        """The list that a page wishes for: {"do": "add", "edit": …}, {"do": "remove", "at": 2}, clear, undo or redo.
+    def after(self, wish: object, spots: Mapping[str, Spot], tokens: int, donor: "Trace | None" = None) -> "EditList":
+        """The list that a page wishes for.
+
+            {"do": "add", "edit": …}                        one more; `donor` is what is copied from
+            {"do": "set", "edits": […], "gesture": 3}       each in place of the one of its kind that changes the same;
+                                                            a factor of 1 takes that out; a gesture is one step of undo
+            {"do": "remove", "at": 2}, {"do": "clear"}, {"do": "undo"}, {"do": "redo"}
 
         Raises:
-            HookError: there is no such edit, or it cannot be made.
+            HookError: it is no such wish, there is no such edit, or it cannot be made.
         """
-        do, before = wish.get("do"), EditList(self.entries, self.off)
+        if not isinstance(wish, dict) or wish.get("do") not in WISHES:
+            raise HookError(f"the page can ask for {', '.join(WISHES)}, but it asked for {_quoted(wish)}")
+        do, before = wish["do"], EditList(self.entries, self.off)
         if do == "undo" and self.past:
             back, *past = self.past
             return EditList(back.entries, back.off, tuple(past), (before, *self.future))
@@ -78,16 +95,46 @@ class EditList:
         elif do == "remove":
             at = wish.get("at")
             if type(at) is not int or not 0 <= at < len(entries):
-                raise HookError(f"there is no edit {str(at)[:20]!r} to take back; there are {len(entries)}")
+                raise HookError(f"there is no edit {_quoted(at)} to take back; there are {len(entries)}")
             entries = (*entries[:at], *entries[at + 1 :])
             off = tuple(n - (n > at) for n in off if n != at)
         elif do == "add":
             if len(entries) >= MOST:
                 raise HookError(f"there are {len(entries)} edits, and no more fit; take some back, or clear the list")
-            entries = (*entries, built(wish.get("edit"), spots, tokens))
-        else:
+            entries = (*entries, built(wish.get("edit"), spots, tokens, donor))
+        elif do == "set":
+            return self._with(wish, spots, tokens)
+        else:  # nothing to undo, or to make again
             return self
         return EditList(entries, off, (before, *self.past)[:MOST])
+
+    def _with(self, wish: Mapping[str, Any], spots: Mapping[str, Spot], tokens: int) -> "EditList":
+        """Several edits at once, each in place of the one that it replaces."""
+        wished, gesture = wish.get("edits"), wish.get("gesture")
+        if not isinstance(wished, list) or not 0 < len(wished) <= MOST:
+            raise HookError(f"a page can set 1 to {MOST} edits at once")
+        found = [(entry, n in self.off) for n, entry in enumerate(self.entries)]
+        for one in wished:
+            spot, edit = built(one, spots, tokens)
+            change = _change_of((spot, edit))
+            at = next((n for n, (entry, _) in enumerate(found) if _change_of(entry) == change), len(found))
+            nothing = one["kind"] == "scale" and one["number"] == 1
+            found[at : at + 1] = [] if nothing else [((spot, edit), False)]
+        if len(found) > MOST:
+            raise HookError(f"there are {len(self.entries)} edits, and so many more do not fit; clear the list")
+        one_step = type(gesture) is int and gesture == self.gesture
+        return EditList(
+            tuple(entry for entry, _ in found),
+            tuple(n for n, (_, is_off) in enumerate(found) if is_off),
+            self.past if one_step else (EditList(self.entries, self.off), *self.past)[:MOST],
+            gesture=gesture if type(gesture) is int else None,
+        )
+
+
+def _change_of(entry: tuple[str, Edit]) -> tuple[str, str, Mapping[str, Any]] | None:
+    """What an edit changes, and how, but for its number: the spot, the kind and the axes."""
+    spot, edit = entry
+    return (spot, edit.text.partition("(")[0], edit.where) if isinstance(edit, NamedEdit) else None
 
 
 def words(spot: str, edit: Edit) -> str:
@@ -121,6 +168,7 @@ def words(spot: str, edit: Edit) -> str:
     places = [f"at {', '.join(at)}"] if at else []
     places += [f"to {_listed(where.pop('key'))}"] if "key" in where else []
     places += [f"{axis} {_listed(index)}" for axis, index in where.items()]
+    places += [f"from {edit.source}"] if edit.source else []
     return " ".join([what, does, *places])
 
 
@@ -131,38 +179,79 @@ def _listed(index: Any) -> str:
     return ", ".join(map(str, index)) if isinstance(index, Sequence) else str(index)
 
 
-def built(wish: object, spots: Mapping[str, Spot], tokens: int) -> tuple[str, NamedEdit]:
+def built(wish: object, spots: Mapping[str, Spot], tokens: int, donor: "Trace | None" = None) -> tuple[str, NamedEdit]:
     """The edit that a page asks for, at a spot of this model, in a text of so many tokens.
+
+    A spot without its layer, "attn.mixed", stands for that of every layer. Indices are a list, or {"from": 3}: that one
+    and all after it. A copy takes the columns of `donor` that have the same number, or those in "columns".
 
     >>> spots = {"h.0.attn.mixed": Spot("batch head query head_dim", ("batch", 8, "query", 16))}
     >>> built({"spot": "h.0.attn.mixed", "kind": "zero", "axes": {"head": [1], "query": [3]}}, spots, 5)
     ('h.0.attn.mixed', zero(head=1, query=3))
+    >>> built({"spot": "attn.mixed", "kind": "scale", "number": 2, "axes": {"query": {"from": 3}}}, spots, 5)
+    ('attn.mixed', scale(2, query=slice(3, None, None)))
 
     Raises:
         HookError: it is not such data, or asks for what is not there.
     """
-    if not isinstance(wish, dict) or not wish.keys() <= {"spot", "kind", "axes", "number"}:
-        raise HookError("an edit from the page must have a spot, a kind, axes and perhaps a number")
+    if not isinstance(wish, dict) or not wish.keys() <= {"spot", "kind", "axes", "number", "columns"}:
+        raise HookError("an edit from the page must have a spot, a kind, axes and perhaps a number or columns")
     spot, kind, axes, number = (wish.get(name) for name in ("spot", "kind", "axes", "number"))
-    if not isinstance(spot, str) or spot not in spots:
-        raise HookError(f"the page asked to change {str(spot)[:60]!r}, but this model has no such spot")
+    names = (spot, f"h.0.{spot}") if isinstance(spot, str) else ()
+    found = next((spots[name] for name in names if name in spots), None)
+    if not isinstance(spot, str) or found is None:
+        raise HookError(f"the page asked to change {_quoted(spot)}, but this model has no such spot")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise HookError(f"the page asked for {str(kind)[:60]!r}, but it can ask for {', '.join(KINDS)}")
+        raise HookError(f"the page asked for {_quoted(kind)}, but it can ask for {', '.join(KINDS)}")
     if (number is not None) != (kind in WITH_A_NUMBER):
         raise HookError(f"an edit of the kind {kind} takes {'a' if kind in WITH_A_NUMBER else 'no'} number")
-    if number is not None and (type(number) not in (int, float) or not math.isfinite(number) or abs(number) > LARGEST):
+    if number is not None and (type(number) not in (int, float) or not -LARGEST <= number <= LARGEST):
         raise HookError(f"the number of {kind} must be between -{LARGEST:,.0f} and {LARGEST:,.0f}")
     if not isinstance(axes, dict):
         raise HookError("the axes of an edit must name what it changes, such as {head: [1], query: [16]}")
-    sizes: dict[str, Any] = dict(zip(spots[spot].axes.split(), spots[spot].shape, strict=True))
+    sizes: dict[str, Any] = dict(zip(found.axes.split(), found.shape, strict=True))
     where = {str(axis): _indices(axis, indices, spot, sizes, tokens) for axis, indices in axes.items()}
+    if kind == "patch":
+        return spot, _copied(spot, where, wish.get("columns"), donor)
     return spot, KINDS[kind](*([] if number is None else [number]), **where)
+
+
+def _copied(spot: str, where: dict[str, Any], columns: object, donor: "Trace | None") -> NamedEdit:
+    """What another text has there, in place of what this one has."""
+    if donor is None or spot not in donor:
+        can = ", ".join(COPIED)
+        raise HookError(f"nothing of {spot!r} is here to be copied; read another text first, and copy {can} of a layer")
+    count = len(donor.tokens)
+    if columns is not None and (not isinstance(columns, list) or len(columns) != 1):
+        raise HookError("the page names one column of the other text, for one token of this one")
+    taken = None if columns is None else _indices("pos", columns, spot, {"pos": "pos"}, count)
+    edit = patch(donor[spot], taken, **where)
+    # Python can read the text again, so that the code of the view has all it needs; by the same path through attention
+    read = [*(["attn.probs"] if any(name.endswith(READABLE) for name in donor.names) else []), spot]
+    again = f"lab.trace({donor.text!r}, {read!r})[{spot!r}]"
+    name = str(donor.text)
+    source = f"“{name[:LONGEST_NAME].rstrip()}{'…' if len(name) > LONGEST_NAME else ''}”"
+    return replace(edit, text=edit.text.replace(f"tensor{tuple(donor[spot].shape)}", again, 1), source=source)
+
+
+def _quoted(value: object) -> str:
+    """What a page sent, in at most 60 characters, however long or deep it is."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxdict, short.maxlist, short.maxstring = 2, 3, 4, 40
+    try:
+        return short.repr(value)[:60]
+    except ValueError:  # a number of more digits than Python writes down
+        return "a number of thousands of digits"
 
 
 def _indices(axis: object, indices: object, spot: str, sizes: Mapping[str, Any], tokens: int) -> Any:
     if axis not in sizes or axis == "batch":
-        raise HookError(f"{spot!r} has no axis {str(axis)[:40]!r} that can be named; it has {', '.join(sizes)}")
+        raise HookError(f"{spot!r} has no axis {_quoted(axis)} that can be named; it has {', '.join(sizes)}")
     size = sizes[str(axis)] if isinstance(sizes[str(axis)], int) else tokens
-    if not isinstance(indices, list) or not indices or not all(type(i) is int and 0 <= i < size for i in indices):
-        raise HookError(f"{axis} at {spot!r} goes from 0 to {size - 1}, but the page asked for {str(indices)[:60]}")
-    return indices[0] if len(indices) == 1 else sorted(set(indices))
+    onwards = isinstance(indices, dict) and indices.keys() == {"from"} and axis in ("pos", "query", "key")
+    numbers = [indices["from"]] if isinstance(indices, dict) and onwards else indices
+    if not isinstance(numbers, list) or not numbers or not all(type(i) is int and 0 <= i < size for i in numbers):
+        raise HookError(f"{axis} at {spot!r} goes from 0 to {size - 1}, but the page asked for {_quoted(indices)}")
+    if onwards:
+        return slice(numbers[0], None)
+    return numbers[0] if len(numbers) == 1 else sorted(set(numbers))

@@ -184,6 +184,6 @@ def _with_edits(template: str, edits: Mapping[str, str]) -> str:
     written = f"edit={{{', '.join(f'{spot!r}: {edit}' for spot, edit in edits.items())}}}"
     if "tensor(" in written or "<" in written:  # of a tensor only its shape is known, of a function not even that
         return "# the trace shown was edited; add its edit=… below\n" + template
-    names = [name for name in ("add", "cut", "mean", "scale", "zero") if f"{name}(" in written]
+    names = [name for name in ("add", "cut", "mean", "patch", "scale", "zero") if f"{name}(" in written]
     template = template.replace("import bloomlab\n", f"import bloomlab\nfrom bloomlab import {', '.join(names)}\n", 1)
     return re.sub(r"(lab\.trace\(TEXT, read=\[[^\]]*\])\)", lambda call: f"{call[1]}, {written})", template)

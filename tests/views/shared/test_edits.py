@@ -3,17 +3,29 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bloomlab.errors import HookError
 from bloomlab.hooks import Hooks
-from bloomlab.tracing.edits import add, cut, mean, patch, scale, zero
-from bloomlab.views.shared.edits import MOST, EditList, built, words
+from bloomlab.tracing.edits import NamedEdit, add, cut, mean, patch, scale, zero
+from bloomlab.views.shared.edits import KINDS, MOST, WISHES, EditList, built, words
 from tests.tiny_random import random_ids, random_model
 
 MODEL = random_model()
 SPOTS = MODEL.hook_names()
 TOKENS = 18
 SILENT = {"spot": "h.1.attn.mixed", "kind": "zero", "axes": {"head": [2], "query": [5]}}
+
+
+def nested(depth: int) -> list[Any]:
+    """Lists in lists, deeper than Python writes down."""
+    inner: list[Any] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
 LIES: list[Any] = [  # what no honest page sends
     None,
     "zero()",
@@ -44,10 +56,22 @@ LIES: list[Any] = [  # what no honest page sends
     SILENT | {"axes": {"lambda: 0": [0]}},
     SILENT | {"spot": "h.1.attn.probs", "kind": "cut"},
     SILENT | {"code": "print(1)"},
+    SILENT | {"spot": nested(100)},
+    SILENT | {"axes": {"head": [0.0] * 1_000_000}},
+    SILENT | {"axes": {str(number): [0] for number in range(1000)}},
+    SILENT | {"kind": "scale", "number": 10**400},
+    SILENT | {"kind": "add", "number": float("-inf")},
+    SILENT | {"spot": "x" * 1_000_000},
+]
+UNSENT: list[Any] = [  # what no widget would carry
+    SILENT | {"spot": nested(2000)},
+    SILENT | {"kind": {"zero": nested(2000)}},
+    SILENT | {"axes": {"head": nested(2000)}},
+    SILENT | {"axes": {"head": [10**5000]}},
 ]
 
 
-@pytest.mark.parametrize("lie", LIES, ids=lambda lie: str(lie)[:70])
+@pytest.mark.parametrize("lie", [*LIES, *UNSENT], ids=range(len(LIES) + len(UNSENT)))
 def test_what_no_honest_page_sends_is_refused(lie: Any) -> None:
     with pytest.raises(HookError) as caught:
         spot, edit = built(lie, SPOTS, TOKENS)
@@ -110,15 +134,65 @@ def test_there_is_an_end_to_the_list_and_to_what_is_remembered() -> None:
     with pytest.raises(HookError, match="no more fit"):
         full.after({"do": "add", "edit": SILENT}, SPOTS, TOKENS)
     edits = EditList()
-    for _ in range(3 * MOST):
+    for _ in range(MOST + 3):
         edits = edits.after({"do": "add", "edit": SILENT}, SPOTS, TOKENS).after({"do": "clear"}, SPOTS, TOKENS)
     assert len(edits.past) == MOST
 
 
-@pytest.mark.parametrize("wish", [{}, {"do": "sing"}, {"do": None}, {"do": "undo"}, {"do": "redo"}])
-def test_a_wish_that_means_nothing_gives_the_same_list(wish: Any) -> None:
+@pytest.mark.parametrize("do", ["undo", "redo"])
+def test_where_nothing_was_undone_or_made_the_list_stays(do: str) -> None:
     edits = listed(zero())
-    assert edits.after(wish, SPOTS, TOKENS) is edits
+    assert edits.after({"do": do}, SPOTS, TOKENS) is edits
+
+
+@pytest.mark.parametrize("wish", [None, [], "add", 7, {}, {"do": "sing"}, {"do": None}, {"do": ["add"]}, nested(2000)])
+def test_what_is_no_wish_is_refused(wish: Any) -> None:
+    with pytest.raises(HookError, match="the page can ask for add, set, remove, clear, undo, redo, but it asked for"):
+        listed(zero()).after(wish, SPOTS, TOKENS)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("__class__"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+ALMOST = st.fixed_dictionaries(
+    {"do": st.sampled_from(WISHES) | ANYTHING},
+    optional={
+        "at": st.integers(-2, 3) | ANYTHING,
+        "edit": ANYTHING
+        | st.fixed_dictionaries(
+            {"spot": st.sampled_from(list(SPOTS)) | ANYTHING, "kind": st.sampled_from(list(KINDS)) | ANYTHING},
+            optional={
+                "number": st.integers(-5, 5) | ANYTHING,
+                "axes": ANYTHING
+                | st.dictionaries(
+                    st.sampled_from("head query key pos batch hidden".split()),
+                    st.lists(st.integers(-2, 30), max_size=3) | ANYTHING,
+                    max_size=2,
+                ),
+            },
+        ),
+    },
+)
+
+
+@given(wish=ALMOST | ANYTHING, off=st.lists(st.integers(-2, 4)) | ANYTHING)
+@settings(max_examples=100)
+def test_whatever_json_a_page_sends_gives_edits_of_this_list_or_one_sentence(wish: Any, off: Any) -> None:
+    before = listed(zero(pos=1), scale(2.0), add(1.0))
+    try:
+        after = before.after(wish, SPOTS, TOKENS).switched(off)
+    except HookError as error:
+        assert 20 < len(str(error)) <= 400
+        return
+    assert all(0 <= number < len(after.entries) for number in after.off)
+    for spot, edit in after.entries[3:]:
+        assert isinstance(edit, NamedEdit) and edit.text.partition("(")[0] in KINDS
+        sizes = dict(zip(SPOTS[spot].axes.split(), SPOTS[spot].shape, strict=True))
+        for axis, index in edit.where.items():
+            size = sizes[axis] if isinstance(sizes[axis], int) else TOKENS
+            assert all(type(i) is int and 0 <= i < size for i in (index if isinstance(index, list) else [index]))
 
 
 def test_a_chip_says_any_edit_in_words() -> None:
@@ -135,3 +209,62 @@ def test_a_chip_says_any_edit_in_words() -> None:
         ("final", lambda x, at: x, "final: <lambda>"),
     ):
         assert words(spot, edit) == expected
+
+
+# ---- edits that take the place of others, and reach farther ----
+
+
+def slope(head: int, factor: float) -> dict[str, Any]:
+    return {"spot": "attn.alibi", "kind": "scale", "number": factor, "axes": {"head": [head]}}
+
+
+def test_an_edit_that_is_set_takes_the_place_of_its_kind_and_a_factor_of_one_takes_it_out() -> None:
+    edits = listed(zero()).after({"do": "set", "edits": [slope(2, 0.5), slope(3, 4.0)]}, SPOTS, TOKENS)
+    assert [repr(edit) for edit in edits.on["attn.alibi"]] == ["scale(0.5, head=2)", "scale(4.0, head=3)"]
+    again = edits.after({"do": "set", "edits": [slope(2, 0.25)]}, SPOTS, TOKENS)
+    assert [repr(edit) for edit in again.on["attn.alibi"]] == ["scale(0.25, head=2)", "scale(4.0, head=3)"]
+    assert again.after({"do": "set", "edits": [slope(2, 1)]}, SPOTS, TOKENS).words[1:] == edits.words[2:]
+    assert again.after({"do": "undo"}, SPOTS, TOKENS).words == edits.words
+    off = again.switched([1, 2]).after({"do": "set", "edits": [slope(2, 3)]}, SPOTS, TOKENS)
+    assert off.off == (2,)  # who sets it wants it on; the others stay off
+    assert off.after({"do": "set", "edits": [slope(2, 1)]}, SPOTS, TOKENS).off == (1,)
+
+
+def test_a_gesture_is_one_step_of_undo() -> None:
+    edits = listed(zero())
+    for factor in (0.9, 0.8, 0.7):
+        edits = edits.after({"do": "set", "edits": [slope(2, factor)], "gesture": 5}, SPOTS, TOKENS)
+    other = edits.after({"do": "set", "edits": [slope(2, 0.6)], "gesture": 6}, SPOTS, TOKENS)
+    assert other.after({"do": "undo"}, SPOTS, TOKENS).words == edits.words
+    assert edits.after({"do": "undo"}, SPOTS, TOKENS).words == listed(zero()).words
+    mixed = edits.after({"do": "add", "edit": SILENT}, SPOTS, TOKENS)
+    more = mixed.after({"do": "set", "edits": [slope(2, 0.6)], "gesture": 5}, SPOTS, TOKENS)
+    assert more.after({"do": "undo"}, SPOTS, TOKENS).words == mixed.words  # something came between
+
+
+@pytest.mark.parametrize("edits", [None, [], "x", [None], [slope(2, 0.5)] * (MOST + 1), {"0": slope(2, 0.5)}])
+def test_what_cannot_be_set_is_refused(edits: Any) -> None:
+    with pytest.raises(HookError):
+        listed(zero()).after({"do": "set", "edits": edits}, SPOTS, TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [
+        (SILENT | {"spot": "attn.mixed"}, zero(head=2, query=5)),
+        (SILENT | {"axes": {"query": {"from": 3}}}, zero(query=slice(3, None))),
+        ({"spot": "mlp.out", "kind": "zero", "axes": {"pos": {"from": 0}}}, zero(pos=slice(0, None))),
+    ],
+    ids=str,
+)
+def test_the_reach_of_an_edit(wish: Any, expected: Any) -> None:
+    spot, edit = built(wish, SPOTS, TOKENS)
+    assert spot == wish["spot"] and repr(edit) == repr(expected)
+
+
+@pytest.mark.parametrize("reach", [{"from": 18}, {"from": -1}, {"from": True}, {"to": 3}, {"from": 1, "to": 3}, {}])
+def test_a_reach_that_is_not_in_the_text_is_refused(reach: Any) -> None:
+    with pytest.raises(HookError, match="goes from 0 to 17"):
+        built(SILENT | {"axes": {"query": reach}}, SPOTS, TOKENS)
+    with pytest.raises(HookError, match="goes from 0 to 5"):
+        built(SILENT | {"axes": {"head": {"from": 1}}}, SPOTS, TOKENS)

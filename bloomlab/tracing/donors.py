@@ -1,0 +1,218 @@
+"""What stands in the place of what is taken out: the usual of a set of texts, one drawn from it, or its own value.
+
+    usual(texts, head=1)       the mean over these texts, at each position its own; per="all": over all positions
+    drawn(texts, seed=0)       what one of these texts has there; never the text itself
+    hold()                     what the run without edits has there: nothing that is changed before it reaches it
+
+They stand in `edit={spot: …}` like the edits of `edits.py`. What they put there is not known before the text is, so
+`record` makes it: of each text that is needed one run, or one for all that are held.
+
+Sources: mean and resample ablation, Zhang and Nanda, "Towards Best Practices of Activation Patching", 2023 (arXiv
+2309.16042); holding all but one path, Wang et al., "Interpretability in the Wild", 2022 (2211.00593).
+"""
+
+import random
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bloomlab.errors import HookError
+from bloomlab.hooks import At, Edit, Hooks
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.tracing.edits import Index, NamedEdit, fill, patch
+from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
+
+COLUMNS_AT_ONCE = 4096  # of several texts, in a run
+MOST = 20_000  # texts in a set
+KEPT = 256 * 1024**2  # bytes of means that are kept for a model
+SHOWN = 40  # characters of a text in an error
+
+
+@dataclass(frozen=True)
+class Pending(NamedEdit):
+    """An edit whose values other runs have: `record` makes it when it knows the text."""
+
+    make: "Callable[[Donors, str], NamedEdit]" = field(kw_only=True, repr=False)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def usual(texts: Sequence[str], per: str = "position", **where: Index) -> Pending:
+    """Put the mean over these texts in the place of the values.
+
+    Per "position" each position gets its own mean, so the texts must have as many tokens as the one that is read; per
+    "all" every position gets the same, the mean over all positions of all texts.
+
+    Raises:
+        HookError: there is no text; or, once the text is known, one has another number of tokens.
+    """
+    several = _checked("usual", texts)
+    if per not in ("position", "all"):
+        raise HookError(f"usual takes the mean per 'position' or per 'all', but got {per!r}")
+    named = {} if per == "position" else {"per": per}
+    return _pending("usual", several, named, where, lambda donors, spot: _usual(donors, spot, several, per, where))
+
+
+def drawn(texts: Sequence[str], seed: int = 0, **where: Index) -> Pending:
+    """Put what one of these texts has there in the place of the values; for each row of a batch one is drawn.
+
+    It has as many tokens as the text that is read, and is never that text itself.
+
+    Raises:
+        HookError: there is no text; or, once the text is known, none can stand in its place.
+    """
+    several = _checked("drawn", texts)
+    if type(seed) is not int:
+        raise HookError(f"the seed of drawn is a whole number, but got {seed!r}")
+    return _pending(
+        "drawn", several, {"seed": seed}, where, lambda donors, spot: _drawn(donors, spot, several, seed, where)
+    )
+
+
+def hold(**where: Index) -> Pending:
+    """Keep what the run without edits has there: what an edit has changed before does not reach it.
+
+    With every part held nothing changes; with all but one, the change goes by way of that one (path patching).
+    """
+    return _pending("hold", (), {}, where, lambda donors, spot: patch(donors.whole(spot), **where))
+
+
+def _pending(
+    name: str,
+    texts: tuple[str, ...],
+    named: Mapping[str, Any],
+    where: Mapping[str, Index],
+    make: "Callable[[Donors, str], NamedEdit]",
+) -> Pending:
+    def not_yet(tensor: Tensor, at: At) -> Tensor:
+        raise HookError(f"{name} takes its values from other runs; it works in lab.trace(text, edit=…) and in views")
+
+    arguments = [f"<{len(texts)} texts>"] if texts else []
+    arguments += [f"{key}={value!r}" for key, value in {**named, **where}.items()]
+    source = f"{len(texts)} texts" if texts else ""
+    return Pending(f"{name}({', '.join(arguments)})", not_yet, where, source, make=make)
+
+
+class Donors:
+    """The runs that pending edits take their values from, for one batch of one model.
+
+    Args:
+        weights: what identifies the model's weights, so that a mean is kept for as long as they are these.
+        ids: (batch, pos) what is read.
+        whole: gives a spot's value in the run without edits.
+        beside: other spots to read, so that the runs go the same way through attention and round alike.
+    """
+
+    def __init__(
+        self,
+        model: BloomPreTrainedModel,
+        tokenizer: BloomTokenizerFast,
+        weights: str,
+        ids: Tensor,
+        whole: Callable[[str], Tensor],
+        beside: Sequence[str] = (),
+    ) -> None:
+        self.model, self.tokenizer, self.weights = model, tokenizer, weights
+        self.ids, self.whole, self.beside = ids, whole, tuple(beside)
+
+    def read(self, spot: str, rows: Sequence[Sequence[int]]) -> Tensor:
+        """The spot's values in rows of ids of one length."""
+        hooks = Hooks([spot, *self.beside])
+        ids = torch.tensor(rows, device=self.ids.device)
+        without_gradients(self.model, input_ids=ids, use_cache=False, hooks=hooks)
+        return hooks[spot]
+
+
+def _usual(donors: Donors, spot: str, texts: tuple[str, ...], per: str, where: Mapping[str, Index]) -> NamedEdit:
+    columns = donors.ids.shape[1]
+    key = (donors.weights, spot, donors.beside, per, texts)
+    total = _kept(donors.model).get(key)
+    rows = [donors.tokenizer.encode(text) for text in texts]
+    others = [text for text, ids in zip(texts, rows, strict=True) if len(ids) != columns]
+    if per == "position" and others:
+        raise HookError(
+            f"usual per position needs texts of {columns} tokens, as the text has; {len(others)} of {len(texts)} have "
+            f"others, such as {others[0][:SHOWN]!r}; leave them out, or take per='all'"
+        )
+    if total is None:
+        total = _mean(donors, spot, rows, per)
+        _keep(donors.model, key, total)
+    return fill(total, **where)
+
+
+def _mean(donors: Donors, spot: str, rows: Sequence[Sequence[int]], per: str) -> Tensor:
+    """The mean of a spot over rows of ids, summed in float64 so that the mean of equal rows is the row: (1, …)."""
+    axes = donors.model.hook_names()[spot].axes.split()
+    if per == "all" and "key" in axes:
+        raise HookError(f"{spot!r} has a value for each key, so its mean is per position: per='position'")
+    place = next(i for i, axis in enumerate(axes) if axis in ("pos", "query"))
+    total, count = torch.zeros((), dtype=torch.float64), 0
+    for length in sorted({len(row) for row in rows}):
+        alike = [row for row in rows if len(row) == length]
+        step = max(1, COLUMNS_AT_ONCE // length)
+        for some in (alike[i : i + step] for i in range(0, len(alike), step)):
+            values = donors.read(spot, some).double()
+            total = total + values.sum([0, place] if per == "all" else [0], keepdim=True).cpu()
+            count += len(some) * (length if per == "all" else 1)
+    return (total / count).to(donors.model.dtype)
+
+
+def _drawn(donors: Donors, spot: str, texts: tuple[str, ...], seed: int, where: Mapping[str, Index]) -> NamedEdit:
+    columns, rng = donors.ids.shape[1], random.Random(seed)
+    pool = [ids for ids in map(donors.tokenizer.encode, texts) if len(ids) == columns]
+    chosen = []
+    for row in donors.ids.tolist():
+        others = [ids for ids in pool if ids != row]
+        if not others:
+            raise HookError(
+                f"drawn found no other text of {columns} tokens, as the text has: {len(pool)} of {len(texts)} have as "
+                "many; pass others"
+            )
+        chosen.append(rng.choice(others))
+    return patch(donors.read(spot, chosen), **where)
+
+
+Kept = OrderedDict[tuple[Any, ...], Tensor]
+_all_kept: "weakref.WeakKeyDictionary[BloomPreTrainedModel, Kept]" = weakref.WeakKeyDictionary()
+
+
+def _kept(model: BloomPreTrainedModel) -> Kept:
+    """The means that were made with this model, the oldest first."""
+    return _all_kept.setdefault(model, OrderedDict())
+
+
+def _keep(model: BloomPreTrainedModel, key: tuple[Any, ...], mean: Tensor) -> None:
+    kept = _kept(model)
+    kept[key] = mean
+    while len(kept) > 1 and sum(tensor.nbytes for tensor in kept.values()) > KEPT:
+        kept.popitem(last=False)
+
+
+def is_pending(edits: Iterable[Edit]) -> bool:
+    """Whether any of them waits for other runs."""
+    return any(isinstance(edit, Pending) for edit in edits)
+
+
+def made(edits: Sequence[Edit], donors: Donors, spot: str) -> tuple[Edit, ...]:
+    """The edits of a spot, with those that were pending made."""
+    return tuple(_made(edit, donors, spot) if isinstance(edit, Pending) else edit for edit in edits)
+
+
+def _made(edit: Pending, donors: Donors, spot: str) -> Edit:
+    return replace(edit.make(donors, spot), text=edit.text, source=edit.source)
+
+
+def _checked(name: str, texts: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(texts, str) or not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise HookError(f"{name} takes a list of texts, but got {str(texts)[:SHOWN]!r}")
+    if not texts or "" in texts:
+        raise HookError(f"{name} takes at least one text, and none that is empty; got {len(texts)}")
+    if len(texts) > MOST:
+        raise HookError(f"{name} takes at most {MOST:,} texts, but got {len(texts):,}")
+    return tuple(texts)
