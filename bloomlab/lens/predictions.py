@@ -18,7 +18,7 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import At, Edit, Edits, Hooks, in_order
 from bloomlab.lens.inputs import check
 from bloomlab.lens.logit_lens import read_out
-from bloomlab.tracing.record import READABLE, layer_of
+from bloomlab.tracing.record import readable_layers
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
@@ -70,8 +70,8 @@ def as_traced(trace: Trace, model: BloomPreTrainedModel) -> dict[str, Any]:
             "trace the text again with edit=…"
         )
     spots = model.base_model.hook_names()
-    readable = {layer_of(name, trace.config.n_layer) for name in trace.names if name.endswith(READABLE)}
-    read = [name for name in (f"h.{layer}.attn.probs" for layer in sorted(readable)) if name in spots]
+    readable = sorted(readable_layers(trace.names, trace.config.n_layer))
+    read = [name for name in (f"h.{layer}.attn.probs" for layer in readable) if name in spots]
     return {"edit": {name: edits for name, edits in trace.edit.items() if name in spots}, "read": read}
 
 

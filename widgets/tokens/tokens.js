@@ -197,7 +197,7 @@ export function tokensPanel(stage) {
       const done = last === 0 && replay.stages()[0].parts.length === 1 ? "a single byte, nothing to merge" : `${step} of ${last} ${last === 1 ? "merge" : "merges"} done: ${says}`;
       replay.mark(step, done);
       stage.mark({ query, key: -1 }, pointed, null);
-      menu.show(picture, tokenNames(picture), { layer: stage.get("layer"), head: stage.get("head"), query, key: query, part: "embed" });
+      menu.show(picture, names, { layer: stage.get("layer"), head: stage.get("head"), query, key: query, part: "embed" });
 
       const token = picture.tokens[query];
       const { tokens, shown } = picture.chips[chip];
