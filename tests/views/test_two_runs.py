@@ -22,6 +22,7 @@ from bloomlab.lens.predictions import answer_probs, label_probs
 from bloomlab.tracing.edits import cut, scale, zero
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.shared.edits import MOST
+from bloomlab.views.tokens.panel import TokensPanel
 from bloomlab.views.view import RUNS, View
 from tests.tasks.task_heads import random_head, random_lab
 from tests.tiny_random import byte_tokenizer, random_model
@@ -236,7 +237,8 @@ def test_a_run_that_cannot_be_shown_leaves_the_one_before(lab: Lab, monkeypatch:
     assert view.probs == probs
 
 
-def test_a_panel_without_a_difference_says_so_and_the_others_work(lab: Lab) -> None:
+def test_a_panel_without_a_difference_says_so_and_the_others_work(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TokensPanel, "compares", False)
     view = lab.explore(TEXT, edit=EDIT)
     view.run = "difference"
     view.tab = "tokens"
@@ -659,7 +661,10 @@ def test_a_saved_page_has_every_run(lab: Lab, tmp_path: Path) -> None:
     assert list(runs) == list(RUNS)
     assert "no edits" in runs["as it is"]["attention_picture"]["stamp"]
     assert runs["what if"]["predictions_picture"]["stamp"] == view.picture["stamp"]
-    assert "difference" in runs["difference"]["hidden_picture"] and "tokens" in runs["difference"]["troubles"]
+    for name in view.panels:
+        pictures = {run: runs[run][f"{name}_picture"] for run in RUNS}
+        assert [run for run in RUNS if "difference" in pictures[run]] == ["difference"], name
+    assert runs["difference"]["troubles"] == {}
     assert runs["as it is"]["attention_probs"] != runs["what if"]["attention_probs"]
 
 

@@ -37,7 +37,7 @@ const LAYERS = [
   ["one-layer", "this layer", ""],
   ["every-layer", "all layers", ""],
 ];
-const TYPING_PAUSE = 300; // milliseconds without a key before another text is read
+const DONOR_PAUSE = 300; // milliseconds without a key before another text is read
 const NAMED = 4; // tokens that differ are named, so many
 
 /** @param {import("./frame.js").Stage} stage */
@@ -233,7 +233,7 @@ export function changeMenu(stage) {
   const readNow = () => {
     if (donorText.value.trim() && stage.get("donor")?.text !== donorText.value) stage.wish({ do: "read", text: donorText.value });
   };
-  const read = lastOf(TYPING_PAUSE, readNow);
+  const read = lastOf(DONOR_PAUSE, readNow);
   stage.undo.push(read.cancel);
   donor.addEventListener("toggle", () => {
     if (donor.open) readNow();
