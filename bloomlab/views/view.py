@@ -341,12 +341,12 @@ class View(anywidget.AnyWidget):
             shown, troubles = self._all_shown(self._chosen)
             runs = {run: self._saved(*self._all_shown(run), run) for run in self.runs}
             saved = self._saved(shown, troubles, self._chosen) | {"runs": self.runs, "changes": self.changes}
-            still = self._still_of(*self._on_paper(self.panels))
+            still = self._still_of(*self._all_shown(self._chosen, set(self.panels)))
             text = page(self.module, saved | {"run": self._chosen, "off": self.off}, still, self.text, runs)
             with saying_why_not(path):
                 path.write_text(text, encoding="utf-8")
         elif path.suffix in (".png", ".svg"):
-            shown, troubles = self._on_paper([self._open.name])
+            shown, troubles = self._all_shown(self._chosen, {self._open.name})
             if self._open.name in troubles:
                 raise InputError(troubles[self._open.name])
             with saying_why_not(path):
@@ -374,23 +374,9 @@ class View(anywidget.AnyWidget):
         if self._two is None:
             empty = "<p>bloomlab explorer: nothing read yet.</p>"
             return self._open.still(None, self._shown(self._open)) if self._alone else empty
-        return self._still_of(*self._on_paper(self._computed | (set() if self._alone else self.troubles.keys())))
-
-    def _on_paper(self, names: Iterable[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-        """What these panels show where no script runs, and why some show nothing.
-
-        Of a difference that a panel draws by script alone, what if.
-        """
-        differs = self._chosen == "difference"
-        lacking = {name for name in names if differs and not self.panels[name].compares_still}
-        shown, troubles = self._all_shown(self._chosen, set(names) - lacking)
-        others, their_troubles = self._all_shown("what if", lacking) if lacking else ({}, {})
-        for own in others.values():
-            stamp = f"{own['picture']['stamp']} · what if, not the difference"
-            own["picture"] = {**own["picture"], "stamp": stamp}
-        shown |= others
-        troubles = {**{name: why for name, why in troubles.items() if name not in lacking}, **their_troubles}
-        return {name: shown[name] for name in self.panels if name in shown}, troubles
+        return self._still_of(
+            *self._all_shown(self._chosen, self._computed | (set() if self._alone else self.troubles.keys()))
+        )
 
     def _still_of(self, all_shown: Mapping[str, dict[str, Any]], troubles: Mapping[str, str]) -> str:
         """The stills of these panels."""

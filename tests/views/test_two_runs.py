@@ -669,7 +669,7 @@ def test_a_saved_page_has_every_run(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", ["attention", "hidden_states", "predictions", "tokens"])
+@pytest.mark.parametrize("verb", ["attention", "alibi", "hidden_states", "predictions", "tokens"])
 def test_a_still_and_a_figure_of_each_run_are_of_that_run(lab: Lab, tmp_path: Path, verb: str) -> None:
     view = getattr(lab, verb)(TEXT, edit=EDIT)
     view = view.view if verb == "tokens" else view
@@ -701,7 +701,11 @@ def figure_words(view: View) -> str:
 def test_the_largest_change_is_named_in_the_still_and_in_the_terminal(tiny: Lab) -> None:
     view = tiny.explore(RECAP, edit={"h.0.attn.mixed": zero(head=1, query=16)})
     view.run = "difference"
-    for tab, expected in (("attention", "noticed most: token"), ("predictions", "·Oslo⁩ 0.948 → 0.184")):
+    for tab, expected in (
+        ("attention", "noticed most: token"),
+        ("predictions", "·Oslo⁩ 0.948 → 0.184"),
+        ("alibi", "changed most in layer"),
+    ):
         view.tab = tab
         assert expected in says(view) and expected in view._still()
     view.tab = "hidden"
@@ -709,22 +713,6 @@ def test_the_largest_change_is_named_in_the_still_and_in_the_terminal(tiny: Lab)
     assert f"most by {move:.3f} nats" in says(view)
     view.tab = "tokens"
     assert "changed most at token 17" in says(view)
-
-
-@pytest.mark.slow
-def test_a_panel_that_draws_a_difference_by_script_alone_draws_what_if_and_says_so(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Signed numbers must not be drawn as if they were probabilities."""
-    monkeypatch.setattr("bloomlab.views.attention.panel.AttentionPanel.compares_still", False)
-    view = lab.explore(TEXT, edit=EDIT)
-    plain = view._still()
-    view.run = "difference"
-    assert "what if, not the difference" in view._still() and "what if, not the difference" not in plain
-    view.save(tmp_path / "x.png")
-    view.tab = "predictions"
-    still = view._still()
-    assert still.count("what if, not the difference") == 1 and "what if − as it is" in still
 
 
 def test_a_tab_that_cannot_be_shown_is_not_saved_as_a_picture(lab: Lab, tmp_path: Path) -> None:

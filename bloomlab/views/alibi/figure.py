@@ -8,7 +8,32 @@ from numpy.typing import NDArray
 
 from bloomlab.views.alibi.payload import of_layer
 from bloomlab.views.shared.assets import theme_colour
-from bloomlab.views.shared.figure import figure_style, sign
+from bloomlab.views.shared.figure import SIGNED, figure_style, sign
+
+
+def difference_figure(picture: dict[str, Any], change: NDArray[np.float32], layer: int) -> Figure:
+    """One layer's lines as it is, dashed, and what if; and how much farther each head looks, (layer, head)."""
+    slopes = [of_layer(run, layer)[0] for run in (picture["difference"]["before"], picture)]
+    last, limit = max(1, len(picture["tokens"]) - 1), max(1e-6, float(np.abs(change).max()))
+    with figure_style(**{"axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(10, 0.16 * max(16, len(slopes[0])) + 2), layout="constrained", dpi=150)
+        lines, grid = figure.subplots(1, 2)
+        back = np.arange(max(last, 32) + 1)
+        for before, after in zip(*slopes, strict=True):
+            moved = before != after
+            lines.plot(back, -before * back, color="0.5", lw=1, ls="--" if moved else "-")
+            if moved:
+                lines.plot(back, -after * back, color=theme_colour("accent"), lw=2, zorder=3)
+        lines.set(xlim=(0, back[-1]), ylim=(-6.2, 0.1), xlabel="distance, tokens", ylabel="added to the score, nats")
+        lines.set_title(
+            f"what distance costs · layer {layer}\n– – as it is   — what if, where the slope has moved", loc="left"
+        )
+        image = grid.imshow(change, cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+        grid.set(xlabel="head", ylabel="layer", xticks=range(change.shape[1]), yticks=range(change.shape[0]))
+        grid.set_title("how much farther a head looks\non average over this text", loc="left")
+        figure.colorbar(image, ax=grid, shrink=0.8, label="change of the mean distance, tokens: what if − as it is")
+        sign(figure, picture["stamp"])
+    return figure
 
 
 def alibi_figure(picture: dict[str, Any], distances: NDArray[np.float32], layer: int, head: int) -> Figure:

@@ -80,14 +80,19 @@ class AlibiPanel(Panel):
 
     def still(self, trace: "Trace | None", shown: Shown) -> str:
         """The text's chips, and a row of numbers for every head of one layer."""
-        return still_html(shown["picture"], shown["measured"], shown["layer"])
+        return still_html(shown["picture"], shown["measured"], shown["layer"], shown["before"])
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
-        """The lines, and the reaches."""
-        from bloomlab.views.alibi.figure import alibi_figure  # matplotlib, only when it is asked for
+        """The lines, and the reaches; of a difference, which lines have moved, and who looks farther."""
+        # matplotlib, only when it is asked for
+        from bloomlab.views.alibi.figure import alibi_figure, difference_figure
         from bloomlab.views.shared.figure import save_figure
 
         measured = measured_of(shown["picture"], shown["measured"])[0].numpy()
+        if "difference" in shown["picture"]:
+            change = measured - measured_of(shown["picture"], shown["before"])[0].numpy()
+            save_figure(difference_figure, path, shown["picture"], change, shown["layer"])
+            return
         save_figure(alibi_figure, path, shown["picture"], measured, shown["layer"], shown["head"])
 
     def says(self, shown: Shown) -> str:

@@ -9,9 +9,14 @@ from torch import Tensor
 
 from bloomlab.views.alibi.payload import MEASURED, of_layer
 
+FORMS = (".2f", ".3f", ".3f", ".3f")  # of the numbers of MEASURED
+WORDS = ("mean distance", "share of the previous token", "share of position alone", "share of content alone")
+
 
 def still_text(picture: dict[str, Any], layer: int, head: int) -> str:
     """One line for a terminal."""
+    if "difference" in picture:
+        return largest_text(picture)
     reach = [math.inf if tokens is None else tokens for tokens in of_layer(picture, layer)[1]["reach"]]
     return (
         f"{picture['layers']} layers × {picture['heads']} heads, reach {min(reach):.0f} to {max(reach):.0f} tokens, "
@@ -19,10 +24,43 @@ def still_text(picture: dict[str, Any], layer: int, head: int) -> str:
     )
 
 
-def still_html(picture: dict[str, Any], measured: bytes, layer: int) -> str:
-    """The text's chips, and a row of numbers for every head of one layer."""
+def largest_text(picture: dict[str, Any]) -> str:
+    """Of a difference, where the mean distance has changed most; or that nothing has."""
+    most = picture["difference"]["largest"][0]
+    if most is None:
+        return "no head looks farther or less far than before"
+    layer, head, before, after = most
+    return f"how far a head looks changed most in layer {layer}, head {head}: {before:.2f} → {after:.2f} tokens"
+
+
+def difference_html(picture: dict[str, Any], measured: bytes, before: bytes, layer: int) -> str:
+    """The slope of every head of one layer, and what it does, before and after."""
+    slopes = [of_layer(run, layer)[0] for run in (picture["difference"]["before"], picture)]
+    runs = [measured_of(picture, numbers)[:, layer].T.tolist() for numbers in (before, measured)]
+    rows = []
+    for head, reached in enumerate(picture["difference"]["reached"][layer]):
+        pairs = list(zip(runs[0][head], runs[1][head], strict=True))
+        changes = [f"<td>{_turned(*pair, form)}</td>" for pair, form in zip(pairs, FORMS, strict=True)]
+        rest = "".join(changes) if reached else f"<td colspan={len(FORMS)}>not reached</td>"
+        rows.append(f"<tr><td>{head}</td><td>{_turned(slopes[0][head], slopes[1][head], '.4g')}</td>{rest}</tr>")
+    heads = "".join(f"<th>{name}</th>" for name in ("head", "slope", *WORDS))
+    return (
+        f"<p>ALiBi, as it is → what if, heads of layer {layer}: {escape(largest_text(picture))}</p>"
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _turned(before: float, after: float, form: str) -> str:
+    return f"{after:{form}}" if before == after else f"{before:{form}} → {after:{form}}"
+
+
+def still_html(picture: dict[str, Any], measured: bytes, layer: int, before: bytes = b"") -> str:
+    """The text's chips, and a row of numbers for every head of one layer; of a difference, of both runs."""
     if not picture:
         return "<p>bloomlab, ALiBi: nothing read yet.</p>"
+    if "difference" in picture:
+        stamp = f"<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p>"
+        return f"<div>{difference_html(picture, measured, before, layer)}{stamp}</div>"
     chip_row = " ".join(f"<code><bdi>{escape(chip['shown'])}</bdi></code>" for chip in picture["chips"])
     slopes, of_heads = of_layer(picture, layer)
     here = measured_of(picture, measured)[:, layer].T.tolist()

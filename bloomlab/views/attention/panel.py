@@ -41,7 +41,7 @@ class AttentionPanel(Panel):
         view.pattern = "rollout"                                     # or "layer", "all": means; "head"
     """
 
-    name, title, compares, compares_still = "attention", "Attention", True, True
+    name, title, compares = "attention", "Attention", True
     pieces: ClassVar = {
         "thumbs": Piece("uint8", "layer head block_cell"),
         "exact": Piece(empty={"first": 0, "count": 0}),  # the heads whose exact values are here

@@ -30,7 +30,7 @@ class HiddenPanel(Panel):
         view.mode = "entropy"                            # or "prediction", "script", "rank", "norm", "added"
     """
 
-    name, title, compares, compares_still = "hidden", "Hidden states", True, True
+    name, title, compares = "hidden", "Hidden states", True
     pieces: ClassVar = {
         "points": Piece("float32", "state pos 2"),
         "window": Piece(empty={"first": 0, "count": 0}),  # the tokens whose numbers are here

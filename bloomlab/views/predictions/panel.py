@@ -38,7 +38,7 @@ class PredictionsPanel(Panel):
         view.question = "Who lives in Oslo?"
     """
 
-    name, title, compares, compares_still = "predictions", "Predictions", True, True
+    name, title, compares = "predictions", "Predictions", True
     pieces: ClassVar = {
         "window": Piece(empty={"first": 0, "count": 0, "top": 0}),  # the tokens whose next tokens are here
         "words": Piece(empty={}),

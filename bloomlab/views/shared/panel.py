@@ -44,7 +44,6 @@ class Panel:
     pieces: ClassVar[Mapping[str, Piece]] = {}
 
     compares: ClassVar[bool] = False  # whether it can draw the difference of two runs
-    compares_still: ClassVar[bool] = False  # and where no script runs: in `still`, and in the figure that `draw` writes
     typed: ClassVar[tuple[str, ...]] = ()  # settings that are typed: only the last of a burst counts
 
     # a long job, if it has one: the piece that tells how it goes, the verb that does it here and now, what it finds

@@ -48,7 +48,7 @@ class TokensPanel(Panel):
         view.trace.tokens                             # what is shown, as a list
     """
 
-    name, title, compares, compares_still = "tokens", "Tokens", True, True
+    name, title, compares = "tokens", "Tokens", True
     pieces: ClassVar = {
         "comparison": Piece(empty=IDLE),
         "loss": Piece("float32", "pos"),  # of a difference: in nats; NaN for the first token
