@@ -250,6 +250,7 @@ def test_one_look_is_cut(blank: BlankPage) -> None:
         ("tokens", "embed"),
         ("hidden", "h.3.resid_post"),
         ("predictions", "h.3.resid_post"),
+        ("alibi", "h.3.attn.mixed"),
         ("attention", "h.3.attn.mixed"),
     ],
 )

@@ -22,6 +22,7 @@ import { textEffect } from "./effect.js";
 import { biasAt, bothForms, REACH_NATS, reachName, tokensBack } from "./reach.js";
 import { floats, tokenNames } from "../lib/causal.js";
 import { headCells } from "./cells.js";
+import { changeMenu } from "../lib/change.js";
 import { lengthLab } from "./lengthlab.js";
 import { PROBABILITY_COLOURS } from "../lib/colours.js";
 import { make, quoted, set } from "../lib/dom.js";
@@ -206,7 +207,8 @@ export function alibiPanel(stage) {
   const steps = stepper(stage, ["layer", "head"]);
   const biasPanel = panel("bias by distance", heading("what distance costs ", "ALiBi bias · nats ↑ tokens back →"), fars.element, biasPlot.element);
   stage.where.append(steps.element, change.element, biasPanel, effect.element);
-  stage.why.append(panel("one head", factTitle, factTable));
+  const menu = changeMenu(stage);
+  stage.why.append(menu.element, panel("one head", factTitle, factTable));
   const ofOneRun = [
     panel(
       "reach and measured distance",
@@ -355,6 +357,7 @@ export function alibiPanel(stage) {
       stage.say(`layer ${at.layer}, head ${at.head}: it looks ${was === now ? now : `${was} → ${now}`} tokens back on average`);
     } else stage.say(`layer ${at.layer}, head ${at.head}, slope ${slopeName(slope)}: ${tokensBack(distance)} back it adds ${fixed(biasAt(slope, distance), 3)} nats, weight left ${percent(Math.exp(biasAt(slope, distance)))}`);
     steps.mark({ layer: picture.layers, head: picture.heads });
+    menu.show(picture, names, { layer: stage.get("layer"), head: stage.get("head"), query: chosen().query, key: chosen().key, part: "head" });
     stage.showCode(picture, { layer, head, distance: query - key });
     set(stage.root, { "data-far": far, "data-distance": distance });
   }

@@ -211,7 +211,9 @@ export function hiddenPanel(stage) {
     const [{ shown, p }] = numbers.likeliest(place);
     if (differs()) {
       if (!(numbers.moved(place) > 0)) return `${where}: not reached`;
-      return `${where}: it would have said ${isolated(numbers.said(place))}, and now says ${isolated(shown)} with probability ${probability(p)}; moved by ${fixed(numbers.moved(place), 3)} nats`;
+      const said = numbers.said(place);
+      const says = said === shown ? `still says ${isolated(shown)}` : `says ${isolated(shown)}, not ${isolated(said)}`;
+      return `${where}: ${says}, probability ${probability(p)}; moved by ${fixed(numbers.moved(place), 3)} nats`;
     }
     const rank = numbers.rank(place);
     const next = rank ? `; ${isolated(names[place.token + 1])}, which does follow, has rank ${rank}` : "";
