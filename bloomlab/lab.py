@@ -11,6 +11,7 @@ lab.hidden_states("Leo lives in Oslo.")    what the model would say at every ste
 lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
 lab.lens("Leo lives in Oslo.")             what the model would say at every layer as a table, to compute with
 lab.ablate("Leo lives in Oslo.", "h.2.attn.mixed", head=3)    what it would say without one of its parts
+lab.receipt("Leo lives in Oslo. Leo lives in")    which part wrote the next token: a sum with a line for each
 lab.predictions("Leo lives in Oslo.")      the next token, the names, the answer; at every layer
 lab.classify("Leo vit à Oslo.")            which language it is in; tag and answer ask the other task heads
 """
@@ -37,6 +38,7 @@ from bloomlab.tasks.ask import answer, classify, tag
 from bloomlab.tasks.results import Answer, Classification, Tagging
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.snapshot import open_snapshot
+from bloomlab.tracing.donors import drawn
 from bloomlab.tracing.edits import Index, check_columns, check_numbers, zero
 from bloomlab.tracing.record import readable_layers, record, resolve, weights_hash
 from bloomlab.tracing.trace import Trace
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from bloomlab.views.ablation import Ablation
     from bloomlab.views.alibi.lengths import LengthTexts
     from bloomlab.views.logit_lens import LogitLens
+    from bloomlab.views.receipt import ReceiptTable
     from bloomlab.views.shared.panel import Panel
     from bloomlab.views.tokens.panel import TokensPanel
     from bloomlab.views.tokens.result import Tokens
@@ -267,6 +270,76 @@ class Lab:
         changed, whole = self._read(effect.READ, text, {spot: edit})
         difference = effect.effect(whole, changed)
         return Ablation(spot, repr(edit), whole.tokens, difference, self.tokenizer, stamp(whole.provenance))
+
+    def receipt(
+        self,
+        text: str,
+        token: str | int | None = None,
+        versus: str | int | Sequence[str | int] | None = "runner-up",
+        position: int = -1,
+        texts: Sequence[str] | None = None,
+    ) -> "ReceiptTable":
+        """Which part wrote this token? The difference of two logits at a position, a line for each part of the model.
+
+        By default the likeliest next token against the runner-up; `versus` may be another token, several, "mean" (of
+        all tokens), or None (the logit alone, which softmax does not see). Each part's total effect is what is lost
+        with something else in its place: what one of `texts` has there (see `bloomlab.drawn`), or zeros.
+
+        Raises:
+            InputError: the text cannot be read; a token is not one token; or this model's stream is no sum.
+            HookError: none of `texts` can stand in this text's place.
+        """
+        from bloomlab.lens import receipt as lens
+        from bloomlab.views.receipt import ReceiptTable
+        from bloomlab.views.shared.panel import stamp
+        from bloomlab.views.shared.tables import token_names, word
+
+        trace = self.trace(self._checked(text), lens.READ)
+        columns = trace.ids.shape[1]
+        if not -columns <= position < columns:
+            raise InputError(f"the text has {columns} tokens, so a position is from 0 to {columns - 1}; got {position}")
+        best = logit_lens.read_out(
+            self.model, trace[f"h.{self.model.config.n_layer - 1}.resid_post"][0, position]
+        ).topk(2)
+        first = best.indices[0].item() if token is None else self._token_id(token)
+        second: Any = versus
+        if isinstance(versus, str) and versus == "runner-up":
+            second = next(one for one in best.indices.tolist() if one != first)
+        elif versus is not None and versus != lens.MEAN:
+            several = [versus] if isinstance(versus, str | int) else list(versus)
+            second = [self._token_id(one) for one in several]
+            second = second[0] if len(second) == 1 else second
+        instead = zero if texts is None else partial(drawn, list(texts))
+        found = lens.receipt(self.model, trace, int(first), second, position)
+        run = partial(self._traced_rows, lens.READ)
+        steps = lens.total_effects(self.model, run, trace, found, int(first), second, position, instead)
+        *_, (_, found) = steps
+        names = token_names(trace.tokens)
+        ids = second if isinstance(second, list) else [second]
+        rival = {None: "nothing", lens.MEAN: "the mean of all tokens"}.get(
+            None if second is None else second if isinstance(second, str) else "",
+            ", ".join(word(self.tokenizer, one) for one in ids if isinstance(one, int)),
+        )
+        where = f"after token {position % columns} {names[position]}"
+        other = "zeros" if texts is None else f"what one of {len(texts)} texts has"
+        return ReceiptTable(found, word(self.tokenizer, int(first)), rival, where, other, stamp(trace.provenance))
+
+    def _traced_rows(self, read: Sequence[str], ids: Tensor, edit: Edits) -> Trace:
+        return self.trace(ids, read, edit)
+
+    def _token_id(self, token: str | int) -> int:
+        """The id of what is one token."""
+        if isinstance(token, int) and not isinstance(token, bool):
+            if not 0 <= token < self.model.config.vocab_size:
+                raise InputError(f"the ids go from 0 to {self.model.config.vocab_size - 1}, but got {token}")
+            return token
+        ids = self.tokenizer.encode(whole_text(token, "token"))
+        if len(ids) != 1:
+            raise InputError(
+                f"{str(token)[:40]!r} is {len(ids)} tokens, but a receipt is of one; a word inside a text begins with "
+                f"a space, as in {' ' + str(token).strip()[:20]!r}"
+            )
+        return int(ids[0])
 
     def classify(self, text: str | Sequence[str]) -> Classification | list[Classification]:
         """The label that the head "language" gives a text, or each of several texts.

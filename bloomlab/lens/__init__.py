@@ -8,6 +8,7 @@ alibi        how far each head can look, and does
 lengths      the loss of ever longer texts
 hidden       the residual stream: norms, cosines, shares, a map
 logit_lens   every state of the stream, read as a prediction
+receipt      which part wrote a token: a difference of two logits as a sum
 
 A lens names the spots it needs in READ: `lab.trace(text, read=attention.READ)`.
 """

@@ -126,6 +126,16 @@ COMMANDS = {
             Option("--hidden", index, "this dimension of the stream only"),
         ),
     ),
+    "receipt": Command(
+        "lab.receipt",
+        "which part of BLOOM wrote the next token",
+        "Leo lives in Oslo. Leo lives in",
+        options=(
+            Option("--token", str, 'the token, quoted with its space: " Oslo"; the likeliest next one by default'),
+            Option("--versus", str, 'another token, "mean" or "runner-up"'),
+            Option("--position", int, "after which token; -1 is the last"),
+        ),
+    ),
     "load": Command(
         "bloomlab.load",
         "open another model for all that follows",

@@ -120,6 +120,14 @@ class Donors:
     ) -> None:
         self.model, self.tokenizer, self.weights = model, tokenizer, weights
         self.ids, self.whole, self.beside = ids, whole, tuple(beside)
+        self._drawn: dict[tuple[str, tuple[tuple[int, ...], ...]], Tensor] = {}
+
+    def drawn(self, spot: str, rows: Sequence[Sequence[int]]) -> Tensor:
+        """The same, remembered for the other edits of this spot."""
+        key = (spot, tuple(map(tuple, rows)))
+        if key not in self._drawn:
+            self._drawn[key] = self.read(spot, rows)
+        return self._drawn[key]
 
     def read(self, spot: str, rows: Sequence[Sequence[int]]) -> Tensor:
         """The spot's values in rows of ids of one length."""
@@ -175,7 +183,7 @@ def _drawn(donors: Donors, spot: str, texts: tuple[str, ...], seed: int, where: 
                 "many; pass others"
             )
         chosen.append(rng.choice(others))
-    return patch(donors.read(spot, chosen), **where)
+    return patch(donors.drawn(spot, chosen), **where)
 
 
 Kept = OrderedDict[tuple[Any, ...], Tensor]
