@@ -54,6 +54,7 @@ CONTENTS = {  # section -> module, and the names in it
         "tracing.donors": ["usual", "drawn", "hold"],
     },
     "Lenses": {
+        "lens.look_receipt": ["look_receipt", "LookReceipt"],
         "lens.receipt": ["receipt", "total_effects", "Receipt", "stream_parts"],
         "lens.ledger": ["score_ledger", "ScoreLedger"],
         "lens.tokens": ["merges", "Merge", "replay", "script"],

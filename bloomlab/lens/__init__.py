@@ -9,6 +9,7 @@ lengths      the loss of ever longer texts
 hidden       the residual stream: norms, cosines, shares, a map
 logit_lens   every state of the stream, read as a prediction
 receipt      which part wrote a token: a difference of two logits as a sum
+look_receipt why a token looks there: the score of a look as parts of the query × parts of the key
 
 A lens names the spots it needs in READ: `lab.trace(text, read=attention.READ)`.
 """

@@ -82,10 +82,12 @@ def part_names(n_layer: int, n_head: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def stream_parts(model: BloomPreTrainedModel, trace: Trace, position: int = -1) -> tuple[Tensor, Tensor]:
-    """The parts of the last state at one position, and that state: (batch, part, hidden), (batch, hidden), float64.
+def stream_parts(
+    model: BloomPreTrainedModel, trace: Trace, position: int = -1, layers: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """The parts of a state at one position, and that state: (batch, part, hidden), (batch, hidden), float64.
 
-    An attention's bias is what it adds beyond its heads.
+    The state is that after so many layers; by default, the last. An attention's bias is what it adds beyond its heads.
 
     >>> import bloomlab
     >>> lab = bloomlab.load()
@@ -113,12 +115,13 @@ def stream_parts(model: BloomPreTrainedModel, trace: Trace, position: int = -1) 
     def at(spot: str, axis: int = 1) -> Tensor:
         return trace[spot].detach().select(axis, position % columns).double().cpu()
 
+    layers = config.n_layer if layers is None else layers
     parts = [at("embed")]
-    for layer, block in enumerate(body(model).h):
+    for layer, block in enumerate(body(model).h[:layers]):
         weight = block.self_attention.dense.weight.detach().double().cpu().unflatten(1, (config.n_head, -1))
         heads = torch.einsum("bhd,ohd->bho", at(f"h.{layer}.attn.mixed", 2), weight)
         parts += [*heads.unbind(1), at(f"h.{layer}.attn.out") - heads.sum(1), at(f"h.{layer}.mlp.out")]
-    return torch.stack(parts, 1), at(f"h.{config.n_layer - 1}.resid_post")
+    return torch.stack(parts, 1), at(f"h.{layers - 1}.resid_post" if layers else "embed")
 
 
 def receipt(model: BloomPreTrainedModel, trace: Trace, token: int, versus: Versus, position: int = -1) -> Receipt:
