@@ -21,6 +21,7 @@ export function tokenStrip({ pick, point }) {
   let looks = /** @type {string[]} */ ([]); // how each was marked last
   let query = 0;
   let shownFor = "";
+  let read = ""; // the text and its ids
 
   /** @param {Event} event */
   const tokenUnder = (event) => {
@@ -48,6 +49,9 @@ export function tokenStrip({ pick, point }) {
 
     /** @param {import("./causal.js").Picture} picture @param {string} id a name that is unique on the page */
     show(picture, id) {
+      const now = JSON.stringify([picture.text, picture.tokens.map((/** @type {any} */ token) => token.id)]);
+      if (now === read) return; // another run of the same tokens
+      read = now;
       element.dir = direction(picture.text);
       options = new Array(picture.tokens.length);
       looks = [];
