@@ -1,12 +1,12 @@
 """The ALiBi view without script: for a page whose kernel is gone, for GitHub, for a terminal."""
 
 import math
-from html import escape
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bloomlab.guards.markup import escaped
 from bloomlab.views.alibi.payload import MEASURED, of_layer
 
 
@@ -23,7 +23,7 @@ def still_html(picture: dict[str, Any], measured: bytes, layer: int) -> str:
     """The text's chips, and a row of numbers for every head of one layer."""
     if not picture:
         return "<p>bloomlab, ALiBi: nothing read yet.</p>"
-    chip_row = " ".join(f"<code><bdi>{escape(chip['shown'])}</bdi></code>" for chip in picture["chips"])
+    chip_row = " ".join(f"<code><bdi>{escaped(chip['shown'])}</bdi></code>" for chip in picture["chips"])
     slopes, of_heads = of_layer(picture, layer)
     here = measured_of(picture, measured)[:, layer].T.tolist()
     rows = "".join(
@@ -40,7 +40,7 @@ def still_html(picture: dict[str, Any], measured: bytes, layer: int) -> str:
         f"<div><p>{chip_row}</p><p>ALiBi: each head takes slope × distance off a key's score; its reach is where "
         f"3 nats are gone. Heads of layer {layer}:</p><table><thead><tr>"
         + "".join(f"<th>{name}</th>" for name in names)
-        + f"</tr></thead><tbody>{rows}</tbody></table><p><small>{escape(picture['stamp'])} · run the cell to explore"
+        + f"</tr></thead><tbody>{rows}</tbody></table><p><small>{escaped(picture['stamp'])} · run the cell to explore"
         "</small></p></div>"
     )
 
