@@ -18,9 +18,21 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+LONGEST = 400  # characters of a message
+
 
 class BloomlabError(Exception):
-    """The family: catch this to catch every error of this package."""
+    """The family: catch this to catch every error of this package.
+
+    A message has at most 400 characters, whatever it quotes: of a longer one the middle is left out, for its end says
+    what to do.
+    """
+
+    def __init__(self, message: object = "", *more: object) -> None:
+        text = str(message)
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST - 133]} … {text[-130:]}"
+        super().__init__(text, *more)
 
 
 class InputError(BloomlabError, ValueError):
