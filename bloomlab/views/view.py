@@ -22,9 +22,10 @@ from bloomlab.guards.markup import escaped
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
 from bloomlab.views.shared.assets import module_text, style_text
+from bloomlab.views.shared.code import code_parts
 from bloomlab.views.shared.edits import EditList
 from bloomlab.views.shared.page import page
-from bloomlab.views.shared.panel import SELECTION, Panel, Place, code_parts, last_layer_first, text_picture
+from bloomlab.views.shared.panel import SELECTION, Panel, Place, last_layer_first, text_picture
 from bloomlab.views.shared.steps import Steps
 from bloomlab.views.shown_panel import ShownPanel
 
