@@ -18,9 +18,21 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+LONGEST = 400  # characters of a message
+
 
 class BloomlabError(Exception):
-    """The family: catch this to catch every error of this package."""
+    """The family: catch this to catch every error of this package.
+
+    A message has at most 400 characters, whatever it quotes: of a longer one the middle is left out, for its end says
+    what to do.
+    """
+
+    def __init__(self, message: object = "", *more: object) -> None:
+        text = str(message)
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST - 133]} … {text[-130:]}"
+        super().__init__(text, *more)
 
 
 class InputError(BloomlabError, ValueError):
@@ -82,3 +94,14 @@ def shorten(value: object, limit: int = 80) -> str:
     except ValueError:  # Python refuses to print numbers of thousands of digits
         text = f"a {type(value).__name__} too long to show"
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def shorten_path(path: object, limit: int = 160) -> str:
+    """A path as an error message shows it: its end, which tells one file from another, with what cannot be printed
+    written as Python would.
+
+    >>> shorten_path("a/b"), shorten_path("a" * 200 + "/b", 9)
+    ('a/b', '…aaaaaa/b')
+    """
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(path))
+    return text if len(text) <= limit else "…" + text[len(text) - limit + 1 :]

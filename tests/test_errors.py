@@ -43,3 +43,11 @@ def test_near_matches_come_nearest_first_and_at_most_three() -> None:
     assert did_you_mean("h.0.attn.prob", [f"h.{i}.attn.probs" for i in range(9)]).count("'") == 2 * 3
     assert did_you_mean("probs", ["scores", "mixed"]) == ""
     assert did_you_mean("top_p", ["top_k", "seed", "top_p2"]) == "; did you mean 'top_p2' or 'top_k'?"
+
+
+@pytest.mark.parametrize("kind", [getattr(errors, name) for name in ALSO])
+def test_no_message_is_longer_than_400_characters(kind: type[BloomlabError]) -> None:
+    long = f"expected a text, but got {'x' * 10_000}; shorten it"
+    assert len(str(kind(long))) == 400
+    assert str(kind(long)).startswith("expected a text") and str(kind(long)).endswith("; shorten it")
+    assert str(kind("short")) == "short"

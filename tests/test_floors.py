@@ -12,13 +12,13 @@ from docs.make_architecture import DOWNWARDS_LATER, imports, modules, own_import
 # Lowest floor first. A room is a folder, its files in reading order; "*": any order, but no circles.
 FLOORS = [
     ["errors"],
-    ["guards: files arguments memory uninterrupted"],
+    ["guards: markup memory files arguments uninterrupted"],
     ["config", "hooks", "outputs"],
     ["weights: layouts download_errors download hub fits tensor_file checkpoint pretrained"],
     ["model: embedding alibi attention mlp block cache arguments bloom"],
     ["generation: sampling settings predict beam decode"],
     ["heads: *", "text: tokens batches tokenizer_file tokenizer"],
-    ["tracing: trace edits donors record", "tasks: results ask finetune"],
+    ["tracing: trace_file trace edits donors record", "tasks: results ask finetune"],
     [
         "jax: hooks embedding alibi attention mlp block cache outputs arguments checkpoint pretrained bloom sampling "
         "decode causal_lm bridge"

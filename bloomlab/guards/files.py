@@ -9,7 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bloomlab.errors import BloomlabError, InputError, shorten
+from bloomlab.errors import BloomlabError, InputError, shorten, shorten_path
+from bloomlab.guards.memory import check_memory
+
+MANY_VALUES, MOST_VALUES = 100_000, 2_000_000  # in a file of JSON; BLOOM's tokenizer.json has a million
+BYTES_OF_A_VALUE = 250  # in memory, at most: a name in a dictionary, with its number
 
 
 def read_json(path: Path, limit: int, error: type[BloomlabError]) -> dict[str, Any]:
@@ -17,6 +21,39 @@ def read_json(path: Path, limit: int, error: type[BloomlabError]) -> dict[str, A
 
     Raises:
         error: there is no such file, it is too long, it is not JSON, or it does not hold a dictionary.
+        MemoryLimitError: what it holds would not fit.
+    """
+    try:
+        if not path.is_file():
+            raise error(f"expected a file {shorten_path(path)}, but there is none; check the folder's name")
+        size = path.stat().st_size
+        if size > limit:
+            raise error(
+                f"expected {shorten_path(path)} to have at most {limit} bytes, but it has {size}; fetch it again"
+            )
+        data = path.read_bytes()
+    except BloomlabError:
+        raise
+    except OSError as reason:
+        raise error(f"cannot read {shorten_path(path)}: {reason.strerror}; check who may read it") from None
+    values = parse_json(data, shorten_path(path), limit, error)
+    if not isinstance(values, dict):
+        kind = type(values).__name__
+        raise error(f"expected a JSON object {{…}} in {shorten_path(path)}, but it holds a {kind}; fetch it again")
+    return values
+
+
+def parse_json(data: bytes, where: str, limit: int, error: type[BloomlabError]) -> Any:
+    """What is in so many bytes of JSON, once it is sure how much memory it can take.
+
+    A value of two bytes, such as [], takes many times that in memory; so values are counted before they are made.
+
+    >>> parse_json(b'{"a": [1, 2]}', "a text", 100, InputError)
+    {'a': [1, 2]}
+
+    Raises:
+        error: it is too long, holds too many values, is not JSON, or names something twice.
+        MemoryLimitError: what it holds would not fit.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -24,32 +61,27 @@ def read_json(path: Path, limit: int, error: type[BloomlabError]) -> dict[str, A
         if len(values) < len(pairs):
             names = sorted(name for name, _ in pairs)
             twice = next(a for a, b in itertools.pairwise(names) if a == b)
-            raise error(f"{path} names {shorten(twice)} twice; keep one of them")
+            raise error(f"{where} names {shorten(twice)} twice; keep one of them")
         return values
 
-    if not path.is_file():
-        raise error(f"expected a file {path}, but there is none; check the folder's name")
-    size = path.stat().st_size
-    if size > limit:
-        raise error(f"expected {path} to have at most {limit} bytes, but it has {size}; fetch it again")
+    if len(data) > limit:
+        raise error(f"expected {where} to have at most {limit} bytes, but it has {len(data)}; fetch it again")
+    count = sum(map(data.count, (b",", b"[", b"{")))  # at least as many as there are values, and quick to find
+    if count > MOST_VALUES:
+        raise error(f"expected at most {MOST_VALUES:,} values in {where}, but it has about {count:,}; fetch it again")
+    if count > MANY_VALUES:
+        check_memory(len(data) + count * BYTES_OF_A_VALUE, where, "end other programs first")
     try:
-        data = path.read_bytes()
-        values = json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique)
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique)
+    except UnicodeDecodeError as reason:
+        raise error(f"expected UTF-8 text in {where}, but byte {reason.start} is not; fetch it again") from None
+    except RecursionError:
+        raise error(f"expected JSON in {where}, but it is nested too deep; fetch it again") from None
     except BloomlabError:
         raise
-    except OSError as reason:
-        raise error(f"cannot read {path}: {reason.strerror}") from None
-    except UnicodeDecodeError as reason:
-        raise error(f"expected UTF-8 text in {path}, but byte {reason.start} is not; fetch it again") from None
-    except RecursionError:
-        raise error(f"expected JSON in {path}, but it is nested too deep; fetch it again") from None
     except ValueError as reason:  # not JSON, or a number of thousands of digits
         why = what_it_is(data) or str(reason)[:120]
-        raise error(f"expected JSON in {path}, but {why}; fetch it again") from None
-    if not isinstance(values, dict):
-        kind = type(values).__name__
-        raise error(f"expected a JSON object {{…}} in {path}, but it holds a {kind}; fetch it again")
-    return values
+        raise error(f"expected JSON in {where}, but {why}; fetch it again") from None
 
 
 def what_it_is(start: bytes) -> str:

@@ -9,7 +9,9 @@ a text of any length                       in a cell the body is the text, as it
 The table of sub-commands is `bloomlab.notebook.commands`; this file only connects it to IPython.
 """
 
+import ast
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -70,22 +72,68 @@ class BloomMagics(Magics):
         return {"completions": completions, "matched_fragment": ending, "suppress": bool(matches)}
 
 
-def keep_question_marks(lines: list[str]) -> list[str]:
-    """Protect texts that end in a question mark: IPython would show help instead, unless a space follows it.
+LINE_ENDS = (
+    "\n",
+    "\r\n",
+)  # IPython breaks lines at ten other characters, which a screen does not
+LINE = re.compile(r"(?P<before>\s*(?:[^\W\d]\w*\s*=\s*)?)%bloom\s+(?P<rest>\S.*)", re.DOTALL)
+CELL = re.compile(r"%%bloom(?:\s+(?P<rest>.*))?", re.DOTALL)
 
-    >>> keep_question_marks(["%bloom generate Where does Leo live?\\n", "%bloom?\\n"])
-    ['%bloom generate Where does Leo live? \\n', '%bloom?\\n']
+
+def as_typed(lines: list[str]) -> list[str]:
+    r"""Lines of `%bloom` as the calls they are, before IPython reads anything into their texts.
+
+    Otherwise a text that ends in a question mark or a backslash is taken for something else; and what follows a
+    character such as U+2028 in it is a line of its own, which may be a command.
+
+    >>> as_typed(["%bloom generate Where?\n", "%bloom?\n"])
+    ["get_ipython().run_line_magic('bloom', 'generate Where?')\n", '%bloom?\n']
+    >>> as_typed(["story = %bloom generate a\u2028", "!ls\n"])
+    ["story = get_ipython().run_line_magic('bloom', 'generate a\\u2028!ls')\n"]
     """
-    return [re.sub(r"^(\s*%bloom\s+\w+\s.*\?)$", r"\1 ", line) for line in lines]
+    blank = next((place for place, line in enumerate(lines) if line.strip()), 0)
+    if lines[blank : blank + 1] and lines[blank].startswith("%%"):  # in its cell everything is text
+        first, *body = _joined(lines[blank : blank + 1], lines[blank + 1 :])
+        match = CELL.fullmatch(first.rstrip())
+        texts = f"{(match['rest'] or '').strip()!r}, {''.join(body)!r}" if match else ""
+        return [f"get_ipython().run_cell_magic('bloom', {texts})\n"] if match else [first, *body]
+    if not any("%bloom" in line for line in lines) or _is_python("".join(lines)):
+        return lines
+    found, rest = [], lines
+    while rest:
+        line, *rest = _joined(rest[:1], rest[1:]) if "%bloom" in rest[0] else rest
+        match = LINE.fullmatch(line.removesuffix("\n").removesuffix("\r"))
+        if match and not re.fullmatch(r"\S+\?+", match["rest"]):  # one word and ? asks IPython for help
+            line = f"{match['before']}get_ipython().run_line_magic('bloom', {match['rest'].rstrip()!r})\n"
+        found.append(line)
+    return found
+
+
+def _joined(first: list[str], rest: list[str]) -> list[str]:
+    """The first line up to where a screen shows its end, and the others."""
+    while rest and not first[0].endswith(LINE_ENDS):
+        first, rest = [first[0] + rest[0]], rest[1:]
+    return [*first, *rest]
+
+
+def _is_python(cell: str) -> bool:
+    """Whether a cell is Python as it stands, so that what looks like a magic in it is part of a text."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(cell)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def load(shell: InteractiveShell) -> None:
-    """Add `%bloom`, its completion and the protection of question marks to a shell."""
+    """Add `%bloom`, its completion and the protection of texts to a shell."""
     unload(shell)
     magics = BloomMagics(shell)
     shell.register_magics(magics)
     shell.Completer.custom_matchers.append(magics.complete)
-    shell.input_transformers_cleanup.append(keep_question_marks)
+    shell.input_transformers_cleanup.insert(0, as_typed)  # before prompts are taken off, of which a text may have some
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -95,7 +143,7 @@ def unload(shell: InteractiveShell) -> None:
         shell.magics_manager.magics[kind].pop("bloom", None)
     added: list[tuple[list[Any], Callable[..., Any] | None]] = [
         (shell.Completer.custom_matchers, getattr(magics, "complete", None)),
-        (shell.input_transformers_cleanup, keep_question_marks),
+        (shell.input_transformers_cleanup, as_typed),
     ]
     for functions, function in added:
         if function in functions:

@@ -10,9 +10,9 @@ in training gets a label; at best, a low score shows that it is wrong.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import NamedTuple
 
+from bloomlab.guards.markup import escaped
 from bloomlab.text.tokens import Token, display_tokens, visible
 
 OUTSIDE = "O"  # the tag of a token that is not part of a name
@@ -180,8 +180,8 @@ class Answer:
         }
         rows = [(span.text, "", span.score) for span in self.spans]
         caption = "under a token: the probabilities that the answer starts, and ends, there; [ ] the likeliest span"
-        note = f"<p>{escape(self.note)}</p>" if self.note else ""
-        question = f'<p><bdi dir="auto">{escape(readable(self.question))}</bdi></p>'
+        note = f"<p>{escaped(self.note)}</p>" if self.note else ""
+        question = f'<p><bdi dir="auto">{escaped(readable(self.question))}</bdi></p>'
         strip = _strip_html(self.tokens, marks)
         return f"<div>{question}{strip}{_table_html(rows)}{note}<small>{caption}</small></div>"
 
@@ -205,11 +205,11 @@ def _strip_html(tokens: Sequence[Token], marks: dict[int, tuple[str, str]]) -> s
     for display_token in display_tokens(tokens):
         own = [marks[pos] for pos in display_token.tokens if pos in marks]
         background = ";background:rgba(128,128,128,.18)" if own else ""
-        title = escape("; ".join(more for _, more in own if more))
+        title = escaped("; ".join(more for _, more in own if more))
         chips.append(
             f'<span style="padding:2px 6px;text-align:center;{BORDER}{background}" title="{title}">'
-            f'<span style="{TOKEN}">{escape(display_token.shown)}</span>'
-            f'<span style="{MARK}">{escape(" ".join(mark for mark, _ in own))}</span></span>'
+            f'<span style="{TOKEN}">{escaped(display_token.shown)}</span>'
+            f'<span style="{MARK}">{escaped(" ".join(mark for mark, _ in own))}</span></span>'
         )
     return f'<div dir="auto" style="display:flex;flex-wrap:wrap;gap:4px;margin:4px 0">{"".join(chips)}</div>'
 
@@ -227,7 +227,7 @@ def _table_html(rows: Sequence[tuple[str, str, float]]) -> str:
     """Names, what they are, and their probabilities as numbers and as bars."""
     bar = '<span style="display:inline-block;height:8px;background:currentColor;width:{:.0f}px"></span>'
     lines = "".join(
-        f'<tr><th style="text-align:start"><bdi>{escape(readable(name))}</bdi></th><td>{escape(readable(kind))}</td>'
+        f'<tr><th style="text-align:start"><bdi>{escaped(readable(name))}</bdi></th><td>{escaped(readable(kind))}</td>'
         f'<td>{p:.3f}</td><td style="text-align:start">{bar.format(120 * p)}</td></tr>'
         for name, kind, p in rows
     )

@@ -11,13 +11,11 @@ pass. Where an earlier query never met a later key, `probs` is 0 and `scores`, `
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -27,6 +25,7 @@ from bloomlab.guards.files import replacing
 from bloomlab.guards.memory import gigabytes
 from bloomlab.hooks import Edits, Reading
 from bloomlab.text.tokens import Token
+from bloomlab.tracing.trace_file import KEY, Contents, description, read_trace
 
 
 class Trace:
@@ -166,22 +165,18 @@ class Trace:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the trace to one .safetensors file, whose tensors can be read without bloomlab."""
         path = Path(path)
+        contents = Contents(
+            self.readings, self.text, self._tokens, self.ids, self.attention_mask, self.config, self.provenance
+        )
         tensors = {name: reading.tensor for name, reading in self.readings.items()}
         tensors |= {"ids": self.ids, "attention_mask": self.attention_mask}
         tensors = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
         }
-        description = {
-            "axes": {name: reading.axes for name, reading in self.readings.items()},
-            "text": self.text,
-            "tokens": [[{**asdict(token), "bytes": token.bytes.hex()} for token in row] for row in self._tokens],
-            "config": self.config.to_dict(),
-            "provenance": self.provenance,
-        }
         if not path.parent.is_dir():
             raise InputError(f"expected a folder {path.parent} for the trace, but there is none; make it first")
         with replacing(path) as draft:
-            save_file(tensors, draft, {"bloomlab_trace": json.dumps(description)})
+            save_file(tensors, draft, {KEY: json.dumps(description(contents))})
         return path
 
     @classmethod
@@ -189,33 +184,9 @@ class Trace:
         """Read what `save` wrote.
 
         Raises:
-            InputError: the file is missing or is not a saved trace.
+            InputError: the file is missing, is not a saved trace, or says what cannot be.
         """
-        try:
-            with safe_open(path, "pt") as file:
-                description = json.loads((file.metadata() or {})["bloomlab_trace"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-            tokens = [
-                [Token(t["id"], bytes.fromhex(t["bytes"]), t["text"], tuple(t["span"])) for t in row]
-                for row in description["tokens"]
-            ]
-            readings = {name: Reading(tensors[name], axes) for name, axes in description["axes"].items()}
-            for name, reading in readings.items():
-                if len(reading.axes.split()) != reading.tensor.dim():
-                    raise ValueError(f"{name!r} has {reading.tensor.dim()} axes, but their names are {reading.axes!r}")
-            if not isinstance(description["text"], str | list) or not isinstance(description["provenance"], dict):
-                raise ValueError("its text or its provenance is of the wrong type")
-            return cls(
-                readings,
-                description["text"],
-                tokens,
-                tensors["ids"],
-                tensors["attention_mask"],
-                BloomConfig.from_dict(description["config"]),
-                description["provenance"],
-            )
-        except (OSError, SafetensorError, RecursionError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path} is not a trace that trace.save() wrote: {str(error)[:200]}") from None
+        return cls(*read_trace(path))
 
     def __repr__(self) -> str:
         if self._readings is None:

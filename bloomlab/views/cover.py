@@ -9,7 +9,6 @@ import io
 import math
 import sys
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from ipywidgets import Output, Widget  # type: ignore[import-untyped]  # it ship
 from bloomlab.errors import InputError, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.files import saying_why_not
+from bloomlab.guards.markup import escaped
 from bloomlab.views.shared.assets import module_text, style_text
 from bloomlab.views.shared.page import page
 
@@ -144,12 +144,12 @@ class Cover(anywidget.AnyWidget):
 
     def _still(self) -> str:
         """The question, and the answer folded away, without script."""
-        choices = "".join(f'<li dir="auto">{escape(choice)}</li>' for choice in self.choices)
-        because = f'<p dir="auto">{escape(self.because)}</p>' if self.because else ""
+        choices = "".join(f'<li dir="auto">{escaped(choice)}</li>' for choice in self.choices)
+        because = f'<p dir="auto">{escaped(self.because)}</p>' if self.because else ""
         return (
-            f'<div><p dir="auto"><b>{escape(self.question)}</b></p>{choices and f"<ul>{choices}</ul>"}'
+            f'<div><p dir="auto"><b>{escaped(self.question)}</b></p>{choices and f"<ul>{choices}</ul>"}'
             "<details><summary>Predict, write it down, and open this</summary>"
-            f"<p><b><bdi>{escape(self.answer)}</bdi></b> {escape(self.unit)}</p>{because}{_still_of(self._bundle)}"
+            f"<p><b><bdi>{escaped(self.answer)}</bdi></b> {escaped(self.unit)}</p>{because}{_still_of(self._bundle)}"
             "</details></div>"
         )
 
@@ -190,5 +190,5 @@ def _still_of(data: dict[str, Any]) -> str:
     if "text/html" in data:
         return str(data["text/html"])
     if "image/png" in data:
-        return f'<img src="data:image/png;base64,{escape(str(data["image/png"]))}" alt="the picture that was covered">'
-    return f'<pre dir="auto">{escape(str(data["text/plain"]))}</pre>' if data else ""
+        return f'<img src="data:image/png;base64,{escaped(str(data["image/png"]))}" alt="the picture that was covered">'
+    return f'<pre dir="auto">{escaped(str(data["text/plain"]))}</pre>' if data else ""

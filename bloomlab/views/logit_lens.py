@@ -3,9 +3,9 @@
 import math
 import unicodedata
 from collections.abc import Sequence
-from html import escape
 from typing import Any, overload
 
+from bloomlab.guards.markup import escaped
 from bloomlab.lens.logit_lens import LensRow
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token
@@ -78,7 +78,7 @@ class LogitLens(Sequence[LensRow]):
         following = f"; the token that follows has rank {row.rank[pos]}" if row.rank[pos] else ""
         title = f"{others}; entropy {row.entropy[pos]:.2f} of {math.log(self.vocab):.2f} nats{following}"
         style = f"background:{css(paper)};color:{css(ink)};display:block;padding:2px 4px;white-space:nowrap"
-        return f'<span style="{style}" title="{escape(title)}">{text_cell(words[0])} {p:.2f}</span>'
+        return f'<span style="{style}" title="{escaped(title)}">{text_cell(words[0])} {p:.2f}</span>'
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}

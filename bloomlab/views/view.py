@@ -10,7 +10,6 @@ there are several panels, NAME_x is x of the panel NAME.
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +18,14 @@ import traitlets
 
 from bloomlab.errors import BloomlabError, HookError, InputError
 from bloomlab.guards.files import saying_why_not
+from bloomlab.guards.markup import escaped
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
 from bloomlab.views.shared.assets import module_text, style_text
+from bloomlab.views.shared.code import code_parts
 from bloomlab.views.shared.edits import EditList
 from bloomlab.views.shared.page import page
-from bloomlab.views.shared.panel import SELECTION, Panel, Place, code_parts, last_layer_first, text_picture
+from bloomlab.views.shared.panel import SELECTION, Panel, Place, last_layer_first, text_picture
 from bloomlab.views.shared.steps import Steps
 from bloomlab.views.shown_panel import ShownPanel
 
@@ -381,14 +382,14 @@ class View(anywidget.AnyWidget):
     def _still_of(self, all_shown: Mapping[str, dict[str, Any]], troubles: Mapping[str, str]) -> str:
         """The stills of these panels."""
         edits = ", ".join(self.changes)
-        which = f"<p>{escape(self._chosen)}{escape(f': {edits}' if edits else '')}</p>" if self.runs else ""
+        which = f"<p>{escaped(self._chosen)}{escaped(f': {edits}' if edits else '')}</p>" if self.runs else ""
         if self._alone:
             return which + "".join(self._open.still(self.trace, shown) for shown in all_shown.values())
         parts = [
-            f"<h3>{escape(self.panels[name].title)}</h3>{self.panels[name].still(self.trace, shown)}"
+            f"<h3>{escaped(self.panels[name].title)}</h3>{self.panels[name].still(self.trace, shown)}"
             for name, shown in all_shown.items()
         ]
-        words = [f"<p>{escape(self.panels[name].title)}: {escape(why)}</p>" for name, why in troubles.items()]
+        words = [f"<p>{escaped(self.panels[name].title)}: {escaped(why)}</p>" for name, why in troubles.items()]
         return "".join([which, *parts, *words])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -5,7 +5,6 @@ used. A .bin file is a pickle, which could contain a program: only torch's restr
 tensors are accepted from it.
 """
 
-import json
 import math
 import mmap
 import zipfile
@@ -19,8 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bloomlab.errors import BloomlabError, CheckpointError, shorten
-from bloomlab.guards.files import what_it_is
+from bloomlab.errors import CheckpointError, shorten, shorten_path
+from bloomlab.guards.files import parse_json, what_it_is
 from bloomlab.guards.memory import check_memory
 
 DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
@@ -69,13 +68,9 @@ def open_safetensors(path: Path) -> dict[str, Stored]:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(MAX_HEADER, size - 8):
             raise _broken(path, f"its header would have {length} bytes, but the file has {size}")
-        try:
-            header = json.loads(file.read(length).decode(), object_pairs_hook=lambda pairs: _unique(path, pairs))
-        except BloomlabError:
-            raise
-        except (ValueError, RecursionError) as error:
-            raise _broken(path, f"its header is not JSON ({str(error)[:80]})") from None
-    if not isinstance(header, dict):
+        data = file.read(length)
+    header = parse_json(data, f"the header of {shorten_path(path)}", MAX_HEADER, CheckpointError)
+    if not isinstance(header, dict) or not data.startswith(b"{"):
         raise _broken(path, "its header is not a table of tensors")
     header.pop("__metadata__", None)
     entries = sorted((_entry(path, name, about) for name, about in header.items()), key=lambda each: each[3:])
@@ -93,13 +88,6 @@ def open_safetensors(path: Path) -> dict[str, Stored]:
     }
 
 
-def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise _broken(path, "its header names something twice")
-    return values
-
-
 def _entry(path: Path, name: str, about: Any) -> tuple[str, tuple[int, ...], torch.dtype, int, int]:
     """One line of the header: name, shape, dtype, first byte, last byte + 1."""
     if not isinstance(about, dict) or not {"dtype", "shape", "data_offsets"} <= about.keys():
@@ -112,7 +100,7 @@ def _entry(path: Path, name: str, about: Any) -> tuple[str, tuple[int, ...], tor
         raise _unfit(path, name, f"numbers of type {shorten(about['dtype'])}")
     dtype = DTYPES[about["dtype"]]
     if len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
-        raise _broken(path, f"{shorten(name)} of shape {shape} cannot lie at bytes {offsets}")
+        raise _broken(path, f"{shorten(name)} of shape {shorten(shape)} cannot lie at bytes {shorten(offsets)}")
     return name, tuple(shape), dtype, offsets[0], offsets[1]
 
 

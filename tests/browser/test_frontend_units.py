@@ -9,8 +9,10 @@ from matplotlib import colormaps
 
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.views.shared.assets import entry, folder, module_text, style_text
+from bloomlab.views.shared.code import quoted
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
+from tests.browser.texts import HOSTILE
 from tests.views.small_trace import small_trace
 
 
@@ -77,6 +79,11 @@ def test_the_direction_is_that_of_the_first_letter(blank: BlankPage) -> None:
     texts = ["Leo", "القطة", "12: שלום", "...", "", "猫", "a القطة", "😀 سلام"]
     ways = blank.evaluate("{direction} from lib/dom.js", "value.map(direction)", texts)
     assert ways == ["ltr", "rtl", "rtl", "ltr", "ltr", "ltr", "ltr", "rtl"]
+
+
+def test_a_text_is_written_as_python_writes_it(blank: BlankPage) -> None:
+    texts = [*HOSTILE, "\x00\x7f\x85\u2028!ls\\\"'", "é猫😀\u200d🚀", "%bloom {x}?\r\n"]
+    assert blank.evaluate("{inPython} from lib/code.js", "value.map(inPython)", texts) == list(map(quoted, texts))
 
 
 def test_a_burst_of_calls_becomes_the_last_one(blank: BlankPage) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bloomlab.errors import CheckpointError, ConfigError, InputError, shorten
-from bloomlab.guards.files import read_json, replacing, saying_why_not, write_json
+from bloomlab.errors import CheckpointError, ConfigError, InputError, MemoryLimitError, shorten
+from bloomlab.guards.files import MOST_VALUES, parse_json, read_json, replacing, saying_why_not, write_json
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -73,3 +73,24 @@ def test_a_place_that_cannot_be_written_to_is_said_with_the_next_step(tmp_path: 
             saying_why_not(tmp_path / "x"),
         ):
             raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize("unit", [b"[]", b"{}", b'"a"', b'{"a":0}'])
+def test_values_are_counted_before_they_are_made(unit: bytes) -> None:
+    """A file within its limit of bytes would take many times that in memory."""
+    data = b"[" + b",".join([unit] * (MOST_VALUES + 1)) + b"]"
+    with pytest.raises(InputError, match="expected at most 2,000,000 values in a text"):
+        parse_json(data, "a text", len(data), InputError)
+
+
+def test_values_that_do_not_fit_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"[" + b"0," * 200_000 + b"0]"
+    assert len(parse_json(data, "a text", len(data), InputError)) == 200_001
+    monkeypatch.setattr("bloomlab.guards.memory.free_bytes", lambda: 10_000_000)
+    with pytest.raises(MemoryLimitError, match=r"a text needs 50.4 MB, but 10.0 MB are free here"):
+        parse_json(data, "a text", len(data), InputError)
+
+
+def test_a_text_of_too_many_bytes_is_not_parsed() -> None:
+    with pytest.raises(ConfigError, match="to have at most 5 bytes, but it has 6; fetch it again"):
+        parse_json(b"[1, 2]", "a text", 5, ConfigError)

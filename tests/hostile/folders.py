@@ -316,6 +316,14 @@ def many(n: int) -> dict[str, Any]:
     return {f"h.{i}.x": {"dtype": "F16", "shape": [0], "data_offsets": [0, 0]} for i in range(n)}
 
 
+def marked(folder: Path) -> None:
+    """A byte order mark before the header, which safetensors itself would not read."""
+    content = (folder / WEIGHTS).read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = b"\xef\xbb\xbf" + content[8 : 8 + length]
+    (folder / WEIGHTS).write_bytes(struct.pack("<Q", len(header)) + header + content[8 + length :])
+
+
 def twice(folder: Path) -> None:
     """One tensor named twice, each time in the same words."""
     content = (folder / WEIGHTS).read_bytes()
@@ -326,7 +334,7 @@ def twice(folder: Path) -> None:
 
 
 CASES |= {
-    "header: one tensor twice": (twice, "names something twice"),
+    "header: one tensor twice": (twice, "twice; keep one of them"),
     "header: 2**63 bytes": (length(1 << 63), "its header would have"),
     "header: over 100 MB": (length(101 << 20), "its header would have"),
     "header: longer than the file": (length(1 << 20), "its header would have"),
@@ -341,6 +349,9 @@ CASES |= {
     "header: a tensor missing": (header(lambda table: {k: v for k, v in table.items() if k != FIRST}), WEIGHTS),
     "header: another name": (header(lambda table: {k.replace(FIRST, "x"): v for k, v in table.items()}), "lacks"),
     "header: the second of another shape": (entry(shape=[3, 4]), "expected shape"),
+    "header: a shape of 49,000 numbers": (entry(shape=[1] * 49_000), "cannot lie at bytes"),
+    "header: offsets of 49,000 numbers": (entry(data_offsets=[1] * 49_000), "cannot lie at bytes"),
+    "header: after a byte order mark": (marked, "not a table of tensors"),
     "header: another dtype": (entry(dtype="F8_E4M3", shape=[24]), "numbers of type"),
 }  # fmt: skip
 
@@ -406,6 +417,7 @@ TRUNCATION = {"max_length": 1, "stride": 5, "strategy": "LongestFirst", "directi
 PADDING = {"strategy": {"Fixed": 10**9}, "direction": "Left", "pad_id": 0, "pad_type_id": 0, "pad_token": "a"}
 BOMB = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1000}
 BOMBS = {"type": "Sequence", "normalizers": [BOMB] * 3}  # one letter becomes a thousand million
+MILLIONS = 2_100_000  # values in six megabytes
 CASES |= {
     "tokenizer: empty": (put(TOKENIZER, b""), "the file is empty"),
     "tokenizer: 404": (put(TOKENIZER, b"404: Not Found"), "expected JSON"),
@@ -425,6 +437,8 @@ CASES |= {
     "tokenizer: an added token of a megabyte": (tokenizer("added_tokens/0/content", "a" * (1 << 20)), "added token"),
     "tokenizer: an added token that eats spaces": (tokenizer("added_tokens/0/lstrip", True), "lstrip"),
     "tokenizer: another model": (tokenizer("model/type", "Unigram"), "BPE"),
+    "tokenizer: of millions of empty lists": (put(TOKENIZER, b'{"a": [' + b"[]," * MILLIONS + b"0]}"), "values in"),
+    "tokenizer: of millions of empty tables": (put(TOKENIZER, b'{"a": [' + b"{}," * MILLIONS + b"0]}"), "values in"),
     "tokenizer: of 200 MB": (sparse(TOKENIZER, 200 << 20), "at most"),
     "tokenizer: a folder": (then(removed(TOKENIZER), lambda folder: (folder / TOKENIZER).mkdir()), "expected a file"),
     "tokenizer: more tokens than the model has": (small_vocabulary, "tokens"),

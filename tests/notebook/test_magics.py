@@ -170,10 +170,10 @@ def test_completion_leaves_other_cells_alone(shell: InteractiveShell) -> None:
 def test_loading_twice_adds_everything_once_and_unloading_removes_it(shell: InteractiveShell) -> None:
     load_ipython_extension(shell)
     assert [matcher.__name__ for matcher in shell.Completer.custom_matchers].count("complete") == 1
-    assert shell.input_transformers_cleanup.count(magics.keep_question_marks) == 1
+    assert shell.input_transformers_cleanup.count(magics.as_typed) == 1
     unload_ipython_extension(shell)
     assert "complete" not in [matcher.__name__ for matcher in shell.Completer.custom_matchers]
-    assert magics.keep_question_marks not in shell.input_transformers_cleanup
+    assert magics.as_typed not in shell.input_transformers_cleanup
     assert shell.find_line_magic("bloom") is None and shell.find_cell_magic("bloom") is None
     unload_ipython_extension(shell)  # once more changes nothing
 

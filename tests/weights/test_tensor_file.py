@@ -217,7 +217,7 @@ def test_a_header_length_that_cannot_be_is_refused_before_it_is_read(tmp_path: P
 def test_a_header_that_is_no_honest_json_is_refused(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(struct.pack("<Q", len(text)) + text)
-    with pytest.raises(CheckpointError, match=r"model\.safetensors is broken"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         open_file(path)
 
 
@@ -227,7 +227,7 @@ def test_a_header_that_names_a_tensor_twice_is_refused(tmp_path: Path) -> None:
     text = f"{{{one}, {one}}}".encode()
     path = tmp_path / "model.safetensors"
     path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(8))
-    with pytest.raises(CheckpointError, match="its header names something twice"):
+    with pytest.raises(CheckpointError, match=r"the header of .* names .* twice"):
         open_file(path)
 
 

@@ -37,3 +37,12 @@ export function codeBlock() {
     },
   };
 }
+
+/**
+ * A text as a Python literal; what ends a line or cannot be seen is escaped, as views/shared/code.py does it.
+ * @param {string} text
+ */
+export function inPython(text) {
+  const unseen = /[\x7f-\xa0\xad\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]/g;
+  return JSON.stringify(text).replace(unseen, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}

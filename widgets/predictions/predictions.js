@@ -14,6 +14,7 @@
 //   input[name][value="all|next|language|tags|answer"]    the toggles
 import { tokenNames } from "../lib/causal.js";
 import { changeMenu } from "../lib/change.js";
+import { inPython } from "../lib/code.js";
 import { divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "../lib/colours.js";
 import { isolated, lastOf, make, pushButton, quoted, set } from "../lib/dom.js";
 import { viewFrame } from "../lib/frame.js";
@@ -312,7 +313,7 @@ export function predictionsPanel(stage) {
     if (here) stage.say(sentence(here, at.token));
     steps.mark({ layer: picture.layers, head: picture.heads });
     menu.show(picture, names, { layer, head: stage.get("head"), query: token, key: token, part: "post" });
-    stage.showCode(picture, { layer, query: token, quoted: JSON.stringify(stage.get("question")) });
+    stage.showCode(picture, { layer, query: token, quoted: inPython(stage.get("question")) });
     set(stage.root, { "data-asked": asked });
   }
 

@@ -1,12 +1,12 @@
 """The ALiBi view without script: for a page whose kernel is gone, for GitHub, for a terminal."""
 
 import math
-from html import escape
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bloomlab.guards.markup import escaped
 from bloomlab.views.alibi.payload import MEASURED, of_layer
 
 FORMS = (".2f", ".3f", ".3f", ".3f")  # of the numbers of MEASURED
@@ -45,7 +45,7 @@ def difference_html(picture: dict[str, Any], measured: bytes, before: bytes, lay
         rows.append(f"<tr><td>{head}</td><td>{_turned(slopes[0][head], slopes[1][head], '.4g')}</td>{rest}</tr>")
     heads = "".join(f"<th>{name}</th>" for name in ("head", "slope", *WORDS))
     return (
-        f"<p>ALiBi, as it is → what if, heads of layer {layer}: {escape(largest_text(picture))}</p>"
+        f"<p>ALiBi, as it is → what if, heads of layer {layer}: {escaped(largest_text(picture))}</p>"
         f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
@@ -59,9 +59,9 @@ def still_html(picture: dict[str, Any], measured: bytes, layer: int, before: byt
     if not picture:
         return "<p>bloomlab, ALiBi: nothing read yet.</p>"
     if "difference" in picture:
-        stamp = f"<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p>"
+        stamp = f"<p><small>{escaped(picture['stamp'])} · run the cell to explore</small></p>"
         return f"<div>{difference_html(picture, measured, before, layer)}{stamp}</div>"
-    chip_row = " ".join(f"<code><bdi>{escape(chip['shown'])}</bdi></code>" for chip in picture["chips"])
+    chip_row = " ".join(f"<code><bdi>{escaped(chip['shown'])}</bdi></code>" for chip in picture["chips"])
     slopes, of_heads = of_layer(picture, layer)
     here = measured_of(picture, measured)[:, layer].T.tolist()
     rows = "".join(
@@ -78,7 +78,7 @@ def still_html(picture: dict[str, Any], measured: bytes, layer: int, before: byt
         f"<div><p>{chip_row}</p><p>ALiBi: each head takes slope × distance off a key's score; its reach is where "
         f"3 nats are gone. Heads of layer {layer}:</p><table><thead><tr>"
         + "".join(f"<th>{name}</th>" for name in names)
-        + f"</tr></thead><tbody>{rows}</tbody></table><p><small>{escape(picture['stamp'])} · run the cell to explore"
+        + f"</tr></thead><tbody>{rows}</tbody></table><p><small>{escaped(picture['stamp'])} · run the cell to explore"
         "</small></p></div>"
     )
 

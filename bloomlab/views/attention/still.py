@@ -1,11 +1,11 @@
 """Attention without script: for a page whose kernel is gone, for GitHub, for a terminal."""
 
-from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomlab.guards.markup import escaped
 from bloomlab.views.shared.pictures import cividis, image
 from bloomlab.views.shared.tables import change_cell, names, table, text_cell
 
@@ -20,8 +20,9 @@ def static_text(picture: dict[str, Any], layer: int, head: int) -> str:
 
 def static_html(picture: dict[str, Any], thumbs: bytes, matrix: NDArray[np.uint8], whose: str, query: int) -> str:
     """The text's chips, all heads as one picture, a matrix of colour steps, and one row of it in numbers."""
-    shown = [escape(name) for name in names(picture)]
-    chips = " ".join(f"<code><bdi>{escape(chip['shown'])}</bdi></code>" for chip in picture["chips"])
+    shown = [escaped(name) for name in names(picture)]
+    what = escaped(whose[0].upper() + whose[1:])
+    chips = " ".join(f"<code><bdi>{escaped(chip['shown'])}</bdi></code>" for chip in picture["chips"])
     row = matrix[query // picture["block"]].tolist()
     strongest = sorted(range(len(row)), key=lambda key: -row[key])[:SHOWN_KEYS]
     rows = "".join(
@@ -34,11 +35,11 @@ def static_html(picture: dict[str, Any], thumbs: bytes, matrix: NDArray[np.uint8
         f"<p>Attention of {picture['layers']} layers (down) × {picture['heads']} heads (across); "
         "dark is 0, yellow is 1:</p>"
         f"{image(_grid(tiles(picture, thumbs), picture['heads']), 'attention of every head, in small')}"
-        f"<p>{whose[0].upper() + whose[1:]}: each row is a token that looks, each column a token looked at.</p>"
+        f"<p>{what}: each row is a token that looks, each column a token looked at.</p>"
         f"{image(_enlarged(matrix, 320), f'attention matrix: {whose}')}"
         f"<table><thead><tr><th>token {query} <bdi>{shown[query]}</bdi> looks at</th>"
         f"<th>probability ≈</th></tr></thead><tbody>{rows}</tbody></table>"
-        f"<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"
+        f"<p><small>{escaped(picture['stamp'])} · run the cell to explore</small></p></div>"
     )
 
 
@@ -65,14 +66,14 @@ def change_html(picture: dict[str, Any], thumbs: bytes, change: NDArray[np.float
     says = f"token {query} {shown[query]} looks at"
     steps = (tiles(picture, thumbs) - np.float32(127.5)) / np.float32(127.5)
     return (
-        f"<div><p>{escape(noticed_sentence(picture))}.</p>"
+        f"<div><p>{escaped(noticed_sentence(picture))}.</p>"
         f"<p>How attention has changed in {picture['layers']} layers (down) × {picture['heads']} heads (across): "
         "orange is more, blue is less, pale is none:</p>"
         f"{image(_side_by_side(_signed(steps, 1), picture['heads']), 'change of every head, in small')}"
-        f"<p>{whose[0].upper() + whose[1:]}; the strongest colour is a change of {limit:.3f}.</p>"
+        f"<p>{escaped(whose[0].upper() + whose[1:])}; the strongest colour is a change of {limit:.3f}.</p>"
         f"{image(_signed(change[None], limit, max(1, 320 // len(change)))[0], f'change of the matrix: {whose}')}"
         f"{table((says, 'change of the probability'), rows) if rows else f'<p>{says} what it looked at before.</p>'}"
-        f"<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"
+        f"<p><small>{escaped(picture['stamp'])} · run the cell to explore</small></p></div>"
     )
 
 

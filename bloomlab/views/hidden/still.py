@@ -1,12 +1,12 @@
 """The hidden states without script: for a page whose kernel is gone, for GitHub, for a terminal."""
 
 import math
-from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomlab.guards.markup import escaped
 from bloomlab.views.shared.pictures import cell_colours, css
 from bloomlab.views.shared.tables import names
 
@@ -74,11 +74,11 @@ def still_html(values: dict[str, Any]) -> str:
         return "<p>bloomlab hidden states: nothing read yet.</p>"
     differs = "difference" in picture
     numbers, first, count = arrays(values), values["window"]["first"], values["window"]["count"]
-    shown = [f"<bdi>{escape(name)}</bdi>" for name in names(picture)]
+    shown = [f"<bdi>{escaped(name)}</bdi>" for name in names(picture)]
     at = values["query"] - first
     start = max(0, min(at - SHOWN_TOKENS // 2, count - SHOWN_TOKENS))
     columns = range(start, min(count, start + SHOWN_TOKENS))
-    chips = " ".join(f"<code><bdi>{escape(chip['shown'])}</bdi></code>" for chip in picture["chips"])
+    chips = " ".join(f"<code><bdi>{escaped(chip['shown'])}</bdi></code>" for chip in picture["chips"])
     head = "".join(f"<th>{first + column} {shown[first + column]}</th>" for column in columns)
     rows = "".join(
         f"<tr><th>{step_name(label)}</th>"
@@ -92,7 +92,7 @@ def still_html(values: dict[str, Any]) -> str:
     more = f"<th>length at {who}</th>" + (
         f"<th>share of the last state added, {who}</th>" if "shares" in numbers else ""
     )
-    refusal = f"<p>{escape(picture['refusal'])}</p>" if picture["refusal"] else ""
+    refusal = f"<p>{escaped(picture['refusal'])}</p>" if picture["refusal"] else ""
     says = (
         "What BLOOM would say next if it stopped here (logit lens), and how sure it would be: "
         f"dark is 0, yellow is 1; entropy at {who}, last row: {numbers['entropy'][-1, at]:.2f} nats of "
@@ -104,10 +104,10 @@ def still_html(values: dict[str, Any]) -> str:
             f"moved {largest_move(values)}. Lengths and shares are those of what if."
         )
     return (
-        f"<div><p>{chips}</p><p>{escape(says)}</p>"
+        f"<div><p>{chips}</p><p>{escaped(says)}</p>"
         f'<div style="overflow-x:auto"><table><thead><tr><th>state</th>{head}{more}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{refusal}"
-        f"<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"
+        f"<p><small>{escaped(picture['stamp'])} · run the cell to explore</small></p></div>"
     )
 
 
@@ -116,7 +116,7 @@ def _moved(words: dict[str, Any], numbers: dict[str, NDArray[Any]], row: int, co
     nats = float(numbers["moved"][row, column])
     if nats == 0:
         return "<td>–</td>"
-    before, now = map(escape, said(words, numbers, row, column))
+    before, now = map(escaped, said(words, numbers, row, column))
     paper, ink = cell_colours((nats / float(numbers["moved"].max())) ** 2)  # in equal steps, as on the page
     both = f"<bdi>{now}</bdi>" if before == now else f"<bdi>{before}</bdi> → <bdi>{now}</bdi>"
     return f'<td style="background:{css(paper)};color:{css(ink)}">{both} {nats:.3f}</td>'
@@ -126,5 +126,5 @@ def _cell(words: dict[str, Any], numbers: dict[str, NDArray[Any]], row: int, col
     p = float(numbers["probs"][row, column, 0])
     paper, ink = cell_colours(p)
     style = f"background:{css(paper)};color:{css(ink)}"
-    word = escape(words[str(numbers["ids"][row, column, 0])][0])
+    word = escaped(words[str(numbers["ids"][row, column, 0])][0])
     return f'<td style="{style}"><bdi>{word}</bdi> {p:.2f}</td>'

@@ -1,6 +1,5 @@
 """Predictions: the four heads over the same tokens: the next token, a label, tags, an answer, each at every layer."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +18,7 @@ from bloomlab.views.predictions.payload import (
     usable,
 )
 from bloomlab.views.predictions.still import still_html, still_text
+from bloomlab.views.shared.code import quoted
 from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, last_layer_first, own
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
@@ -133,7 +133,7 @@ class PredictionsPanel(Panel):
 
     def derived(self, shown: Shown) -> dict[str, Any]:
         """`quoted`: the question as Python writes it, and as the page does."""
-        return {"quoted": json.dumps(shown["question"], ensure_ascii=False)}
+        return {"quoted": quoted(shown["question"])}
 
     def still(self, trace: "Trace | None", shown: Shown) -> str:
         """All heads at the selected layer, or one head at every layer."""

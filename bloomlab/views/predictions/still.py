@@ -1,11 +1,11 @@
 """Predictions without script: for a page whose kernel is gone, for GitHub, for a terminal."""
 
-from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomlab.guards.markup import escaped
 from bloomlab.tasks.results import readable
 from bloomlab.views.shared.pictures import cell_colours, css
 from bloomlab.views.shared.tables import change_cell, names
@@ -153,22 +153,22 @@ def still_html(values: dict[str, Any]) -> str:
     if not picture:
         return "<p>bloomlab predictions: nothing read yet.</p>"
     numbers, shown, places = arrays(values), names(picture), columns(values, SHOWN_TOKENS)
-    head = "".join(f"<th>{place} <bdi>{escape(shown[place])}</bdi></th>" for place in places)
+    head = "".join(f"<th>{place} <bdi>{escaped(shown[place])}</bdi></th>" for place in places)
     rows = "".join(
-        f'<tr><th style="text-align:start">{escape(name)}</th>'
+        f'<tr><th style="text-align:start">{escaped(name)}</th>'
         + "".join(_html(cell(values, numbers, kind, layer, place)) for place in places)
         + "</tr>"
         for name, kind, layer in lines(values)
     )
     differs = "difference" in picture
     sentences = change_sentences(values) if differs else head_sentences(values)
-    paragraphs = "".join(f'<p dir="auto">{escape(sentence)}</p>' for sentence in sentences)
+    paragraphs = "".join(f'<p dir="auto">{escaped(sentence)}</p>' for sentence in sentences)
     key = "what if − as it is, of what has changed most; –: no change" if differs else "dark is 0, yellow is 1"
     which = f"after layer {values['layer']}" if values["asked"] == "all" else "after every layer"
     return (
         f"<div><p>What the heads say {which}; {key}. ▲: the label is read here. [ ]: the answer.</p>"
         f'<div style="overflow-x:auto"><table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>'
-        f"</div>{paragraphs}<p><small>{escape(picture['stamp'])} · run the cell to explore</small></p></div>"
+        f"</div>{paragraphs}<p><small>{escaped(picture['stamp'])} · run the cell to explore</small></p></div>"
     )
 
 
@@ -178,11 +178,11 @@ def _html(content: Cell | None) -> str:
     if content.before is not None:
         if content.change == 0:
             return f"<td>–{content.mark and ' ' + content.mark}</td>"
-        word = "" if content.word == f"{content.p:.2f}" else f"<bdi>{escape(content.word)}</bdi> "
+        word = "" if content.word == f"{content.p:.2f}" else f"<bdi>{escaped(content.word)}</bdi> "
         return f"<td>{word}{change_cell(content.change)}{content.mark and ' ' + content.mark}</td>"
     paper, ink = cell_colours(content.p)
     number = "" if content.word == f"{content.p:.2f}" else f" {content.p:.2f}"
     return (
-        f'<td style="background:{css(paper)};color:{css(ink)}"><bdi>{escape(content.word)}</bdi>{number}'
+        f'<td style="background:{css(paper)};color:{css(ink)}"><bdi>{escaped(content.word)}</bdi>{number}'
         f"{content.mark and ' ' + content.mark}</td>"
     )

@@ -3,9 +3,9 @@
 import base64
 import json
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
+from bloomlab.guards.markup import escaped
 from bloomlab.text.tokens import visible
 from bloomlab.views.shared.assets import module_text, style_text
 
@@ -80,7 +80,7 @@ def page(
     each = {run: {key: _bytes_as_text(value) for key, value in own.items()} for run, own in (runs or {}).items()}
     return PAGE.format(
         rules=RULES,
-        title=escape(f"{title} · bloomlab"),
+        title=escaped(f"{title} · bloomlab"),
         style=style_text(name),
         still=still,
         state=_json(values),

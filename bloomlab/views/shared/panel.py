@@ -6,7 +6,6 @@ pieces of a trace, and draws the picture where no script runs. widgets/NAME/NAME
 where one does. `Shown` is all of it together: the place, the settings and the pieces, by name.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -78,7 +77,7 @@ class Panel:
         return {}
 
     def template(self, picture: Mapping[str, Any]) -> str:
-        """The Python that computes what is selected, with marks as `code_parts` takes them."""
+        """The Python that computes what is selected, with marks as `code.code_parts` takes them."""
         raise NotImplementedError
 
     def derived(self, shown: Shown) -> dict[str, Any]:
@@ -174,29 +173,3 @@ def text_picture(trace: "Trace") -> dict[str, Any]:
         "stamp": stamp(trace.provenance, trace.config.n_layer),
         "edited": bool(trace.provenance.get("edits")),
     }
-
-
-def code_parts(template: str, trace: "Trace", setup: str = "") -> list[str]:
-    """The Python behind a picture, cut at the numbers that a selection changes: {layer}, {head}, … in the template.
-
-    Every second part is such a name, to be replaced by its number. (A template with marks would be wrong for a text
-    that contains such a mark.) SETUP, TEXT and HEADS in the template become what they are of this trace.
-    """
-    setup = setup or f"lab = bloomlab.load({str(trace.provenance.get('model') or 'tiny')!r})"
-    template = _with_edits(template, by_part(trace.provenance.get("edits") or {}, trace.config.n_layer))
-    words = {"SETUP": setup, "TEXT": repr(trace.text), "HEADS": str(trace.config.n_head)}
-    parts = re.split(r"\{(\w+)\}", template)
-    parts[::2] = [re.sub("SETUP|TEXT|HEADS", lambda mark: words[mark[0]], part) for part in parts[::2]]
-    return parts
-
-
-def _with_edits(template: str, edits: Mapping[str, str]) -> str:
-    """The template with the edits that were made, where Python can write them down; else with a line that says so."""
-    if not edits:
-        return template
-    written = f"edit={{{', '.join(f'{spot!r}: {edit}' for spot, edit in edits.items())}}}"
-    if "tensor(" in written or "<" in written:  # of a tensor only its shape is known, of a function not even that
-        return "# the trace shown was edited; add its edit=… below\n" + template
-    names = [name for name in ("add", "cut", "mean", "patch", "scale", "zero") if f"{name}(" in written]
-    template = template.replace("import bloomlab\n", f"import bloomlab\nfrom bloomlab import {', '.join(names)}\n", 1)
-    return re.sub(r"(lab\.trace\(TEXT, read=\[[^\]]*\])\)", lambda call: f"{call[1]}, {written})", template)

@@ -4,10 +4,11 @@ import base64
 import io
 import math
 from functools import cache
-from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bloomlab.guards.markup import escaped
 
 
 @cache
@@ -47,4 +48,4 @@ def image(pixels: NDArray[np.uint8], says: str) -> str:
     imsave(data, np.ascontiguousarray(pixels), format="png")
     height, width = pixels.shape[:2]
     source = base64.b64encode(data.getvalue()).decode()
-    return f'<img src="data:image/png;base64,{source}" width="{width}" height="{height}" alt="{escape(says)}">'
+    return f'<img src="data:image/png;base64,{source}" width="{width}" height="{height}" alt="{escaped(says)}">'

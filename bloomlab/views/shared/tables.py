@@ -1,9 +1,9 @@
 """Names of tokens, and tables of them and their numbers: what is written where no script runs."""
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import Any
 
+from bloomlab.guards.markup import escaped
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token, display_tokens
 
@@ -61,7 +61,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str = "")
     for first, *others in rows:
         cells = "".join(f'<td style="text-align:right">{cell}</td>' for cell in others)
         body += f'<tr><th scope="row" style="text-align:start;white-space:nowrap">{first}</th>{cells}</tr>'
-    title = f'<caption style="text-align:start">{escape(caption)}</caption>' if caption else ""
+    title = f'<caption style="text-align:start">{escaped(caption)}</caption>' if caption else ""
     return (
         f'<div style="overflow-x:auto"><table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
     )
@@ -73,4 +73,4 @@ def text_cell(text: str) -> str:
     >>> text_cell("<b>")
     '<bdi style="font-family:monospace;white-space:pre">&lt;b&gt;</bdi>'
     """
-    return f'<bdi style="font-family:monospace;white-space:pre">{escape(text)}</bdi>'
+    return f'<bdi style="font-family:monospace;white-space:pre">{escaped(text)}</bdi>'

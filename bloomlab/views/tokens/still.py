@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 from unicodedata import bidirectional
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bloomlab.guards.markup import escaped
 from bloomlab.text.tokens import Token, display_tokens
 from bloomlab.views.shared.tables import change_cell, names, table, text_cell
 
@@ -34,9 +34,9 @@ def strip_html(tokens: Sequence[Token]) -> str:
         places = f"token{'' if len(chip.tokens) == 1 else 's'} {', '.join(map(str, chip.tokens))}"
         title = f"{places}: id {ids}, bytes {parts}"
         boxes.append(
-            f'<span style="{CHIP}" title="{escape(title)}">'
-            f'<bdi dir="auto" style="{SHOWN}">{escape(chip.shown)}</bdi>'
-            f'<span style="{SMALL}">{ids}</span><span style="{SMALL}">{escape(parts)}</span></span>'
+            f'<span style="{CHIP}" title="{escaped(title)}">'
+            f'<bdi dir="auto" style="{SHOWN}">{escaped(chip.shown)}</bdi>'
+            f'<span style="{SMALL}">{escaped(ids)}</span><span style="{SMALL}">{escaped(parts)}</span></span>'
         )
     text = b"".join(token.bytes for token in tokens).decode("utf-8", "replace")
     count = f"{len(tokens)} token{'' if len(tokens) == 1 else 's'}, {len(text)} characters"
@@ -85,15 +85,15 @@ def still_html(tokens: Sequence[Token], picture: dict[str, Any], comparison: dic
     chosen, replay = picture["chips"][chip], replay_of(picture, chip)
     ranks = ["", *(step[2][step[0]] for step in replay["steps"])]
     rows = "".join(
-        f"<tr><td>{number}</td><td>{rank}</td><td>{' '.join(map(_part, parts))}</td></tr>"
+        f"<tr><td>{number}</td><td>{escaped(rank)}</td><td>{' '.join(map(_part, parts))}</td></tr>"
         for number, (rank, parts) in enumerate(zip(ranks, stages(replay), strict=True))
     )
     return (
-        f"<div>{strip_html(tokens)}<p>How <bdi><code>{escape(chosen['shown'])}</code></bdi> is built: of all "
-        f"neighbours, the pair that was learned first is joined first (rank, of {picture['merges']}).</p>"
+        f"<div>{strip_html(tokens)}<p>How <bdi><code>{escaped(chosen['shown'])}</code></bdi> is built: of all "
+        f"neighbours, the pair that was learned first is joined first (rank, of {escaped(picture['merges'])}).</p>"
         f"<table><thead><tr><th>merge</th><th>rank</th><th>parts</th></tr></thead><tbody>{rows}</tbody></table>"
         f"{_languages(comparison['rows'])}"
-        f"<p><small>{escape(comparison['stamp'] or picture['stamp'])} · run the cell to explore</small></p></div>"
+        f"<p><small>{escaped(comparison['stamp'] or picture['stamp'])} · run the cell to explore</small></p></div>"
     )
 
 
@@ -134,12 +134,12 @@ def surprise_html(shown: Mapping[str, Any]) -> str:
         other = [text_cell(others.get(str(place), ""))] if others else []
         rows.append([f"{place} {text_cell(name)}", *other, *numbers, change_cell(after - before)])
     head = ["token", *(["another token as it is"] if others else []), "as it is, nats", "what if, nats", "difference"]
-    return f"<p>{escape(surprise_sentence(shown))}</p>" + table(head, rows, "how much each token surprises the model")
+    return f"<p>{escaped(surprise_sentence(shown))}</p>" + table(head, rows, "how much each token surprises the model")
 
 
 def _part(part: tuple[str, str]) -> str:
     data, shown = part
-    return f"<code>{f'<bdi>{escape(shown)}</bdi> ' if shown else ''}[{data}]</code>"
+    return f"<code>{f'<bdi>{escaped(shown)}</bdi> ' if shown else ''}[{escaped(data)}]</code>"
 
 
 def _languages(rows: list[dict[str, Any]]) -> str:
@@ -149,10 +149,10 @@ def _languages(rows: list[dict[str, Any]]) -> str:
     body = ""
     for row in rows:
         words = "".join(words for words, _ in row["chips"])
-        body += f"<tr><td><bdi>{escape(row['name'])}</bdi></td><td><bdi>{escape(words)}</bdi></td>"
+        body += f"<tr><td><bdi>{escaped(row['name'])}</bdi></td><td><bdi>{escaped(words)}</bdi></td>"
         body += "".join(f"<td>{_number(row[column])}</td>" for column, _ in LANGUAGE_COLUMNS) + "</tr>"
     return f"<table><thead><tr><th>language</th><th>text</th>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _number(value: float | int | None) -> str:
-    return "–" if value is None else str(value) if isinstance(value, int) else f"{value:.2f}"
+    return "–" if value is None else escaped(value) if isinstance(value, int) else f"{value:.2f}"

@@ -1,0 +1,228 @@
+"""Saved traces that lie: each value of the description changed in turn, and what is opened shown everywhere."""
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from copy import deepcopy
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bloomlab.errors import BloomlabError, InputError
+from bloomlab.guards.markup import escaped
+from bloomlab.lab import Lab
+from bloomlab.text.tokens import Token
+from bloomlab.tracing.edits import zero
+from bloomlab.tracing.trace import Trace
+from bloomlab.tracing.trace_file import read_trace
+from bloomlab.views.tokens.result import Tokens
+from tests.hostile.mutations import INTERESTING, changed_value
+from tests.tiny_random import byte_tokenizer, random_model
+
+MARKUP = '</noscript></script></style><img src=x onerror="window.canary=1"> " onload=\'window.canary=1'
+LAB = Lab(random_model(n_layer=2), byte_tokenizer(), name="small")
+VIEWS = ("attention", "alibi", "hidden_states", "predictions", "tokens", "explore")
+TRACE = LAB.trace("a<中", read="*", edit={"h.0.attn.mixed": zero(head=1)})
+TENSORS = {name: TRACE[name].contiguous().clone() for name in TRACE.names}
+TENSORS |= {"ids": TRACE.ids, "attention_mask": TRACE.attention_mask}
+
+
+def description() -> dict[str, Any]:
+    """The description in the file of an honest trace, with a config that has labels."""
+    return {
+        "axes": {name: TRACE.axes(name) for name in TRACE.names},
+        "text": TRACE.text,
+        "tokens": [[{"id": t.id, "bytes": t.bytes.hex(), "text": t.text, "span": list(t.span)} for t in TRACE.tokens]],
+        "config": {**TRACE.config.to_dict(), "id2label": {"0": "no", "1": "yes"}, "_name_or_path": "small"},
+        "provenance": deepcopy(TRACE.provenance),
+    }
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The places of all values that hold no others."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in inside:
+        yield from leaves(below, (*path, key))
+    if not inside:
+        yield path
+
+
+def with_value(said: Any, path: tuple[Any, ...], value: Any) -> Any:
+    said = deepcopy(said)
+    inside = said
+    for key in path[:-1]:
+        inside = inside[key]
+    inside[path[-1]] = value
+    return said
+
+
+def with_key(said: Any, path: tuple[Any, ...], name: str) -> Any:
+    """The same value under another name; None where it stands in a list."""
+    said = deepcopy(said)
+    inside = said
+    for key in path[:-1]:
+        inside = inside[key]
+    if not isinstance(inside, dict):
+        return None
+    inside[name] = inside.pop(path[-1])
+    return said
+
+
+def saved(path: Path, said: Any, tensors: dict[str, torch.Tensor] = TENSORS) -> Path:
+    save_file(tensors, path, {"bloomlab_trace": json.dumps(said)})
+    return path
+
+
+class Elements(HTMLParser):
+    """What of a page could run: elements that were put in, and attributes that listen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        listens = [name for name, value in attributes if name.startswith("on") or value == "x"]
+        if listens:
+            self.found.append(f"{tag} {listens}")
+
+
+def would_run(html: str) -> list[str]:
+    """What of a text would run: in the page itself, and in what a browser without script shows."""
+    elements = Elements()
+    elements.feed(re.sub(r'<script type="(application/json|module)".*?</script>', "", html, flags=re.DOTALL))
+    return elements.found
+
+
+def show_everywhere(trace: Trace, folder: Path) -> list[str]:
+    """What would run of a trace, on every page and in every cell."""
+    ran = would_run(Tokens(trace.tokens)._repr_html_())
+    repr(trace)
+    for name in VIEWS:
+        try:
+            view = getattr(LAB, name)(trace)
+        except BloomlabError:
+            continue  # it is not this lab's, in words
+        shown = view.view if isinstance(view, Tokens) else view
+        ran += would_run(shown._repr_mimebundle_()[0]["text/html"])
+        ran += would_run(shown.save(folder / "page.html").read_text(encoding="utf-8"))
+        repr(view), compile(shown.code, name, "exec")
+    return ran
+
+
+def test_what_would_run_is_found() -> None:
+    assert would_run(f"<p>{MARKUP}</p>") == ["img ['src', 'onerror']"]
+    assert would_run(f"<p>{escaped(MARKUP)}</p><b title='{escaped(MARKUP)}'></b>") == []
+
+
+@pytest.mark.slow
+def test_no_value_of_a_trace_becomes_markup(tmp_path: Path) -> None:
+    said = description()
+    outcomes = Counter[str]()
+    for path in leaves(said):
+        for changed in (with_value(said, path, MARKUP), with_value(said, path, [MARKUP]), with_key(said, path, MARKUP)):
+            if changed is None:
+                continue
+            try:
+                trace = Trace.load(saved(tmp_path / "trace.safetensors", changed))
+            except InputError as error:
+                assert len(str(error)) <= 400
+                outcomes["refused"] += 1
+                continue
+            assert show_everywhere(trace, tmp_path) == [], path
+            outcomes["shown"] += 1
+    assert outcomes["refused"] > 50 and outcomes["shown"] > 5, outcomes
+
+
+@pytest.mark.parametrize("shown", [Tokens([Token(MARKUP, b"a", "a", (0, 1))])])  # type: ignore[arg-type]  # it lies
+def test_markup_is_text_whatever_its_type_claims_to_be(shown: Tokens) -> None:
+    assert would_run(shown._repr_html_()) == []
+
+
+LIES: dict[str, tuple[tuple[Any, ...], Any]] = {
+    "an id that is a text": (("tokens", 0, 0, "id"), MARKUP),
+    "an id of another row": (("tokens", 0, 0, "id"), 5),
+    "an id that is true": (("tokens", 0, 0, "id"), True),
+    "a span outside": (("tokens", 0, 0, "span"), [0, 99]),
+    "bytes of another text": (("tokens", 0, 0, "bytes"), "62"),
+    "bytes that are a number": (("tokens", 0, 0, "bytes"), 61),
+    "another text": (("text",), "abc"),
+    "two texts": (("text",), ["a", "b"]),
+    "half a character": (("text",), "\ud800"),
+    "tokens of more rows": (("tokens",), [[], []]),
+    "too few tokens": (("tokens",), [[]]),
+    "a token that is a list": (("tokens", 0, 0), []),
+    "axes of another order": (("axes", "h.0.attn.probs"), "batch head query neuron"),
+    "an axis twice": (("axes", "h.0.attn.probs"), "batch head query query"),
+    "an axis of markup": (("axes", "h.0.attn.probs"), MARKUP),
+    "axes that are a list": (("axes",), []),
+    "a reading that is not there": (("axes", "h.1.mlp.outside"), "batch pos hidden"),
+    "a layer too many": (("axes", "h.7.attn.probs"), "batch head query key"),
+    "ids as a reading": (("axes", "ids"), "batch pos"),
+    "a name of markup": (("axes", MARKUP), "batch pos hidden"),
+    "a smaller vocabulary": (("config", "vocab_size"), 3),
+    "more heads": (("config", "n_head"), 8),
+    "edits that are numbers": (("provenance", "edits"), {"embed": 5}),
+    "a seed of markup": (("provenance", "seed"), MARKUP),
+    "a model that is a list": (("provenance", "model"), [MARKUP]),
+    "a provenance that is a list": (("provenance",), []),
+    "something more": (("more",), 1),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_trace_that_lies_is_refused(tmp_path: Path, lie: str) -> None:
+    tensors = {**TENSORS, "h.7.attn.probs": TENSORS["h.1.attn.probs"].clone(), MARKUP: TENSORS["embed"].clone()}
+    saved(tmp_path / "trace.safetensors", description(), tensors)
+    Trace.load(tmp_path / "trace.safetensors")
+    saved(tmp_path / "trace.safetensors", with_value(description(), *LIES[lie]), tensors)
+    with pytest.raises(InputError, match=r"is not a trace that trace.save"):
+        read_trace(tmp_path / "trace.safetensors")
+
+
+WRONG: dict[str, dict[str, torch.Tensor]] = {
+    "ids that are fractions": {"ids": TENSORS["ids"].double()},
+    "ids below 0": {"ids": TENSORS["ids"] - 300},
+    "no ids": {"ids": TENSORS["ids"][:, :0], "attention_mask": TENSORS["ids"][:, :0].clone()},
+    "ids of one axis": {"ids": TENSORS["ids"][0]},
+    "another mask": {"attention_mask": TENSORS["attention_mask"][:, :2].clone()},
+    "a mask of fractions": {"attention_mask": TENSORS["attention_mask"].float()},
+    "a mask of twos": {"attention_mask": TENSORS["attention_mask"] * 2},
+    "a mask of none": {"attention_mask": TENSORS["attention_mask"] * 0},
+    "a mask with a gap": {"attention_mask": torch.tensor([[1, 0, 1, 1, 1]])},
+    "readings that are whole numbers": {"h.0.attn.probs": TENSORS["h.0.attn.probs"].long()},
+    "readings of other sizes": {"h.0.attn.probs": TENSORS["h.0.attn.probs"][:, :2].clone()},
+    "readings of fewer axes": {"h.0.attn.probs": TENSORS["h.0.attn.probs"][0].clone()},
+}
+
+
+@pytest.mark.parametrize("lie", WRONG)
+def test_tensors_that_do_not_fit_are_refused(tmp_path: Path, lie: str) -> None:
+    assert TENSORS["ids"].shape == (1, 5)
+    saved(tmp_path / "trace.safetensors", description(), {**TENSORS, **WRONG[lie]})
+    with pytest.raises(InputError, match=r"is not a trace that trace.save"):
+        read_trace(tmp_path / "trace.safetensors")
+
+
+@pytest.mark.slow
+def test_changed_traces_are_refused_or_can_be_used_everywhere(tmp_path: Path) -> None:
+    outcomes = Counter[str]()
+    for number in range(150):
+        chance = random.Random(f"trace {number}")
+        said = changed_value(description(), chance)
+        if chance.random() < 0.3:
+            said = with_value(description(), chance.choice(list(leaves(description()))), chance.choice(INTERESTING))
+        try:
+            trace = Trace.load(saved(tmp_path / "trace.safetensors", said))
+        except BloomlabError as error:
+            assert len(str(error)) <= 400
+            outcomes["refused"] += 1
+            continue
+        assert show_everywhere(trace, tmp_path) == [], number
+        outcomes["used"] += 1
+    assert outcomes["refused"] > 20 and outcomes["used"] > 20, outcomes
