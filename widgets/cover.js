@@ -149,14 +149,16 @@ function render({ model, el }) {
   }
 
   const scale = () => root.style.setProperty("--bl-scale", String(get("scale") ?? 1));
-  model.on("change:revealed change:prediction", draw);
+  model.on("change:revealed", draw);
+  model.on("change:prediction", draw);
   model.on("change:scale", scale);
   scale();
   draw();
   return () => {
     gone = true;
     covered?.remove();
-    model.off("change:revealed change:prediction", draw);
+    model.off("change:revealed", draw);
+    model.off("change:prediction", draw);
     model.off("change:scale", scale);
     root.remove();
   };

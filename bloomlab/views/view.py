@@ -116,6 +116,7 @@ class View(anywidget.AnyWidget):
         traits["changes"] = self._edits.words
         traits["editable"] = self._spots is not None
         super().__init__(**traits)  # its traits are observed from here on
+        self.on_msg(self._answer_a_knock)
         for panel in self.panels.values():
             for name in panel.settings():
                 self.observe(partial(self._setting_changed, panel, name), self._trait(panel, name))
@@ -480,6 +481,11 @@ class View(anywidget.AnyWidget):
             self._end(panel, "error", str(error))
 
     # ---- listening to the page ----
+
+    def _answer_a_knock(self, _: Any, content: Any, __: Any) -> None:
+        """The page asks whether a kernel is still there; where nobody answers it says so, instead of waiting."""
+        if isinstance(content, dict) and content.get("do") == "knock":
+            self.send({"heard": content.get("number")})
 
     def _setting_changed(self, panel: Panel, name: str, _: Any) -> None:
         """A panel's setting was changed, by the page or in Python."""

@@ -255,3 +255,11 @@ def test_an_explorer_without_a_text_waits(lab: Lab) -> None:
     assert computed(view) == set() and view.troubles == {}
     with pytest.raises(InputError, match="show a text first"):
         view.save("never.html")
+
+
+def test_a_knock_is_answered_before_anything_else_is_done(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    view, said = lab.explore(TEXT), []
+    monkeypatch.setattr(view, "send", said.append)
+    for content in ({"do": "knock", "number": 7}, {"do": "other"}, "knock", None):
+        view._handle_custom_msg(content, [])
+    assert said == [{"heard": 7}]
