@@ -18,7 +18,7 @@ import traitlets
 from IPython.core.formatters import DisplayFormatter
 from ipywidgets import Output, Widget  # type: ignore[import-untyped]  # it ships no types
 
-from bloomlab.errors import InputError, shorten
+from bloomlab.errors import InputError, check_attribute, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.files import saying_why_not
 from bloomlab.views.shared.assets import module_text, style_text
@@ -124,7 +124,14 @@ class Cover(anywidget.AnyWidget):
         self._bundle = {} if shows is None else bundle(shows)
         self._holder = None if shows is None else shows if isinstance(shows, Widget) else _output(self._bundle)
         covered = {} if self._holder is None else {"shown": f"IPY_MODEL_{self._holder.model_id}"}
+        traits.setdefault("layout", {"width": "100%"})  # in a box that gives it no width, it would have none
         super().__init__(**told, **covered, shown_text=str(self._bundle.get("text/plain", "")), **traits)
+        self._complete = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.__dict__.get("_complete"):
+            check_attribute(self, name, self.traits())
+        super().__setattr__(name, value)
 
     def save(self, path: str | Path) -> Path:
         """Write the question as a page that works in any browser, offline: to hand out, or to project.

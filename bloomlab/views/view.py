@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from bloomlab.errors import BloomlabError, HookError, InputError
+from bloomlab.errors import BloomlabError, HookError, InputError, check_attribute
 from bloomlab.guards.files import saying_why_not
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
@@ -115,8 +115,10 @@ class View(anywidget.AnyWidget):
         self.add_traits(**self._panel_traits())
         traits["changes"] = self._edits.words
         traits["editable"] = self._spots is not None
+        traits.setdefault("layout", {"width": "100%"})  # in a box that gives it no width, it would have none
         super().__init__(**traits)  # its traits are observed from here on
         self.on_msg(self._answer_a_knock)
+        self._complete = True
         for panel in self.panels.values():
             for name in panel.settings():
                 self.observe(partial(self._setting_changed, panel, name), self._trait(panel, name))
@@ -155,6 +157,11 @@ class View(anywidget.AnyWidget):
         if len(panels) == 1 and not name.startswith("_"):
             return getattr(ShownPanel(self, *panels.values()), name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.__dict__.get("_complete"):
+            check_attribute(self, name, self.traits())
+        super().__setattr__(name, value)
 
     # ---- showing a text ----
 

@@ -9,6 +9,7 @@ import traitlets
 from comm import get_comm_manager
 from traitlets import HasTraits
 
+from bloomlab.checks import cover
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from bloomlab.views.view import View
@@ -263,3 +264,17 @@ def test_a_knock_is_answered_before_anything_else_is_done(lab: Lab, monkeypatch:
     for content in ({"do": "knock", "number": 7}, {"do": "other"}, "knock", None):
         view._handle_custom_msg(content, [])
     assert said == [{"heard": 7}]
+
+
+def test_a_misspelt_name_is_refused_with_a_near_one(lab: Lab) -> None:
+    for view, wrong, near in [
+        (lab.explore(TEXT), "lyer", "layer"),
+        (lab.attention(TEXT), "mod", "mode"),
+        (cover("How many?", 3), "revaled", "revealed"),
+    ]:
+        with pytest.raises(AttributeError, match=f"no '{wrong}' to set; did you mean.* '{near}'"):
+            setattr(view, wrong, 2)
+        assert not hasattr(view, wrong)
+        for name in view.traits():
+            if not name.startswith("_"):
+                setattr(view, name, getattr(view, name))  # all of its own can be set
