@@ -22,6 +22,7 @@ from bloomlab.guards.files import saying_why_not
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
 from bloomlab.views.shared.assets import module_text, style_text
+from bloomlab.views.shared.beside import show_beside
 from bloomlab.views.shared.edits import EditList
 from bloomlab.views.shared.page import page
 from bloomlab.views.shared.panel import SELECTION, Panel, Place, code_parts, last_layer_first, text_picture
@@ -68,6 +69,7 @@ class View(anywidget.AnyWidget):
 
     # what the page draws
     live = traitlets.Bool(True).tag(sync=True)  # False in a saved page
+    name = traitlets.Unicode().tag(sync=True)  # of its still, which is hidden while a live view is in the page
     scale = traitlets.Float(1.0, min=0.5, max=3.0).tag(sync=True)  # larger for a projector
     state = traitlets.Enum(("ready", "working", "empty", "error"), "empty").tag(sync=True)
     message = traitlets.Unicode().tag(sync=True)
@@ -117,6 +119,7 @@ class View(anywidget.AnyWidget):
         traits["editable"] = self._spots is not None
         traits.setdefault("layout", {"width": "100%"})  # in a box that gives it no width, it would have none
         super().__init__(**traits)  # its traits are observed from here on
+        self.name = self.model_id
         self.on_msg(self._answer_a_knock)
         self._complete = True
         for panel in self.panels.values():
@@ -418,6 +421,10 @@ class View(anywidget.AnyWidget):
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         data["text/html"] = self._still()
         return data, metadata
+
+    def _ipython_display_(self) -> None:
+        """In a notebook, the still is an output of its own: it stays when the widget is gone."""
+        show_beside(self, *self._repr_mimebundle_(), {"text": self.text})
 
     def __repr__(self) -> str:
         whose = f"{self._open.title} view" if self._alone else "Explorer"

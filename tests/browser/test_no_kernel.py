@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from bloomlab import checks
 from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
 from tests.browser.servers import Server
@@ -63,3 +64,34 @@ def test_a_view_whose_kernel_is_gone_says_so_and_waits_for_nothing(notebook: Not
     expect(says).to_contain_text(GONE)
     notebook.visit.screenshot(f"no-kernel-{end}-{notebook.server.app}")
     assert notebook.visit.widget_errors == []
+
+
+def test_a_notebook_that_is_opened_again_shows_the_still_and_what_was_predicted(
+    chromium: Browser, server: Server
+) -> None:
+    cells = [*CELLS[:2], "lab.attention()", "from bloomlab import checks\nchecks.cover('How many?', 3)"]
+    notebook = Notebook(Visit(chromium, height=1000), server, cells, "reopened")
+    notebook.run_all()
+    page = notebook.page
+    views, stills = page.locator(".bloomlab"), page.locator("[class^=bl-still-]")
+    expect(views).to_have_count(2)
+    expect(stills).to_have_count(2)
+    expect(stills.first).to_be_hidden()
+    expect(stills.last).to_be_hidden()
+    page.locator("[data-part=box]").fill("7")
+    page.locator("[data-part=reveal]").click()
+    expect(stills.last).to_contain_text("you said: 7")
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert [(guess.prediction, guess.answer) for guess in checks.report(server.root / notebook.name)] == [("7", "3")]
+    page.evaluate(f"{SESSION}.shutdown()")
+
+    page.goto(server.url(notebook.name))
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    expect(stills.first).to_be_visible()
+    expect(stills.first.locator("img, svg").first).to_be_visible()
+    expect(stills.last).to_contain_text("you said: 7")
+    page.wait_for_timeout(1500)
+    assert not re.search("model not found|Loading widget", page.locator(".jp-Notebook").inner_text())
+    notebook.visit.screenshot(f"reopened-{server.app}")
+    notebook.close()

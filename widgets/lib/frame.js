@@ -18,7 +18,7 @@
 // A panel puts its elements into four zones: stage.which, stage.where, stage.why and stage.more (lib/zones.js).
 // `picture` has at least text, tokens, chips, layers, heads, code and stamp. NAME.css holds for [data-panel="NAME"] only.
 import { codeBlock } from "./code.js";
-import { make, pushButton, set } from "./dom.js";
+import { insteadOfStill, make, pushButton, set } from "./dom.js";
 import { kernelLine } from "./kernel.js";
 import { runSwitch } from "./runs.js";
 import { tokenStrip } from "./strip.js";
@@ -117,7 +117,7 @@ export function viewFrame({ model, el, name, makePanel }) {
   const runs = runSwitch({ id, get, choose });
   const body = make("div", { class: "bl-body" }, strip.element, runs.element, panelBody);
   const foot = make("div", { class: "bl-foot" }, live, more, whole, code.element, stamp);
-  const root = make("div", { class: "bloomlab", "data-view": name }, make("div", { class: "bl-view" }, box.element, hint, body, foot));
+  const root = make("div", { class: "bloomlab", "data-view": name }, make("div", { class: "bl-view" }, box.element, hint, body, foot), ...insteadOfStill(model.get("name")));
   el.append(root);
   undo.push(box.close);
 
