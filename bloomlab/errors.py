@@ -87,6 +87,16 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
 
 
+def check_attribute(thing: object, name: str, settable: Iterable[str]) -> None:
+    """Refuse to set an attribute that an object does not have: a misspelt name would change nothing, in silence.
+
+    Raises:
+        AttributeError: with names like it.
+    """
+    if not (name.startswith("_") or name in thing.__dict__ or hasattr(type(thing), name)):
+        raise AttributeError(f"{type(thing).__name__} has no {name!r} to set{did_you_mean(name, settable)}")
+
+
 def shorten(value: object, limit: int = 80) -> str:
     """A value as an error message shows it: cut short, since a file or a person may have sent something huge."""
     try:

@@ -32,7 +32,7 @@ FLOORS = [
     ["views: *"],
     ["lab"],
     ["notebook: unrun_cells startup doctor commands line_parser magics"],
-    ["checks: covers verdict parts use"],
+    ["checks: covers guesses verdict parts use"],
     ["cli", "__main__"],
     ["__init__"],
 ]

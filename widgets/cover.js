@@ -1,6 +1,6 @@
 // @ts-check
 // A question, a prediction, and only then the answer: the two side by side, and a sentence that teaches.
-import { isolated, make, pushButton, set } from "./lib/dom.js";
+import { insteadOfStill, isolated, make, pushButton, set } from "./lib/dom.js";
 import { toggles } from "./lib/toggles.js";
 
 const ZEROS = [0x0660, 0x06f0, 0x0966, 0x09e6, 0xff10]; // of the digits that people write besides 0 to 9
@@ -95,7 +95,7 @@ function render({ model, el }) {
   const place = make("div", { class: "bl-cover-shown", "data-part": "shown" });
   const answered = make("div", { class: "bl-cover-answer" }, because, place);
   const panel = make("div", { "data-panel": "cover" }, make("div", { class: "bl-cover" }, question, asking, sides, live, answered));
-  const root = make("div", { class: "bloomlab", "data-view": "cover" }, make("div", { class: "bl-view" }, panel));
+  const root = make("div", { class: "bloomlab", "data-view": "cover" }, make("div", { class: "bl-view" }, panel), ...insteadOfStill(get("name")));
   el.append(root);
 
   function reveal() {
@@ -149,14 +149,16 @@ function render({ model, el }) {
   }
 
   const scale = () => root.style.setProperty("--bl-scale", String(get("scale") ?? 1));
-  model.on("change:revealed change:prediction", draw);
+  model.on("change:revealed", draw);
+  model.on("change:prediction", draw);
   model.on("change:scale", scale);
   scale();
   draw();
   return () => {
     gone = true;
     covered?.remove();
-    model.off("change:revealed change:prediction", draw);
+    model.off("change:revealed", draw);
+    model.off("change:prediction", draw);
     model.off("change:scale", scale);
     root.remove();
   };

@@ -24,7 +24,7 @@ const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage)
   ["predictions", "Predictions", predictionsPanel],
 ]);
 const PASSING = 60; // milliseconds for which a tab must stay open to be computed
-const SHARED = ["layer", "head", "query", "key", "live", "scale", "editable", "run", "runs", "state", "donor", "off", "wished"];
+const SHARED = ["layer", "head", "query", "key", "live", "kernel", "scale", "editable", "run", "runs", "state", "donor", "off", "wished"];
 
 /**
  * The stage of a panel inside the explorer, whose traits have names of their own there.
@@ -118,6 +118,7 @@ export function explorerPanel(stage) {
     tab.body.hidden = !panel;
     says.hidden = panel !== null;
     if (panel) {
+      set(says, { "data-waits": false });
       panel.draw();
       return;
     }
@@ -127,8 +128,8 @@ export function explorerPanel(stage) {
     stage.say();
     stage.showCode({ code: [] }, {});
     const trouble = stage.get("troubles")[tab.name];
-    says.textContent = trouble || (stage.get("live") ? "computing … (Kernel → Interrupt stops it)" : "this is not in the saved page");
-    set(says, { "data-trouble": Boolean(trouble) });
+    says.textContent = trouble || (stage.get("live") ? "computing … (Kernel → Interrupt stops it)" : "this tab is not in the page: computing it needs the kernel");
+    set(says, { "data-trouble": Boolean(trouble), "data-waits": !trouble && stage.get("live") });
   }
 
   stage.listen(`change:tab change:troubles ${TABS.map(([name]) => `change:${name}_picture`).join(" ")}`, stage.drawNow);

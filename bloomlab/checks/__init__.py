@@ -5,11 +5,12 @@
     checks.cover("How many?", count)       asks for a prediction, then shows it beside the answer
 
 parts.py has the checks of lessons 01 to 06, about the parts of the model; use.py those of 07 to 13, about using it;
-covers.py the cover.
+covers.py the cover; guesses.py reads what was predicted from a saved notebook: checks.report("lesson.ipynb").
 No check raises for a wrong answer: a wrong answer is what it is for.
 """
 
 from bloomlab.checks.covers import cover
+from bloomlab.checks.guesses import report
 from bloomlab.checks.parts import attention, half_weight, layer_norm, most_common_pair, neuron_off, wrote
 from bloomlab.checks.use import (
     columns_computed,
@@ -34,6 +35,7 @@ __all__ = [
     "layer_norm",
     "most_common_pair",
     "neuron_off",
+    "report",
     "says_instead",
     "tells_people_apart",
     "tokens_that_fit",

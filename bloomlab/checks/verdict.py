@@ -12,12 +12,17 @@ from torch import Tensor
 class Verdict:
     """Whether the exercise is done, and a sentence to learn from.
 
-    >>> Verdict(False, "look further down.")
-    Not yet: look further down.
+    It is true if the exercise is done: `assert checks.wrote(answer)` is what an autograder writes.
+
+    >>> Verdict(False, "look further down."), bool(Verdict(False, "look further down."))
+    (Not yet: look further down., False)
     """
 
     done: bool
     says: str
+
+    def __bool__(self) -> bool:
+        return self.done
 
     def __repr__(self) -> str:
         return f"{'Well done' if self.done else 'Not yet'}: {self.says}"

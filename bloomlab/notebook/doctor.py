@@ -31,7 +31,7 @@ FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was checked.
+    """One thing that was checked; it is true if all is well.
 
     Attributes:
         name: the thing.
@@ -48,10 +48,13 @@ class Check:
         """Whether there is nothing to do."""
         return not self.advice
 
+    def __bool__(self) -> bool:
+        return self.ok
+
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """All checks. Its repr is for reading."""
+    """All checks. Its repr is for reading; it is true if all is well."""
 
     checks: tuple[Check, ...]
 
@@ -59,6 +62,9 @@ class Report:
     def ok(self) -> bool:
         """Whether there is nothing to do."""
         return all(check.ok for check in self.checks)
+
+    def __bool__(self) -> bool:
+        return self.ok
 
     def __repr__(self) -> str:
         lines = []

@@ -61,7 +61,11 @@ def split_question(text: str) -> tuple[str, str]:
     ('Where does Leo live?', 'Leo lives in Oslo.')
     >>> split_question("小梅住在哪里？小梅住在北京。")
     ('小梅住在哪里？', '小梅住在北京。')
+    >>> split_question('"Who is it?" Leo lives in Oslo.')  # quotes around the question are not part of it
+    ('Who is it?', 'Leo lives in Oslo.')
     """
+    if quoted := re.match(r"""\s*("[^"]+"|'[^']+')\s+(?=\S)""", text):
+        return _unquoted(quoted[1]), _unquoted(text[quoted.end() :].strip())
     parts = re.fullmatch(r"\s*(.+?(?:[?？؟]|\n))\s*(.*)", text, re.DOTALL)
     return (parts[1].strip(), parts[2]) if parts else (text, "")
 
@@ -117,10 +121,21 @@ def parse(line: str, cell: str | None = None) -> ParsedLine:
         if option.required and values[_key(option)] is None:
             parser.error(f"{option.flag} is missing; try %bloom {name} {command.example}")
 
+    if cell is None and (late := _option_in(text, rest, [option.flag for option in command.options] + COMMON)):
+        parser.error(f"{late} after the text would be part of it; options come first, or the text goes into quotes")
+
     options = {key: value for key, value in values.items() if value is not None}
     if name == "generate" and SAMPLING & options.keys():
         options["do_sample"] = True
     return ParsedLine(command, _arguments(parser, name, text, cell), options, parsed.name, parsed.code)
+
+
+def _option_in(text: str, rest: str, flags: Sequence[str]) -> str:
+    """What looks like an option at the end of a text that nobody has put into quotes, or after two dashes."""
+    if not rest.rstrip().endswith(text) or re.search(r"(^|\s)--\s", rest):
+        return ""
+    found = re.search(r"\s(--?[a-z][\w-]*)(?:[\s=]+\S+)?$", text)
+    return found[1] if found and found[1] in flags else ""
 
 
 def _key(option: Option) -> str:

@@ -13,6 +13,7 @@ import ast
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
@@ -34,7 +35,7 @@ class BloomMagics(Magics):
         self.lab = lab
         self.variables = shell.user_ns  # where -o puts a result
 
-    @no_var_expand  # {braces} and $dollars in a text are text
+    @no_var_expand  # {braces} and $dollars in a text are text, but for a whole one: see _value
     @line_cell_magic
     def bloom(self, line: str, cell: str | None = None) -> Any:
         """Open BLOOM up: `%bloom` alone lists what it can do."""
@@ -43,8 +44,9 @@ class BloomMagics(Magics):
         name = line.split()[0]
         try:
             parsed = parse(line, cell)
-            if parsed.code:
+            if parsed.code:  # with {name} as it stands: this is about the line, not about a variable
                 return parsed.python(self.lab.code if self.lab is not None else "lab = bloomlab.load()")
+            parsed = replace(parsed, arguments=[self._value(text) for text in parsed.arguments])
             result = parsed.run(self._open_lab() if parsed.command.call.startswith("lab.") else None)
         except BloomlabError as error:
             message = " ".join(str(error).split())  # on one line, whatever the message quotes
@@ -54,6 +56,12 @@ class BloomMagics(Magics):
         if parsed.name:
             self.variables[parsed.name] = result
         return result
+
+    def _value(self, text: str) -> str:
+        """The text; or, if it is nothing but {name} of a variable that holds a text, that one."""
+        named = re.fullmatch(r"\{(\w+)\}", text)
+        value = self.variables.get(named[1]) if named else None
+        return value if isinstance(value, str) else text
 
     def _open_lab(self) -> Any:
         if self.lab is None:

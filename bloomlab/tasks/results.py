@@ -117,7 +117,7 @@ class Tagging:
 
 @dataclass(frozen=True)
 class Answer:
-    """A span of the context that may answer a question.
+    """A span of the context that may answer a question. It is true unless `note` says that no answer was found.
 
     Attributes:
         text, start, end: the likeliest span, `context[start:end]`.
@@ -150,6 +150,9 @@ class Answer:
     @property
     def score(self) -> float:
         return self.spans[0].score
+
+    def __bool__(self) -> bool:
+        return self.outside <= SURE and bool(self.text)
 
     @property
     def note(self) -> str:

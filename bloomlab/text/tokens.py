@@ -19,6 +19,7 @@ _SHOWN = {
 }
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp"}  # not Cn: new emoji are unknown to an older Python
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800\u034f"  # fillers: letters by category, blank on the screen
+_SELECTORS = "\u17b4\u17b5\u180b\u180c\u180d\u180f" + "".join(map(chr, range(0xFE00, 0xFE10)))  # marks without ink
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,12 @@ def visible(text: str) -> str:
 
     >>> visible("a b\n"), visible("x\u202ey"), visible("\u0301")
     ('a·b↵', 'x⟨U+202E⟩y', '◌\u0301')
+    >>> visible("\ufe0f")  # of a heart in colour, whose heart is another token
+    '⟨U+FE0F⟩'
     """
-    shown = "".join(_visible_character(character) for character in text)
+    seen = text.lstrip(_SELECTORS)  # after the sign that they are about, they show in its shape
+    names = [f"⟨U+{ord(character):04X}⟩" for character in text[: len(text) - len(seen)]]
+    shown = "".join([*names, *(_visible_character(character) for character in seen)])
     # an accent or a vowel sign at the start would be drawn on its neighbour, so it gets a circle to sit on
     return f"◌{shown}" if shown and unicodedata.category(shown[0]).startswith("M") else shown
 

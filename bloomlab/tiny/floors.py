@@ -8,7 +8,7 @@ FIGURES = "figures.json"  # beside the weights: what `evaluate --write` measured
 
 @dataclass(frozen=True)
 class Floor:
-    """One number the model must reach."""
+    """One number the model must reach; it is true if the model does."""
 
     name: str
     reached: float
@@ -18,6 +18,9 @@ class Floor:
     @property
     def holds(self) -> bool:
         return self.reached >= self.limit if self.sign == "≥" else self.reached <= self.limit
+
+    def __bool__(self) -> bool:
+        return self.holds
 
     def __str__(self) -> str:
         verdict = "pass" if self.holds else "FAIL"

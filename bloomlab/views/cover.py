@@ -17,11 +17,12 @@ import traitlets
 from IPython.core.formatters import DisplayFormatter
 from ipywidgets import Output, Widget  # type: ignore[import-untyped]  # it ships no types
 
-from bloomlab.errors import InputError, shorten
+from bloomlab.errors import InputError, check_attribute, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.files import saying_why_not
 from bloomlab.guards.markup import escaped
 from bloomlab.views.shared.assets import module_text, style_text
+from bloomlab.views.shared.beside import show_beside, update_beside
 from bloomlab.views.shared.page import page
 
 YES_NO = ("yes", "no")
@@ -101,6 +102,7 @@ class Cover(anywidget.AnyWidget):
     because = traitlets.Unicode().tag(sync=True)
     shown = traitlets.Unicode().tag(sync=True)  # the widget that shows the covered thing, as widgets name each other
     shown_text = traitlets.Unicode().tag(sync=True)  # the same for a page without a kernel
+    name = traitlets.Unicode().tag(sync=True)  # of its still, which is hidden while a live view is in the page
     scale = traitlets.Float(1.0, min=0.5, max=3.0).tag(sync=True)  # larger for a projector
     live = traitlets.Bool(True).tag(sync=True)  # False in a saved page
 
@@ -124,7 +126,15 @@ class Cover(anywidget.AnyWidget):
         self._bundle = {} if shows is None else bundle(shows)
         self._holder = None if shows is None else shows if isinstance(shows, Widget) else _output(self._bundle)
         covered = {} if self._holder is None else {"shown": f"IPY_MODEL_{self._holder.model_id}"}
+        traits.setdefault("layout", {"width": "100%"})  # in a box that gives it no width, it would have none
         super().__init__(**told, **covered, shown_text=str(self._bundle.get("text/plain", "")), **traits)
+        self.name = self.model_id
+        self._complete = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.__dict__.get("_complete"):
+            check_attribute(self, name, self.traits())
+        super().__setattr__(name, value)
 
     def save(self, path: str | Path) -> Path:
         """Write the question as a page that works in any browser, offline: to hand out, or to project.
@@ -146,8 +156,9 @@ class Cover(anywidget.AnyWidget):
         """The question, and the answer folded away, without script."""
         choices = "".join(f'<li dir="auto">{escaped(choice)}</li>' for choice in self.choices)
         because = f'<p dir="auto">{escaped(self.because)}</p>' if self.because else ""
+        said = f'<p dir="auto">you said: <bdi>{escaped(self.prediction)}</bdi></p>' if self.prediction else ""
         return (
-            f'<div><p dir="auto"><b>{escaped(self.question)}</b></p>{choices and f"<ul>{choices}</ul>"}'
+            f'<div><p dir="auto"><b>{escaped(self.question)}</b></p>{said}{choices and f"<ul>{choices}</ul>"}'
             "<details><summary>Predict, write it down, and open this</summary>"
             f"<p><b><bdi>{escaped(self.answer)}</bdi></b> {escaped(self.unit)}</p>{because}{_still_of(self._bundle)}"
             "</details></div>"
@@ -161,6 +172,18 @@ class Cover(anywidget.AnyWidget):
         """The widget; and for a page without a kernel, or a terminal, the same in still form."""
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         return {**data, "text/html": self._still(), "text/plain": repr(self)}, metadata
+
+    def _ipython_display_(self) -> None:
+        """In a notebook, the still is an output of its own, and with it what was predicted: both stay in the file."""
+        show_beside(self, *self._repr_mimebundle_(), self._about())
+
+    def _about(self) -> dict[str, str]:
+        return {"question": self.question, "prediction": self.prediction, "answer": self.answer}
+
+    @traitlets.observe("prediction")
+    def _keep(self, _: dict[str, Any]) -> None:
+        if self.prediction:
+            update_beside(self, self._still(), self._about())
 
 
 def bundle(shows: object) -> dict[str, Any]:
@@ -176,6 +199,8 @@ def bundle(shows: object) -> dict[str, Any]:
         return {"image/png": base64.b64encode(picture.getvalue()).decode(), "text/plain": "a picture"}
     if isinstance(shows, str):
         return {"text/plain": shows}
+    if hasattr(shows, "_ipython_display_") and hasattr(shows, "_repr_mimebundle_"):  # it is not to be shown yet
+        return dict(shows._repr_mimebundle_()[0])
     data: dict[str, Any] = DisplayFormatter().format(shows)[0]  # type: ignore[no-untyped-call]  # IPython's
     return data
 

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from bloomlab.errors import BloomlabError, HookError, InputError
+from bloomlab.errors import BloomlabError, HookError, InputError, check_attribute
 from bloomlab.guards.files import saying_why_not
 from bloomlab.guards.markup import escaped
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
 from bloomlab.views.shared.assets import module_text, style_text
+from bloomlab.views.shared.beside import show_beside
 from bloomlab.views.shared.code import code_parts
 from bloomlab.views.shared.edits import EditList
 from bloomlab.views.shared.page import page
@@ -69,6 +70,7 @@ class View(anywidget.AnyWidget):
 
     # what the page draws
     live = traitlets.Bool(True).tag(sync=True)  # False in a saved page
+    name = traitlets.Unicode().tag(sync=True)  # of its still, which is hidden while a live view is in the page
     scale = traitlets.Float(1.0, min=0.5, max=3.0).tag(sync=True)  # larger for a projector
     state = traitlets.Enum(("ready", "working", "empty", "error"), "empty").tag(sync=True)
     message = traitlets.Unicode().tag(sync=True)
@@ -116,7 +118,11 @@ class View(anywidget.AnyWidget):
         self.add_traits(**self._panel_traits())
         traits["changes"] = self._edits.words
         traits["editable"] = self._spots is not None
+        traits.setdefault("layout", {"width": "100%"})  # in a box that gives it no width, it would have none
         super().__init__(**traits)  # its traits are observed from here on
+        self.name = self.model_id
+        self.on_msg(self._answer_a_knock)
+        self._complete = True
         for panel in self.panels.values():
             for name in panel.settings():
                 self.observe(partial(self._setting_changed, panel, name), self._trait(panel, name))
@@ -155,6 +161,11 @@ class View(anywidget.AnyWidget):
         if len(panels) == 1 and not name.startswith("_"):
             return getattr(ShownPanel(self, *panels.values()), name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.__dict__.get("_complete"):
+            check_attribute(self, name, self.traits())
+        super().__setattr__(name, value)
 
     # ---- showing a text ----
 
@@ -398,6 +409,10 @@ class View(anywidget.AnyWidget):
         data["text/html"] = self._still()
         return data, metadata
 
+    def _ipython_display_(self) -> None:
+        """In a notebook, the still is an output of its own: it stays when the widget is gone."""
+        show_beside(self, *self._repr_mimebundle_(), {"text": self.text})
+
     def __repr__(self) -> str:
         whose = f"{self._open.title} view" if self._alone else "Explorer"
         if not self.picture:
@@ -467,6 +482,11 @@ class View(anywidget.AnyWidget):
             self._end(panel, "error", str(error))
 
     # ---- listening to the page ----
+
+    def _answer_a_knock(self, _: Any, content: Any, __: Any) -> None:
+        """The page asks whether a kernel is still there; where nobody answers it says so, instead of waiting."""
+        if isinstance(content, dict) and content.get("do") == "knock":
+            self.send({"heard": content.get("number")})
 
     def _setting_changed(self, panel: Panel, name: str, _: Any) -> None:
         """A panel's setting was changed, by the page or in Python."""

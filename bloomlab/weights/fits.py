@@ -13,7 +13,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True, repr=False)
 class Fit:
-    """Whether a model fits, and how. Its repr is the answer in words.
+    """Whether a model fits, and how. Its repr is the answer in words; it is true if the model fits in any dtype.
 
     Attributes:
         name: of the model.
@@ -42,6 +42,9 @@ class Fit:
         smaller = [Fit(size, n, _bytes(n), self.free) for size, n in counts.items() if n < self.parameters]
         fitting = [fit for fit in smaller if fit.dtypes]
         return f"instead: {fitting[-1].advice}" if fitting else "nothing fits; end other programs first"
+
+    def __bool__(self) -> bool:
+        return bool(self.dtypes)
 
     def __repr__(self) -> str:
         lines = [f"{self.name}: {self.parameters:,} parameters"]

@@ -226,3 +226,31 @@ def test_a_saved_page_has_every_tab(visit: Visit, tmp_path: Path, text: str) -> 
     expect(page.locator('[data-part="ledger"]')).to_have_attribute("data-exact", "true")
     assert page.evaluate("window.canary") is None
     assert visit.errors == [] and visit.refused == []
+
+
+HEAR = """(number) => {
+    for (const [event, listener] of [...model.listeners]) if (event === "msg:custom") listener({ heard: number });
+}"""
+
+
+def test_a_host_that_says_nothing_is_taken_at_its_silence_and_the_view_comes_back(blank: BlankPage) -> None:
+    page = blank.page
+    page.evaluate("() => { cleanUp(); model.knocks = []; model.send = (knock) => model.knocks.push(knock); }")
+    blank.draw_again()
+    says, text = page.locator('[data-part="says"]'), page.locator('[data-part="text"]')
+    page.evaluate(HEAR, page.evaluate("model.knocks.at(-1).number"))
+    tokens = says.inner_text()
+    text.fill("another text")
+    expect(says).to_have_text("reading 12 characters …")
+    expect(says).to_contain_text("no kernel answers", timeout=3_500)
+    assert text.input_value() == "another text" and blank.root("kernel") == "silent"
+    tab(blank, "tokens").click()
+    expect(page.locator('[data-part="tab-says"]')).to_have_text(
+        "this tab is not in the page: computing it needs the kernel"
+    )
+    expect(page.locator("[data-waits], [data-state=working]")).to_have_count(0)
+    page.evaluate(HEAR, page.evaluate("model.knocks.at(-1).number"))  # it was only busy
+    assert blank.root("kernel") == "here"
+    blank.answered()
+    expect(says).not_to_have_text(tokens)
+    assert blank.root("state") == "ready" and blank.root("tokens") == "12"

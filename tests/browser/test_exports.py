@@ -32,3 +32,21 @@ def test_a_page_may_be_called_anything(visit: Visit, tmp_path: Path) -> None:
     visit.page.wait_for_selector("[role=tab]")
     assert visit.page.title().startswith(HOSTILE[0][:20]) and visit.page.evaluate("window.canary") is None
     assert visit.errors == [] and visit.refused == []
+
+
+SCHOOL = {  # what a school's server, or a learning platform, adds to a page that it hands out
+    "no blob": "script-src 'unsafe-inline'; default-src 'unsafe-inline' data:",
+    "no script": "script-src 'none'; style-src 'unsafe-inline'; img-src data:",
+}
+
+
+@pytest.mark.parametrize("policy", SCHOOL)
+def test_a_page_under_a_policy_is_never_blank(visit: Visit, tmp_path: Path, policy: str) -> None:
+    saved = LAB.attention("Leo 😀.").save(tmp_path / "x.html").read_text(encoding="utf-8")
+    headers = {"Content-Security-Policy": SCHOOL[policy]}
+    visit.page.route("http://127.0.0.1/x.html", lambda route: route.fulfill(body=saved, headers=headers))
+    visit.page.goto("http://127.0.0.1/x.html")
+    pictures = {"no blob": "[data-part=canvas]", "no script": "main img"}
+    assert visit.page.locator(pictures[policy]).first.is_visible()
+    assert visit.page.locator("[data-view=attention]").count() == (policy == "no blob")
+    assert not visit.page.locator("main > img, main > table").count() or policy == "no script"

@@ -179,7 +179,13 @@ def tests_of(files: Sequence[str]) -> list[str]:
     """The tests of the files that read what others wrote, and of these files."""
     modules = [Path(name) for name in (*FILES, "weights/fits", "tasks/ask", *files)]
     own = [path.with_name(f"test_{path.name}") for path in modules]
-    others = ("hostile/test_properties", "model/test_bloom", "tracing/test_trace")
+    others = (
+        "hostile/test_properties",
+        "model/test_bloom",
+        "tracing/test_trace",
+        "weights/test_hub_cache",
+        "hostile/test_traces",
+    )
     names = [*own, *map(Path, others)]
     paths = [ROOT / "tests" / f"{name}.py" for name in dict.fromkeys(names)]
     return [str(path.relative_to(ROOT)) for path in paths if path.exists()]

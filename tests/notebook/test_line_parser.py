@@ -85,6 +85,9 @@ def test_opening_a_model_is_shown_as_python(line: str, opening: str) -> None:
         ("ablate --spot embed --head 1,x Leo", "--head: invalid index value: '1,x'"),
         ("ask Where does Leo live?", "it needs a question and a text to look in; try %bloom ask"),
         ("ask Leo lives in Oslo.", "it needs a question"),
+        ("generate Leo lives in --seed 1", "--seed after the text would be part of it; options come first"),
+        ("tokens Leo lives -o kept", "-o after the text would be part of it"),
+        ("tokens Leo lives --code", "--code after the text"),
         ("help tokns", None),
     ],
 )
@@ -127,3 +130,17 @@ def test_a_text_both_on_the_line_and_in_the_cell_is_a_mistake() -> None:
 )
 def test_the_words_that_can_follow_are_offered(typed: str, words: list[str], ending: str) -> None:
     assert complete(typed, spots=["embed", "h.0.mlp.out"]) == (words, ending)
+
+
+@pytest.mark.parametrize(
+    "line, arguments",
+    [
+        ('ask "Where does Leo live?" Leo lives in Oslo.', ["Where does Leo live?", "Leo lives in Oslo."]),
+        ("ask 'Who is it?' \"Don't ask.\"", ["Who is it?", "Don't ask."]),
+        ('tokens "Leo lives -o kept"', ["Leo lives -o kept"]),
+        ("tokens -- Leo lives --code", ["Leo lives --code"]),
+        ("tokens a well-known -other", ["a well-known -other"]),
+    ],
+)
+def test_quotes_are_a_shells_and_a_text_in_them_may_hold_anything(line: str, arguments: list[str]) -> None:
+    assert parse(line).arguments == arguments

@@ -57,7 +57,7 @@ HOSTILE = [
     "</script>",
     "a\u202eb\u200b",
     "back\\slash \\n",
-    "100 % --seed 3 -o name",
+    "100 % --seed 3 --name",
     "# not a comment",
     "\N{GRINNING FACE} é अ 世",
 ]
@@ -213,3 +213,11 @@ def test_every_example_runs_on_the_embedded_model(shell: InteractiveShell) -> No
     assert results["load"] is shell.magics_manager.registry["BloomMagics"].lab
     drawn = [run(shell, f"%bloom generate --temperature 0.9 --seed {seed} Leo lives in") for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_variable_in_braces_is_its_text_and_nothing_else_in_braces_is_anything(shell: InteractiveShell) -> None:
+    shell.user_ns["story"] = "Leo lives in Oslo."
+    said = run(shell, "%bloom tokens {story}")
+    assert "Leo lives in Oslo." in repr(said) and "{story}" not in repr(said)
+    for text in ("{story} and more", "{unknown}", "{__name__.upper()}"):
+        assert text in repr(run(shell, f"%bloom tokens {text}"))

@@ -123,3 +123,9 @@ def test_invisible_characters_get_a_mark_and_all_others_stay(text: str, shown: s
 @given(st.text())
 def test_nothing_invisible_is_left(text: str) -> None:
     assert not {unicodedata.category(character) for character in visible(text)} & {"Cc", "Cf", "Zs", "Zl", "Zp", "Cs"}
+
+
+@pytest.mark.parametrize("mark", ["\ufe0f", "\ufe0e", "\ufe00", "\u180b", "\u180f", "\u17b4"])
+def test_a_mark_without_ink_is_named_where_it_stands_alone(mark: str) -> None:
+    assert visible(mark) == f"⟨U+{ord(mark):04X}⟩"
+    assert visible(f"\u2764{mark}") == f"\u2764{mark}"

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import traitlets
 from comm import get_comm_manager
 from traitlets import HasTraits
 
+from bloomlab.checks import cover
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
+from bloomlab.views.shared.assets import module_text
 from bloomlab.views.view import View
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
@@ -227,7 +230,7 @@ def test_the_saved_page_has_all_tabs_and_saving_changes_nothing(lab: Lab, tmp_pa
     state = json.loads(html.split('<script type="application/json" id="state">')[1].split("</script>")[0])
     for name in view.panels:
         assert state[f"{name}_picture"]["text"] == TEXT
-    still = html.split("<noscript>")[1].split("</noscript>")[0]
+    still = html.split('<main id="view">')[1].split("</main>")[0]
     assert all(f"<h3>{title}</h3>" in still for title in TITLES.values())
 
 
@@ -255,3 +258,32 @@ def test_an_explorer_without_a_text_waits(lab: Lab) -> None:
     assert computed(view) == set() and view.troubles == {}
     with pytest.raises(InputError, match="show a text first"):
         view.save("never.html")
+
+
+def test_a_knock_is_answered_before_anything_else_is_done(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    view, said = lab.explore(TEXT), []
+    monkeypatch.setattr(view, "send", said.append)
+    for content in ({"do": "knock", "number": 7}, {"do": "other"}, "knock", None):
+        view._handle_custom_msg(content, [])
+    assert said == [{"heard": 7}]
+
+
+def test_a_misspelt_name_is_refused_with_a_near_one(lab: Lab) -> None:
+    for view, wrong, near in [
+        (lab.explore(TEXT), "lyer", "layer"),
+        (lab.attention(TEXT), "mod", "mode"),
+        (cover("How many?", 3), "revaled", "revealed"),
+    ]:
+        with pytest.raises(AttributeError, match=f"no '{wrong}' to set; did you mean.* '{near}'"):
+            setattr(view, wrong, 2)
+        assert not hasattr(view, wrong)
+        for name in view.traits():
+            if not name.startswith("_"):
+                setattr(view, name, getattr(view, name))  # all of its own can be set
+
+
+@pytest.mark.parametrize("name", ["explorer", "attention", "cover"])
+def test_the_module_stands_in_a_page_as_it_is_so_it_may_not_end_its_script(name: str) -> None:
+    text = module_text(name)
+    assert "</script" not in text.lower() and "<!--" not in text
+    assert len(re.findall(r"^export ", text, flags=re.MULTILINE)) == 1

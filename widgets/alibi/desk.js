@@ -34,7 +34,7 @@ export function slopeDesk(stage, { step }) {
     if (stage.get("runs")?.length && stage.get("run") === "as it is") return "this is the run as it is: choose “what if” to move a slope";
     return "";
   };
-  const slopes = () => (moved ? of.used.map((slope, head) => (head === moved?.head ? moved.slope : slope)) : of.used);
+  const slopes = () => (moved && stage.get("live") ? of.used.map((slope, head) => (head === moved?.head ? moved.slope : slope)) : of.used);
 
   // ---- asking Python: one message at a time is on its way, and of those that wait, the last ----
 

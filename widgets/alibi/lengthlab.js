@@ -158,10 +158,11 @@ export function lengthLab(stage) {
       const ofSlopes = question === "slopes";
       const { curves, by_slope: bySlope } = state;
       const points = bySlope?.points ?? [];
-      const running = state.state === "running";
+      const now = state.state === "running" && !stage.get("live") ? "stopped" : state.state; // nobody reads on
+      const running = now === "running";
       const mine = (state.asked || "lengths") === question; // what the state is about
       const any = ofSlopes ? points.length > 0 : curves.length > 0;
-      const shown = mine ? state.state : any ? "done" : "idle";
+      const shown = mine ? now : any ? "done" : "idle";
       set(element, { "data-state": shown, "data-curves": curves.length, "data-points": points.length, "data-question": question });
       questions.mark(question);
       whose.mark(stage.get("whose"));
@@ -173,7 +174,7 @@ export function lengthLab(stage) {
       progress.value = state.total ? state.done / state.total : 0;
       figure.hidden = !any;
       const idle = !stage.get("live")
-        ? "a saved page: measuring needs the model"
+        ? "measuring needs the model, and here is none"
         : ofSlopes
           ? "The slopes were fixed before training began. Press to see what others, and none at all, would do: it takes some seconds."
           : "ALiBi promises that a model trained on short texts reads longer ones. Press to see: it takes a few seconds.";

@@ -212,11 +212,11 @@ export function attentionPanel(stage) {
     const { layer, head, mode, pattern } = chosen();
     const exact = exactOf(layer, head);
     const probs = shownPattern();
-    const key = [layer, head, mode, pattern, probs !== null].join();
+    const key = [layer, head, mode, pattern, probs !== null, stage.get("live")].join();
     if (key === painted) return;
     painted = key;
     const slope = picture.slopes[head];
-    const waits = stage.get("live") ? "fetching it …" : "not in this file";
+    const waits = stage.get("live") ? "fetching it …" : "not in the page";
     const more = pattern === "head" ? `slope ${slopeName(slope)} · reach ${fixed(3 / slope, 0)} tokens` : probs ? "" : waits;
     headTitle.replaceChildren(`${patternName()} `, make("span", { class: "bl-how" }, `${more}${more && " · "}query ↓ key →`));
     headTitle.title = pattern === "head" ? "reach: how far back ALiBi has taken 3 nats off, leaving a twentieth of the weight" : "";

@@ -63,14 +63,15 @@ export function scoreLedger() {
       for (const name of ["content", "position", "total", "normaliser"]) {
         const value = ledger ? ledger[/** @type {"content"} */ (name)] : 0;
         const shown = name === "content" || name === "position" ? signed(value) : fixed(value);
-        cells[name].number.textContent = ledger ? shown : "…";
+        cells[name].number.textContent = ledger ? shown : live ? "…" : "–";
         cells[name].bar.style.setProperty("--bl-part", String(value / widest));
         set(cells[name].bar, { "data-sign": value < 0 ? "negative" : "positive" });
       }
       cells.probability.number.textContent = ledger ? probability(ledger.probability) : `≈ ${probability(rough)}`;
       cells.probability.bar.style.setProperty("--bl-part", String(ledger ? ledger.probability : rough));
+      set(check, { "data-waits": !ledger && live });
       if (!ledger) {
-        check.textContent = live ? "fetching the exact values …" : "exact values of this head are not in this file";
+        check.textContent = live ? "fetching the exact values …" : "exact values of this head are not in the page";
         trained.textContent = "";
         return;
       }

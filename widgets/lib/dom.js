@@ -43,6 +43,16 @@ export function pushButton(text, attributes, press) {
 }
 
 /**
+ * A rule that hides a view's still, a second output, for as long as the view itself is in the page (shared/beside.py).
+ * @param {unknown} name
+ * @returns {(Node | string)[]}
+ */
+export function insteadOfStill(name) {
+  if (!/^[0-9a-f]+$/.test(String(name))) return []; // in a saved page there is none
+  return [make("style", {}, `.bl-still-${name}, .jp-OutputArea-child:has(.bl-still-${name}) { display: none }`)];
+}
+
+/**
  * Someone else's text inside ours: <bdi> keeps its writing direction to itself.
  * @param {string} text
  * @returns {HTMLElement}

@@ -18,7 +18,8 @@
 // A panel puts its elements into four zones: stage.which, stage.where, stage.why and stage.more (lib/zones.js).
 // `picture` has at least text, tokens, chips, layers, heads, code and stamp. NAME.css holds for [data-panel="NAME"] only.
 import { codeBlock } from "./code.js";
-import { make, pushButton, set } from "./dom.js";
+import { insteadOfStill, make, pushButton, set } from "./dom.js";
+import { kernelLine } from "./kernel.js";
 import { runSwitch } from "./runs.js";
 import { tokenStrip } from "./strip.js";
 import { textBox } from "./textbox.js";
@@ -39,7 +40,7 @@ import { reachZones, roomOf, zonesIn } from "./zones.js";
  * @property {(wish: Record<string, any>) => void} wish  anything else about edits
  * @property {{element: HTMLDetailsElement, open: (point: {x: number, y: number} | null) => void}[]} menus  where edits are chosen, one in each panel
  * @property {HTMLElement} more  and what does not fit on one screen
- * @property {(trait: string) => any} get  a trait of the panel's view in Python, or one that all views share
+ * @property {(trait: string) => any} get  a trait of the panel's view in Python, or one that all views share; "kernel" is "here", "silent", "gone", or "none" in a saved page
  * @property {(places: Record<string, any>) => void} choose  set traits; Python hears of the last ones, in one message
  * @property {(change: string, step: () => void) => void} listen  "change:mode change:far"
  * @property {() => void} drawSoon  before the screen is drawn next: the pointer moves more often than that
@@ -59,6 +60,8 @@ import { reachZones, roomOf, zonesIn } from "./zones.js";
  */
 
 const FIRST_TEXTS = ["Leo lives in Oslo. Leo has a cat.", "里奥住在奥斯陆。里奥有一只猫。", "يعيش ليو في أوسلو. لدى ليو قطة.", "लियो ओस्लो में रहता है। लियो के पास एक बिल्ली है।"]; // the same in four scripts, from the embedded world
+const NO_KERNEL = { gone: "the kernel is gone; run the cell again", silent: "no kernel answers: it is busy, or there is none; then run the cell again" };
+const WAITS = '[data-waits], [data-state="running"]'; // what says that something is on its way
 const SELECTION = ["layer", "head", "query", "key"];
 const CHANGEABLE = '[data-part="strip"] [data-token], [data-part="heads"] [role="option"], [data-part="slopes"] [role="option"], .bl-matrix, [role="gridcell"]';
 
@@ -75,6 +78,12 @@ export function viewFrame({ model, el, name, makePanel }) {
   let trouble = ""; // what the page itself found wrong
   let drawn = 0;
   let choosing = false; // traits are being set
+
+  const kernel = kernelLine({ model, waits: () => waiting() || root.querySelector(WAITS) !== null, changed: () => safely(kernelChanged)() });
+  undo.push(kernel.close);
+  const kernelNow = () => (model.get("live") ? kernel.state() : "none");
+  /** As the model has it; but what lost its kernel is not live. @param {string} trait */
+  const get = (trait) => (trait === "kernel" ? kernelNow() : trait === "live" ? kernelNow() === "here" : model.get(trait));
 
   // ---- the pieces ----
 
@@ -105,10 +114,10 @@ export function viewFrame({ model, el, name, makePanel }) {
     else root.requestFullscreen?.();
   });
   whole.hidden = !document.fullscreenEnabled;
-  const runs = runSwitch({ id, get: (trait) => model.get(trait), choose });
+  const runs = runSwitch({ id, get, choose });
   const body = make("div", { class: "bl-body" }, strip.element, runs.element, panelBody);
   const foot = make("div", { class: "bl-foot" }, live, more, whole, code.element, stamp);
-  const root = make("div", { class: "bloomlab", "data-view": name }, make("div", { class: "bl-view" }, box.element, hint, body, foot));
+  const root = make("div", { class: "bloomlab", "data-view": name }, make("div", { class: "bl-view" }, box.element, hint, body, foot), ...insteadOfStill(model.get("name")));
   el.append(root);
   undo.push(box.close);
 
@@ -121,6 +130,11 @@ export function viewFrame({ model, el, name, makePanel }) {
 
   // ---- choosing ----
 
+  /** Whatever is sent, Python should be there to take it. */
+  function knock() {
+    if (model.get("live")) kernel.knock();
+  }
+
   /**
    * Sent at once: Jupyter keeps back what comes while the kernel is busy, all but the last, and only of what was sent
    * does it know that an echo of an earlier choice is old.
@@ -132,6 +146,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     choosing = false;
     safely(drawAll)();
     model.save_changes();
+    knock();
   }
 
   /** @param {number} token @param {boolean} asKey */
@@ -169,14 +184,16 @@ export function viewFrame({ model, el, name, makePanel }) {
   function drawState() {
     const state = trouble ? "error" : waiting() ? "working" : model.get("state");
     const count = picture ? picture.tokens.length : 0;
-    const message = {
-      ready: `${model.get("live") ? "" : "a saved page · "}${count} ${count === 1 ? "token" : "tokens"}`,
+    const lost = NO_KERNEL[/** @type {"gone"} */ (get("kernel"))] ?? "";
+    const tokens = `${count} ${count === 1 ? "token" : "tokens"}`;
+    const message = lost ? `${lost} · ${tokens} of the last picture` : {
+      ready: `${model.get("live") ? "" : "a saved page · "}${tokens}`,
       working: `reading ${box.length()} characters …`,
       empty: "nothing to read yet",
       error: `${trouble || model.get("message")}${picture ? " · the picture below is still the one before" : ""}`,
     }[/** @type {"ready"} */ (state)];
-    box.say(message, state === "error", state === "working" && picture !== null);
-    set(root, { "data-state": state });
+    box.say(message, state === "error" || lost !== "", state === "working" && picture !== null);
+    set(root, { "data-state": state, "data-kernel": get("kernel") });
     hint.hidden = state !== "empty";
     body.hidden = foot.hidden = state === "empty" || !picture;
   }
@@ -198,7 +215,7 @@ export function viewFrame({ model, el, name, makePanel }) {
   /** "e" opens the menu of changes; Ctrl+Z takes one back. @param {KeyboardEvent} event */
   function pressed(event) {
     const typing = /** @type {Element} */ (event.target).matches("textarea, input[type=text], input[type=number]");
-    if (typing || !model.get("editable") || !model.get("live") || event.altKey) return;
+    if (typing || !model.get("editable") || !get("live") || event.altKey) return;
     const command = event.ctrlKey || event.metaKey;
     const menu = menuInSight();
     if (event.key === "e" && !command && menu) {
@@ -236,7 +253,7 @@ export function viewFrame({ model, el, name, makePanel }) {
 
   /** Whether the last text typed here has no answer yet. */
   function waiting() {
-    return model.get("live") && asked > model.get("answered");
+    return get("live") && asked > model.get("answered");
   }
 
   /** @param {string} text @param {string} problem */
@@ -246,6 +263,7 @@ export function viewFrame({ model, el, name, makePanel }) {
       asked = Math.max(asked, model.get("typed").number, model.get("answered")) + 1;
       model.set("typed", { text, number: asked });
       model.save_changes();
+      knock();
     }
     drawAll();
   }
@@ -254,6 +272,18 @@ export function viewFrame({ model, el, name, makePanel }) {
     box.write(picture?.text ?? "");
     asked = model.get("answered"); // nothing is waited for, whatever Python is doing
     drawAll();
+  }
+
+  /** What only a kernel can do is switched off, or on again; what has been read is still to be looked at. */
+  function kernelChanged() {
+    freeze();
+    drawAll();
+    refit(); // pictures that are still on their way say so
+  }
+
+  function freeze() {
+    if (!model.get("live")) box.freeze("a saved page: reading another text needs the model");
+    else box.freeze(get("kernel") === "gone" ? NO_KERNEL.gone : "");
   }
 
   // ---- listening ----
@@ -274,8 +304,10 @@ export function viewFrame({ model, el, name, makePanel }) {
   /** @param {string} change @param {() => void} step */
   function listen(change, step) {
     const guarded = safely(step);
-    model.on(change, guarded);
-    undo.push(() => model.off(change, guarded));
+    for (const event of change.split(" ")) { // one a call: several are Backbone's habit, not anywidget's contract
+      model.on(event, guarded);
+      undo.push(() => model.off(event, guarded));
+    }
   }
 
   const panel = makePanel({
@@ -288,7 +320,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     set: runs.put,
     wish: runs.ask,
     menus,
-    get: (trait) => model.get(trait),
+    get,
     choose,
     listen,
     drawSoon,
@@ -334,7 +366,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     () => themed.disconnect(),
     () => system.removeEventListener("change", refit),
   );
-  if (!model.get("live")) box.freeze("a saved page: reading another text needs the model");
+  freeze();
   safely(() => {
     readPicture();
     drawAll();

@@ -80,8 +80,9 @@ export function runSwitch({ id, get, choose }) {
         remove.hidden = !editable;
       });
       choices.mark(get("run"));
-      choices.enable(true);
-      for (const input of choices.element.querySelectorAll("input")) input.disabled = !runs.includes(input.value);
+      const reached = !["gone", "silent"].includes(get("kernel")); // each run in a saved page; in a live one, Python makes it
+      choices.enable(reached);
+      for (const input of choices.element.querySelectorAll("input")) input.disabled = !reached || !runs.includes(input.value);
     },
   };
 }

@@ -109,9 +109,9 @@ export function textBox({ id, send, cancel }) {
       stop.hidden = !cancellable;
     },
 
-    /** @param {string} why nothing can be typed */
+    /** @param {string} why nothing can be typed; "" if it can */
     freeze(why) {
-      set(text, { readonly: true, title: why });
+      set(text, { readonly: why !== "", title: why || false });
     },
   };
 }

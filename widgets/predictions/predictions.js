@@ -384,6 +384,8 @@ export function predictionsPanel(stage) {
     const answers = readings.answer(at.layer);
     const missing = picture.missing.answer ?? "";
     askRow.hidden = missing !== "";
+    box.readOnly = !stage.get("live");
+    set(box, { title: box.readOnly && "another question needs the model, and here is none" });
     if (!typing && box.value !== stage.get("question")) box.value = stage.get("question");
     const spans = readings.differs ? changedSpans(at.layer) : (answers?.spans ?? []).map(([text, p, first, last], i) => ({ text, p, first, last, data: { "data-picked": i === 0 } }));
     const told = readings.differs ? spans.filter((span) => moved(/** @type {any} */ (span)) >= HARDLY) : spans;
@@ -422,8 +424,6 @@ export function predictionsPanel(stage) {
       pointed = pointedToken = null;
       stale = true;
       slider.max = String(picture.layers - 1);
-      box.readOnly = !stage.get("live");
-      if (box.readOnly) box.title = "a saved page: another question needs the model";
     },
 
     fit() {

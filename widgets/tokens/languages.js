@@ -87,20 +87,21 @@ export function languageTable({ open, read }) {
     /** @param {any} comparison @param {boolean} live @param {string} state of the trait `comparing` */
     show(comparison, live, state) {
       const { rows, done } = comparison;
-      const running = comparison.state === "running";
+      const now = comparison.state === "running" && !live ? "stopped" : comparison.state; // nobody reads on
+      const running = now === "running";
       element.open = state !== "closed";
-      set(element, { "data-state": comparison.state, "data-rows": rows.length, "data-done": done });
-      run.hidden = running || comparison.state === "done" || !live;
+      set(element, { "data-state": now, "data-rows": rows.length, "data-done": done });
+      run.hidden = running || now === "done" || !live;
       stop.hidden = progress.hidden = !running;
       stamp.textContent = comparison.stamp && `bits measured with ${comparison.stamp}`;
       progress.value = rows.length ? done / rows.length : 0;
       says.textContent = {
-        idle: live ? "" : "a saved page: comparing needs the model; open this before you save",
+        idle: live ? "" : "comparing needs the model, and here is none; open this before you save a page",
         running: `the tokenizer has cut all ${rows.length} texts; the model has read ${done} of them. ${comparison.note}`,
         done: `${finding(rows)} ${comparison.note}`,
         stopped: `stopped; what was finished stays. ${comparison.note}`,
         error: comparison.message,
-      }[/** @type {"idle"} */ (comparison.state)];
+      }[/** @type {"idle"} */ (now)];
       const texts = JSON.stringify(rows.map((/** @type {any} */ row) => [row.name, row.text]));
       if (texts !== shown) {
         shown = texts;

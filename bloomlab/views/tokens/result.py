@@ -94,3 +94,12 @@ class Tokens(Sequence[Token]):
             return {"text/plain": repr(self), "text/html": self._repr_html_()}
         data, metadata = self.view._repr_mimebundle_(**kwargs)
         return {**data, "text/plain": repr(self)}, metadata
+
+    def _ipython_display_(self) -> None:
+        """In a notebook, the live view and its still; elsewhere as any other object."""
+        if self._make_view is None:
+            raise NotImplementedError
+        from bloomlab.views.shared.beside import show_beside
+
+        data, metadata = self._repr_mimebundle_()
+        show_beside(self.view, data, metadata, {"text": self.view.text})

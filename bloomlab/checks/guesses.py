@@ -1,0 +1,55 @@
+"""What was predicted in the covers of a notebook, read from its file: for a student to look back, and for a teacher."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bloomlab.errors import InputError
+from bloomlab.guards.files import read_json
+
+MOST_BYTES = 100_000_000
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One cover of a notebook: what it asked, what was predicted ("" if nothing was), and the answer."""
+
+    question: str
+    prediction: str
+    answer: str
+
+
+class Guesses(tuple[Guess, ...]):
+    """The covers of a notebook, in order."""
+
+    def __repr__(self) -> str:
+        said = [f"{guess.question}\n    said: {guess.prediction or '–'}    it is: {guess.answer}" for guess in self]
+        return "\n".join(said) or "no cover has been shown in this notebook"
+
+
+def report(notebook: str | os.PathLike[str]) -> Guesses:
+    """What was predicted in a notebook that has been run and saved; nothing in it is run.
+
+    Raises:
+        InputError: there is no such file, or it is not a notebook.
+    """
+    path = Path(notebook)
+    cells = read_json(path, MOST_BYTES, InputError).get("cells")
+    if not isinstance(cells, list):
+        raise InputError(f"expected a notebook, but {path} has no cells; pass the path of an .ipynb file")
+    found = []
+    for cell in cells:
+        for output in _list_in(cell, "outputs"):
+            metadata = output.get("metadata") if isinstance(output, dict) else None
+            about = metadata.get("bloomlab") if isinstance(metadata, dict) else None
+            values = (
+                [about.get(name) for name in ("question", "prediction", "answer")] if isinstance(about, dict) else []
+            )
+            if values and all(isinstance(value, str) for value in values):
+                found.append(Guess(*map(str, values)))
+    return Guesses(found)
+
+
+def _list_in(cell: object, name: str) -> list[object]:
+    value = cell.get(name) if isinstance(cell, dict) else None
+    return value if isinstance(value, list) else []
