@@ -38,6 +38,7 @@ _HOME = {  # public name -> the module it lives in
     "cut": "bloomlab.tracing.edits",
     "usual": "bloomlab.tracing.donors",
     "drawn": "bloomlab.tracing.donors",
+    "copied": "bloomlab.tracing.donors",
     "hold": "bloomlab.tracing.donors",
     "fit": "bloomlab.tasks.finetune",
     "BloomlabError": "bloomlab.errors",
