@@ -11,11 +11,13 @@ lab.hidden_states("Leo lives in Oslo.")    what the model would say at every ste
 lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
 lab.lens("Leo lives in Oslo.")             what the model would say at every layer as a table, to compute with
 lab.ablate("Leo lives in Oslo.", "h.2.attn.mixed", head=3)    what it would say without one of its parts
+lab.refute("Leo lives in Oslo.", {"h.2.attn.mixed": zero(head=3)})    what such an effect is worth: its controls
 lab.predictions("Leo lives in Oslo.")      the next token, the names, the answer; at every layer
 lab.classify("Leo vit à Oslo.")            which language it is in; tag and answer ask the other task heads
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +33,8 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
 from bloomlab.hooks import Edits, in_order
 from bloomlab.lens import costs, effect, logit_lens
+from bloomlab.lens.cases import Case, Cases, cases
+from bloomlab.lens.refute import Refutation, refute
 from bloomlab.lens.sizes import Info, info
 from bloomlab.lessons import Lessons, listed
 from bloomlab.tasks.ask import answer, classify, tag
@@ -45,8 +49,10 @@ from bloomlab.weights.fits import Fit, fit_of, fits
 from bloomlab.weights.hub import find
 
 if TYPE_CHECKING:
+    from bloomlab.lens.lengths import Progress
     from bloomlab.views.ablation import Ablation
     from bloomlab.views.alibi.lengths import LengthTexts
+    from bloomlab.views.evidence import AnyFound, Evidence
     from bloomlab.views.logit_lens import LogitLens
     from bloomlab.views.shared.panel import Panel
     from bloomlab.views.tokens.panel import TokensPanel
@@ -267,6 +273,61 @@ class Lab:
         changed, whole = self._read(effect.READ, text, {spot: edit})
         difference = effect.effect(whole, changed)
         return Ablation(spot, repr(edit), whole.tokens, difference, self.tokenizer, stamp(whole.provenance))
+
+    def cases(
+        self,
+        template: str,
+        n: int = 64,
+        seed: int = 0,
+        *,
+        other: str = "",
+        answer: str = "",
+        rival: str = "",
+        **gaps: Sequence[str],
+    ) -> Cases:
+        """Texts of as many tokens that a template with gaps makes, for `texts=`; see `bloomlab.lens.cases.cases`.
+
+        `lab.cases("{name} lives in {city}. {name} lives in", answer=" {city}", name=names, city=cities)`
+
+        Raises:
+            InputError: a gap has no list, a list no gap, or no text can be made.
+        """
+        return cases(self.tokenizer, template, n, seed, other=other, answer=answer, rival=rival, **gaps)
+
+    def refute(
+        self,
+        text: str,
+        edit: Edits,
+        metric: str = "logit difference",
+        answer: str | None = None,
+        rival: str | None = None,
+        texts: Sequence[str | Case] | None = None,
+        n: int = 20,
+        seed: int = 0,
+        everywhere: bool = False,
+    ) -> "Evidence[Refutation]":
+        """What an edit's effect is worth: its change of a metric beside those of its controls, as one table.
+
+        The controls: a change of the same size in `n` random directions, other heads here, this head at other tokens,
+        what texts with the same answer have there, half and twice the dose, and the same edit in other `texts`. See
+        `bloomlab.lens.refute.refute`, whose steps can be watched and stopped.
+
+        Raises:
+            InputError: an argument makes no sense, or the texts have other token counts than the edit is made for.
+            HookError: an edit fits no spot, or names a position that the text does not have.
+        """
+        steps = refute(
+            self.model, self.tokenizer, self._checked(text), edit, metric, answer, rival, texts, n, seed, everywhere
+        )
+        return self._evidence(steps)
+
+    def _evidence(self, steps: "Iterable[Progress[AnyFound]]") -> "Evidence[AnyFound]":
+        """What the last of some steps found, to be shown."""
+        from bloomlab.views.evidence import Evidence
+
+        last = deque(steps, 1).pop()
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return Evidence(last.results[-1], f"{self.name} · weights {weights_hash(self.model)} · {dtype}")
 
     def classify(self, text: str | Sequence[str]) -> Classification | list[Classification]:
         """The label that the head "language" gives a text, or each of several texts.

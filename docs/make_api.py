@@ -51,7 +51,7 @@ CONTENTS = {  # section -> module, and the names in it
         "hooks": ["Hooks", "At", "Spot"],
         "tracing.trace": ["Trace"],
         "tracing.edits": ["zero", "scale", "add", "mean", "patch", "cut"],
-        "tracing.donors": ["usual", "drawn", "hold"],
+        "tracing.donors": ["usual", "drawn", "copied", "hold"],
     },
     "Lenses": {
         "lens.ledger": ["score_ledger", "ScoreLedger"],
@@ -64,8 +64,11 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.logit_lens": ["logit_lens", "LensRow"],
         "lens.effect": ["effect", "Effect"],
         "lens.slopes": ["slopes_used", "text_effect", "TextEffect", "loss_by_slope", "SlopeLoss"],
+        "lens.cases": ["cases", "Case", "Cases"],
+        "lens.refute": ["refute", "Refutation", "Control"],
         "lens.difference": ["attention_change", "stream_change", "lens_change", "label_change"],
     },
+    "What an effect is worth": {"views.evidence": ["Evidence"]},
     "Teaching": {"checks.covers": ["cover"], "views.cover": ["Cover"]},
     "Errors": {
         "errors": [
