@@ -33,7 +33,7 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
 from bloomlab.hooks import Edits, in_order
 from bloomlab.lens import costs, effect, logit_lens
-from bloomlab.lens.cases import Case, Cases, cases
+from bloomlab.lens.cases import Case, Cases, cases, of_texts
 from bloomlab.lens.refute import Refutation, refute
 from bloomlab.lens.sizes import Info, info
 from bloomlab.lessons import Lessons, listed
@@ -316,10 +316,16 @@ class Lab:
             InputError: an argument makes no sense, or the texts have other token counts than the edit is made for.
             HookError: an edit fits no spot, or names a position that the text does not have.
         """
-        steps = refute(
-            self.model, self.tokenizer, self._checked(text), edit, metric, answer, rival, texts, n, seed, everywhere
-        )
+        text, texts = self._checked(text), None if texts is None else self._checked_cases(texts)
+        steps = refute(self.model, self.tokenizer, text, edit, metric, answer, rival, texts, n, seed, everywhere)
         return self._evidence(steps)
+
+    def _checked_cases(self, texts: Iterable[str | Case]) -> list[Case]:
+        """Texts, or cases, if the model can read each."""
+        found = of_texts(texts)
+        for case in found:
+            self._checked(case.text)
+        return found
 
     def _evidence(self, steps: "Iterable[Progress[AnyFound]]") -> "Evidence[AnyFound]":
         """What the last of some steps found, to be shown."""

@@ -25,7 +25,7 @@ FLOORS = [
     ],
     ["lens: *"],
     [
-        "tiny: floors facts interrupt language world documents labelled measure heads measure_heads rows card "
+        "tiny: floors facts interrupt language world pairs documents labelled measure heads measure_heads rows card "
         "snapshot train_tokenizer evaluate train",
         "lessons",
     ],

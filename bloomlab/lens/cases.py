@@ -8,7 +8,6 @@ tokens, so those that have others are left out, and counted.
 
 import math
 import random
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import Formatter
 from typing import NamedTuple, overload
@@ -123,28 +122,38 @@ def cases(
         if isinstance(words, str) or not words or not all(isinstance(word, str) and word for word in words):
             raise InputError(f"the gap {{{gap}}} needs a list of at least one word, but got {shorten(words)}")
 
+    made = (Case(*(filled(one, values) for one in templates)) for values in combinations(gaps, seed))
+    return alike(tokenizer, made, n)
+
+
+def alike(tokenizer: BloomTokenizerFast, made: Iterable[Case], n: int) -> Cases:
+    """The first `n` of the most frequent token count; fewer if there are not as many.
+
+    A case is left out if its other text has another count than its text, or if an answer is not one token.
+
+    Raises:
+        InputError: every case is left out.
+    """
     found: dict[int, list[Case]] = {}
-    counts: Counter[int] = Counter()
     tried = 0
-    for values in combinations(gaps, seed):
-        case = Case(*(filled(one, values) for one in templates))
+    for case in made:
         tried += 1
         tokens = len(tokenizer.encode(case.text))
         asked = [token for token in (case.answer, case.rival) if token]
-        if all(len(tokenizer.encode(token)) == 1 for token in asked) and (
-            not case.other or len(tokenizer.encode(case.other)) == tokens
+        if any(len(tokenizer.encode(token)) != 1 for token in asked) or (
+            case.other and len(tokenizer.encode(case.other)) != tokens
         ):
-            found.setdefault(tokens, []).append(case)
-            counts[tokens] += 1
-            if counts[tokens] == n:
-                break
-    if not counts:
+            continue
+        found.setdefault(tokens, []).append(case)
+        if len(found[tokens]) == n:
+            break
+    if not found:
         raise InputError(
             f"of {tried} ways to fill the gaps none gives a text with an other of as many tokens and answers of one "
             "token each; use other words, and begin an answer with the space before it"
         )
-    tokens = counts.most_common(1)[0][0]
-    return Cases(found[tokens], tokens, tried - counts[tokens])
+    tokens = max(found, key=lambda count: len(found[count]))
+    return Cases(found[tokens], tokens, tried - len(found[tokens]))
 
 
 def of_texts(texts: Iterable[str | Case]) -> list[Case]:

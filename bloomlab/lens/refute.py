@@ -34,15 +34,14 @@ from bloomlab.lens.lengths import Progress
 from bloomlab.lens.trials import (
     METRICS,
     SpotEdits,
+    Texts,
     Trial,
-    asked,
     by_spot,
     check_places,
     dosed,
     measured,
     names_places,
     run,
-    token_id,
     turned,
 )
 from bloomlab.text.tokenizer import BloomTokenizerFast
@@ -230,47 +229,22 @@ def refute(
     if type(seed) is not int:
         raise InputError(f"seed must be a whole number, but got {shorten(seed)}")
     edits = by_spot(model, edit)
-    cases = [Case(text, "", answer or "", rival or ""), *([] if texts is None else of_texts(texts))]
-    rows = [tuple(tokenizer.encode(case.text)) for case in cases]
-    others = [case.text for case, row in zip(cases, rows, strict=True) if len(row) != len(rows[0])]
-    check_places(edits, len(rows[0]))
-    if others and names_places(edits):
-        raise InputError(
-            f"the edit is made for the positions of a text of {len(rows[0])} tokens, but {len(others)} of "
-            f"{len(cases) - 1} texts have others, such as {shorten(others[0], 40)}; leave them out"
-        )
-    named = [
-        tuple(
-            token_id(tokenizer, token, name) if token else None
-            for token, name in ((case.answer, "answer"), (case.rival, "rival"))
-        )
-        for case in cases
-    ]
-    return _steps(model, tokenizer, edits, cases, rows, named, metric, n, seed, flag("everywhere", everywhere))
+    read = Texts(
+        model, tokenizer, [Case(text, "", answer or "", rival or ""), *([] if texts is None else of_texts(texts))]
+    )
+    check_places(edits, len(read.rows[0]))
+    if names_places(edits):
+        read.check_lengths()
+    return _steps(read, edits, metric, n, seed, flag("everywhere", everywhere))
 
 
 def _steps(
-    model: BloomForCausalLM,
-    tokenizer: BloomTokenizerFast,
-    edits: SpotEdits,
-    cases: Sequence[Case],
-    rows: Sequence[tuple[int, ...]],
-    named: Sequence[tuple[int | None, ...]],
-    metric: str,
-    n: int,
-    seed: int,
-    everywhere: bool,
+    read: Texts, edits: SpotEdits, metric: str, n: int, seed: int, everywhere: bool
 ) -> Iterator[Progress[Refutation]]:
-    said = [-1] * len(cases)  # what the model says after each text
-    pairs, before, done = [(0, 0)] * len(cases), [0.0] * len(cases), 0
-    for places, logits in run(model, tokenizer, [Trial(row, {}) for row in rows]):
-        for place, row in zip(places, logits, strict=True):
-            said[place] = int(row.argmax())
-            pairs[place] = asked(row, *named[place])
-            before[place] = measured(row, *pairs[place], metric).item()
-        done += len(places)
+    cases, rows, done = read.cases, read.rows, 0
+    for done in read.without_edits(metric):
         yield Progress(done, 2 * len(cases), ())
-
+    before, said = read.before, read.said
     alike = [
         i for i, row in enumerate(rows) if i and said[i] == said[0] and len(row) == len(rows[0]) and row != rows[0]
     ]
@@ -278,17 +252,16 @@ def _steps(
     for case in range(len(cases) if everywhere else 1):
         here = in_case(edits, cases[case]) if case else edits
         near = [cases[i].text for i in alike] if case == 0 else []
-        planned, lacking = plan(here, model.config.n_head, len(rows[case]), near, n, seed)
+        planned, lacking = plan(here, read.model.config.n_head, len(rows[case]), near, n, seed)
         jobs += [(kind, name, case, one) for kind, name, one in planned]
         missing = missing or lacking
     jobs += [(TEXTS, cases[i].text, i, in_case(edits, cases[i])) for i in range(1, len(cases))]
     total, after = done + len(jobs), dict[int, float]()
     words = ", ".join(f"{_words(several)} at {spot}" for spot, several in edits.items())
-    tokens = [tokenizer.decode([token]) for token in pairs[0]]
-    found = Refutation(words, metric, tokens[0], tokens[1], before[0], before[0], (), missing, everywhere)
-    for places, logits in run(model, tokenizer, [Trial(rows[case], one) for _, _, case, one in jobs]):
+    found = Refutation(words, metric, *read.tokens(), before[0], before[0], (), missing, everywhere)
+    for places, logits in run(read.model, read.tokenizer, [Trial(rows[case], one) for _, _, case, one in jobs]):
         for place, row in zip(places, logits, strict=True):
-            after[place] = measured(row, *pairs[jobs[place][2]], metric).item()
+            after[place] = measured(row, *read.pairs[jobs[place][2]], metric).item()
         done += len(places)
         runs = [
             Control(kind, name, before[case], after[place])

@@ -18,6 +18,7 @@ from torch import Tensor
 from bloomlab.errors import HookError, InputError, shorten
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import At, Edit, Edits, Hooks, edited, in_order
+from bloomlab.lens.cases import Case
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import COLUMNS_AT_ONCE, Donors, copied, drawn, is_pending, made
 from bloomlab.tracing.edits import check_columns
@@ -199,6 +200,62 @@ def _row_by_row(donors: Donors, ids: Tensor, spot: str, edits: Sequence[tuple[Ed
 
 def _no_run(spot: str) -> Tensor:
     raise HookError(f"no run without edits is at hand for {spot!r}")
+
+
+class Texts:
+    """Texts with the tokens that are compared after each, and what is said there without edits.
+
+    Attributes:
+        cases, rows: the texts and their ids.
+        pairs: (answer, rival) of each, known once `without_edits` has run; so are the next two.
+        before: the metric without edits.
+        said: the likeliest next token without edits.
+
+    Raises:
+        InputError: an answer or a rival is not one token.
+    """
+
+    def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, cases: Sequence[Case]) -> None:
+        self.model, self.tokenizer, self.cases = model, tokenizer, list(cases)
+        self.rows = [tuple(tokenizer.encode(case.text)) for case in cases]
+        self._named = [
+            tuple(
+                token_id(tokenizer, token, name) if token else None
+                for token, name in ((case.answer, "answer"), (case.rival, "rival"))
+            )
+            for case in cases
+        ]
+        self.pairs, self.before, self.said = [(0, 0)] * len(cases), [0.0] * len(cases), [0] * len(cases)
+
+    def check_lengths(self) -> None:
+        """Refuse texts of other token counts than the first, for whose positions an edit is made.
+
+        Raises:
+            InputError: there are some.
+        """
+        first = len(self.rows[0])
+        others = [case.text for case, row in zip(self.cases, self.rows, strict=True) if len(row) != first]
+        if others:
+            raise InputError(
+                f"the edit is made for the positions of a text of {first} tokens, but {len(others)} of "
+                f"{len(self.cases) - 1} texts have others, such as {shorten(others[0], 40)}; leave them out"
+            )
+
+    def without_edits(self, metric: str) -> Iterator[int]:
+        """Read the texts as they are; after each batch, how many have been read."""
+        done = 0
+        for places, logits in run(self.model, self.tokenizer, [Trial(row, {}) for row in self.rows]):
+            for place, row in zip(places, logits, strict=True):
+                self.said[place] = int(row.argmax())
+                self.pairs[place] = asked(row, *self._named[place])
+                self.before[place] = measured(row, *self.pairs[place], metric).item()
+            done += len(places)
+            yield done
+
+    def tokens(self, place: int = 0) -> tuple[str, str]:
+        """The answer and the rival of a text, as texts."""
+        answer, rival = (self.tokenizer.decode([token]) for token in self.pairs[place])
+        return answer, rival
 
 
 def token_id(tokenizer: BloomTokenizerFast, text: str, name: str) -> int:
