@@ -34,6 +34,7 @@ from bloomlab.heads.named import Heads
 from bloomlab.hooks import Edits, in_order
 from bloomlab.lens import costs, effect, logit_lens
 from bloomlab.lens.cases import Case, Cases, cases, of_texts
+from bloomlab.lens.keep import Kept, keep
 from bloomlab.lens.refute import Refutation, refute
 from bloomlab.lens.sizes import Info, info
 from bloomlab.lessons import Lessons, listed
@@ -41,7 +42,7 @@ from bloomlab.tasks.ask import answer, classify, tag
 from bloomlab.tasks.results import Answer, Classification, Tagging
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.snapshot import open_snapshot
-from bloomlab.tracing.edits import Index, check_columns, check_numbers, zero
+from bloomlab.tracing.edits import Index, NamedEdit, check_columns, check_numbers, zero
 from bloomlab.tracing.record import readable_layers, record, resolve, weights_hash
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.card import Card, described, embedded_card
@@ -318,6 +319,60 @@ class Lab:
         """
         text, texts = self._checked(text), None if texts is None else self._checked_cases(texts)
         steps = refute(self.model, self.tokenizer, text, edit, metric, answer, rival, texts, n, seed, everywhere)
+        return self._evidence(steps)
+
+    def keep(
+        self,
+        texts: str | Sequence[str | Case],
+        parts: Sequence[str],
+        instead: NamedEdit | None = None,
+        among: str = "all",
+        metric: str = "logit difference",
+        answer: str | None = None,
+        rival: str | None = None,
+        n: int = 20,
+        seed: int = 0,
+    ) -> "Evidence[Kept]":
+        """How much of the answer these parts keep by themselves, all others replaced; beside random sets of as many.
+
+        `lab.keep(texts, ["3.4", "mlp 3"], instead=usual(texts))`; without `instead`, by zeros. See
+        `bloomlab.lens.keep.keep`.
+
+        Raises:
+            InputError: an argument makes no sense, or the texts have different token counts.
+            HookError: `instead` is no edit that could stand at any head.
+        """
+        return self._kept("keep", texts, parts, instead, among, metric, answer, rival, n, seed)
+
+    def without(
+        self,
+        texts: str | Sequence[str | Case],
+        parts: Sequence[str],
+        instead: NamedEdit | None = None,
+        among: str = "all",
+        metric: str = "logit difference",
+        answer: str | None = None,
+        rival: str | None = None,
+        n: int = 20,
+        seed: int = 0,
+    ) -> "Evidence[Kept]":
+        """`keep` turned around: how much of the answer is left when only these parts are replaced.
+
+        Raises:
+            InputError, HookError: as `keep` does.
+        """
+        return self._kept("without", texts, parts, instead, among, metric, answer, rival, n, seed)
+
+    def _kept(
+        self,
+        mode: str,
+        texts: str | Sequence[str | Case],
+        parts: Sequence[str],
+        instead: NamedEdit | None,
+        *settings: Any,
+    ) -> "Evidence[Kept]":
+        cases = self._checked_cases([texts] if isinstance(texts, str) else texts)
+        steps = keep(self.model, self.tokenizer, cases, parts, zero() if instead is None else instead, mode, *settings)
         return self._evidence(steps)
 
     def _checked_cases(self, texts: Iterable[str | Case]) -> list[Case]:

@@ -46,7 +46,7 @@ CONTENTS = {  # section -> module, and the names in it
         "text.batches": ["BatchEncoding"],
     },
     "Generation": {"generation.settings": ["Settings"], "generation.decode": ["generate", "stream", "Step"]},
-    "Fine-tuning": {"tasks.finetune": ["fit"], "tiny.labelled": ["batch"]},
+    "Fine-tuning": {"tasks.finetune": ["fit"], "tiny.labelled": ["batch"], "tiny.pairs": ["recaps"]},
     "Looking inside": {
         "hooks": ["Hooks", "At", "Spot"],
         "tracing.trace": ["Trace"],
@@ -66,6 +66,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.slopes": ["slopes_used", "text_effect", "TextEffect", "loss_by_slope", "SlopeLoss"],
         "lens.cases": ["cases", "Case", "Cases"],
         "lens.refute": ["refute", "Refutation", "Control"],
+        "lens.keep": ["keep", "Kept"],
         "lens.difference": ["attention_change", "stream_change", "lens_change", "label_change"],
     },
     "What an effect is worth": {"views.evidence": ["Evidence"]},
