@@ -34,6 +34,7 @@ from bloomlab.heads.named import Heads
 from bloomlab.hooks import Edits, in_order
 from bloomlab.lens import costs, effect, logit_lens
 from bloomlab.lens.cases import Case, Cases, cases, of_texts
+from bloomlab.lens.direction import DOSES, Direction, direction
 from bloomlab.lens.keep import Kept, keep
 from bloomlab.lens.refute import Refutation, refute
 from bloomlab.lens.sizes import Info, info
@@ -373,6 +374,37 @@ class Lab:
     ) -> "Evidence[Kept]":
         cases = self._checked_cases([texts] if isinstance(texts, str) else texts)
         steps = keep(self.model, self.tokenizer, cases, parts, zero() if instead is None else instead, mode, *settings)
+        return self._evidence(steps)
+
+    def direction(
+        self,
+        texts_a: Sequence[str],
+        texts_b: Sequence[str],
+        at: str,
+        text: str,
+        answer: str | None = None,
+        rival: str | None = None,
+        metric: str = "logit difference",
+        doses: Sequence[float] = DOSES,
+        ordinary: Sequence[str] | None = None,
+        n: int = 5,
+        seed: int = 0,
+        max_new_tokens: int = 12,
+    ) -> "Evidence[Direction]":
+        """The direction in the stream from texts_b to texts_a, and what adding it does after `text`, dose by dose.
+
+        `lab.direction(french, english, "h.1.resid_post", "Leo lives in Oslo. Leo", " habite", " lives")`; beside each
+        dose the loss on ordinary text, random directions of the same length, and what the model writes. See
+        `bloomlab.lens.direction.direction`; `.found.edit(2)` is the edit.
+
+        Raises:
+            InputError: an argument makes no sense, or the two sets have the same mean.
+            HookError: there is no such spot, or it holds no states.
+        """
+        first, second = self._checked_cases(texts_a), self._checked_cases(texts_b)
+        others = None if ordinary is None else self._checked_cases(ordinary)
+        text, settings = self._checked(text), (answer, rival, metric, doses, others, n, seed, max_new_tokens)
+        steps = direction(self.model, self.tokenizer, first, second, at, text, *settings)
         return self._evidence(steps)
 
     def _checked_cases(self, texts: Iterable[str | Case]) -> list[Case]:

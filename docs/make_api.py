@@ -67,6 +67,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.cases": ["cases", "Case", "Cases"],
         "lens.refute": ["refute", "Refutation", "Control"],
         "lens.keep": ["keep", "Kept"],
+        "lens.direction": ["direction", "Direction"],
         "lens.difference": ["attention_change", "stream_change", "lens_change", "label_change"],
     },
     "What an effect is worth": {"views.evidence": ["Evidence"]},

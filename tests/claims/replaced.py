@@ -1,8 +1,9 @@
 """Which head matters depends on what stands in its place: every head replaced in five ways, in 64 stories.
 
-    python -m tests.claims.replaced          six sets of stories: two templates, English (on one line, or two) and French; two minutes
+    python -m tests.claims.replaced          six sets of stories, two minutes
 
 The effect is the change of the difference of two logits: the story's city less another's. Rank correlation: Spearman.
+The sets: two templates, in English on one line and on two, and in French.
 """
 
 import sys
