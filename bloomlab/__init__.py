@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _HOME = {  # public name -> the module it lives in
     "load": "bloomlab.lab",
     "Lab": "bloomlab.lab",
+    "finding": "bloomlab.lab",
     "fits": "bloomlab.weights.fits",
     "BloomConfig": "bloomlab.config",
     "BloomModel": "bloomlab.model.bloom",

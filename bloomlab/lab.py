@@ -35,6 +35,7 @@ from bloomlab.hooks import Edits, in_order
 from bloomlab.lens import costs, effect, logit_lens
 from bloomlab.lens.cases import Case, Cases, cases, of_texts
 from bloomlab.lens.direction import DOSES, Direction, direction
+from bloomlab.lens.findings import Finding
 from bloomlab.lens.keep import Kept, keep
 from bloomlab.lens.refute import Refutation, refute
 from bloomlab.lens.sizes import Info, info
@@ -113,6 +114,17 @@ def load(
     ]
     lab.code = f"lab = bloomlab.load({', '.join(arguments)})"
     return lab
+
+
+def finding(path: str | os.PathLike[str], lab: "Lab | None" = None) -> Finding:
+    """Open a finding that was saved; `.check()` measures it again, with the embedded model or with this lab.
+
+    Raises:
+        InputError: there is no such file, or it is not a finding.
+    """
+    found = Finding.read(path)
+    found.lab = load() if lab is None else lab
+    return found
 
 
 class Lab:
@@ -406,6 +418,35 @@ class Lab:
         text, settings = self._checked(text), (answer, rival, metric, doses, others, n, seed, max_new_tokens)
         steps = direction(self.model, self.tokenizer, first, second, at, text, *settings)
         return self._evidence(steps)
+
+    def finding(
+        self,
+        claim: str,
+        text: str,
+        edit: Edits,
+        metric: str = "logit difference",
+        answer: str | None = None,
+        rival: str | None = None,
+        texts: Sequence[str | Case] | None = None,
+        n: int = 20,
+        seed: int = 0,
+        everywhere: bool = False,
+    ) -> Finding:
+        """A claim about an edit, measured with its controls as `refute` does, to be saved and checked again.
+
+        `lab.finding("Sixteen numbers switch copying on.", text, edit).save("sixteen.json")`
+
+        Raises:
+            InputError, HookError: as `refute` does.
+        """
+        whole_text(claim, "claim")
+        found = self.refute(text, edit, metric, answer, rival, texts, n, seed, everywhere).found
+        asked = {"text": text, "metric": metric, "answer": answer, "rival": rival, "n": n, "seed": seed}
+        made = self.trace(text, ()).provenance
+        provenance = {name: made[name] for name in ("model", "weights", "dtype", "versions")} | {"code": self.code}
+        edits = {spot: list(in_order(spot, several)) for spot, several in edit.items()}
+        cases = [] if texts is None else of_texts(texts)
+        return Finding(claim, {**asked, "everywhere": everywhere}, edits, cases, found, provenance, self)
 
     def _checked_cases(self, texts: Iterable[str | Case]) -> list[Case]:
         """Texts, or cases, if the model can read each."""

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "api.md"
 
 CONTENTS = {  # section -> module, and the names in it
-    "To begin with": {"lab": ["load", "Lab"], "weights.fits": ["fits"]},
+    "To begin with": {"lab": ["load", "Lab", "finding"], "weights.fits": ["fits"]},
     "The model": {
         "config": ["BloomConfig"],
         "weights.pretrained": ["BloomPreTrainedModel"],
@@ -68,6 +68,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.refute": ["refute", "Refutation", "Control"],
         "lens.keep": ["keep", "Kept"],
         "lens.direction": ["direction", "Direction"],
+        "lens.findings": ["Finding", "Check"],
         "lens.difference": ["attention_change", "stream_change", "lens_change", "label_change"],
     },
     "What an effect is worth": {"views.evidence": ["Evidence"]},

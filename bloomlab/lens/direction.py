@@ -188,7 +188,7 @@ def direction(
     if not isinstance(at, str) or at not in spots or spots[at].axes != "batch pos hidden":
         fits = "h.1.resid_post"
         raise HookError(f"a direction is added to states, at a spot such as {fits!r}, but got {shorten(at)}")
-    if isinstance(doses, str) or not isinstance(doses, Sequence):
+    if not isinstance(doses, Sequence):
         raise InputError(f"doses is a list of numbers, but got {shorten(doses)}")
     numbers = [dose for dose in doses if type(dose) in (int, float) and abs(dose) < 1e6]
     if not 1 <= len(doses) == len(numbers) <= MOST_DOSES:
