@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _HOME = {  # public name -> the module it lives in
     "load": "bloomlab.lab",
     "Lab": "bloomlab.lab",
+    "finding": "bloomlab.lab",
     "fits": "bloomlab.weights.fits",
     "BloomConfig": "bloomlab.config",
     "BloomModel": "bloomlab.model.bloom",
@@ -38,6 +39,7 @@ _HOME = {  # public name -> the module it lives in
     "cut": "bloomlab.tracing.edits",
     "usual": "bloomlab.tracing.donors",
     "drawn": "bloomlab.tracing.donors",
+    "copied": "bloomlab.tracing.donors",
     "hold": "bloomlab.tracing.donors",
     "fit": "bloomlab.tasks.finetune",
     "BloomlabError": "bloomlab.errors",

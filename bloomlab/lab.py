@@ -12,11 +12,13 @@ lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
 lab.lens("Leo lives in Oslo.")             what the model would say at every layer as a table, to compute with
 lab.ablate("Leo lives in Oslo.", "h.2.attn.mixed", head=3)    what it would say without one of its parts
 lab.receipt("Leo lives in Oslo. Leo lives in")    which part wrote the next token: a sum with a line for each
+lab.refute("Leo lives in Oslo.", {"h.2.attn.mixed": zero(head=3)})    what such an effect is worth: its controls
 lab.predictions("Leo lives in Oslo.")      the next token, the names, the answer; at every layer
 lab.classify("Leo vit à Oslo.")            which language it is in; tag and answer ask the other task heads
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,14 +34,18 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
 from bloomlab.hooks import Edits, in_order
 from bloomlab.lens import costs, effect, logit_lens
+from bloomlab.lens.cases import Case, Cases, cases, of_texts
+from bloomlab.lens.direction import DOSES, Direction, direction
+from bloomlab.lens.findings import Finding
+from bloomlab.lens.keep import Kept, keep
+from bloomlab.lens.refute import Refutation, refute
 from bloomlab.lens.sizes import Info, info
 from bloomlab.lessons import Lessons, listed
 from bloomlab.tasks.ask import answer, classify, tag
 from bloomlab.tasks.results import Answer, Classification, Tagging
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.snapshot import open_snapshot
-from bloomlab.tracing.donors import drawn
-from bloomlab.tracing.edits import Index, check_columns, check_numbers, zero
+from bloomlab.tracing.edits import Index, NamedEdit, check_columns, check_numbers, zero
 from bloomlab.tracing.record import readable_layers, record, resolve, weights_hash
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.card import Card, described, embedded_card
@@ -47,8 +53,10 @@ from bloomlab.weights.fits import Fit, fit_of, fits
 from bloomlab.weights.hub import find
 
 if TYPE_CHECKING:
+    from bloomlab.lens.lengths import Progress
     from bloomlab.views.ablation import Ablation
     from bloomlab.views.alibi.lengths import LengthTexts
+    from bloomlab.views.evidence import AnyFound, Evidence
     from bloomlab.views.logit_lens import LogitLens
     from bloomlab.views.receipt import ReceiptTable
     from bloomlab.views.shared.panel import Panel
@@ -108,6 +116,17 @@ def load(
     ]
     lab.code = f"lab = bloomlab.load({', '.join(arguments)})"
     return lab
+
+
+def finding(path: str | os.PathLike[str], lab: "Lab | None" = None) -> Finding:
+    """Open a finding that was saved; `.check()` measures it again, with the embedded model or with this lab.
+
+    Raises:
+        InputError: there is no such file, or it is not a finding.
+    """
+    found = Finding.read(path)
+    found.lab = load() if lab is None else lab
+    return found
 
 
 class Lab:
@@ -289,57 +308,184 @@ class Lab:
             InputError: the text cannot be read; a token is not one token; or this model's stream is no sum.
             HookError: none of `texts` can stand in this text's place.
         """
-        from bloomlab.lens import receipt as lens
-        from bloomlab.views.receipt import ReceiptTable
-        from bloomlab.views.shared.panel import stamp
-        from bloomlab.views.shared.tables import token_names, word
+        from bloomlab.views.receipt import receipt_table
 
-        trace = self.trace(self._checked(text), lens.READ)
-        columns = trace.ids.shape[1]
-        if not -columns <= position < columns:
-            raise InputError(f"the text has {columns} tokens, so a position is from 0 to {columns - 1}; got {position}")
-        best = logit_lens.read_out(
-            self.model, trace[f"h.{self.model.config.n_layer - 1}.resid_post"][0, position]
-        ).topk(2)
-        first = best.indices[0].item() if token is None else self._token_id(token)
-        second: Any = versus
-        if isinstance(versus, str) and versus == "runner-up":
-            second = next(one for one in best.indices.tolist() if one != first)
-        elif versus is not None and versus != lens.MEAN:
-            several = [versus] if isinstance(versus, str | int) else list(versus)
-            second = [self._token_id(one) for one in several]
-            second = second[0] if len(second) == 1 else second
-        instead = zero if texts is None else partial(drawn, list(texts))
-        found = lens.receipt(self.model, trace, int(first), second, position)
-        run = partial(self._traced_rows, lens.READ)
-        steps = lens.total_effects(self.model, run, trace, found, int(first), second, position, instead)
-        *_, (_, found) = steps
-        names = token_names(trace.tokens)
-        ids = second if isinstance(second, list) else [second]
-        rival = {None: "nothing", lens.MEAN: "the mean of all tokens"}.get(
-            None if second is None else second if isinstance(second, str) else "",
-            ", ".join(word(self.tokenizer, one) for one in ids if isinstance(one, int)),
-        )
-        where = f"after token {position % columns} {names[position]}"
-        other = "zeros" if texts is None else f"what one of {len(texts)} texts has"
-        return ReceiptTable(found, word(self.tokenizer, int(first)), rival, where, other, stamp(trace.provenance))
+        return receipt_table(self, self._checked(text), token, versus, position, texts)
 
-    def _traced_rows(self, read: Sequence[str], ids: Tensor, edit: Edits) -> Trace:
-        return self.trace(ids, read, edit)
+    def cases(
+        self,
+        template: str,
+        n: int = 64,
+        seed: int = 0,
+        *,
+        other: str = "",
+        answer: str = "",
+        rival: str = "",
+        **gaps: Sequence[str],
+    ) -> Cases:
+        """Texts of as many tokens that a template with gaps makes, for `texts=`; see `bloomlab.lens.cases.cases`.
 
-    def _token_id(self, token: str | int) -> int:
-        """The id of what is one token."""
-        if isinstance(token, int) and not isinstance(token, bool):
-            if not 0 <= token < self.model.config.vocab_size:
-                raise InputError(f"the ids go from 0 to {self.model.config.vocab_size - 1}, but got {token}")
-            return token
-        ids = self.tokenizer.encode(whole_text(token, "token"))
-        if len(ids) != 1:
-            raise InputError(
-                f"{str(token)[:40]!r} is {len(ids)} tokens, but a receipt is of one; a word inside a text begins with "
-                f"a space, as in {' ' + str(token).strip()[:20]!r}"
-            )
-        return int(ids[0])
+        `lab.cases("{name} lives in {city}. {name} lives in", answer=" {city}", name=names, city=cities)`
+
+        Raises:
+            InputError: a gap has no list, a list no gap, or no text can be made.
+        """
+        return cases(self.tokenizer, template, n, seed, other=other, answer=answer, rival=rival, **gaps)
+
+    def refute(
+        self,
+        text: str,
+        edit: Edits,
+        metric: str = "logit difference",
+        answer: str | None = None,
+        rival: str | None = None,
+        texts: Sequence[str | Case] | None = None,
+        n: int = 20,
+        seed: int = 0,
+        everywhere: bool = False,
+    ) -> "Evidence[Refutation]":
+        """What an edit's effect is worth: its change of a metric beside those of its controls, as one table.
+
+        The controls: a change of the same size in `n` random directions, other heads here, this head at other tokens,
+        what texts with the same answer have there, half and twice the dose, and the same edit in other `texts`. See
+        `bloomlab.lens.refute.refute`, whose steps can be watched and stopped.
+
+        Raises:
+            InputError: an argument makes no sense, or the texts have other token counts than the edit is made for.
+            HookError: an edit fits no spot, or names a position that the text does not have.
+        """
+        text, texts = self._checked(text), None if texts is None else self._checked_cases(texts)
+        steps = refute(self.model, self.tokenizer, text, edit, metric, answer, rival, texts, n, seed, everywhere)
+        return self._evidence(steps)
+
+    def keep(
+        self,
+        texts: str | Sequence[str | Case],
+        parts: Sequence[str],
+        instead: NamedEdit | None = None,
+        among: str = "all",
+        metric: str = "logit difference",
+        answer: str | None = None,
+        rival: str | None = None,
+        n: int = 20,
+        seed: int = 0,
+    ) -> "Evidence[Kept]":
+        """How much of the answer these parts keep by themselves, all others replaced; beside random sets of as many.
+
+        `lab.keep(texts, ["3.4", "mlp 3"], instead=usual(texts))`; without `instead`, by zeros. See
+        `bloomlab.lens.keep.keep`.
+
+        Raises:
+            InputError: an argument makes no sense, or the texts have different token counts.
+            HookError: `instead` is no edit that could stand at any head.
+        """
+        return self._kept("keep", texts, parts, instead, among, metric, answer, rival, n, seed)
+
+    def without(
+        self,
+        texts: str | Sequence[str | Case],
+        parts: Sequence[str],
+        instead: NamedEdit | None = None,
+        among: str = "all",
+        metric: str = "logit difference",
+        answer: str | None = None,
+        rival: str | None = None,
+        n: int = 20,
+        seed: int = 0,
+    ) -> "Evidence[Kept]":
+        """`keep` turned around: how much of the answer is left when only these parts are replaced.
+
+        Raises:
+            InputError, HookError: as `keep` does.
+        """
+        return self._kept("without", texts, parts, instead, among, metric, answer, rival, n, seed)
+
+    def _kept(
+        self,
+        mode: str,
+        texts: str | Sequence[str | Case],
+        parts: Sequence[str],
+        instead: NamedEdit | None,
+        *settings: Any,
+    ) -> "Evidence[Kept]":
+        cases = self._checked_cases([texts] if isinstance(texts, str) else texts)
+        steps = keep(self.model, self.tokenizer, cases, parts, zero() if instead is None else instead, mode, *settings)
+        return self._evidence(steps)
+
+    def direction(
+        self,
+        texts_a: Sequence[str],
+        texts_b: Sequence[str],
+        at: str,
+        text: str,
+        answer: str | None = None,
+        rival: str | None = None,
+        metric: str = "logit difference",
+        doses: Sequence[float] = DOSES,
+        ordinary: Sequence[str] | None = None,
+        n: int = 5,
+        seed: int = 0,
+        max_new_tokens: int = 12,
+    ) -> "Evidence[Direction]":
+        """The direction in the stream from texts_b to texts_a, and what adding it does after `text`, dose by dose.
+
+        `lab.direction(french, english, "h.1.resid_post", "Leo lives in Oslo. Leo", " habite", " lives")`; beside each
+        dose the loss on ordinary text, random directions of the same length, and what the model writes. See
+        `bloomlab.lens.direction.direction`; `.found.edit(2)` is the edit.
+
+        Raises:
+            InputError: an argument makes no sense, or the two sets have the same mean.
+            HookError: there is no such spot, or it holds no states.
+        """
+        first, second = self._checked_cases(texts_a), self._checked_cases(texts_b)
+        others = None if ordinary is None else self._checked_cases(ordinary)
+        text, settings = self._checked(text), (answer, rival, metric, doses, others, n, seed, max_new_tokens)
+        steps = direction(self.model, self.tokenizer, first, second, at, text, *settings)
+        return self._evidence(steps)
+
+    def finding(
+        self,
+        claim: str,
+        text: str,
+        edit: Edits,
+        metric: str = "logit difference",
+        answer: str | None = None,
+        rival: str | None = None,
+        texts: Sequence[str | Case] | None = None,
+        n: int = 20,
+        seed: int = 0,
+        everywhere: bool = False,
+    ) -> Finding:
+        """A claim about an edit, measured with its controls as `refute` does, to be saved and checked again.
+
+        `lab.finding("Sixteen numbers switch copying on.", text, edit).save("sixteen.json")`
+
+        Raises:
+            InputError, HookError: as `refute` does.
+        """
+        whole_text(claim, "claim")
+        found = self.refute(text, edit, metric, answer, rival, texts, n, seed, everywhere).found
+        asked = {"text": text, "metric": metric, "answer": answer, "rival": rival, "n": n, "seed": seed}
+        made = self.trace(text, ()).provenance
+        provenance = {name: made[name] for name in ("model", "weights", "dtype", "versions")} | {"code": self.code}
+        edits = {spot: list(in_order(spot, several)) for spot, several in edit.items()}
+        cases = [] if texts is None else of_texts(texts)
+        return Finding(claim, {**asked, "everywhere": everywhere}, edits, cases, found, provenance, self)
+
+    def _checked_cases(self, texts: Iterable[str | Case]) -> list[Case]:
+        """Texts, or cases, if the model can read each."""
+        found = of_texts(texts)
+        for case in found:
+            self._checked(case.text)
+        return found
+
+    def _evidence(self, steps: "Iterable[Progress[AnyFound]]") -> "Evidence[AnyFound]":
+        """What the last of some steps found, to be shown."""
+        from bloomlab.views.evidence import Evidence
+
+        last = deque(steps, 1).pop()
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return Evidence(last.results[-1], f"{self.name} · weights {weights_hash(self.model)} · {dtype}")
 
     def classify(self, text: str | Sequence[str]) -> Classification | list[Classification]:
         """The label that the head "language" gives a text, or each of several texts.

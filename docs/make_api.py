@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "api.md"
 
 CONTENTS = {  # section -> module, and the names in it
-    "To begin with": {"lab": ["load", "Lab"], "weights.fits": ["fits"]},
+    "To begin with": {"lab": ["load", "Lab", "finding"], "weights.fits": ["fits"]},
     "The model": {
         "config": ["BloomConfig"],
         "weights.pretrained": ["BloomPreTrainedModel"],
@@ -46,12 +46,12 @@ CONTENTS = {  # section -> module, and the names in it
         "text.batches": ["BatchEncoding"],
     },
     "Generation": {"generation.settings": ["Settings"], "generation.decode": ["generate", "stream", "Step"]},
-    "Fine-tuning": {"tasks.finetune": ["fit"], "tiny.labelled": ["batch"]},
+    "Fine-tuning": {"tasks.finetune": ["fit"], "tiny.labelled": ["batch"], "tiny.pairs": ["recaps"]},
     "Looking inside": {
         "hooks": ["Hooks", "At", "Spot"],
         "tracing.trace": ["Trace"],
         "tracing.edits": ["zero", "scale", "add", "mean", "patch", "cut"],
-        "tracing.donors": ["usual", "drawn", "hold"],
+        "tracing.donors": ["usual", "drawn", "copied", "hold"],
     },
     "Lenses": {
         "lens.look_receipt": ["look_receipt", "LookReceipt"],
@@ -66,8 +66,14 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.logit_lens": ["logit_lens", "LensRow"],
         "lens.effect": ["effect", "Effect"],
         "lens.slopes": ["slopes_used", "text_effect", "TextEffect", "loss_by_slope", "SlopeLoss"],
+        "lens.cases": ["cases", "Case", "Cases"],
+        "lens.refute": ["refute", "Refutation", "Control"],
+        "lens.keep": ["keep", "Kept"],
+        "lens.direction": ["direction", "Direction"],
+        "lens.findings": ["Finding", "Check"],
         "lens.difference": ["attention_change", "stream_change", "lens_change", "label_change"],
     },
+    "What an effect is worth": {"views.evidence": ["Evidence"]},
     "Teaching": {"checks.covers": ["cover"], "views.cover": ["Cover"]},
     "Errors": {
         "errors": [

@@ -25,7 +25,7 @@ FLOORS = [
     ],
     ["lens: *"],
     [
-        "tiny: floors facts interrupt language world documents labelled measure heads measure_heads rows card "
+        "tiny: floors facts interrupt language world pairs documents labelled measure heads measure_heads rows card "
         "snapshot train_tokenizer evaluate train",
         "lessons",
     ],
@@ -131,7 +131,7 @@ PUBLIC = """
     AutoTokenizer BloomConfig BloomForCausalLM BloomForQuestionAnswering BloomForSequenceClassification
     BloomForTokenClassification BloomModel BloomTokenizerFast BloomlabError FlaxBloomForCausalLM FlaxBloomModel
     Hooks Lab Trace
-    __version__ add cut drawn fit fits hold load mean patch scale usual zero
+    __version__ add copied cut drawn finding fit fits hold load mean patch scale usual zero
 """.split()
 
 

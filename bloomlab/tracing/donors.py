@@ -2,6 +2,7 @@
 
     usual(texts, head=1)       the mean over these texts, at each position its own; per="all": over all positions
     drawn(texts, seed=0)       what one of these texts has there; never the text itself
+    copied(text, pos=4)        what this other text has there
     hold()                     what the run without edits has there: nothing that is changed before it reaches it
 
 They stand in `edit={spot: …}` like the edits of `edits.py`. What they put there is not known before the text is, so
@@ -16,6 +17,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,14 +57,20 @@ def usual(texts: Sequence[str], per: str = "position", **where: Index) -> Pendin
     several = _checked("usual", texts)
     if per not in ("position", "all"):
         raise HookError(f"usual takes the mean per 'position' or per 'all', but got {per!r}")
-    named = {} if per == "position" else {"per": per}
-    return _pending("usual", several, named, where, lambda donors, spot: _usual(donors, spot, several, per, where))
+    return _pending(
+        [f"<{len(several)} texts>", *([] if per == "position" else [f"per={per!r}"])],
+        where,
+        lambda donors, spot: _usual(donors, spot, several, per, where),
+        partial(usual, several, per),
+        f"{len(several)} texts",
+    )
 
 
 def drawn(texts: Sequence[str], seed: int = 0, **where: Index) -> Pending:
     """Put what one of these texts has there in the place of the values; for each row of a batch one is drawn.
 
-    It has as many tokens as the text that is read, and is never that text itself.
+    It has as many tokens as the text that is read, and is never that text itself. Which one it is depends on the seed
+    and the text alone, so that a text read in a batch has the donor that it has when it is read by itself.
 
     Raises:
         HookError: there is no text; or, once the text is known, none can stand in its place.
@@ -71,8 +79,31 @@ def drawn(texts: Sequence[str], seed: int = 0, **where: Index) -> Pending:
     if type(seed) is not int:
         raise HookError(f"the seed of drawn is a whole number, but got {seed!r}")
     return _pending(
-        "drawn", several, {"seed": seed}, where, lambda donors, spot: _drawn(donors, spot, several, seed, where)
+        [f"<{len(several)} texts>", f"seed={seed}"],
+        where,
+        lambda donors, spot: _drawn(donors, spot, several, seed, where),
+        partial(drawn, several, seed),
+        f"{len(several)} texts",
     )
+
+
+def copied(text: str, columns: Index | None = None, **where: Index) -> Pending:
+    """Put what another text has there in the place of the values: `patch`, with the text named instead of its tensor.
+
+    Of a text of another length the positions may be others: `columns` are those of the other text, as in `patch`.
+
+    Raises:
+        HookError: it is no text; or, once the model is known, it has no such columns.
+    """
+    if not isinstance(text, str) or not text:
+        raise HookError(f"copied takes the text to copy from, but got {str(text)[:SHOWN]!r}")
+
+    def make(donors: Donors, spot: str) -> NamedEdit:
+        return patch(donors.read(spot, [donors.tokenizer.encode(text)]), columns, **where)
+
+    shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+    arguments = [repr(shown), *([] if columns is None else [f"columns={columns!r}"])]
+    return _pending(arguments, where, make, partial(copied, text, columns), shown)
 
 
 def hold(**where: Index) -> Pending:
@@ -80,23 +111,23 @@ def hold(**where: Index) -> Pending:
 
     With every part held nothing changes; with all but one, the change goes by way of that one (path patching).
     """
-    return _pending("hold", (), {}, where, lambda donors, spot: patch(donors.whole(spot), **where))
+    return _pending([], where, lambda donors, spot: patch(donors.whole(spot), **where), partial(hold))
 
 
 def _pending(
-    name: str,
-    texts: tuple[str, ...],
-    named: Mapping[str, Any],
+    arguments: Sequence[str],
     where: Mapping[str, Index],
     make: "Callable[[Donors, str], NamedEdit]",
+    again: "partial[Any]",
+    source: str = "",
 ) -> Pending:
+    name = again.func.__name__
+
     def not_yet(tensor: Tensor, at: At) -> Tensor:
         raise HookError(f"{name} takes its values from other runs; it works in lab.trace(text, edit=…) and in views")
 
-    arguments = [f"<{len(texts)} texts>"] if texts else []
-    arguments += [f"{key}={value!r}" for key, value in {**named, **where}.items()]
-    source = f"{len(texts)} texts" if texts else ""
-    return Pending(f"{name}({', '.join(arguments)})", not_yet, where, source, make=make)
+    shown = [*arguments, *(f"{axis}={index!r}" for axis, index in where.items())]
+    return Pending(f"{name}({', '.join(shown)})", not_yet, where, source, again, make=make)
 
 
 class Donors:
@@ -107,6 +138,7 @@ class Donors:
         ids: (batch, pos) what is read.
         whole: gives a spot's value in the run without edits.
         beside: other spots to read, so that the runs go the same way through attention and round alike.
+        kept: what was read before, row by row, to be taken instead of read again.
     """
 
     def __init__(
@@ -117,20 +149,30 @@ class Donors:
         ids: Tensor,
         whole: Callable[[str], Tensor],
         beside: Sequence[str] = (),
+        kept: dict[tuple[str, tuple[int, ...]], Tensor] | None = None,
     ) -> None:
         self.model, self.tokenizer, self.weights = model, tokenizer, weights
         self.ids, self.whole, self.beside = ids, whole, tuple(beside)
-        self._drawn: dict[tuple[str, tuple[tuple[int, ...], ...]], Tensor] = {}
+        self.kept = {} if kept is None else kept
+        self._encoded: dict[tuple[str, ...], list[list[int]]] = {}
 
-    def drawn(self, spot: str, rows: Sequence[Sequence[int]]) -> Tensor:
-        """The same, remembered for the other edits of this spot."""
-        key = (spot, tuple(map(tuple, rows)))
-        if key not in self._drawn:
-            self._drawn[key] = self.read(spot, rows)
-        return self._drawn[key]
+    def encode(self, texts: tuple[str, ...]) -> list[list[int]]:
+        """The ids of each text, worked out once."""
+        if texts not in self._encoded:
+            self._encoded[texts] = [self.tokenizer.encode(text) for text in texts]
+        return self._encoded[texts]
 
     def read(self, spot: str, rows: Sequence[Sequence[int]]) -> Tensor:
         """The spot's values in rows of ids of one length."""
+        keys = [(spot, tuple(row)) for row in rows]
+        if missing := [key for key in dict.fromkeys(keys) if key not in self.kept]:
+            step = max(1, COLUMNS_AT_ONCE // len(missing[0][1]))
+            for some in (missing[i : i + step] for i in range(0, len(missing), step)):
+                self.kept.update(zip(some, self.read_anew(spot, [row for _, row in some]).split(1), strict=True))
+        return torch.cat([self.kept[key] for key in keys])
+
+    def read_anew(self, spot: str, rows: Sequence[Sequence[int]]) -> Tensor:
+        """The same, and nothing is kept."""
         hooks = Hooks([spot, *self.beside])
         ids = torch.tensor(rows, device=self.ids.device)
         without_gradients(self.model, input_ids=ids, use_cache=False, hooks=hooks)
@@ -141,7 +183,7 @@ def _usual(donors: Donors, spot: str, texts: tuple[str, ...], per: str, where: M
     columns = donors.ids.shape[1]
     key = (donors.weights, spot, donors.beside, per, texts)
     total = _kept(donors.model).get(key)
-    rows = [donors.tokenizer.encode(text) for text in texts]
+    rows = donors.encode(texts)
     others = [text for text, ids in zip(texts, rows, strict=True) if len(ids) != columns]
     if per == "position" and others:
         raise HookError(
@@ -165,17 +207,18 @@ def _mean(donors: Donors, spot: str, rows: Sequence[Sequence[int]], per: str) ->
         alike = [row for row in rows if len(row) == length]
         step = max(1, COLUMNS_AT_ONCE // length)
         for some in (alike[i : i + step] for i in range(0, len(alike), step)):
-            values = donors.read(spot, some).double()
+            values = donors.read_anew(spot, some).double()
             total = total + values.sum([0, place] if per == "all" else [0], keepdim=True).cpu()
             count += len(some) * (length if per == "all" else 1)
     return (total / count).to(donors.model.dtype)
 
 
 def _drawn(donors: Donors, spot: str, texts: tuple[str, ...], seed: int, where: Mapping[str, Index]) -> NamedEdit:
-    columns, rng = donors.ids.shape[1], random.Random(seed)
-    pool = [ids for ids in map(donors.tokenizer.encode, texts) if len(ids) == columns]
+    columns = donors.ids.shape[1]
+    pool = [ids for ids in donors.encode(texts) if len(ids) == columns]
     chosen = []
     for row in donors.ids.tolist():
+        rng = random.Random(f"{seed} {row}")
         others = [ids for ids in pool if ids != row]
         if not others:
             raise HookError(
@@ -183,7 +226,7 @@ def _drawn(donors: Donors, spot: str, texts: tuple[str, ...], seed: int, where: 
                 "many; pass others"
             )
         chosen.append(rng.choice(others))
-    return patch(donors.drawn(spot, chosen), **where)
+    return patch(donors.read(spot, chosen), **where)
 
 
 Kept = OrderedDict[tuple[Any, ...], Tensor]

@@ -14,6 +14,7 @@ the column is left as it is. Columns count from 0 and are never negative.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -34,6 +35,18 @@ class NamedEdit:
     change: Callable[[Tensor, At], Tensor]
     where: Mapping[str, Index] = field(default_factory=dict)  # the axes that were named
     source: str = ""  # of a copy, from which text, if that is known
+    again: "partial[NamedEdit] | None" = field(default=None, repr=False)  # what makes it, but for the axes
+
+    def at(self, **where: Index) -> "NamedEdit":
+        """The same edit with these axes named instead: `zero(head=3).at(head=4)` is zero(head=4).
+
+        Raises:
+            HookError: it was not made by a function of this package that could make it again.
+        """
+        if self.again is None:
+            raise HookError(f"{self.text} cannot be made again at another place; use zero, scale, add, patch, …")
+        made: NamedEdit = self.again(**where)
+        return made
 
     def __call__(self, tensor: Tensor, at: At) -> Tensor:
         return self.change(tensor, at)
@@ -50,7 +63,7 @@ def zero(**where: Index) -> NamedEdit:
     <BLANKLINE>
              [[1., 1.]]]])
     """
-    return _edit("zero", where, torch.zeros_like)
+    return _edit("zero", where, torch.zeros_like, again=partial(zero))
 
 
 def scale(factor: float, **where: Index) -> NamedEdit:
@@ -62,7 +75,7 @@ def scale(factor: float, **where: Index) -> NamedEdit:
     """
     if not _is_number(factor):
         raise HookError(f"the factor of scale must be a number, but got {factor!r}")
-    return _edit("scale", where, lambda values: values * factor, factor)
+    return _edit("scale", where, lambda values: values * factor, factor, again=partial(scale, factor))
 
 
 def add(value: float | Tensor, **where: Index) -> NamedEdit:
@@ -78,7 +91,7 @@ def add(value: float | Tensor, **where: Index) -> NamedEdit:
     def added(values: Tensor) -> Tensor:
         return values + (value.to(values) if isinstance(value, Tensor) else value)
 
-    return _edit("add", where, added, value)
+    return _edit("add", where, added, value, again=partial(add, value))
 
 
 def mean(**where: Index) -> NamedEdit:
@@ -93,7 +106,7 @@ def mean(**where: Index) -> NamedEdit:
         means = tensor.mean(at.axes.index("batch"), keepdim=True).expand_as(tensor)
         return _replaced(tensor, block, means[block.indices])
 
-    return NamedEdit(_text("mean", where), change, where)
+    return NamedEdit(_text("mean", where), change, where, again=partial(mean))
 
 
 def patch(source: Tensor, columns: Index | None = None, **where: Index) -> NamedEdit:
@@ -144,7 +157,7 @@ def patch(source: Tensor, columns: Index | None = None, **where: Index) -> Named
         return _replaced(tensor, block, source[tuple(source_indices)].to(tensor))
 
     named = where if columns is None else {"columns": columns, **where}
-    return NamedEdit(_text("patch", named, source), change, where)
+    return NamedEdit(_text("patch", named, source), change, where, again=partial(patch, source, columns))
 
 
 def _taken(columns: Index, where: Mapping[str, Index]) -> dict[int, int]:
@@ -173,7 +186,7 @@ def fill(value: Tensor, **where: Index) -> NamedEdit:
             raise HookError(f"at {at.name!r} stands {tuple(tensor.shape)}, which {tuple(value.shape)} does not fill")
         return _replaced(tensor, block, value.to(tensor).expand_as(tensor)[block.indices])
 
-    return NamedEdit(_text("fill", where, value), change, where)
+    return NamedEdit(_text("fill", where, value), change, where, again=partial(fill, value))
 
 
 def cut(**where: Index) -> NamedEdit:
@@ -202,7 +215,7 @@ def cut(**where: Index) -> NamedEdit:
         itself = columns["query"] == columns["key"]
         return _replaced(tensor, block, tensor[block.indices].masked_fill(~itself, -torch.inf))
 
-    return NamedEdit(_text("cut", where), change, where)
+    return NamedEdit(_text("cut", where), change, where, again=partial(cut))
 
 
 @dataclass(frozen=True)
@@ -284,7 +297,13 @@ def _replaced(tensor: Tensor, block: _Block, values: Tensor) -> Tensor:
     return tensor if block.is_empty else tensor.index_put(block.indices, values)
 
 
-def _edit(name: str, where: dict[str, Index], new_values: Callable[[Tensor], Tensor], *args: Any) -> NamedEdit:
+def _edit(
+    name: str,
+    where: dict[str, Index],
+    new_values: Callable[[Tensor], Tensor],
+    *args: Any,
+    again: "partial[Any]",
+) -> NamedEdit:
     """An edit that computes the new values of a block from the old ones."""
 
     def change(tensor: Tensor, at: At) -> Tensor:
@@ -299,7 +318,7 @@ def _edit(name: str, where: dict[str, Index], new_values: Callable[[Tensor], Ten
                 )
         return _replaced(tensor, block, new_values(values)) if where else new_values(values)
 
-    return NamedEdit(_text(name, where, *args), change, where)
+    return NamedEdit(_text(name, where, *args), change, where, again=again)
 
 
 def _is_index(value: Any) -> bool:

@@ -1,11 +1,18 @@
 """Which part wrote this token: the result of `lab.receipt`, as a table that closes."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from bloomlab.errors import InputError
+from bloomlab.guards.arguments import whole_text
+from bloomlab.lens import receipt as lens
+from bloomlab.lens.logit_lens import read_out
 from bloomlab.lens.receipt import Receipt
-from bloomlab.views.shared.tables import change_cell, table, text_cell
+from bloomlab.tracing.donors import drawn
+from bloomlab.tracing.edits import zero
+from bloomlab.views.shared.panel import stamp
+from bloomlab.views.shared.tables import change_cell, table, text_cell, token_names, word
 
 SHOWN = 12  # lines by size; the rest is one line
 LITTLE = 0.05  # nats: where what follows changes a loss by less, nothing is said of it
@@ -112,3 +119,57 @@ class ReceiptTable:
             "adapted": found.adapted.tolist(),
         }
         return pandas.DataFrame(columns | ({} if found.total is None else {"total": found.total.tolist()}))
+
+
+def receipt_table(
+    lab: Any,
+    text: str,
+    token: str | int | None,
+    versus: str | int | Sequence[str | int] | None,
+    position: int,
+    texts: Sequence[str] | None,
+) -> ReceiptTable:
+    """The receipt of a token in a text that a Lab, of a floor above, can read; see `Lab.receipt`."""
+    trace = lab.trace(text, lens.READ)
+    columns = trace.ids.shape[1]
+    if not -columns <= position < columns:
+        raise InputError(f"the text has {columns} tokens, so a position is from 0 to {columns - 1}; got {position}")
+    said = read_out(lab.model, trace[f"h.{lab.model.config.n_layer - 1}.resid_post"][0, position])
+    best: list[int] = said.topk(2).indices.tolist()
+    first = best[0] if token is None else _token_id(lab, token)
+    second, rival = _rival(lab, versus, next(one for one in best if one != first))
+    found = lens.receipt(lab.model, trace, first, second, position)
+    instead = zero if texts is None else partial(drawn, list(texts))
+    steps = lens.total_effects(
+        lab.model, lambda ids, edit: lab.trace(ids, lens.READ, edit), trace, found, first, second, position, instead
+    )
+    *_, (_, found) = steps
+    where = f"after token {position % columns} {token_names(trace.tokens)[position]}"
+    other = "zeros" if texts is None else f"what one of {len(texts)} texts has"
+    return ReceiptTable(found, word(lab.tokenizer, first), rival, where, other, stamp(trace.provenance))
+
+
+def _rival(lab: Any, versus: str | int | Sequence[str | int] | None, runner_up: int) -> tuple[lens.Versus, str]:
+    """What a token is measured by, and that in words."""
+    if versus is None:
+        return None, "nothing"
+    if versus == lens.MEAN:
+        return lens.MEAN, "the mean of all tokens"
+    several = [versus] if isinstance(versus, str | int) else list(versus)
+    ids = [runner_up if one == "runner-up" else _token_id(lab, one) for one in several]
+    return (ids[0] if len(ids) == 1 else ids), ", ".join(word(lab.tokenizer, one) for one in ids)
+
+
+def _token_id(lab: Any, token: str | int) -> int:
+    """The id of what is one token."""
+    if isinstance(token, int) and not isinstance(token, bool):
+        if not 0 <= token < lab.model.config.vocab_size:
+            raise InputError(f"the ids go from 0 to {lab.model.config.vocab_size - 1}, but got {token}")
+        return token
+    ids = lab.tokenizer.encode(whole_text(token, "token"))
+    if len(ids) != 1:
+        raise InputError(
+            f"{str(token)[:40]!r} is {len(ids)} tokens, but a receipt is of one; a word inside a text begins with "
+            f"a space, as in {' ' + str(token).strip()[:20]!r}"
+        )
+    return int(ids[0])

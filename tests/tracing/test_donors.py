@@ -10,8 +10,8 @@ from bloomlab.errors import HookError
 from bloomlab.hooks import Hooks
 from bloomlab.lab import Lab
 from bloomlab.tracing import donors
-from bloomlab.tracing.donors import drawn, hold, usual
-from bloomlab.tracing.edits import patch, scale, zero
+from bloomlab.tracing.donors import copied, drawn, hold, usual
+from bloomlab.tracing.edits import NamedEdit, patch, scale, zero
 from tests.tiny_random import byte_tokenizer, random_ids, random_model
 
 TEXT = "Leo lives in Oslo."
@@ -133,8 +133,8 @@ def test_means_are_kept_while_the_weights_are_these_and_within_a_bound(monkeypat
     model = random_model()
     lab, spot = Lab(model, byte_tokenizer(), name="random"), "h.1.attn.mixed"
     runs: list[int] = []
-    read = donors.Donors.read
-    monkeypatch.setattr(donors.Donors, "read", lambda *args: runs.append(1) or read(*args))
+    read = donors.Donors.read_anew
+    monkeypatch.setattr(donors.Donors, "read_anew", lambda *args: runs.append(1) or read(*args))
     first = lab.trace(TEXT, [spot], {spot: usual(OTHERS)})[spot]
     lab.trace(TEXT, [spot], {spot: usual(OTHERS, head=1)})
     assert len(runs) == 1
@@ -163,9 +163,54 @@ def test_what_is_done_is_said_and_can_be_done_again(lab: Lab) -> None:
     assert lab.trace(TEXT, ["logits"], trace.edit)["logits"].equal(trace["logits"])
 
 
+def test_what_is_copied_is_what_the_other_text_has(lab: Lab) -> None:
+    spot = "h.1.attn.mixed"
+    other = lab.trace(OTHERS[0], [spot])[spot]
+    got = lab.trace(TEXT, [spot], {spot: copied(OTHERS[0], head=1, query=[2, 4])})[spot]
+    assert got.equal(lab.trace(TEXT, [spot], {spot: patch(other, head=1, query=[2, 4])})[spot])
+    short = lab.trace(TEXT, [spot], {spot: copied("Leo.", columns=3, query=17)})[spot]
+    assert short[:, :, 17].equal(lab.trace("Leo.", [spot])[spot][:, :, 3])
+    edit = copied(OTHERS[0], head=1)
+    assert repr(edit) == "copied('Mia lives in Rome.', head=1)" and edit.source == OTHERS[0]
+
+
+def test_a_text_as_its_own_donor_changes_exactly_nothing(tiny: Lab) -> None:
+    whole = tiny.trace(RECAP, ["logits"])["logits"]
+    for spot in ("h.0.attn.mixed", "h.2.mlp.out", "h.1.resid_post"):
+        assert tiny.trace(RECAP, ["logits"], {spot: copied(RECAP)})["logits"].equal(whole)
+
+
+def test_which_text_is_drawn_does_not_depend_on_the_batch(lab: Lab) -> None:
+    spot = "h.1.attn.mixed"
+    together = lab.trace(OTHERS, [spot], {spot: drawn([*OTHERS, TEXT], seed=3)})[spot]
+    for row, text in enumerate(OTHERS):
+        alone = lab.trace(text, [spot], {spot: drawn([*OTHERS, TEXT], seed=3)})[spot]
+        assert together[row].allclose(alone[0], atol=1e-5)
+
+
+def test_an_edit_is_made_again_at_another_place(lab: Lab) -> None:
+    source = torch.zeros(1, 6, 18, 4)
+    edits = [zero(head=1), scale(2.0, head=1), patch(source, head=1), usual(OTHERS, head=1), drawn(OTHERS, 5, head=1)]
+    edits += [
+        hold(head=1),
+        copied(TEXT, head=1),
+        usual(OTHERS, "all", head=1),
+        copied(TEXT, columns=[0, 1], pos=[2, 3]),
+    ]
+    for edit in edits:
+        moved = edit.at(head=3)
+        assert repr(moved) == repr(edit).replace("head=1", "head=3").replace("pos=[2, 3]", "head=3")
+        assert type(moved) is type(edit)
+    with pytest.raises(HookError, match="cannot be made again"):
+        NamedEdit("mine", lambda x, at: x).at(head=1)
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
+        (lambda: copied(""), "takes the text to copy from"),
+        (lambda: copied(["Leo"]), "takes the text to copy from"),
+        (lambda: copied("Leo."), "has only 4 columns"),
         (lambda: usual([]), "at least one text"),
         (lambda: usual("Leo"), "a list of texts"),
         (lambda: drawn([""]), "none that is empty"),

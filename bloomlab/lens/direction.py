@@ -1,0 +1,257 @@
+"""A direction in the residual stream: the mean of one set of texts less that of another, and what its dose does.
+
+    direction = mean state over the tokens of texts_a - mean state over those of texts_b          (hidden)
+    dose d: d · direction is added to the state of every token
+
+A direction that raises the target may do so by breaking everything: so beside each dose stand the loss on ordinary
+text, random directions of the same length, and what the model writes. The text falls apart where ordinary text costs
+more than log(vocab) nats a token, what it costs if every token is as likely as any other.
+
+Sources: differences of means, Turner et al., "Activation Addition", 2023 (arXiv 2308.10248), and Marks and Tegmark,
+"The Geometry of Truth", 2023 (2310.06824).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bloomlab.errors import HookError, InputError, shorten
+from bloomlab.generation.decode import generate
+from bloomlab.guards.arguments import one_of
+from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.hooks import Hooks
+from bloomlab.lens.cases import Case, of_texts
+from bloomlab.lens.lengths import Progress, token_losses
+from bloomlab.lens.refute import number
+from bloomlab.lens.trials import METRICS, Texts, Trial, measured, run
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.tracing.donors import COLUMNS_AT_ONCE
+from bloomlab.tracing.edits import NamedEdit, add
+from bloomlab.weights.pretrained import without_gradients
+
+DOSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+MOST_DOSES = 100
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A direction with the curve of its dose.
+
+    Attributes:
+        at: the spot, of axes "batch pos hidden".
+        vector: (hidden) the difference of the means.
+        size: its length as a share of the mean length of a state there.
+        text, metric, answer, rival: what the target is measured after.
+        doses: (dose) how often the vector is added; 0 is among them.
+        target: (dose) the metric.
+        loss: (dose) the mean loss on ordinary text, in nats per token.
+        chance_target, chance_loss: (dose, direction) the same for random directions of the same length.
+        written: for each dose, how the model goes on after the text, greedily.
+        vocab: how many tokens there are.
+    """
+
+    at: str
+    vector: Tensor
+    size: float
+    text: str
+    metric: str
+    answer: str
+    rival: str
+    doses: Tensor
+    target: Tensor
+    loss: Tensor
+    chance_target: Tensor
+    chance_loss: Tensor
+    written: tuple[str, ...]
+    vocab: int
+
+    def edit(self, dose: float = 1.0) -> NamedEdit:
+        """The edit that adds it: `lab.trace(text, edit={direction.at: direction.edit(2)})`."""
+        return add(dose * self.vector)
+
+    @property
+    def falls_apart(self) -> float | None:
+        """The least dose at which ordinary text is no better foreseen than by chance; None if there is none."""
+        return next((d for d, nats in zip(self.doses.tolist(), self.loss, strict=True) if nats > log(self.vocab)), None)
+
+    @property
+    def turns(self) -> float | None:
+        """The least dose above 0 at which the answer is ahead of the rival (or p above ½); None if there is none."""
+        ahead = 0.5 if self.metric == "probability" else 0.0
+        curve = zip(self.doses.tolist(), self.target.tolist(), strict=True)
+        return next((dose for dose, target in curve if dose > 0 and target > ahead), None)
+
+    @property
+    def sentence(self) -> str:
+        """What the dose does, in words with its numbers."""
+        shown = f"p({self.answer!r})" if self.metric == "probability" else f"logit of {self.answer!r} - {self.rival!r}"
+        doses = self.doses.tolist()
+        here = doses.index(self.turns) if self.turns is not None else len(doses) - 1
+        before, chance = doses.index(0.0), self.chance_target[here]
+        word = "turns the answer" if self.turns is not None else "does not turn the answer"
+        apart = f"up to dose {doses[-1]:g} the text does not fall apart"
+        apart = apart if self.falls_apart is None else f"at dose {self.falls_apart:g} the text falls apart"
+        return (
+            f"dose {doses[here]:g} ({doses[here] * self.size:.0%} of a state's length at {self.at}) {word}: {shown} "
+            f"{number(self.target[before].item())} → {number(self.target[here].item())}, with {len(chance)} random "
+            f"directions of this length {number(chance.min().item())} to {number(chance.max().item())}; ordinary text "
+            f"costs {number(self.loss[before].item())} → {number(self.loss[here].item())} nats a token; "
+            f"{apart} (more than {log(self.vocab):.2f} nats)."
+        )
+
+    head = ("dose", "target", "loss, nats", "random: target", "random: loss", "it writes")
+
+    def rows(self) -> list[list[str]]:
+        """The curve: a row for each dose."""
+        columns = self.doses, self.target, self.loss, self.chance_target.mean(1), self.chance_loss.mean(1)
+        return [
+            [f"{dose:g}", *map(number, numbers), text]
+            for (dose, *numbers), text in zip(torch.stack(columns, 1).tolist(), self.written, strict=True)
+        ]
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each dose."""
+        return [dict(zip(self.head, [float(row[0]), *row[1:]], strict=True)) for row in self.rows()]
+
+
+def mean_state(model: BloomForCausalLM, rows: Sequence[Sequence[int]], at: str) -> tuple[Tensor, float]:
+    """The mean state at a spot over all tokens of some texts, (hidden), and the mean length of a state there."""
+    total, length, count = torch.zeros(()), 0.0, 0
+    for batch in batches(rows):
+        hooks = Hooks([at])
+        without_gradients(model, input_ids=batch.to(model.device), use_cache=False, hooks=hooks, logits_to_keep=1)
+        states = hooks[at].double().cpu()
+        total, length = total + states.sum((0, 1)), length + states.norm(dim=-1).sum().item()
+        count += batch.numel()
+    return (total / count).float(), length / count
+
+
+def batches(rows: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+    """Rows of ids as tensors, those of as many ids together.
+
+    >>> [batch.tolist() for batch in batches([[1, 2], [3], [4, 5]])]
+    [[[1, 2], [4, 5]], [[3]]]
+    """
+    by_length = defaultdict(list)
+    for row in rows:
+        by_length[len(row)].append(list(row))
+    for length, alike in by_length.items():
+        yield from torch.tensor(alike).split(max(1, COLUMNS_AT_ONCE // length))
+
+
+def loss(model: BloomForCausalLM, rows: Sequence[Sequence[int]], at: str, edit: NamedEdit | None) -> float:
+    """The mean loss of texts with an edit at a spot, in nats per token."""
+    losses = [token_losses(model, batch, Hooks(edit={at: edit} if edit else None)).flatten() for batch in batches(rows)]
+    return torch.cat(losses).double().mean().item()
+
+
+def direction(
+    model: BloomForCausalLM,
+    tokenizer: BloomTokenizerFast,
+    texts_a: Sequence[str | Case],
+    texts_b: Sequence[str | Case],
+    at: str,
+    text: str,
+    answer: str | None = None,
+    rival: str | None = None,
+    metric: str = "logit difference",
+    doses: Sequence[float] = DOSES,
+    ordinary: Sequence[str | Case] | None = None,
+    n: int = 5,
+    seed: int = 0,
+    max_new_tokens: int = 12,
+) -> Iterator[Progress[Direction]]:
+    """The direction from texts_b to texts_a, and its curve dose by dose; stop iterating to cancel.
+
+    Args:
+        texts_a, texts_b: what differs between them is the direction.
+        at: the exact name of a spot whose axes are batch, pos and hidden, such as "h.1.resid_post".
+        text: the target is measured after it.
+        answer, rival, metric: as in `bloomlab.lens.refute.refute`.
+        doses: how often the direction is added; 0 is always measured too.
+        ordinary: the texts whose loss is measured; by default texts_a and texts_b.
+        n: how many random directions of the same length.
+        seed: of the random directions.
+        max_new_tokens: how much is written at each dose.
+
+    Raises:
+        InputError: an argument makes no sense, or the two sets have the same mean.
+        HookError: there is no such spot, or it has other axes.
+    """
+    one_of("metric", metric, METRICS)
+    spots = model.hook_names()
+    if not isinstance(at, str) or at not in spots or spots[at].axes != "batch pos hidden":
+        fits = "h.1.resid_post"
+        raise HookError(f"a direction is added to states, at a spot such as {fits!r}, but got {shorten(at)}")
+    if not isinstance(doses, Sequence):
+        raise InputError(f"doses is a list of numbers, but got {shorten(doses)}")
+    numbers = [dose for dose in doses if type(dose) in (int, float) and abs(dose) < 1e6]
+    if not 1 <= len(doses) == len(numbers) <= MOST_DOSES:
+        raise InputError(f"doses is a list of 1 to {MOST_DOSES} numbers, but got {shorten(doses)}")
+    if type(n) is not int or not 1 <= n <= MOST_DOSES:
+        raise InputError(f"n must be a whole number from 1 to {MOST_DOSES}, but got {shorten(n)}")
+    if type(seed) is not int:
+        raise InputError(f"seed must be a whole number, but got {shorten(seed)}")
+    sets = [[case.text for case in of_texts(texts)] for texts in (texts_a, texts_b)]
+    sets.append([*sets[0], *sets[1]] if ordinary is None else [case.text for case in of_texts(ordinary)])
+    rows = [[tokenizer.encode(one) for one in texts] for texts in sets]
+    if not any(len(row) > 1 for row in rows[2]):
+        raise InputError("the ordinary texts have one token each, so there is no loss to measure; name longer ones")
+    read = Texts(model, tokenizer, [Case(text, "", answer or "", rival or "")])
+    curve = sorted({0.0, *map(float, numbers)})
+    return _steps(read, rows, at, curve, metric, n, seed, max_new_tokens)
+
+
+def _steps(
+    read: Texts,
+    rows: Sequence[Sequence[Sequence[int]]],
+    at: str,
+    doses: Sequence[float],
+    metric: str,
+    n: int,
+    seed: int,
+    max_new_tokens: int,
+) -> Iterator[Progress[Direction]]:
+    model = read.model
+    (first, length), (second, _) = (mean_state(model, some, at) for some in rows[:2])
+    vector = first - second
+    if not vector.any():
+        raise InputError("the two sets of texts have the same mean there, so there is no direction; name other texts")
+    noise = torch.randn(n, len(vector), generator=torch.Generator().manual_seed(seed))
+    vectors = [vector, *(noise / noise.norm(dim=-1, keepdim=True) * vector.norm())]
+    for _ in read.without_edits(metric):
+        pass
+    total = len(doses) * len(vectors)
+    target, losses = torch.zeros(len(doses), n + 1), torch.zeros(len(doses), n + 1)
+    written: list[str] = []
+    for place, dose in enumerate(doses):
+        edits = [add(dose * one) for one in vectors]
+        for column, edit in enumerate(edits):
+            ((_, logits),) = run(model, read.tokenizer, [Trial(read.rows[0], {at: (edit,)})])
+            target[place, column] = measured(logits[0], *read.pairs[0], metric)
+            losses[place, column] = loss(model, rows[2], at, edit)
+        ids = torch.tensor([read.rows[0]], device=model.device)
+        whole = generate(model, ids, hooks=Hooks(edit={at: edits[0]}), max_new_tokens=max_new_tokens)
+        written.append(read.tokenizer.decode(whole[0, ids.shape[1] :].tolist(), skip_special_tokens=True))
+        done = place + 1
+        found = Direction(
+            at,
+            vector,
+            vector.norm().item() / length,
+            read.cases[0].text,
+            metric,
+            *read.tokens(),
+            torch.tensor(doses[:done]),
+            target[:done, 0].clone(),
+            losses[:done, 0].clone(),
+            target[:done, 1:].clone(),
+            losses[:done, 1:].clone(),
+            tuple(written),
+            model.config.vocab_size,
+        )
+        yield Progress(done * len(vectors), total, (found,))
