@@ -42,7 +42,7 @@ REQUEST = ("text", "metric", "answer", "rival", "n", "seed", "everywhere")
 
 @dataclass(frozen=True)
 class Check:
-    """A finding measured again.
+    """A finding measured again. It is true if it holds: `assert finding.check()`.
 
     Attributes:
         moved: (what, then, now) of each number that moved by more than `tolerance`, the furthest first.
@@ -57,6 +57,9 @@ class Check:
     tolerance: float
     others: tuple[str, ...]
     found: Refutation
+
+    def __bool__(self) -> bool:
+        return self.holds
 
     @property
     def holds(self) -> bool:

@@ -10,7 +10,10 @@ from bloomlab.errors import InputError
 from bloomlab.lab import Lab
 from bloomlab.notebook.commands import COMMANDS, Command, Page, overview
 
-NOT_FOR_A_LINE = {"trace", "fits"}  # tensors are for Python; `%bloom info` says what fits
+NOT_FOR_A_LINE = {
+    *("trace", "fits"),  # tensors are for Python; `%bloom info` says what fits
+    *("refute", "keep", "without", "cases", "direction", "finding"),  # edits, and several texts
+}
 
 
 def function(command: Command) -> Any:
