@@ -11,6 +11,7 @@ from bloomlab.lab import Lab
 from bloomlab.notebook.commands import COMMANDS, Command, Page, overview
 
 NOT_FOR_A_LINE = {"trace", "fits"}  # tensors are for Python; `%bloom info` says what fits
+NOT_FOR_A_LINE |= {"refute", "keep", "without", "direction", "finding", "cases"}  # so are edits and lists of texts
 
 
 def function(command: Command) -> Any:
