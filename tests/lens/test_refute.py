@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from bloomlab.errors import HookError, InputError
+from bloomlab.hooks import At, Edit
 from bloomlab.lab import Lab
 from bloomlab.lens.cases import Case
 from bloomlab.lens.refute import DOSES, HEADS, PLACES, RANDOM, SAME, TEXTS, Control, Refutation, refute
+from bloomlab.lens.trials import Trial, run
 from bloomlab.tiny.facts import CITIES
-from bloomlab.tracing.donors import copied
+from bloomlab.tracing.donors import copied, hold
 from bloomlab.tracing.edits import cut, patch, zero
 from tests.claims.stories import recaps
 
@@ -164,6 +166,48 @@ def test_the_sixteen_numbers_of_lesson_00_withstand_their_controls_on_64_stories
     assert found.before < half < 0.12 and found.after < 0.9 < twice
     assert found.against == 0 and len(found.of(TEXTS)) == 64
     assert found.sentence.startswith("mean of 65 texts: p(answer) ")
+
+
+@pytest.mark.slow
+def test_the_sixteen_numbers_go_by_way_of_mlp_0_and_the_keys_of_head_1_1(lab: Lab) -> None:
+    """DO.md's figures, means of 64 stories: MLP 0 held at most .05, the keys .06, the queries at least .6."""
+    stories = recaps(lab, 64)
+    cities = [lab.tokenizer.encode(f" {story.city}")[0] for story in stories]
+
+    def p_city(held: dict[str, tuple[Edit, ...]]) -> float:
+        trials = [
+            Trial(
+                tuple(lab.tokenizer.encode(story.text.replace("again", "cat"))),
+                {MARK: (copied(story.text, head=HEAD, query=STOP),), **held},
+            )
+            for story in stories
+        ]
+        chances = [
+            float(row.softmax(-1)[cities[place]])
+            for places, logits in run(lab.model, lab.tokenizer, trials)
+            for place, row in zip(places, logits, strict=True)
+        ]
+        return sum(chances) / len(chances)
+
+    assert p_city({}) > 0.6 and p_city({"h.1.attn.q": (hold(head=1),)}) >= 0.6
+    assert p_city({"h.0.mlp.out": (hold(),)}) <= 0.05 and p_city({"h.1.attn.k": (hold(head=1),)}) <= 0.06
+
+
+def test_an_interrupt_leaves_the_model_as_it_was(lab: Lab) -> None:
+    whole = lab.trace(PLAIN, ["logits"])["logits"]
+    for moment in range(1, 20, 3):
+        calls = 0
+
+        def interrupted(tensor: torch.Tensor, at: At, moment: int = moment) -> torch.Tensor:
+            nonlocal calls
+            calls += 1
+            if calls == moment:
+                raise KeyboardInterrupt
+            return tensor * 2
+
+        with pytest.raises(KeyboardInterrupt):
+            lab.refute(PLAIN, {MARK: interrupted}, n=20)
+        assert calls == moment and lab.trace(PLAIN, ["logits"])["logits"].equal(whole)
 
 
 def test_means_over_texts_are_the_means_of_each_texts_own_controls(lab: Lab) -> None:
