@@ -61,6 +61,7 @@ import { reachZones, roomOf, zonesIn } from "./zones.js";
 
 const FIRST_TEXTS = ["Leo lives in Oslo. Leo has a cat.", "里奥住在奥斯陆。里奥有一只猫。", "يعيش ليو في أوسلو. لدى ليو قطة.", "लियो ओस्लो में रहता है। लियो के पास एक बिल्ली है।"]; // the same in four scripts, from the embedded world
 const NO_KERNEL = { gone: "the kernel is gone; run the cell again", silent: "no kernel answers: it is busy, or there is none; then run the cell again" };
+const PAPER = 640; // pixels that fit on a page, A4 or Letter, with the margins of any printer
 const WAITS = '[data-waits], [data-state="running"]'; // what says that something is on its way
 const SELECTION = ["layer", "head", "query", "key"];
 const CHANGEABLE = '[data-part="strip"] [data-token], [data-part="heads"] [role="option"], [data-part="slopes"] [role="option"], .bl-matrix, [role="gridcell"]';
@@ -208,6 +209,20 @@ export function viewFrame({ model, el, name, makePanel }) {
     panel.fit();
     drawAll();
   }
+
+  /** What scrolls sideways here, and is wider than paper, is printed smaller: nothing is cut off. */
+  function beforePrint() {
+    for (const box of /** @type {NodeListOf<HTMLElement>} */ (body.querySelectorAll("*"))) {
+      if (box.scrollWidth > Math.max(box.clientWidth, PAPER) && /auto|scroll/.test(getComputedStyle(box).overflowX) && !box.matches(".bl-strip")) box.style.setProperty("zoom", String(PAPER / box.scrollWidth));
+    }
+  }
+  const afterPrint = () => body.querySelectorAll("[style*=zoom]").forEach((box) => /** @type {HTMLElement} */ (box).style.removeProperty("zoom"));
+  addEventListener("beforeprint", beforePrint);
+  addEventListener("afterprint", afterPrint);
+  undo.push(
+    () => removeEventListener("beforeprint", beforePrint),
+    () => removeEventListener("afterprint", afterPrint),
+  );
 
   const menus = /** @type {Stage["menus"]} */ ([]);
   const menuInSight = () => menus.find(({ element }) => element.getClientRects().length > 0);
