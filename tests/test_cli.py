@@ -48,7 +48,7 @@ def test_what_is_heavy_is_not_loaded_for_help() -> None:
 
 def test_alone_it_shows_what_it_can_do() -> None:
     said = run()
-    assert said.returncode == 0 and set(cli.commands) == {"lab", "explore", "generate", "info", "doctor"}
+    assert said.returncode == 0 and set(cli.commands) == {"lab", "explore", "generate", "info", "convert", "doctor"}
     assert "..." not in said.stdout.split("Commands:")[1], "a line of help is cut off"
     assert run("--version").stdout == f"bloomlab {bloomlab.__version__}\n"
 

@@ -14,7 +14,7 @@ FLOORS = [
     ["errors"],
     ["guards: markup memory files arguments uninterrupted"],
     ["config", "hooks", "outputs"],
-    ["weights: layouts download_errors download hub fits tensor_file checkpoint pretrained"],
+    ["weights: layouts bin_process bin_file download_errors download hub fits tensor_file checkpoint pretrained"],
     ["model: embedding alibi attention mlp block cache arguments bloom"],
     ["generation: sampling settings predict beam decode"],
     ["heads: *", "text: tokens batches tokenizer_file tokenizer"],

@@ -17,6 +17,7 @@ from bloomlab.config import BloomConfig
 from bloomlab.errors import InputError
 from bloomlab.generation.decode import Step, generate, stream
 from bloomlab.hooks import Hooks
+from bloomlab.model.arguments import without_padding
 from bloomlab.model.bloom import BloomModel
 from bloomlab.outputs import CausalLMOutputWithCrossAttentions
 from bloomlab.weights.pretrained import BloomPreTrainedModel
@@ -69,7 +70,8 @@ class BloomForCausalLM(BloomPreTrainedModel):
 
         Args:
             labels: (batch, pos) the ids to predict, the same as input_ids: they are shifted inside, so that position
-                i is compared with the label at i + 1. -100 is left out. The loss is computed in float32.
+                i is compared with the label at i + 1. -100 is left out, and so are padding and what comes after it:
+                the first token of a text is foreseen by none. The loss is computed in float32.
             logits_to_keep: only the last so many positions (0: all), or the positions in a tensor.
             num_items_in_batch: divide the summed loss by this number, not by how many labels there are.
 
@@ -102,7 +104,9 @@ class BloomForCausalLM(BloomPreTrainedModel):
         else:
             logits = self._logits(x[:, keep])
 
-        loss = None if labels is None else next_token_loss(logits, labels, num_items_in_batch)
+        loss = None
+        if labels is not None:
+            loss = next_token_loss(logits, without_padding(labels, attention_mask, True), num_items_in_batch)
         result = CausalLMOutputWithCrossAttentions(loss=loss, logits=logits, **dict(output.items()[1:]))
         return result.returned(return_dict, self.config)
 

@@ -52,7 +52,8 @@ class BloomForQuestionAnswering(BloomPreTrainedModel):
         Args:
             position_ids: accepted at its documented place and ignored, with a warning.
             start_positions, end_positions: (batch) the columns where the answer starts and ends. A column beyond the
-                text is left out of the loss, which is the mean of both cross entropies; one alone gives no loss.
+                text, or of padding, is left out of the loss, which is the mean of both cross entropies over the
+                columns that are no padding; one alone gives no loss.
 
         Raises:
             InputError, HookError: as BloomModel does.
@@ -76,17 +77,29 @@ class BloomForQuestionAnswering(BloomPreTrainedModel):
 
         loss = None
         if start_positions is not None and end_positions is not None:
-            loss = (span_loss(start, start_positions) + span_loss(end, end_positions)) / 2
+            loss = (
+                span_loss(start, start_positions, attention_mask) + span_loss(end, end_positions, attention_mask)
+            ) / 2
         result = QuestionAnsweringModelOutput(loss, start, end, output.hidden_states, output.attentions)
         return result.returned(return_dict, self.config)
 
 
-def span_loss(logits: Tensor, positions: Tensor) -> Tensor:
-    """How surprising the true column is, in nats: logits (batch, pos), positions (batch). Columns beyond are left out.
+def span_loss(logits: Tensor, positions: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    """How surprising the true column is, in nats: logits (batch, pos), positions (batch), attention_mask (batch, pos).
+
+    No answer is in padding, so it takes no part in the softmax. Rows whose column is beyond or padding are left out.
 
     >>> import torch
     >>> span_loss(torch.zeros(2, 4), torch.tensor([1, 9]))  # one row counts: log(4)
     tensor(1.3863)
+    >>> span_loss(torch.zeros(1, 4), torch.tensor([1]), torch.tensor([[0, 1, 1, 0]]))  # log(2)
+    tensor(0.6931)
     """
     beyond = logits.shape[1]
-    return F.cross_entropy(logits, positions.flatten().to(logits.device).clamp(0, beyond), ignore_index=beyond)
+    truth = positions.flatten().to(logits.device).clamp(0, beyond)
+    if attention_mask is not None:
+        is_token = attention_mask.to(logits.device).bool()
+        inside = F.pad(is_token, (0, 1)).gather(1, truth[:, None])[:, 0]
+        truth = truth.where(inside, beyond)
+        logits = logits.masked_fill(~is_token, float("-inf")).where(inside[:, None], 0)  # a row left out has no NaN
+    return F.cross_entropy(logits, truth, ignore_index=beyond)

@@ -56,8 +56,8 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
                 rating, whole numbers are class ids, other numbers say yes or no to each class.
 
         Raises:
-            InputError, HookError: as BloomModel does; or there are several texts and no padding id, so nothing
-                shows where each ends.
+            InputError, HookError: as BloomModel does; or there are several texts and neither a padding id nor an
+                attention_mask, so nothing shows where each ends.
         """
         hooks = self.checked(hooks)
         output = self.transformer(
@@ -75,19 +75,31 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
         )
         logits = hooks("logits", self.score(output.last_hidden_state), "batch pos label")
         rows = torch.arange(logits.shape[0], device=logits.device)
-        logits = logits[rows, last_token(input_ids, self.config.pad_token_id, rows)]
+        logits = logits[rows, last_token(input_ids, self.config.pad_token_id, rows, attention_mask)]
 
         loss = None if labels is None else label_loss(logits, labels, self.config.problem_type)
         result = SequenceClassifierOutputWithPast(loss=loss, logits=logits, **dict(output.items()[1:]))
         return result.returned(return_dict, self.config)
 
 
-def last_token(input_ids: Tensor | None, pad_token_id: int | None, rows: Tensor) -> Tensor:
-    """The column of each row's last token that is not padding, wherever the padding is; without ids, the last column.
+def last_token(
+    input_ids: Tensor | None, pad_token_id: int | None, rows: Tensor, attention_mask: Tensor | None = None
+) -> Tensor:
+    """The column of each row's last token that is not padding, wherever the padding is.
+
+    What is padding says the mask, or the id, or both; where nothing does, it is the last column.
 
     >>> last_token(torch.tensor([[5, 6, 3], [3, 5, 6]]), 3, torch.arange(2))
     tensor([1, 2])
+    >>> last_token(None, None, torch.arange(2), torch.tensor([[1, 1, 0], [0, 1, 1]]))
+    tensor([1, 2])
     """
+    if attention_mask is not None:
+        is_token = attention_mask if input_ids is None else attention_mask[:, -input_ids.shape[1] :]
+        if pad_token_id is not None and input_ids is not None:
+            is_token = is_token.to(input_ids.device).bool() & (input_ids != pad_token_id)
+        columns = torch.arange(is_token.shape[1], device=is_token.device)
+        return (columns * is_token.bool()).argmax(-1).to(rows.device)
     if pad_token_id is None and len(rows) > 1:
         raise InputError(
             f"with {len(rows)} texts a padding id must say where each ends; set config.pad_token_id, or pass one text"

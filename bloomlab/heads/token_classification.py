@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bloomlab.config import BloomConfig
 from bloomlab.errors import InputError
 from bloomlab.hooks import Hooks
+from bloomlab.model.arguments import without_padding
 from bloomlab.model.bloom import BloomModel
 from bloomlab.outputs import TokenClassifierOutput
 from bloomlab.weights.pretrained import BloomPreTrainedModel
@@ -53,7 +54,8 @@ class BloomForTokenClassification(BloomPreTrainedModel):
         """BloomModel's arguments, and:
 
         Args:
-            labels: (batch, pos) a tag's id for each token (the documentation's "(batch)" is a slip); -100 is left out.
+            labels: (batch, pos) a tag's id for each token (the documentation's "(batch)" is a slip). -100 is left out,
+                and so is padding.
 
         Raises:
             InputError, HookError: as BloomModel does; or the labels do not have the inputs' shape.
@@ -78,6 +80,7 @@ class BloomForTokenClassification(BloomPreTrainedModel):
         if labels is not None:
             if labels.shape != logits.shape[:2]:
                 raise InputError(f"labels must have shape {tuple(logits.shape[:2])}, but have {tuple(labels.shape)}")
-            loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten().to(logits.device))
+            labels = without_padding(labels.to(logits.device), attention_mask)
+            loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten())
         result = TokenClassifierOutput(loss, logits, output.hidden_states, output.attentions)
         return result.returned(return_dict, self.config)

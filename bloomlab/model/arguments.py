@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bloomlab.config import BloomConfig
@@ -176,3 +177,21 @@ def _four_dimensional(k: Tensor, v: Tensor, n_head: int) -> tuple[Tensor, Tensor
     if k.dim() == 3 and v.dim() == 3 and k.shape[0] % n_head == 0:
         return k.mT.unflatten(0, (-1, n_head)), v.unflatten(0, (-1, n_head))
     return k, v
+
+
+def without_padding(labels: Tensor, attention_mask: Tensor | None, shifted: bool = False) -> Tensor:
+    """Labels (batch, pos) with -100, which no loss counts, at padding; if `shifted`, also right after padding.
+
+    So the loss of a padded batch is the mean over the tokens of its texts, whichever side the padding is on.
+
+    >>> without_padding(torch.tensor([[7, 8, 9]]), torch.tensor([[0, 1, 1]]), shifted=True)
+    tensor([[-100, -100,    9]])
+    """
+    if attention_mask is None or labels.dim() != 2:
+        return labels
+    columns = labels.shape[1]
+    is_token = attention_mask.to(labels.device).bool()
+    counts = is_token[:, -columns:]
+    if shifted:
+        counts = counts & F.pad(is_token, (1, 0))[:, -columns - 1 : -1]
+    return labels if counts.shape != labels.shape else labels.masked_fill(~counts, -100)

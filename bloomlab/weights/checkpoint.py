@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bloomlab.errors import CheckpointError, InputError, did_you_mean, shorten
+from bloomlab.errors import CheckpointError, InputError, did_you_mean, shorten, shorten_path
 from bloomlab.guards.files import replacing, write_json
 from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
@@ -183,6 +183,26 @@ def write_state(folder: Path, state: Mapping[str, Tensor], max_shard_size: int |
         if old.name not in names:
             old.unlink(missing_ok=True)
     return [folder / name for name in names]
+
+
+def convert(folder: Path) -> list[Path]:
+    """Write the weights of a folder's .bin files as safetensors beside them; their names and numbers stay as they are.
+
+    Raises:
+        CheckpointError: the folder has no weights, has safetensors already, or a file in it is broken.
+        InputError: it cannot be written to.
+    """
+    stored = open_folder(folder)
+    for name in LAYOUTS[:2]:
+        if (folder / name).exists():
+            raise CheckpointError(f"{shorten_path(folder)} holds {name} already; there is nothing to convert")
+    seen: set[int] = set()
+    state: dict[str, Tensor] = {}
+    for name, place in stored.items():
+        tensor = place.load(place.dtype)
+        state[name] = tensor.clone() if tensor.data_ptr() in seen else tensor  # a file keeps each by itself
+        seen.add(tensor.data_ptr())
+    return write_state(folder, state, "5GB")
 
 
 def shard_bytes(size: int | str) -> int:

@@ -1,13 +1,11 @@
 """One file of weights: what is in it, and how to read it without trusting it.
 
 A safetensors file starts with its table of contents, so everything about it is known before any memory is
-used. A .bin file is a pickle, which could contain a program: only torch's restricted loader opens it, and only plain
-tensors are accepted from it.
+used. A .bin file is a pickle, which could contain a program: bin_file.py has another process look into it.
 """
 
 import math
 import mmap
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -20,7 +18,7 @@ from torch import Tensor
 
 from bloomlab.errors import CheckpointError, shorten, shorten_path
 from bloomlab.guards.files import parse_json, what_it_is
-from bloomlab.guards.memory import check_memory
+from bloomlab.weights import bin_file
 
 DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 MAX_HEADER = 1 << 20  # bytes; 70 blocks need 0.1 MB
@@ -147,63 +145,12 @@ def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, ta
 
 
 def open_bin(path: Path) -> dict[str, Stored]:
-    """The tensors in a .bin file, memory-mapped where its format allows."""
-    is_zip = zipfile.is_zipfile(path)
-    if is_zip:
-        _check_zip(path)
-    else:
-        check_memory(path.stat().st_size, str(path), "save it again as safetensors")
-    try:
-        # given explicitly, so that no setting of the machine can loosen it
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except Exception as error:
-        why = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"expected plain tensors in {path}, but the restricted loader refused it ({why}); "
-            "fetch the file again, or take the model's safetensors"
-        ) from None
-    if not isinstance(state, dict):
-        raise CheckpointError(f"expected a table of tensors in {path}, but it holds a {type(state).__name__}")
-    stored = {}
-    for name, tensor in state.items():
-        if not isinstance(name, str):
-            raise CheckpointError(f"expected names of tensors in {path}, but got {shorten(name)}")
-        stored[name] = Stored(name, path, *_plain(path, name, tensor))
-    return stored
-
-
-def _check_zip(path: Path) -> None:
-    """Refuse a compressed zip: torch writes uncompressed ones, which cannot unpack to more than the file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            packed = [part.filename for part in archive.infolist() if part.compress_type != zipfile.ZIP_STORED]
-            total = sum(part.file_size for part in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise _broken(path, str(error)[:80]) from None
-    if packed:
-        raise _broken(path, f"its part {packed[0][:80]!r} is compressed, which torch never does")
-    if total > path.stat().st_size:
-        raise _broken(path, f"its parts claim {total} bytes, but the file has {path.stat().st_size}")
-
-
-def _plain(path: Path, name: str, tensor: Any) -> tuple[tuple[int, ...], torch.dtype, Callable[[torch.dtype], Tensor]]:
-    """Shape, dtype and loader of a plain tensor, one that is nothing but numbers in memory."""
-    if type(tensor) not in (Tensor, torch.nn.Parameter):
-        raise _unfit(path, name, f"a {type(tensor).__name__}")
-    if tensor.layout != torch.strided or tensor.device.type != "cpu":
-        raise _unfit(path, name, f"a {tensor.layout} tensor on {tensor.device}")
-    if tensor.dtype not in DTYPES.values() or tensor.is_neg():
-        raise _unfit(path, name, f"numbers of type {tensor.dtype}")
-    held = tensor.untyped_storage().nbytes()
-    if tensor.numel() * tensor.element_size() > held:
-        raise _unfit(path, name, f"a tensor of shape {tuple(tensor.shape)} over {held} bytes")
-    plain: Tensor = tensor.detach()
-
-    def load(target: torch.dtype) -> Tensor:
-        # a view of a larger storage would keep all of it
-        return plain.to(target) if target != plain.dtype else plain.contiguous()
-
-    return tuple(plain.shape), plain.dtype, load
+    """The tensors in a .bin file, memory-mapped."""
+    pages = bin_file.mapped(path)
+    return {
+        name: Stored(name, path, place.shape, place.dtype, bin_file.loader(path, place, pages))
+        for name, place in bin_file.places(path).items()
+    }
 
 
 def _broken(path: Path, why: str) -> CheckpointError:

@@ -155,6 +155,9 @@ def test_pickles_are_only_read_as_plain_weights() -> None:
         ):
             keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             assert keywords.get("weights_only") == "True", f"{path}:{node.lineno}"
+        names = [each.name for each in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        if "pickle" in names or (isinstance(node, ast.ImportFrom) and node.module == "pickle"):
+            assert path.name == "bin_process.py", f"{path}:{node.lineno} reads pickles in this process"
 
 
 def test_checks_are_raised_and_not_asserted() -> None:

@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from bloomlab.errors import CheckpointError, MemoryLimitError
+from bloomlab.errors import CheckpointError
 from bloomlab.weights.tensor_file import CHUNK, MAX_HEADER, open_file
 from tests.hostile.folders import overlapping
 
@@ -337,12 +337,4 @@ def test_a_compressed_zip_is_refused(tmp_path: Path, bin_file: Path) -> None:
 def test_a_zip_whose_parts_lie_over_each_other_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(overlapping(tmp_path))
     with pytest.raises(CheckpointError, match=r"its parts claim \d+ bytes, but the file has \d+"):
-        open_file(tmp_path / "pytorch_model.bin")
-
-
-def test_a_file_that_must_be_read_whole_is_weighed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "pytorch_model.bin").write_bytes(as_legacy(TENSORS))
-    assert open_file(tmp_path / "pytorch_model.bin").keys() == TENSORS.keys()
-    monkeypatch.setenv("MEM_LIMIT", "1000")
-    with pytest.raises(MemoryLimitError, match="0 bytes are free"):
         open_file(tmp_path / "pytorch_model.bin")

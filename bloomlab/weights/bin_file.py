@@ -1,0 +1,130 @@
+"""A .bin file: a pickle, which can be a program. Another process follows it, within bounds, and says where tensors lie.
+
+What that process says is read as data and checked; the numbers themselves are memory-mapped here.
+"""
+
+import math
+import mmap
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from bloomlab.errors import CheckpointError, shorten, shorten_path
+from bloomlab.guards.files import parse_json
+from bloomlab.weights import bin_process
+
+PATIENCE = 30  # seconds on the clock; the process has less to compute in
+MAX_ANSWER = 16 << 20  # bytes
+DTYPES = {
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+}
+
+
+class Place(NamedTuple):
+    """Where a tensor lies in a file: the first byte of its storage and how many it has; then as torch counts."""
+
+    dtype: torch.dtype
+    start: int
+    held: int
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+def places(path: Path) -> dict[str, Place]:
+    """The tensors in a .bin file, by name.
+
+    Raises:
+        CheckpointError: it holds something other than plain tensors, or cannot be followed within bounds.
+    """
+    answer = parse_json(_ask(path), f"the table of {shorten_path(path)}", MAX_ANSWER, CheckpointError)
+    if not isinstance(answer, dict) or not isinstance(answer.get("tensors"), list):
+        raise _refused(path, str(answer.get("refused") if isinstance(answer, dict) else ""))
+    size = path.stat().st_size
+    return dict(_checked(path, size, *line) for line in answer["tensors"])
+
+
+def _checked(
+    path: Path, size: int, name: str, kind: str, start: int, held: int, offset: int, shape: Any, stride: Any
+) -> tuple[str, Place]:
+    """The name of a tensor and its place, which must lie inside its storage and the file."""
+    if kind not in DTYPES:
+        raise _refused(path, f"{shorten(name)} has numbers of type {kind.removesuffix('Storage')}")
+    place, count = Place(DTYPES[kind], start, held, offset, tuple(shape), tuple(stride)), math.prod(shape)
+    last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) if count else -1
+    if start + held > size or max(last + 1, count) * place.dtype.itemsize > held:  # a stride may be 0
+        raise _refused(path, f"{shorten(name)} of shape {shorten(place.shape)} is more than its {held} bytes")
+    return name, place
+
+
+def loader(path: Path, place: Place, pages: Callable[[], Any]) -> Callable[[torch.dtype], Tensor]:
+    """How to get a tensor; `pages` gives the file's bytes, mapped."""
+
+    def load(target: torch.dtype) -> Tensor:
+        count = place.held // place.dtype.itemsize
+        if not math.prod(place.shape):
+            return torch.empty(place.shape, dtype=target)
+        try:
+            flat = torch.frombuffer(pages(), dtype=place.dtype, count=count, offset=place.start)
+        except (OSError, ValueError) as error:  # the file was whole a moment ago
+            raise CheckpointError(f"cannot read {shorten_path(path)}: {str(error)[:120]}; load again") from None
+        tensor = flat.as_strided(place.shape, place.stride, place.offset)
+        if place.start % place.dtype.itemsize and target == place.dtype:
+            return tensor.clone(memory_format=torch.contiguous_format)
+        return tensor.to(target) if target != place.dtype else tensor.contiguous()
+
+    return load
+
+
+def mapped(path: Path) -> Callable[[], Any]:
+    """The file's bytes, mapped once, when they are first needed: a page is read when it is used, and never written."""
+    return cache(partial(_map, path))
+
+
+def _map(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+
+
+def _ask(path: Path) -> bytes:
+    """What the other process says."""
+    program = [sys.executable, "-I", "-S", str(Path(bin_process.__file__)), os.fspath(path.absolute())]
+    try:
+        process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"cannot start the process that looks into {shorten_path(path)}: {error}; end other programs first"
+        ) from None
+    clock = threading.Timer(PATIENCE, process.kill)
+    clock.daemon = True
+    try:
+        clock.start()
+        answer = process.stdout.read(MAX_ANSWER + 1) if process.stdout else b""
+    except RuntimeError:  # no memory for a thread
+        answer = b""
+    finally:
+        clock.cancel()
+        process.kill()
+        with process:  # waits, and closes the pipe
+            pass
+    if not answer or len(answer) > MAX_ANSWER:
+        raise _refused(path, "following it took more time or memory than any honest file does")
+    return answer
+
+
+def _refused(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"expected plain tensors in {shorten_path(path)}, but the restricted loader refused it: {shorten(why, 120)}; "
+        "take the model's safetensors, or fetch the file again"
+    )

@@ -1,0 +1,200 @@
+"""A .bin is a program: it is followed in a process of its own, and whatever it does there is one error here."""
+
+import ast
+import io
+import os
+import pickle
+import struct
+import subprocess
+import time
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bloomlab.errors import CheckpointError
+from bloomlab.weights import bin_file, bin_process
+from bloomlab.weights.checkpoint import convert, open_folder
+from bloomlab.weights.tensor_file import open_file
+from tests.hostile.folders import as_legacy, as_zip
+from tests.hostile.probe import forget_peak, peak
+
+STATE: dict[str, torch.Tensor] = {
+    "whole": torch.arange(6.0).view(2, 3),
+    "half": torch.arange(5).half(),
+    "brain": torch.arange(3).bfloat16(),
+    "double": torch.tensor(2.0, dtype=torch.float64),
+    "none": torch.zeros(0, 4),
+}
+
+
+def in_zip(table: bytes, data: bytes = bytes(64), **parts: bytes) -> bytes:
+    """A file as torch writes it, with this pickle."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as out:
+        for name, content in {"data.pkl": table, "data/0": data, **parts}.items():
+            out.writestr(f"archive/{name}", content)
+    return buffer.getvalue()
+
+
+def dumped(value: Any) -> bytes:
+    """The instructions that build a value, to be put between others."""
+    return pickle.dumps(value, 2)[2:-1]
+
+
+def storage(kind: bytes = b"ctorch\nFloatStorage\n", key: Any = "0", count: Any = 16) -> bytes:
+    return b"(" + dumped("storage") + kind + dumped(key) + dumped("cpu") + dumped(count) + b"tQ"
+
+
+def table(of: bytes = storage(), offset: Any = 0, shape: Any = (2,), stride: Any = (1,), name: Any = "a") -> bytes:
+    """The pickle of a table of one tensor."""
+    arguments = of + dumped(offset) + dumped(shape) + dumped(stride)
+    return b"\x80\x02}" + dumped(name) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tRs."
+
+
+def shared(depth: int) -> bytes:
+    """A tuple of two of the same tuple, so deep: its hash is that of 2**depth."""
+    return b"\x80\x02}" + b")" + b"2\x86" * depth + b"Ns."
+
+
+def with_items(value: bytes) -> bytes:
+    """An OrderedDict whose attribute `items` is this."""
+    return b"\x80\x02ccollections\nOrderedDict\n)R}" + dumped("items") + value + b"sb."
+
+
+PROGRAMS: dict[str, bytes] = {
+    "a key that hashes for ever": in_zip(shared(60)),
+    "nested a million deep": in_zip(b"\x80\x02" + b"(" * 10**6 + b"t" * 10**6 + b"."),
+    "nested ten thousand deep": in_zip(b"\x80\x02" + b"]" * 10**4 + b"a" * (10**4 - 1) + b"."),
+    "a key nested ten thousand deep": in_zip(b"\x80\x02})" + b"\x85" * 10**4 + b"Ns."),
+    "a million bytes a thousand times": in_zip(b"\x80\x02" + b"cbuiltins\nbytearray\n(J\x00\x00\x00\x10tR."),
+    "an array of gigabytes": in_zip(b"\x80\x05\x96" + struct.pack("<Q", 8 << 30) + b"."),
+    "bytes of gigabytes": in_zip(b"\x80\x05\x8e" + struct.pack("<Q", 8 << 30) + b"."),
+    "a memo of gigabytes": in_zip(b"\x80\x02Nr\xff\xff\xff\x7f."),
+    "a number of a million digits": in_zip(b"\x80\x02I" + b"9" * 10**6 + b"\n."),
+    "a program": in_zip(b"\x80\x02cos\nsystem\n(" + dumped("true") + b"tR."),
+    "a program behind a dot": in_zip(b"\x80\x04" + b"\x8c\x0bcollections\x8c\x14OrderedDict.__class__\x93."),
+    "a name of its own": in_zip(b"\x80\x02ctorch._utils\n_rebuild_sparse_tensor\n."),
+    "nothing": in_zip(b""),
+    "half a table": in_zip(table()[:-9]),
+    "two tables": in_zip(table(), **{"x/data.pkl": table()}),
+    "numbers from the other end": in_zip(table(), byteorder=b"big"),
+    "a list": in_zip(b"\x80\x02]."),
+    "a number as a name": in_zip(table(name=5)),
+    "a tensor of words": in_zip(table(of=dumped("words"))),
+    "an offset below 0": in_zip(table(offset=-1)),
+    "an offset that is a text": in_zip(table(offset="1")),
+    "an offset outside": in_zip(table(offset=15)),
+    "a shape of fractions": in_zip(table(shape=(1.5,))),
+    "a shape that is a number": in_zip(table(shape=2)),
+    "a shape outside": in_zip(table(shape=(17,))),
+    "a shape without steps": in_zip(table(stride=())),
+    "a step outside": in_zip(table(shape=(2,), stride=(16,))),
+    "one number a million times": in_zip(table(shape=(10**6,), stride=(0,))),
+    "a kind of its own": in_zip(table(of=storage(kind=dumped("FloatStorage2")))),
+    "whole numbers": in_zip(table(of=storage(kind=b"ctorch\nLongStorage\n"))),
+    "numbers that are not there": in_zip(table(of=storage(key="1"))),
+    "numbers by a number": in_zip(table(of=storage(key=0))),
+    "fewer numbers than it says": in_zip(table(shape=(9,)), data=bytes(32)),
+    "what is no storage": in_zip(b"\x80\x02" + dumped(("x", 1)) + b"Q."),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_whatever_a_file_does_is_one_error(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(PROGRAMS[name])
+    forget_peak()
+    before, started = peak(), time.monotonic()
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin.*refused it.*take the model's safetensors") as said:
+        open_file(path)
+    assert len(str(said.value)) <= 400 and peak() - before < 50 << 20
+    assert time.monotonic() - started < bin_file.PATIENCE
+
+
+def test_the_same_file_made_honestly_opens(tmp_path: Path) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(in_zip(with_items(dumped(5))))  # an attribute that nobody asks for
+    assert open_file(path) == {}
+    path.write_bytes(in_zip(table(offset=14), data=struct.pack("<16f", *range(16)), byteorder=b"little"))
+    assert open_file(path)["a"].load(torch.float32).tolist() == [14, 15]
+
+
+@pytest.mark.parametrize("write", [as_zip, as_legacy])
+def test_every_plain_tensor_comes_as_it_was_written(tmp_path: Path, write: Any) -> None:
+    weights = torch.arange(24.0).view(4, 6)
+    odd = {"turned": weights.T, "cut": weights[1:3, ::2], "kept": torch.nn.Parameter(weights), "again": weights}
+    ordered: Any = OrderedDict(STATE | odd)
+    ordered._metadata = {"": {"version": 1}}
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(write(ordered))
+    stored = open_file(path)
+    assert list(stored) == list(ordered)
+    for name, tensor in ordered.items():
+        assert stored[name].shape == tuple(tensor.shape) and stored[name].dtype == tensor.dtype
+        assert stored[name].load(tensor.dtype).equal(tensor) and stored[name].load(tensor.dtype).is_contiguous()
+        assert stored[name].load(torch.float32).equal(tensor.float())
+    stored["kept"].load(torch.float32).zero_()  # is not written back
+    path.read_bytes()
+    assert open_file(path)["kept"].load(torch.float32).equal(weights)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+def test_the_process_has_bounds(tmp_path: Path) -> None:
+    """Without them the tests above would take all the memory, or end for other reasons."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    (tmp_path / "x.py").write_text(
+        f"import sys; sys.path[:0] = [{str(Path(bin_process.__file__).parent)!r}]\n"
+        "import bin_process, resource; bin_process.limit()\n"
+        "print([resource.getrlimit(each)[0] for each in (resource.RLIMIT_AS, resource.RLIMIT_CPU)])"
+    )
+    done = subprocess.run(["python3", tmp_path / "x.py"], capture_output=True, text=True)
+    assert ast.literal_eval(done.stdout) == [bin_process.BYTES, bin_process.SECONDS]
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_a_process_that_says_nothing_or_too_much_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(as_zip(STATE))
+    for program in ("", "import os; os.abort()", "while True: print('x' * 10**6)", "import time; time.sleep(60)"):
+        script = tmp_path / "script.py"
+        script.write_text(program)
+        with monkeypatch.context() as patch:
+            patch.setattr(bin_process, "__file__", str(script))
+            patch.setattr(bin_file, "PATIENCE", 0.5)
+            with pytest.raises(CheckpointError, match="took more time or memory than any honest file does"):
+                open_file(path)
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.executable", str(tmp_path / "none"))
+        with pytest.raises(CheckpointError, match="cannot start the process that looks into"):
+            open_file(path)
+    monkeypatch.setattr(bin_file, "_ask", lambda path: b"[]")
+    with pytest.raises(CheckpointError, match="refused it"):
+        open_file(path)
+
+
+def test_a_file_that_became_shorter_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(as_zip(STATE))
+    stored = open_file(path)
+    path.write_bytes(path.read_bytes()[:10])
+    with pytest.raises(CheckpointError, match=r"cannot read .*pytorch_model\.bin: .*; load again"):
+        stored["whole"].load(torch.float32)
+
+
+def test_a_folder_is_converted_to_safetensors(tmp_path: Path) -> None:
+    weights = torch.arange(6.0).view(2, 3)
+    torch.save({"a.weight": weights, "lm_head.weight": weights, "b": weights.T}, tmp_path / "pytorch_model.bin")
+    written = convert(tmp_path)
+    assert [path.name for path in written] == ["model.safetensors"]
+    (tmp_path / "pytorch_model.bin").unlink()
+    stored = open_folder(tmp_path)
+    assert stored["a.weight"].load(torch.float32).equal(weights) and stored["b"].load(torch.float32).equal(weights.T)
+    assert stored["lm_head.weight"].load(torch.float32).equal(weights)
+    with pytest.raises(CheckpointError, match=r"holds model\.safetensors already"):
+        convert(tmp_path)
