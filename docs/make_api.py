@@ -64,6 +64,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.logit_lens": ["logit_lens", "LensRow"],
         "lens.effect": ["effect", "Effect"],
         "lens.slopes": ["slopes_used", "text_effect", "TextEffect", "loss_by_slope", "SlopeLoss"],
+        "lens.writing": ["choice", "Choice", "loop_period"],
         "lens.difference": ["attention_change", "stream_change", "lens_change", "label_change"],
     },
     "Teaching": {"checks.covers": ["cover"], "views.cover": ["Cover"]},

@@ -8,6 +8,7 @@ alibi        how far each head can look, and does
 lengths      the loss of ever longer texts
 hidden       the residual stream: norms, cosines, shares, a map
 logit_lens   every state of the stream, read as a prediction
+writing      one step of writing: the next token before and after the settings, and why this one
 
 A lens names the spots it needs in READ: `lab.trace(text, read=attention.READ)`.
 """
