@@ -9,6 +9,7 @@ lengths      the loss of ever longer texts
 hidden       the residual stream: norms, cosines, shares, a map
 logit_lens   every state of the stream, read as a prediction
 writing      one step of writing: the next token before and after the settings, and why this one
+cache        what the KV cache holds, what it saves, and what is lost where part of it goes
 
 A lens names the spots it needs in READ: `lab.trace(text, read=attention.READ)`.
 """
