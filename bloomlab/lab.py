@@ -12,6 +12,7 @@ lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
 lab.lens("Leo lives in Oslo.")             what the model would say at every layer as a table, to compute with
 lab.ablate("Leo lives in Oslo.", "h.2.attn.mixed", head=3)    what it would say without one of its parts
 lab.predictions("Leo lives in Oslo.")      the next token, the names, the answer; at every layer
+lab.write("Leo lives in")                  writing step by step: why this token, what if another, the cache at work
 lab.classify("Leo vit à Oslo.")            which language it is in; tag and answer ask the other task heads
 """
 
@@ -52,8 +53,10 @@ if TYPE_CHECKING:
     from bloomlab.views.tokens.panel import TokensPanel
     from bloomlab.views.tokens.result import Tokens
     from bloomlab.views.view import View
+    from bloomlab.views.writing.writing import Writing
 
 FIRST_TEXT = "Leo lives in Oslo. Leo has a cat."
+FIRST_START = "Leo lives in"
 FIRST_QUESTION = "Where does Leo live?"
 
 
@@ -235,6 +238,28 @@ class Lab:
         sequences = self.model.generate(ids, max_new_tokens=max_new_tokens, **settings)
         texts = self.tokenizer.batch_decode(sequences, skip_special_tokens=True)
         return texts[0] if len(texts) == 1 else texts
+
+    def write(self, text: str = FIRST_START, edit: Edits | None = None, **settings: Any) -> "Writing":
+        """Write on from a text, a step at a time, with all the ways it could have gone as a tree.
+
+        `settings` are those of `generate`: `writing.play(20)` writes what `generate(text, max_new_tokens=20)` does with
+        the same ones, and a seed. `edit` is as `trace` takes it and holds for all that is written.
+
+        Raises:
+            GenerationError: a setting makes no sense.
+            InputError: the text is empty, not a text, or longer than `max_tokens`.
+            HookError: an edit fits no spot.
+        """
+        from bloomlab.generation.settings import Settings
+        from bloomlab.views.writing.writing import Writing, arguments, edits_in_python
+
+        ids = torch.tensor(self.tokenizer.encode(self._checked(text)))
+        chosen = Settings.of(settings)
+        writing = Writing(self.model, self.tokenizer, text, ids, chosen, edit, self.max_tokens)
+        given = ["edit=edit"] * bool(edit) + [arguments(writing.settings)]
+        begin = f"writing = lab.write({', '.join([repr(text), *filter(None, given)])})"
+        writing.opening = "\n".join(["import bloomlab", "", self.code, *edits_in_python(edit), begin])
+        return writing
 
     def lens(self, text: str, top: int = 5) -> "LogitLens":
         """What the model would say if it stopped at each step of each layer: the logit lens, as a table.

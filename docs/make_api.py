@@ -45,7 +45,12 @@ CONTENTS = {  # section -> module, and the names in it
         "text.tokens": ["Token"],
         "text.batches": ["BatchEncoding"],
     },
-    "Generation": {"generation.settings": ["Settings"], "generation.decode": ["generate", "stream", "Step"]},
+    "Generation": {
+        "generation.settings": ["Settings"],
+        "generation.decode": ["generate", "stream", "Step"],
+        "views.writing.writing": ["Writing", "WrittenStep"],
+        "generation.tree": ["Tree", "Node"],
+    },
     "Fine-tuning": {"tasks.finetune": ["fit"], "tiny.labelled": ["batch"]},
     "Looking inside": {
         "hooks": ["Hooks", "At", "Spot"],
@@ -64,6 +69,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.logit_lens": ["logit_lens", "LensRow"],
         "lens.effect": ["effect", "Effect"],
         "lens.slopes": ["slopes_used", "text_effect", "TextEffect", "loss_by_slope", "SlopeLoss"],
+        "lens.cache": ["cache_bytes", "multiplications", "kept", "evict", "Eviction", "transplant"],
         "lens.writing": ["choice", "Choice", "loop_period"],
         "lens.difference": ["attention_change", "stream_change", "lens_change", "label_change"],
     },
