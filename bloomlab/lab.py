@@ -46,6 +46,7 @@ from bloomlab.weights.fits import Fit, fit_of, fits
 from bloomlab.weights.hub import find
 
 if TYPE_CHECKING:
+    from bloomlab.generation.settings import Settings
     from bloomlab.views.ablation import Ablation
     from bloomlab.views.alibi.lengths import LengthTexts
     from bloomlab.views.logit_lens import LogitLens
@@ -251,14 +252,25 @@ class Lab:
             HookError: an edit fits no spot.
         """
         from bloomlab.generation.settings import Settings
+        from bloomlab.views.writing.panel import WritingPanel
+
+        chosen, trace = Settings.of(settings), self._read_tokens(self._checked(text))
+        trace.edit = edit or {}
+        writing = self._writing(trace, chosen)
+        panel = WritingPanel(self._writing, writing.settings)
+        writing.make_view = lambda: panel.linked(trace, writing, lambda: self._view(None, [panel], trace))
+        return writing
+
+    def _writing(self, trace: Trace, settings: "Settings") -> "Writing":
+        """A writing that begins where a trace ends, with its edits."""
         from bloomlab.views.writing.writing import Writing, arguments, edits_in_python
 
-        ids = torch.tensor(self.tokenizer.encode(self._checked(text)))
-        chosen = Settings.of(settings)
-        writing = Writing(self.model, self.tokenizer, text, ids, chosen, edit, self.max_tokens)
+        text, edit = str(trace.text), trace.edit or None
+        writing = Writing(self.model, self.tokenizer, text, trace.ids[0], settings, edit, self.max_tokens)
         given = ["edit=edit"] * bool(edit) + [arguments(writing.settings)]
         begin = f"writing = lab.write({', '.join([repr(text), *filter(None, given)])})"
-        writing.opening = "\n".join(["import bloomlab", "", self.code, *edits_in_python(edit), begin])
+        writing.header = f"import bloomlab\n\n{self.code}\n"
+        writing.opening = "\n".join([*edits_in_python(edit), begin])
         return writing
 
     def lens(self, text: str, top: int = 5) -> "LogitLens":
@@ -352,6 +364,7 @@ class Lab:
         from bloomlab.views.attention.panel import AttentionPanel
         from bloomlab.views.hidden.panel import HiddenPanel
         from bloomlab.views.predictions.panel import PredictionsPanel
+        from bloomlab.views.writing.panel import WritingPanel
 
         return [
             self._tokens_panel(),
@@ -359,6 +372,7 @@ class Lab:
             AlibiPanel(partial(self._length_texts, None)),
             HiddenPanel(self.model, self.tokenizer),
             PredictionsPanel(self.model, self.tokenizer, self.heads, FIRST_QUESTION),
+            WritingPanel(self._writing),
         ]
 
     def _view(

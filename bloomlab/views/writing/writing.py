@@ -4,7 +4,9 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -21,6 +23,9 @@ from bloomlab.lens.writing import Choice, choice, loop_period
 from bloomlab.model.cache import KVCache
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import display_tokens, visible
+
+if TYPE_CHECKING:
+    from bloomlab.views.view import View
 
 CHANGEABLE = ("temperature", "top_k", "top_p", "repetition_penalty", "do_sample", "seed")
 """The settings that may be others at each step."""
@@ -68,7 +73,7 @@ class Writing:
         tree: all that was written, as `generation.tree.Tree`.
         at: the number of the node where it stands; 0 is the prompt.
         settings: how the next token is chosen.
-        opening: the Python that made it.
+        header, opening: the Python that opened the lab, and that began this.
     """
 
     def __init__(
@@ -87,13 +92,14 @@ class Writing:
         if settings.do_sample and settings.seed is None:  # one of its own, so that what it draws can be drawn again
             settings = replace(settings, seed=torch.Generator().seed() % 2**31)
         self.model, self.tokenizer, self.edit, self.max_tokens = model, tokenizer, edit, max_tokens
-        self.prompt_text, self.opening = text, f"writing = lab.write({text!r})"
+        self.prompt_text, self.header, self.opening = text, "", f"writing = lab.write({text!r})"
         self._first = self.settings = settings
-        self._stop_ids = settings.stop_ids(model.config)
+        self.stop_ids = settings.stop_ids(model.config)
         self._place = planted(model, ids.to(model.device), settings, edit), 0
         self._past: tuple[int, KVCache] | None = None  # of the node it came to last
         self._random: dict[int, list[Tensor]] = {}  # of each seed, the generator's state after so many draws
         self.heard: list[Callable[[], None]] = []  # who is told when it has moved
+        self.make_view: Callable[[], View] | None = None
 
     # ---- where it stands ----
 
@@ -129,7 +135,7 @@ class Writing:
     @property
     def ended(self) -> bool:
         """Whether the last token ends a text."""
-        return self.at > 0 and self.tree.nodes[self.at].token_id in self._stop_ids
+        return self.at > 0 and self.tree.nodes[self.at].token_id in self.stop_ids
 
     @property
     def loop(self) -> int:
@@ -155,9 +161,7 @@ class Writing:
     def written(self, node: int, shown: str = "", top: int = 10) -> WrittenStep:
         """How a node came about."""
         own, parent = self.tree.nodes[node], self.tree.nodes[node].parent
-        drawn = own.how == "drawn" and own.settings.seed is not None
-        depth = len(self.tree.path(parent)) - 1
-        numbers = race(self.tree.nodes[parent].logits[None], self._generator(own.settings, depth))[0] if drawn else None
+        numbers = self.numbers_at(parent, own.settings) if own.how == "drawn" else None
         found = self.choice_at(parent, own.settings, own.token_id, numbers, top)
         return WrittenStep(shown, own.how, found, self.tree.nodes[parent].logits)
 
@@ -172,7 +176,23 @@ class Writing:
         """What there is to choose from after a node, under the settings; the model does not run."""
         depth = len(self.tree.path(node)) - 1
         ids, logits = self.tree.ids(node), self.tree.nodes[node].logits
-        return choice(logits, ids, settings or self.settings, chosen, numbers, top, depth, self._stop_ids)
+        return choice(logits, ids, settings or self.settings, chosen, numbers, top, depth, self.stop_ids)
+
+    def next_at(self, node: int) -> int:
+        """The token that the settings choose after a node; the model does not run."""
+        depth = len(self.tree.path(node)) - 1
+        row, stop = self.tree.ids(node)[None], torch.tensor(self.stop_ids, dtype=torch.long, device=self.model.device)
+        scores = adjust(self.tree.nodes[node].logits[None], row, torch.ones_like(row), depth, stop, self.settings)
+        generator = self._generator(self.settings, 0 if self.settings.greedy else depth)
+        return int(choose(scores, self.settings, generator))
+
+    def numbers_at(self, node: int, settings: Settings | None = None) -> Tensor | None:
+        """The numbers (vocab) that are drawn after a node, whatever is chosen there; None where nothing is drawn."""
+        settings = settings or self.settings
+        if settings.greedy:
+            return None
+        generator = self._generator(settings, len(self.tree.path(node)) - 1)
+        return race(self.tree.nodes[node].logits[None], generator)[0]
 
     # ---- moving ----
 
@@ -202,15 +222,7 @@ class Writing:
         if self.settings.num_beams > 1:
             raise GenerationError("beams have no single next step; play() searches, or pass num_beams=1")
         self._check_room()
-        depth = len(self.tree.path(self.at)) - 1
-        generator = torch.Generator(self.model.device)
-        if not self.settings.greedy:
-            generator = self._generator(self.settings, depth)
-        row, stop = self.ids[None], torch.tensor(self._stop_ids, dtype=torch.long, device=self.model.device)
-        logits = self.tree.nodes[self.at].logits[None]
-        scores = adjust(logits, row, torch.ones_like(row), depth, stop, self.settings)
-        token_id = int(choose(scores, self.settings, generator))
-        self._grow(token_id, "greedy" if self.settings.greedy else "drawn")
+        self._grow(self.next_at(self.at), "greedy" if self.settings.greedy else "drawn")
         return self
 
     def branch(self, token: int | str) -> "Writing":
@@ -331,14 +343,42 @@ class Writing:
             raise InputError(f"a token is its text or an id from 0 to {end - 1}, but got {shorten(token)}")
         return token
 
+    # ---- on a page ----
+
+    @cached_property
+    def view(self) -> "View":
+        """The live view: it follows what is done here, and this follows what is done there.
+
+        Raises:
+            InputError: no lab has begun this writing.
+        """
+        if self.make_view is None:
+            raise InputError("no lab has begun this writing, so there is no view of it; lab.write(text) has one")
+        return self.make_view()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the view to a file: .html (interactive, with every step, needs no network), .png or .svg."""
+        return self.view.save(path)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The live view, with the tree as its text."""
+        if self.make_view is None:
+            return {"text/plain": repr(self)}
+        data, metadata = self.view._repr_mimebundle_(**kwargs)
+        return {**data, "text/plain": repr(self)}, metadata
+
     # ---- in words ----
 
     @property
     def code(self) -> str:
         """The Python that writes what stands here."""
+        return f"{self.header}{self.code_of(self.at)}"
+
+    def code_of(self, at: int) -> str:
+        """The lines that write what stands at a node."""
         lines, settings = [self.opening], self._first
         run = 0
-        for node in self.tree.path(self.at)[1:]:
+        for node in self.tree.path(at)[1:]:
             own = self.tree.nodes[node]
             if own.how in ("greedy", "drawn"):
                 if own.settings != settings:
