@@ -14,6 +14,7 @@ lab.ablate("Leo lives in Oslo.", "h.2.attn.mixed", head=3)    what it would say 
 lab.receipt("Leo lives in Oslo. Leo lives in")    which part wrote the next token: a sum with a line for each
 lab.refute("Leo lives in Oslo.", {"h.2.attn.mixed": zero(head=3)})    what such an effect is worth: its controls
 lab.predictions("Leo lives in Oslo.")      the next token, the names, the answer; at every layer
+lab.write("Leo lives in")                  writing step by step: why this token, what if another, the cache at work
 lab.classify("Leo vit à Oslo.")            which language it is in; tag and answer ask the other task heads
 """
 
@@ -53,6 +54,7 @@ from bloomlab.weights.fits import Fit, fit_of, fits
 from bloomlab.weights.hub import find
 
 if TYPE_CHECKING:
+    from bloomlab.generation.settings import Settings
     from bloomlab.lens.lengths import Progress
     from bloomlab.views.ablation import Ablation
     from bloomlab.views.alibi.lengths import LengthTexts
@@ -63,8 +65,10 @@ if TYPE_CHECKING:
     from bloomlab.views.tokens.panel import TokensPanel
     from bloomlab.views.tokens.result import Tokens
     from bloomlab.views.view import View
+    from bloomlab.views.writing.writing import Writing
 
 FIRST_TEXT = "Leo lives in Oslo. Leo has a cat."
+FIRST_START = "Leo lives in"
 FIRST_QUESTION = "Where does Leo live?"
 
 
@@ -257,6 +261,39 @@ class Lab:
         sequences = self.model.generate(ids, max_new_tokens=max_new_tokens, **settings)
         texts = self.tokenizer.batch_decode(sequences, skip_special_tokens=True)
         return texts[0] if len(texts) == 1 else texts
+
+    def write(self, text: str = FIRST_START, edit: Edits | None = None, **settings: Any) -> "Writing":
+        """Write on from a text, a step at a time, with all the ways it could have gone as a tree.
+
+        `settings` are those of `generate`: `writing.play(20)` writes what `generate(text, max_new_tokens=20)` does with
+        the same ones, and a seed. `edit` is as `trace` takes it and holds for all that is written.
+
+        Raises:
+            GenerationError: a setting makes no sense.
+            InputError: the text is empty, not a text, or longer than `max_tokens`.
+            HookError: an edit fits no spot.
+        """
+        from bloomlab.generation.settings import Settings
+        from bloomlab.views.writing.panel import WritingPanel
+
+        chosen, trace = Settings.of(settings), self._read_tokens(self._checked(text))
+        trace.edit = edit or {}
+        writing = self._writing(trace, chosen)
+        panel = WritingPanel(self._writing, writing.settings)
+        writing.make_view = lambda: panel.linked(trace, writing, lambda: self._view(None, [panel], trace))
+        return writing
+
+    def _writing(self, trace: Trace, settings: "Settings") -> "Writing":
+        """A writing that begins where a trace ends, with its edits."""
+        from bloomlab.views.writing.writing import Writing, arguments, edits_in_python
+
+        text, edit = str(trace.text), trace.edit or None
+        writing = Writing(self.model, self.tokenizer, text, trace.ids[0], settings, edit, self.max_tokens)
+        given = ["edit=edit"] * bool(edit) + [arguments(writing.settings)]
+        begin = f"writing = lab.write({', '.join([repr(text), *filter(None, given)])})"
+        writing.header = f"import bloomlab\n\n{self.code}\n"
+        writing.opening = "\n".join([*edits_in_python(edit), begin])
+        return writing
 
     def lens(self, text: str, top: int = 5) -> "LogitLens":
         """What the model would say if it stopped at each step of each layer: the logit lens, as a table.
@@ -546,6 +583,7 @@ class Lab:
         from bloomlab.views.attention.panel import AttentionPanel
         from bloomlab.views.hidden.panel import HiddenPanel
         from bloomlab.views.predictions.panel import PredictionsPanel
+        from bloomlab.views.writing.panel import WritingPanel
 
         return [
             self._tokens_panel(),
@@ -553,6 +591,7 @@ class Lab:
             AlibiPanel(partial(self._length_texts, None)),
             HiddenPanel(self.model, self.tokenizer),
             PredictionsPanel(self.model, self.tokenizer, self.heads, FIRST_QUESTION),
+            WritingPanel(self._writing),
         ]
 
     def _view(

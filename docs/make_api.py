@@ -45,7 +45,12 @@ CONTENTS = {  # section -> module, and the names in it
         "text.tokens": ["Token"],
         "text.batches": ["BatchEncoding"],
     },
-    "Generation": {"generation.settings": ["Settings"], "generation.decode": ["generate", "stream", "Step"]},
+    "Generation": {
+        "generation.settings": ["Settings"],
+        "generation.decode": ["generate", "stream", "Step"],
+        "views.writing.writing": ["Writing", "WrittenStep"],
+        "generation.tree": ["Tree", "Node"],
+    },
     "Fine-tuning": {"tasks.finetune": ["fit"], "tiny.labelled": ["batch"], "tiny.pairs": ["recaps"]},
     "Looking inside": {
         "hooks": ["Hooks", "At", "Spot"],
@@ -71,6 +76,8 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.keep": ["keep", "Kept"],
         "lens.direction": ["direction", "Direction"],
         "lens.findings": ["Finding", "Check"],
+        "lens.cache": ["cache_bytes", "multiplications", "kept", "evict", "Eviction", "transplant"],
+        "lens.writing": ["choice", "Choice", "loop_period"],
         "lens.difference": ["attention_change", "stream_change", "lens_change", "label_change"],
     },
     "What an effect is worth": {"views.evidence": ["Evidence"]},

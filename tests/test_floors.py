@@ -16,7 +16,7 @@ FLOORS = [
     ["config", "hooks", "outputs"],
     ["weights: layouts bin_process bin_file download_errors download hub fits tensor_file checkpoint pretrained"],
     ["model: embedding alibi attention mlp block cache arguments bloom"],
-    ["generation: sampling settings predict beam decode"],
+    ["generation: sampling settings predict beam decode tree"],
     ["heads: *", "text: tokens batches tokenizer_file tokenizer"],
     ["tracing: trace_file trace edits donors record", "tasks: results ask finetune"],
     [
@@ -70,7 +70,7 @@ def test_imports_go_down_the_floors_only(module: str) -> None:
 
 def test_a_view_that_is_a_folder_reads_from_payload_to_panel() -> None:
     """And what all views share knows none of them."""
-    order = ["languages", "lengths", "payload", "still", "figure", "panel", "result"]
+    order = ["languages", "lengths", "writing", "payload", "still", "figure", "panel", "result"]
     for module, path in MODULES.items():
         room, _, file = module.rpartition(".")
         if not room.startswith("views."):

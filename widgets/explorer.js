@@ -4,7 +4,7 @@
 //
 // What tests and other views can rely on (what surrounds the panel is in lib/frame.js):
 //   .bloomlab[data-view="explorer"]     the root; data-tab: the open tab; what the open panel says of itself
-//   [role="tab"][data-tab="tokens | attention | alibi | hidden | predictions"]   takes the arrow keys
+//   [role="tab"][data-tab="tokens | attention | alibi | hidden | predictions | writing"]   takes the arrow keys
 //   [data-panel="tokens | …"]           the tab's panel; hidden but for the open one
 //   [data-part="tab-says"]              why the open tab has no picture, or that it is on its way
 import { alibiPanel } from "./alibi/alibi.js";
@@ -15,6 +15,7 @@ import { viewFrame } from "./lib/frame.js";
 import { zonesIn } from "./lib/zones.js";
 import { predictionsPanel } from "./predictions/predictions.js";
 import { tokensPanel } from "./tokens/tokens.js";
+import { writingPanel } from "./writing/writing.js";
 
 const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage) => import("./lib/frame.js").Panel][]} */ ([
   ["tokens", "Tokens", tokensPanel],
@@ -22,6 +23,7 @@ const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage)
   ["alibi", "ALiBi", alibiPanel],
   ["hidden", "Hidden states", hiddenPanel],
   ["predictions", "Predictions", predictionsPanel],
+  ["writing", "Writing", writingPanel],
 ]);
 const PASSING = 60; // milliseconds for which a tab must stay open to be computed
 const SHARED = ["layer", "head", "query", "key", "live", "kernel", "scale", "editable", "run", "runs", "state", "donor", "off", "wished"];

@@ -1,1 +1,1 @@
-"""From logits to text. Read in this order: sampling, settings, predict, beam, decode."""
+"""From logits to text. Read in this order: sampling, settings, predict, beam, decode, tree."""

@@ -14,8 +14,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab.errors import GenerationError
 from bloomlab.generation.beam import BeamSearch
-from bloomlab.generation.predict import adjust, checked_prompt, predict
-from bloomlab.generation.sampling import draw, keep_top_k, keep_top_p, scale_temperature
+from bloomlab.generation.predict import adjust, checked_prompt, choose, predict
 from bloomlab.generation.settings import Settings
 from bloomlab.hooks import Hooks
 from bloomlab.model.cache import KVCache
@@ -144,7 +143,7 @@ def _steps(
     for n_new in range(settings.max_new_tokens):
         logits, past = predict(model, ids, mask, past, settings.use_cache, hooks)
         scores = adjust(logits, ids, mask, n_new, stop_ids, settings)
-        token_ids = scores.argmax(-1) if settings.greedy else draw(_narrowed(scores, settings), generator)
+        token_ids = choose(scores, settings, generator)
 
         token_ids = token_ids.masked_fill(ended, settings.pad_id(model.config))
         ids = torch.cat([ids, token_ids[:, None]], 1)
@@ -153,13 +152,3 @@ def _steps(
         yield Step(token_ids, logits, ended, ids, mask, past)
         if ended.all():
             return
-
-
-def _narrowed(logits: Tensor, settings: Settings) -> Tensor:
-    """The logits to draw from."""
-    logits = scale_temperature(logits.float(), settings.temperature)
-    if settings.top_k is not None:
-        logits = keep_top_k(logits, settings.top_k)
-    if settings.top_p is not None:
-        logits = keep_top_p(logits, settings.top_p)
-    return logits

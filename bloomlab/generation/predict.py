@@ -1,4 +1,4 @@
-"""One prediction: from the columns so far to the scores of the next token, checked to be numbers."""
+"""One prediction: from the columns so far to the scores of the next token, checked to be numbers; and the choice."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import GenerationError, InputError
-from bloomlab.generation.sampling import penalise_repetition
+from bloomlab.generation.sampling import draw, keep_top_k, keep_top_p, penalise_repetition, scale_temperature
 from bloomlab.generation.settings import Settings
 from bloomlab.hooks import Hooks, chain
 from bloomlab.model.cache import KVCache
@@ -37,6 +37,21 @@ def adjust(scores: Tensor, ids: Tensor, mask: Tensor, n_new: int, stop_ids: Tens
         tokens = torch.where(mask.bool(), ids, ids[:, -1:])  # padding does not count as repetition
         scores = penalise_repetition(scores, tokens, settings.repetition_penalty)
     return scores.index_fill(1, stop_ids, -math.inf) if n_new < settings.min_new_tokens else scores
+
+
+def narrow(scores: Tensor, settings: Settings) -> Tensor:
+    """The scores (batch, vocab) that a token is drawn from: by temperature, top-k and top-p, in this order."""
+    scores = scale_temperature(scores.float(), settings.temperature)
+    if settings.top_k is not None:
+        scores = keep_top_k(scores, settings.top_k)
+    if settings.top_p is not None:
+        scores = keep_top_p(scores, settings.top_p)
+    return scores
+
+
+def choose(scores: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:
+    """The next token of each row: the one of the largest score, or a drawn one. (batch, vocab) -> (batch)."""
+    return scores.argmax(-1) if settings.greedy else draw(narrow(scores, settings), generator)
 
 
 def _not_finite(model: BloomPreTrainedModel, inputs: dict[str, Any], hooks: Hooks, ids: Tensor) -> GenerationError:

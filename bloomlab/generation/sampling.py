@@ -61,3 +61,19 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 def draw(logits: Tensor, generator: torch.Generator) -> Tensor:
     """One token a row, each as often as its probability says: (batch, vocab) -> (batch)."""
     return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
+
+
+def race(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """The numbers by which `draw` draws, one for each token: (batch, vocab) -> (batch, vocab).
+
+    Each is exponential with mean 1, whatever the token; the largest probability / number wins. So a token wins by
+    being likely or by drawing a small number, and it wins as often as its probability says. `generator` must be in
+    the state that `draw` finds it in, and is left in the state in which `draw` leaves it.
+    Source: torch.multinomial for one sample; Efraimidis and Spirakis, "Weighted random sampling", 2006.
+
+    >>> logits = torch.tensor([[0.0, 1.0, 2.0]])
+    >>> numbers = race(logits, torch.Generator().manual_seed(3))
+    >>> (logits.softmax(-1) / numbers).argmax(-1) == draw(logits, torch.Generator().manual_seed(3))
+    tensor([True])
+    """
+    return torch.empty(logits.shape, dtype=torch.float32, device=logits.device).exponential_(1, generator=generator)

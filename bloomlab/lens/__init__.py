@@ -10,6 +10,8 @@ hidden       the residual stream: norms, cosines, shares, a map
 logit_lens   every state of the stream, read as a prediction
 receipt      which part wrote a token: a difference of two logits as a sum
 look_receipt why a token looks there: the score of a look as parts of the query × parts of the key
+writing      one step of writing: the next token before and after the settings, and why this one
+cache        what the KV cache holds, what it saves, and what is lost where part of it goes
 
 A lens names the spots it needs in READ: `lab.trace(text, read=attention.READ)`.
 """

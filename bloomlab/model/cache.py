@@ -7,6 +7,7 @@ it was, and two continuations of one prompt can start from the same cache.
 from collections.abc import Iterator, Sequence
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from bloomlab.model.attention import KeyValue
@@ -32,6 +33,21 @@ class KVCache(Sequence[KeyValue]):
         """The cache of these rows of the batch, in this order (a row may come more than once)."""
         return type(self)([(k.index_select(0, index), v.index_select(0, index)) for k, v in self._pairs])
 
+    def columns(self, index: slice | Tensor) -> Self:
+        """The cache of these columns only. Of a slice it shares its memory."""
+        return type(self)([(k[:, :, index], v[:, :, index]) for k, v in self._pairs])
+
+    def copied(self) -> Self:
+        """The same numbers in memory of their own."""
+        return type(self)([(k.clone(), v.clone()) for k, v in self._pairs])
+
+    @classmethod
+    def joined(cls, parts: "Sequence[KVCache]") -> Self:
+        """The cache of the columns of several, one after the other."""
+        return cls(
+            [(torch.cat(keys, 2), torch.cat(values, 2)) for keys, values in map(_both, zip(*parts, strict=True))]
+        )
+
     def __len__(self) -> int:
         return len(self._pairs)
 
@@ -43,3 +59,8 @@ class KVCache(Sequence[KeyValue]):
 
     def __repr__(self) -> str:
         return f"KVCache({len(self)} layers × {self.length} columns, {self.nbytes} bytes)"
+
+
+def _both(pairs: Sequence[KeyValue]) -> tuple[list[Tensor], list[Tensor]]:
+    """The keys and the values of one layer in several caches."""
+    return [k for k, _ in pairs], [v for _, v in pairs]

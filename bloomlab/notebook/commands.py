@@ -101,6 +101,7 @@ COMMANDS = {
             Option("--seed", int, "draw, and draw the same text each time"),
         ),
     ),
+    "write": Command("lab.write", "write step by step, as a tree", "Leo lives in"),
     "classify": Command("lab.classify", "which language a text is in", "Léa habite à Paris."),
     "tag": Command("lab.tag", "what each token names: a person, a city, …", "Leo lives in Oslo."),
     "ask": Command(

@@ -15,7 +15,7 @@ from tests.browser.painted import check_matrix, check_thumbnails, probabilities,
 from tests.browser.servers import Server
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
 
-TABS = ["tokens", "attention", "alibi", "hidden", "predictions"]
+TABS = ["tokens", "attention", "alibi", "hidden", "predictions", "writing"]
 
 OVERFLOWING = """(root) => { // what stands out of the view, but for what scrolls in a box of its own
     const edge = root.getBoundingClientRect().right + 1;
@@ -145,14 +145,14 @@ def test_arrow_keys_step_the_tabs_and_leave_the_notebook_alone(explorer: Locator
     active = "jupyterapp.shell.currentWidget.content.activeCellIndex"
     explorer.locator("[role=tab][data-tab=attention]").click()
     before = notebook.page.evaluate(active)
-    for key, tab in [("ArrowRight", "alibi"), ("ArrowRight", "hidden"), ("ArrowLeft", "alibi"), ("End", "predictions")]:
+    for key, tab in [("ArrowRight", "alibi"), ("ArrowRight", "hidden"), ("ArrowLeft", "alibi"), ("End", "writing")]:
         explorer.locator("[role=tab][aria-selected=true]").press(key)
         expect(explorer).to_have_attribute("data-tab", tab)
         expect(explorer.locator(f"[role=tab][data-tab={tab}]")).to_be_focused()
-    expect(explorer.locator("[data-panel=predictions]")).to_be_visible()
+    expect(explorer.locator("[data-panel=writing]")).to_be_visible()
     assert notebook.page.evaluate(active) == before
     notebook.page.wait_for_timeout(200)
-    assert notebook.python("print(view.tab)") == "predictions\n"
+    assert notebook.python("print(view.tab)") == "writing\n"
 
 
 def test_an_error_is_said_in_the_view_and_the_last_picture_stays_in_every_tab(

@@ -8,6 +8,7 @@ from bloomlab.views.hidden.panel import HiddenPanel
 from bloomlab.views.predictions.panel import PredictionsPanel
 from bloomlab.views.tokens.panel import TokensPanel
 from bloomlab.views.view import View
+from bloomlab.views.writing.panel import WritingPanel
 
 
 def attention_view(read: Any, text: Any = "", **traits: Any) -> View:
@@ -33,7 +34,8 @@ def predictions_view(
 
 
 TITLES = {
-    panel.name: panel.title for panel in (TokensPanel, AttentionPanel, AlibiPanel, HiddenPanel, PredictionsPanel)
+    panel.name: panel.title
+    for panel in (TokensPanel, AttentionPanel, AlibiPanel, HiddenPanel, PredictionsPanel, WritingPanel)
 }  # of the explorer's tabs
 
 

@@ -1,0 +1,176 @@
+"""The writing panel: a text written on step by step, all the ways it could have gone, and the cache at work.
+
+What is written belongs to the trace that is shown: the panel keeps a writing for each, and the page moves it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import traitlets
+
+from bloomlab.errors import BloomlabError, GenerationError
+from bloomlab.generation.settings import Settings
+from bloomlab.views.shared.panel import Panel, Piece, Shown, text_picture
+from bloomlab.views.writing.payload import KEPT, bars_payload, cache_payload, tree_payload
+from bloomlab.views.writing.still import still_html, still_text
+from bloomlab.views.writing.writing import CHANGEABLE, Writing
+
+if TYPE_CHECKING:
+    from bloomlab.tracing.trace import Trace
+    from bloomlab.views.view import View
+
+SET = ("sample", "temperature", "top_k", "top_p", "penalty", "seed")  # as the page names them
+HOTTEST = 100.0
+
+
+class WritingPanel(Panel):
+    """A text written on step by step: the tree, the next token's bars before and after the settings, and the cache.
+
+    `begin(trace, settings)` gives the Writing that starts where a trace ends. `settings` are those it starts with.
+
+        view = lab.write("Leo lives in").view
+        view.sample, view.temperature = True, 0.8     # the bars move; the model does not run
+        view.asked = {"do": "step", "number": 1}      # as the page asks; writing.step() does the same
+        view.at = 0                                   # back to the prompt
+        view.keep = "window"                          # what the next token would be with part of the cache only
+    """
+
+    name, title = "writing", "Writing"
+    pieces: ClassVar = {"tree": Piece(empty={}), "bars": Piece(empty={}), "cache": Piece(empty={})}
+
+    def __init__(self, begin: "Callable[[Trace, Settings], Writing]", settings: Settings | None = None) -> None:
+        self._begin, self._settings = begin, settings or Settings()
+        self._writings: WeakKeyDictionary[Trace, Writing] = WeakKeyDictionary()
+
+    def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
+        """`at`: the node of the tree. `top_k` 0 is all tokens. `asked`: {"do": …, "number": …}, a new number each time.
+
+        What can be asked for: "step", "back", "search", "branch" with a "token", its id.
+        """
+        first = self._settings
+        return {
+            "at": traitlets.Int(0, min=0),
+            "sample": traitlets.Bool(first.do_sample),
+            "temperature": traitlets.Float(first.temperature, min=0.0, max=HOTTEST),
+            "top_k": traitlets.Int(first.top_k or 0, min=0),
+            "top_p": traitlets.Float(first.top_p or 1.0, min=1e-6, max=1.0),
+            "penalty": traitlets.Float(first.repetition_penalty, min=0.01, max=HOTTEST),
+            "seed": traitlets.Int(first.seed or 0, min=0),
+            "asked": traitlets.Dict({"number": 0}),
+            "keep": traitlets.Enum(KEPT, "all"),
+            "window": traitlets.Int(8, min=1),
+        }
+
+    def linked(self, trace: "Trace", writing: Writing, make: "Callable[[], View]") -> "View":
+        """A view of this panel alone, which shows a writing that is there, and follows it."""
+        self._writings[trace] = writing
+        view = make()
+        writing.heard.append(lambda: view._set(self, self._pieces(writing, view._shown(self))))
+        view._set(self, self._pieces(writing, view._shown(self)))
+        return view
+
+    def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
+        """The tree of what was written from this text, the bars where it stands, and the cache."""
+        writing = self._writings.get(trace)
+        if writing is None:
+            writing = self._writings[trace] = self._begin(trace, self._chosen(shown))
+        return {"picture": text_picture(trace), **self._pieces(writing, shown)}
+
+    def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
+        """What moves: a wish, another node, a setting, or what is kept of the cache."""
+        writing = self._writings.get(trace)
+        if writing is None:
+            return {}
+        if changed in ("keep", "window"):
+            return {"cache": cache_payload(writing, writing.at, shown["keep"], shown["window"])}
+        if changed not in ("asked", "at", *SET):
+            return {}
+        heard, writing.heard = writing.heard, []  # what moves is sent once, by whoever asked
+        try:
+            if changed == "asked":
+                self._do(writing, shown["asked"])
+            elif changed == "at":
+                if shown["at"] == writing.at:
+                    return {}
+                writing.go(shown["at"])
+            else:
+                chosen = self._chosen(shown, writing.settings)
+                if chosen == writing.settings:
+                    return {}
+                writing.set(**{name: getattr(chosen, name) for name in CHANGEABLE})
+        except BloomlabError as error:
+            return self._pieces(writing, shown, str(error))
+        except KeyboardInterrupt:
+            return self._pieces(writing, shown, "this was interrupted; the tree is as it stood")
+        finally:
+            writing.heard = heard
+        return self._pieces(writing, shown)
+
+    def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
+        """The bars of every node, for there is nobody to ask for them."""
+        writing = self._writings[trace]
+        every = range(len(writing.tree.nodes))
+        bars = {str(node): bars_payload(writing, node) for node in every}
+        cache = cache_payload(writing, writing.at, "all", 1)
+        return {"bars": bars, "cache": cache, "keep": "all", "asked": {"number": 0}}
+
+    def template(self, picture: Mapping[str, Any]) -> str:
+        """The Python that opens the lab; `more_code` writes."""
+        return "import bloomlab\n\nSETUP\n"
+
+    def more_code(self, shown: Shown) -> str:
+        """The Python that writes what stands there."""
+        return str(shown["bars"][str(shown["at"])]["code"])
+
+    def still(self, trace: "Trace | None", shown: Shown) -> str:
+        """The text with the probability of each token, the branches, the settings."""
+        return still_html(shown)
+
+    def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
+        """The next token's bars, and the probability of each token on the way."""
+        from bloomlab.views.shared.figure import save_figure  # matplotlib, only when it is asked for
+        from bloomlab.views.writing.figure import writing_figure
+
+        save_figure(writing_figure, path, dict(shown))
+
+    def says(self, shown: Shown) -> str:
+        """How much was written, and how likely that was."""
+        return still_text(shown)
+
+    def _pieces(self, writing: Writing, shown: Shown, message: str = "") -> dict[str, Any]:
+        at = writing.at
+        return {
+            "tree": tree_payload(writing, message),
+            "bars": {str(at): bars_payload(writing, at)},
+            "cache": cache_payload(writing, at, shown["keep"], shown["window"]),
+            "at": at,
+        }
+
+    def _chosen(self, shown: Shown, settings: Settings | None = None) -> Settings:
+        """The settings as the page has them."""
+        return replace(
+            settings or self._settings,
+            do_sample=shown["sample"],
+            temperature=shown["temperature"],
+            top_k=shown["top_k"] or None,
+            top_p=None if shown["top_p"] == 1 else shown["top_p"],
+            repetition_penalty=shown["penalty"],
+            seed=shown["seed"] if shown["sample"] else None,
+        )
+
+    @staticmethod
+    def _do(writing: Writing, asked: Mapping[str, Any]) -> None:
+        wish = asked.get("do")
+        if wish == "step":
+            writing.step()
+        elif wish == "back":
+            writing.back()
+        elif wish == "search":
+            writing.play()
+        elif wish == "branch":
+            writing.branch(asked.get("token", -1))
+        else:
+            raise GenerationError(f"a writing can step, go back, branch and search; it cannot {str(wish)[:40]!r}")

@@ -1,0 +1,152 @@
+"""What the writing view draws from, as plain data: the tree, the next token's bars, the cache."""
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from bloomlab.generation.tree import Node
+from bloomlab.lens.cache import KEEP, cache_bytes, evict, kept, multiplications, uncached_difference, value_norms
+from bloomlab.lens.writing import Choice, loop_period
+from bloomlab.text.tokens import DisplayToken, display_tokens
+from bloomlab.views.shared.tables import word
+from bloomlab.views.writing.writing import Writing, settings_in_words
+
+FAR = 2048  # columns of the cache that its bytes are told for
+TOP = 10
+OFF = "read afresh"
+KEPT = (*KEEP, OFF)
+JOINERS = "\n\t \u200c\u200d"  # they have no picture, but a text needs them
+
+_norms: "WeakKeyDictionary[Node, list[list[float]]]" = WeakKeyDictionary()  # a node never changes
+
+
+def tree_payload(writing: Writing, message: str = "") -> dict[str, Any]:
+    """The tree: of each node its parent, token, name and log-probability; `rows` without a fork, to list them by.
+
+    `flow` is what a token adds to the text as one reads it: of a character of several tokens, all with the last.
+    """
+    nodes = writing.tree.nodes
+    shown, flow = [""] * len(nodes), [""] * len(nodes)
+    rows = writing.segments()
+    for row in rows:
+        path = writing.tree.path(row[-1])
+        for chip in display_tokens(writing.tokenizer.tokens_of_ids([nodes[node].token_id for node in path[1:]])):
+            for part, place in enumerate(chip.tokens):
+                node = path[place + 1]
+                if node in row:
+                    shown[node] = chip.shown if len(chip.tokens) == 1 else f"{chip.shown} {part + 1}/{len(chip.tokens)}"
+                    flow[node] = _read(chip) if part == len(chip.tokens) - 1 else ""
+    return {
+        "prompt": writing.prompt_text,
+        "parents": [node.parent for node in nodes],
+        "ids": [node.token_id for node in nodes],
+        "shown": shown,
+        "flow": flow,
+        "log_probs": [round(node.log_prob, 6) for node in nodes],
+        "how": [node.how for node in nodes],
+        "norms": [_norms_of(node) for node in nodes],
+        "rows": rows,
+        "settings": settings_in_words(writing.settings),
+        "searches": writing.settings.num_beams > 1,
+        "message": message,
+    }
+
+
+def bars_payload(writing: Writing, node: int) -> dict[str, Any]:
+    """What can come after a node, before and after the settings, and how the node itself came about."""
+    numbers = writing.numbers_at(node)
+    chosen = None if writing.settings.num_beams > 1 else writing.next_at(node)
+    found = writing.choice_at(node, chosen=chosen, numbers=numbers, top=TOP)
+    return {
+        **_numbers(found),
+        "ids": found.ids.tolist(),
+        "names": [word(writing.tokenizer, token_id) for token_id in found.ids.tolist()],
+        "before": _rounded(found.before.tolist()),
+        "after": _rounded(found.after.tolist()),
+        "numbers": None if found.numbers is None else _rounded(found.numbers.tolist()),
+        "next": -1 if chosen is None else chosen,
+        "ended": node > 0 and writing.tree.nodes[node].token_id in writing.stop_ids,
+        "loop": loop_period(writing.tree.ids(node).tolist()),
+        "text": writing.tokenizer.decode(writing.tree.ids(node), skip_special_tokens=True),
+        "code": writing.code_of(node),
+        "came": _came(writing, node),
+        "settings": settings_in_words(writing.settings),
+    }
+
+
+def cache_payload(writing: Writing, node: int, keep: str, window: int) -> dict[str, Any]:
+    """What the cache of a node holds and saves, and what the next token loses with part of it."""
+    config, columns = writing.model.config, len(writing.tree.ids(node))
+    number = writing.tree.nodes[0].columns[0][0].element_size()
+    found: dict[str, Any] = {
+        "node": node,
+        "keep": keep,
+        "layers": config.n_layer,
+        "columns": columns,
+        "bytes": cache_bytes(config, columns, number),
+        "far": FAR,
+        "bytes_far": cache_bytes(config, FAR, number),
+        "with": multiplications(config, columns),
+        "without": multiplications(config, columns, cached=False),
+        "kept": list(range(columns - 1)),
+    }
+    ids, logits = writing.tree.ids(node), writing.tree.nodes[node].logits
+    if keep == OFF:
+        difference = uncached_difference(writing.model, ids, logits, writing.edit)
+        return {**found, "kept": [], "difference": difference}
+    if keep == "all":
+        return found
+    past = writing.tree.cache(node).columns(slice(0, columns - 1))
+    lost = evict(writing.model, ids, past, kept(keep, columns - 1, window), writing.edit)
+    said, before = int(lost.logits.argmax()), int(logits.argmax())
+    return {
+        **found,
+        "kept": lost.kept,
+        "bytes": lost.nbytes + cache_bytes(config, 1, number),
+        "kl": lost.kl,
+        "kl_in_place": lost.kl_in_place,
+        "says": word(writing.tokenizer, said),
+        "said": word(writing.tokenizer, before),
+    }
+
+
+def _numbers(found: Choice) -> dict[str, Any]:
+    return {
+        "entropy": round(found.entropy, 6),
+        "entropy_after": round(found.entropy_after, 6),
+        "open": found.open,
+        "rank": found.rank,
+    }
+
+
+def _came(writing: Writing, node: int) -> dict[str, Any] | None:
+    """How the token of a node was chosen."""
+    if not node:
+        return None
+    step = writing.written(node, top=1)
+    found = step.choice
+    place = found.ids.tolist().index(found.chosen)
+    return {
+        **_numbers(found),
+        "how": step.how,
+        "p": found.probability,
+        "after": found.probability_after,
+        "number": None if found.numbers is None else float(found.numbers[place]),
+        "settings": settings_in_words(found.settings),
+    }
+
+
+def _read(chip: DisplayToken) -> str:
+    """A piece of text as one reads it; what cannot be seen, or is no character, as its name."""
+    letters = "".join(letter for letter in chip.text if letter not in JOINERS)
+    return chip.text if letters.isprintable() and "\ufffd" not in chip.text and chip.text else chip.shown
+
+
+def _norms_of(node: Node) -> list[list[float]]:
+    """How long the values of a node's columns are: of each layer, each column's."""
+    if node not in _norms:
+        _norms[node] = [_rounded(row) for row in value_norms(node.columns).tolist()]
+    return _norms[node]
+
+
+def _rounded(values: list[float]) -> list[float]:
+    return [float(f"{value:.6g}") for value in values]

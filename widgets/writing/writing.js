@@ -1,0 +1,207 @@
+// @ts-check
+// Writing: a text written on step by step. Which: the tree of all that was written. Where: what can come next, before
+// and after the settings. Why: the cache. Play asks for one step after the other, and for the next only when the last
+// has come, so that the page never falls behind.
+//
+// What tests and other views can rely on (what surrounds the panel is in lib/frame.js):
+//   .bloomlab[data-at]                     the node where it stands
+//   [data-part="branches"] [data-end]      a branch; a click goes to its end; arrow keys
+//   [data-part="written"] [data-node]      a token of the text; a click goes there; arrow keys
+//   [data-part="back" | "step" | "play" | "keep-text" | "search"]   data-playing of the root while it plays
+//   [data-part="bars"] [data-row]          a token: data-before, data-after, data-next; in it button[data-token]
+//   [data-setting="temperature | top_k | top_p | penalty | seed | sample"]
+//   [data-part="cells"]                    the cache: data-columns, data-left
+//   [data-fact="bytes | bytes_far | with | without"]; [data-part="cache-says"]
+import { direction, lastOf, make, pushButton, set } from "../lib/dom.js";
+import { viewFrame } from "../lib/frame.js";
+import { fixed, probability } from "../lib/numbers.js";
+import { nextBars, openness } from "./bars.js";
+import { cacheLedger } from "./cache.js";
+import { branchList, cameAbout, likelihood, pathTo, writtenText } from "./tree.js";
+
+const NUMBERS = /** @type {[string, string, Record<string, string | number>, string][]} */ ([
+  ["temperature", "temperature", { min: 0, max: 100, step: 0.1 }, "below 1 the likely become likelier; 0 is greedy"],
+  ["top_k", "top-k", { min: 0, step: 1 }, "draw among so many; 0: among all"],
+  ["top_p", "top-p", { min: 0.01, max: 1, step: 0.01 }, "draw among the likeliest that together reach this"],
+  ["penalty", "repeat", { min: 0.1, max: 100, step: 0.1 }, "repetition penalty: above 1, tokens that stand there already become less likely"],
+  ["seed", "seed", { min: 0, step: 1 }, "the same seed draws the same numbers"],
+]);
+const SPEEDS = [2, 5, 10, 30]; // tokens a second
+const PAUSE = 40; // milliseconds without another value before it is sent
+
+/**
+ * @param {import("../lib/frame.js").Stage} stage
+ * @returns {import("../lib/frame.js").Panel}
+ */
+export function writingPanel(stage) {
+  let picture = /** @type {any} */ (null);
+  let pointed = /** @type {number | null} */ (null);
+  let playing = false;
+  let timer = 0;
+  let waiting = -1; // how many nodes there were, and which was chosen, when the last step was asked for
+  let asked = 0; // when that was
+
+  const ask = (/** @type {Record<string, any>} */ wish) => stage.choose({ asked: { ...wish, number: (stage.get("asked")?.number ?? 0) + 1 } });
+  const go = (/** @type {number} */ node) => {
+    stop();
+    stage.choose({ at: node });
+  };
+
+  // ---- the pieces ----
+
+  const branches = branchList({ id: stage.id, go });
+  const written = writtenText({ id: stage.id, go, direction });
+  const bars = nextBars({
+    take(token) {
+      stop();
+      ask({ do: "branch", token });
+    },
+  });
+  const cache = cacheLedger({ id: stage.id, keep: (keep) => stage.choose({ keep }), widen: (window) => stage.choose({ window }) });
+
+  const back = pushButton("‹ back", { "data-part": "back" }, () => {
+    stop();
+    stage.choose({ at: Math.max(0, stage.get("tree").parents[stage.get("at")]) });
+  });
+  const step = pushButton("step ›", { "data-part": "step" }, () => {
+    stop();
+    ask({ do: "step" });
+  });
+  const play = pushButton("play", { "data-part": "play" }, () => {
+    if (playing) {
+      stop();
+      stage.drawNow();
+    } else start();
+  });
+  const search = pushButton("search", { "data-part": "search", title: "let the beams search on from here" }, () => ask({ do: "search" }));
+  const speed = make("select", { class: "bl-select", "aria-label": "speed, tokens a second", "data-lm-suppress-shortcuts": "true", "data-part": "speed" }, ...SPEEDS.map((many) => make("option", { value: many, ...(many === 10 ? { selected: true } : {}) }, `${many} a second`)));
+  const keepText = pushButton("read this text in all tabs", { class: "bl-button bl-plain", "data-part": "keep-text" }, () => {
+    const here = stage.get("bars")[String(stage.get("at"))];
+    if (here) stage.read(here.text);
+  });
+  const open = make("p", { class: "bl-note", "data-part": "open" });
+  const message = make("p", { class: "bl-note bl-trouble", role: "status", "data-part": "message" });
+
+  const sample = make("input", { type: "checkbox", "data-setting": "sample", "data-lm-suppress-shortcuts": "true" });
+  sample.addEventListener("change", () => stage.choose({ sample: sample.checked }));
+  const send = lastOf(PAUSE, (/** @type {Record<string, any>} */ values) => stage.choose(values));
+  stage.undo.push(send.cancel, stop);
+  const inputs = NUMBERS.map(([name, word, range, plain]) => {
+    const input = make("input", { class: "bl-factor", type: "number", ...range, "data-setting": name, "data-lm-suppress-shortcuts": "true" });
+    input.addEventListener("input", () => {
+      const value = Number(input.value);
+      const fits = input.value !== "" && value >= Number(range.min) && value <= Number(range.max ?? Infinity);
+      if (fits) send({ [name]: range.step === 1 ? Math.round(value) : value });
+    });
+    return { name, input, label: make("label", { class: "bl-setting", title: plain }, make("span", { class: "bl-how" }, word), input) };
+  });
+
+  stage.which.append(make("section", { class: "bl-panel", "aria-label": "tree" }, make("h3", { class: "bl-title" }, "what might have been ", make("span", { class: "bl-how" }, "the tree")), branches.element, keepText));
+  stage.where.append(
+    make(
+      "section",
+      { class: "bl-panel", "aria-label": "writing" },
+      written.element,
+      make("p", { class: "bl-row" }, back, step, play, speed, search),
+      message,
+      make("div", { class: "bl-settings" }, make("label", { class: "bl-setting", title: "else greedy: always the likeliest" }, make("span", { class: "bl-how" }, "draw"), sample), ...inputs.map(({ label }) => label)),
+      bars.element,
+      open,
+    ),
+  );
+  stage.why.append(cache.element);
+
+  // ---- play ----
+
+  function start() {
+    playing = true;
+    askForStep();
+    stage.drawNow();
+  }
+
+  function stop() {
+    playing = false;
+    clearTimeout(timer);
+  }
+
+  const state = () => stage.get("tree").parents.length * 1e6 + stage.get("at");
+
+  function askForStep() {
+    waiting = state();
+    asked = performance.now();
+    ask({ do: "step" });
+  }
+
+  /** The last step has come: the next, when it is time. */
+  function playOn() {
+    if (!playing || state() === waiting) return;
+    const here = stage.get("bars")[String(stage.get("at"))];
+    if (!here) return;
+    if (here.ended || stage.get("tree").message || stage.body.hidden) {
+      stop();
+      return;
+    }
+    clearTimeout(timer);
+    waiting = state();
+    timer = window.setTimeout(() => {
+      if (playing) askForStep();
+    }, Math.max(0, 1000 / Number(speed.value) - (performance.now() - asked)));
+  }
+
+  stage.listen("change:tree change:bars change:cache change:at change:keep change:window change:sample change:temperature change:top_k change:top_p change:penalty change:seed", stage.drawSoon);
+
+  return {
+    show(another) {
+      picture = another;
+      pointed = null;
+      stop();
+    },
+
+    draw() {
+      const query = stage.get("query");
+      stage.mark({ query, key: -1 }, pointed, null);
+      const [tree, at, live] = [stage.get("tree"), stage.get("at"), Boolean(stage.get("live"))];
+      const here = stage.get("bars")?.[String(at)];
+      if (!tree.parents || at >= tree.parents.length || !here) return; // they are on their way
+      if (tree.message) stop();
+      playOn();
+      branches.show(tree, at);
+      written.show(tree, at);
+      bars.show(here, live);
+      cache.show(stage.get("cache"), tree, at, { keep: stage.get("keep"), window: stage.get("window"), live });
+      back.disabled = at === 0;
+      step.disabled = play.disabled = !live || here.ended || tree.searches;
+      play.textContent = playing ? "stop" : "play";
+      search.hidden = !tree.searches;
+      search.disabled = keepText.disabled = !live;
+      play.hidden = step.hidden = speed.hidden = tree.searches;
+      message.textContent = tree.message;
+      message.hidden = !tree.message;
+      open.textContent = openness(here);
+      sample.checked = stage.get("sample");
+      sample.disabled = !live || tree.searches;
+      for (const { name, input } of inputs) {
+        input.disabled = !live || (name !== "penalty" && !stage.get("sample"));
+        if (document.activeElement !== input) input.value = String(stage.get(name));
+      }
+      const path = pathTo(tree, at);
+      const { p, nats } = likelihood(tree, path);
+      const all = path.length > 1 ? `; the branch: p ${probability(p)}, ${fixed(nats, 2)} nats a token` : "";
+      const loop = here.loop ? `; this loop has period ${here.loop}` : "";
+      stage.say(...cameAbout(tree, at, here.came), `${all}${loop}`);
+      stage.showCode({ code: [...picture.code, "more"] }, { more: here.code });
+      set(stage.root, { "data-at": at, "data-playing": playing });
+    },
+
+    fit() {},
+
+    point(token) {
+      pointed = token;
+      stage.drawSoon();
+    },
+  };
+}
+
+export default {
+  render: (/** @type {{model: any, el: HTMLElement}} */ view) => viewFrame({ ...view, name: "writing", makePanel: writingPanel }),
+};
