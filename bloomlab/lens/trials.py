@@ -26,7 +26,8 @@ from bloomlab.tracing.record import READABLE, resolve, weights_hash
 from bloomlab.weights.pretrained import without_gradients
 
 SpotEdits = Mapping[str, tuple[Edit, ...]]
-NUMBERS_AT_ONCE = 1 << 32  # parameters × columns: about a second of one core
+NUMBERS_AT_ONCE = 1 << 32  # parameters × columns in a batch: a few seconds of one core
+LEAST = 64  # columns in a batch, however large the model
 MOST_READ = 512  # texts of a set that are read before it is known which are drawn
 METRICS = ("logit difference", "probability")
 
@@ -119,7 +120,7 @@ def run(
     by_length = defaultdict(list)
     for place, trial in enumerate(trials):
         by_length[len(trial.ids)].append(place)
-    columns = min(COLUMNS_AT_ONCE, max(256, NUMBERS_AT_ONCE // model.num_parameters()))
+    columns = min(COLUMNS_AT_ONCE, max(LEAST, NUMBERS_AT_ONCE // model.num_parameters()))
     for length, places in by_length.items():
         donors = _donors(model, tokenizer, trials, places)
         rows = max(1, columns // length)

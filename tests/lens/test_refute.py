@@ -210,6 +210,7 @@ def test_an_interrupt_leaves_the_model_as_it_was(lab: Lab) -> None:
         assert calls == moment and lab.trace(PLAIN, ["logits"])["logits"].equal(whole)
 
 
+@pytest.mark.slow
 def test_means_over_texts_are_the_means_of_each_texts_own_controls(lab: Lab) -> None:
     story = recaps(lab, 1)[0]
     plain = story.text.replace("again", "cat")
