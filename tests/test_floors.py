@@ -119,12 +119,13 @@ def test_importing_the_lab_loads_no_notebook_library() -> None:
     assert not loaded & NOTEBOOK
 
 
-def test_importing_bloomlab_takes_under_fifty_milliseconds() -> None:
-    """Best of five: the best run is the one that nothing else on the machine disturbed."""
-    code = "from time import perf_counter as t; a = t(); import bloomlab; print(t() - a)"
+def test_importing_bloomlab_takes_a_quarter_of_importing_asyncio() -> None:
+    """That takes some tens of milliseconds; of five runs the median, as what disturbs the machine disturbs both."""
+    imports = "a = t(); import asyncio; b = t(); import bloomlab; c = t()"
+    code = f"from time import perf_counter as t; {imports}; print((c - b) / (b - a))"
     command = [sys.executable, "-c", code]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(5)]
-    assert min(float(run.stdout) for run in runs) < 0.050
+    assert sorted(float(run.stdout) for run in runs)[2] < 0.25
 
 
 PUBLIC = """

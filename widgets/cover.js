@@ -95,8 +95,9 @@ function render({ model, el }) {
   const place = make("div", { class: "bl-cover-shown", "data-part": "shown" });
   const answered = make("div", { class: "bl-cover-answer" }, because, place);
   const panel = make("div", { "data-panel": "cover" }, make("div", { class: "bl-cover" }, question, asking, sides, live, answered));
-  const root = make("div", { class: "bloomlab", "data-view": "cover" }, make("div", { class: "bl-view" }, panel), ...insteadOfStill(get("name")));
-  el.append(root);
+  const root = make("div", { class: "bloomlab", "data-view": "cover" }, make("div", { class: "bl-view" }, panel));
+  const rules = insteadOfStill(get("name"));
+  el.append(root, ...rules);
 
   function reveal() {
     const kind = get("kind");
@@ -160,6 +161,7 @@ function render({ model, el }) {
     model.off("change:revealed", draw);
     model.off("change:prediction", draw);
     model.off("change:scale", scale);
+    for (const rule of rules) rule.remove();
     root.remove();
   };
 }

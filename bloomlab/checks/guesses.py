@@ -12,7 +12,7 @@ MOST_BYTES = 100_000_000
 
 @dataclass(frozen=True)
 class Guess:
-    """One cover of a notebook: what it asked, what was predicted ("" if nothing was), and the answer."""
+    """One cover of a notebook: what it asked, what was predicted, and the answer; "" while nothing was predicted."""
 
     question: str
     prediction: str
@@ -23,7 +23,9 @@ class Guesses(tuple[Guess, ...]):
     """The covers of a notebook, in order."""
 
     def __repr__(self) -> str:
-        said = [f"{guess.question}\n    said: {guess.prediction or '–'}    it is: {guess.answer}" for guess in self]
+        said = [
+            f"{guess.question}\n    said: {guess.prediction or '–'}    it is: {guess.answer or '–'}" for guess in self
+        ]
         return "\n".join(said) or "no cover has been shown in this notebook"
 
 

@@ -205,7 +205,7 @@ def wrote(lab: "Lab", trace: "Trace", word: str, rival: str, function: Callable[
     parts = _last_parts(trace)
     given = [run(function, part) for part in parts.values()]
     broken = next((value for value in given if isinstance(value, Verdict)), None)
-    if broken is not None:
+    if broken is not None:  # a verdict that says no is false
         return broken
     try:
         answer = torch.tensor([number(value) for value in given])

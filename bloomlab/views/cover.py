@@ -147,19 +147,22 @@ class Cover(anywidget.AnyWidget):
             raise InputError(f"a cover is saved as .html, for a picture would show its answer; got {str(path)!r}")
         names = ("question", "kind", "choices", "answer", "number", "unit", "because", "shown_text", "scale")
         state = {name: getattr(self, name) for name in names} | {"prediction": "", "revealed": False, "shown": ""}
-        text = page("cover", state, self._still(), self.question)
+        text = page("cover", state, self._still(), self.question)  # to hand out: what was predicted here is not said
         with saying_why_not(path):
             path.write_text(text, encoding="utf-8")
         return path
 
-    def _still(self) -> str:
-        """The question, and the answer folded away, without script."""
+    def _asked(self, prediction: str) -> str:
+        """The question and what has been predicted, without script."""
         choices = "".join(f'<li dir="auto">{escaped(choice)}</li>' for choice in self.choices)
+        said = f'<p dir="auto">you said: <bdi>{escaped(prediction)}</bdi></p>' if prediction else ""
+        return f'<p dir="auto"><b>{escaped(self.question)}</b></p>{said}{choices and f"<ul>{choices}</ul>"}'
+
+    def _still(self, prediction: str = "") -> str:
+        """The question, and the answer folded away, without script."""
         because = f'<p dir="auto">{escaped(self.because)}</p>' if self.because else ""
-        said = f'<p dir="auto">you said: <bdi>{escaped(self.prediction)}</bdi></p>' if self.prediction else ""
         return (
-            f'<div><p dir="auto"><b>{escaped(self.question)}</b></p>{said}{choices and f"<ul>{choices}</ul>"}'
-            "<details><summary>Predict, write it down, and open this</summary>"
+            f"<div>{self._asked(prediction)}<details><summary>Predict, write it down, and open this</summary>"
             f"<p><b><bdi>{escaped(self.answer)}</bdi></b> {escaped(self.unit)}</p>{because}{_still_of(self._bundle)}"
             "</details></div>"
         )
@@ -171,19 +174,28 @@ class Cover(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The widget; and for a page without a kernel, or a terminal, the same in still form."""
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        return {**data, "text/html": self._still(), "text/plain": repr(self)}, metadata
+        return {**data, "text/html": self._still(self.prediction), "text/plain": repr(self)}, metadata
 
     def _ipython_display_(self) -> None:
         """In a notebook, the still is an output of its own, and with it what was predicted: both stay in the file."""
-        show_beside(self, *self._repr_mimebundle_(), self._about())
+        data, metadata = self._repr_mimebundle_()
+        show_beside(self, data | {"text/html": self._beside()}, metadata, self._about())
+
+    def _beside(self) -> str:
+        """What stands in the notebook: no answer before there is a prediction, not even out of sight."""
+        return self._still(self.prediction) if self.revealed else self._asked("")
 
     def _about(self) -> dict[str, str]:
-        return {"question": self.question, "prediction": self.prediction, "answer": self.answer}
+        return {
+            "question": self.question,
+            "prediction": self.prediction,
+            "answer": self.answer if self.revealed else "",
+        }
 
-    @traitlets.observe("prediction")
+    @traitlets.observe("prediction", "revealed")
     def _keep(self, _: dict[str, Any]) -> None:
-        if self.prediction:
-            update_beside(self, self._still(), self._about())
+        if self.revealed:
+            update_beside(self, self._beside(), self._about())
 
 
 def bundle(shows: object) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def written(path: Path, notebook: Any) -> Path:
 def test_the_guesses_of_a_notebook_are_read_in_order(tmp_path: Path) -> None:
     about = [
         {"question": "How many?", "prediction": "7", "answer": "3"},
-        {"question": "Is it?", "prediction": "", "answer": "no"},
+        {"question": "Is it?", "prediction": "", "answer": ""},
     ]
     outputs = [{"metadata": {"bloomlab": one}} for one in about]
     others = [{"metadata": {"bloomlab": {"text": "Leo"}}}, {"metadata": 3}, 4, {}]
@@ -29,7 +29,7 @@ def test_the_guesses_of_a_notebook_are_read_in_order(tmp_path: Path) -> None:
     assert [(guess.question, guess.prediction, guess.answer) for guess in found] == [
         tuple(one.values()) for one in about
     ]
-    assert repr(found) == "How many?\n    said: 7    it is: 3\nIs it?\n    said: –    it is: no"
+    assert repr(found) == "How many?\n    said: 7    it is: 3\nIs it?\n    said: –    it is: –"
 
 
 @pytest.mark.parametrize("notebook", [{}, {"cells": 3}, []])

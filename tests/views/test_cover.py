@@ -127,3 +127,13 @@ def test_the_saved_page_asks_afresh_and_holds_no_widget(tmp_path: Path) -> None:
         cover.save(tmp_path / "question.html" / "question.html")
     with pytest.raises(InputError, match=r"saved as \.html"):
         cover.save(tmp_path / "question.png")
+
+
+def test_what_was_predicted_is_kept_in_the_notebook_and_not_in_a_page_to_hand_out(tmp_path: Path) -> None:
+    cover = Cover("How many?", 3)
+    assert cover._about() == {"question": "How many?", "prediction": "", "answer": ""}
+    assert "3" not in cover._beside()
+    cover.set_state({"prediction": "<7>", "revealed": True})
+    assert cover._about() == {"question": "How many?", "prediction": "<7>", "answer": "3"}
+    assert "you said: <bdi>&lt;7&gt;</bdi>" in cover._beside() and "<bdi>3</bdi>" in cover._beside()
+    assert "you said: <bdi>" not in cover.save(tmp_path / "x.html").read_text(encoding="utf-8")

@@ -45,7 +45,7 @@ export function pushButton(text, attributes, press) {
 /**
  * A rule that hides a view's still, a second output, for as long as the view itself is in the page (shared/beside.py).
  * @param {unknown} name
- * @returns {(Node | string)[]}
+ * @returns {HTMLElement[]}
  */
 export function insteadOfStill(name) {
   if (!/^[0-9a-f]+$/.test(String(name))) return []; // in a saved page there is none

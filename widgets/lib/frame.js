@@ -118,9 +118,10 @@ export function viewFrame({ model, el, name, makePanel }) {
   const runs = runSwitch({ id, get, choose });
   const body = make("div", { class: "bl-body" }, strip.element, runs.element, panelBody);
   const foot = make("div", { class: "bl-foot" }, live, more, whole, code.element, stamp);
-  const root = make("div", { class: "bloomlab", "data-view": name }, make("div", { class: "bl-view" }, box.element, hint, body, foot), ...insteadOfStill(model.get("name")));
-  el.append(root);
-  undo.push(box.close);
+  const root = make("div", { class: "bloomlab", "data-view": name }, make("div", { class: "bl-view" }, box.element, hint, body, foot));
+  const rules = insteadOfStill(model.get("name"));
+  el.append(root, ...rules);
+  undo.push(box.close, () => rules.forEach((rule) => rule.remove()));
 
   /** @param {HTMLElement} button @param {string} attribute of the root */
   function setPressed(button, attribute) {
