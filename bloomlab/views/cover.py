@@ -19,7 +19,7 @@ from ipywidgets import Output, Widget  # type: ignore[import-untyped]  # it ship
 
 from bloomlab.errors import InputError, shorten
 from bloomlab.guards.arguments import whole_text
-from bloomlab.guards.files import saying_why_not
+from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
 from bloomlab.views.shared.assets import module_text, style_text
 from bloomlab.views.shared.page import page
@@ -138,8 +138,8 @@ class Cover(anywidget.AnyWidget):
         names = ("question", "kind", "choices", "answer", "number", "unit", "because", "shown_text", "scale")
         state = {name: getattr(self, name) for name in names} | {"prediction": "", "revealed": False, "shown": ""}
         text = page("cover", state, self._still(), self.question)
-        with saying_why_not(path):
-            path.write_text(text, encoding="utf-8")
+        with replacing(path) as draft:
+            draft.write_text(text, encoding="utf-8")
         return path
 
     def _still(self) -> str:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from bloomlab.errors import BloomlabError, HookError, InputError
-from bloomlab.guards.files import saying_why_not
+from bloomlab.errors import BloomlabError, HookError, InputError, no_attribute
+from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
@@ -154,7 +154,7 @@ class View(anywidget.AnyWidget):
             return ShownPanel(self, panels[name])
         if len(panels) == 1 and not name.startswith("_"):
             return getattr(ShownPanel(self, *panels.values()), name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(no_attribute(self, name, panels))
 
     # ---- showing a text ----
 
@@ -344,14 +344,14 @@ class View(anywidget.AnyWidget):
             saved = self._saved(shown, troubles, self._chosen) | {"runs": self.runs, "changes": self.changes}
             still = self._still_of(*self._on_paper(self.panels))
             text = page(self.module, saved | {"run": self._chosen, "off": self.off}, still, self.text, runs)
-            with saying_why_not(path):
-                path.write_text(text, encoding="utf-8")
+            with replacing(path) as draft:
+                draft.write_text(text, encoding="utf-8")
         elif path.suffix in (".png", ".svg"):
             shown, troubles = self._on_paper([self._open.name])
             if self._open.name in troubles:
                 raise InputError(troubles[self._open.name])
-            with saying_why_not(path):
-                self._open.draw(self.trace, shown[self._open.name], path)
+            with replacing(path) as draft:
+                self._open.draw(self.trace, shown[self._open.name], draft)
         else:
             raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
         return path
