@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bloomlab.errors import ConfigError, did_you_mean, shorten
-from bloomlab.guards.files import read_json, write_json
+from bloomlab.guards.files import make_folder, read_json, write_json
 
 ALIASES = {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "n_embed": "hidden_size"}
 """Older spelling -> the name used here."""
@@ -158,7 +158,7 @@ class BloomConfig:
         # only called when the ordinary look-up has failed
         if name in ALIASES:
             return getattr(self, ALIASES[name])
-        raise AttributeError(f"this BloomConfig has no {name!r}")
+        raise AttributeError(f"this BloomConfig has no {name!r}{did_you_mean(name, self.__dict__)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign and validate; if the value does not fit, the old one stays."""
@@ -274,7 +274,7 @@ class BloomConfig:
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `folder/config.json`."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        make_folder(Path(folder))
         write_json(Path(folder) / "config.json", self.to_dict())
 
     @classmethod

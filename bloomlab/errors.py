@@ -16,7 +16,7 @@ Every message says what was expected, what came (with the numbers) and what to d
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 LONGEST = 400  # characters of a message
 
@@ -95,6 +95,26 @@ def check_attribute(thing: object, name: str, settable: Iterable[str]) -> None:
     """
     if not (name.startswith("_") or name in thing.__dict__ or hasattr(type(thing), name)):
         raise AttributeError(f"{type(thing).__name__} has no {name!r} to set{did_you_mean(name, settable)}")
+
+
+def no_attribute(owner: object, name: str, more: Iterable[str] = ()) -> str:
+    """The message about a name that an object does not have, with its public names that are like it.
+
+    >>> no_attribute("a text", "stripp")
+    "a str has no 'stripp'; did you mean 'strip' or 'rstrip' or 'lstrip'?"
+    """
+    names = [*dir(type(owner)), *getattr(owner, "__dict__", ()), *more]
+    names = [each for each in names if not each.startswith("_")]
+    return f"a {type(owner).__name__} has no {name!r}{did_you_mean(name, dict.fromkeys(names))}"
+
+
+class NearNames:
+    """An object that names what it has when it is asked for what it does not have."""
+
+    if not TYPE_CHECKING:  # for a type checker such a name is an error
+
+        def __getattr__(self, name):
+            raise AttributeError(no_attribute(self, name))
 
 
 def shorten(value: object, limit: int = 80) -> str:

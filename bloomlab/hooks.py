@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bloomlab.errors import HookError, did_you_mean
+from bloomlab.errors import HookError, NearNames, did_you_mean
 
 WIDTHS = ("vocab", "hidden", "head", "head_dim", "neuron", "label")
 """Axes whose size the config fixes; batch, pos, query and key differ from call to call."""
@@ -68,7 +68,7 @@ class Known(NamedTuple):
     state: Tensor
 
 
-class Hooks:
+class Hooks(NearNames):
     """What to read and what to change in one run: one call, or one generation.
 
     Args:

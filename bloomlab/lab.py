@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from bloomlab import tiny
-from bloomlab.errors import CheckpointError, InputError, TokenizerError
+from bloomlab.errors import CheckpointError, InputError, NearNames, TokenizerError
 from bloomlab.guards.arguments import whole_text
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
@@ -133,7 +133,7 @@ def finding(path: str | os.PathLike[str], lab: "Lab | None" = None) -> Finding:
     return found
 
 
-class Lab:
+class Lab(NearNames):
     """A model with its tokenizer.
 
     Attributes:
@@ -778,13 +778,15 @@ class Lab:
         whole_text(text, name)
         if not text:
             raise InputError(f"the {name} is empty; write at least one character")
+        if len(text) > self.max_tokens:  # a text without end is refused before it is cut into tokens
+            self._check_length(self.tokenizer.least_tokens(text), "at least ")
         self._check_length(len(self.tokenizer.encode(text)))
         return str(text)
 
-    def _check_length(self, n_tokens: int) -> None:
+    def _check_length(self, n_tokens: int, at_least: str = "") -> None:
         if n_tokens > self.max_tokens:
             raise InputError(
-                f"the text has {n_tokens} tokens, but this lab takes at most {self.max_tokens}; shorten it, "
+                f"the text has {at_least}{n_tokens} tokens, but this lab takes at most {self.max_tokens}; shorten it, "
                 "or raise lab.max_tokens if the memory allows"
             )
 

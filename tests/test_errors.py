@@ -1,11 +1,14 @@
 """One family of errors: each is also the Python error that a caller would expect."""
 
 import inspect
+from typing import Any
 
 import pytest
 
+import bloomlab
 from bloomlab import errors
 from bloomlab.errors import BloomlabError, GenerationError, did_you_mean
+from bloomlab.hooks import Hooks
 
 ALSO = {
     "InputError": ValueError,
@@ -51,3 +54,20 @@ def test_no_message_is_longer_than_400_characters(kind: type[BloomlabError]) -> 
     assert len(str(kind(long))) == 400
     assert str(kind(long)).startswith("expected a text") and str(kind(long)).endswith("; shorten it")
     assert str(kind("short")) == "short"
+
+
+def test_every_public_object_knows_names_like_the_one_that_is_asked_for() -> None:
+    lab = bloomlab.load()
+    trace, view = lab.trace("Leo", read="*"), lab.explore("Leo")
+    wrong: list[tuple[Any, str, str]] = [
+        *((bloomlab, "lod", "load"), (lab, "attenton", "attention"), (lab.tokenizer, "encod", "encode")),
+        *((trace, "tokns", "tokens"), (view, "attenton", "attention"), (view, "sav", "save")),
+        *((view.attention, "layr", "layer"), (lab.attention("Leo"), "tracce", "trace")),
+        *((lab.tokens("Leo"), "idz", "ids"), (lab.lens("Leo"), "word", "words")),
+        *((lab.ablate("Leo", "h.0.mlp.out"), "efect", "effect"), (Hooks(), "reed", "read")),
+        (lab.model.config, "hidden_siz", "hidden_size"),
+    ]
+    for owner, name, near in wrong:
+        with pytest.raises(AttributeError, match=rf"{name}.*did you mean .*'{near}'"):
+            getattr(owner, name)
+        assert not hasattr(owner, "_repr_nothing_")

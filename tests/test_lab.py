@@ -10,6 +10,7 @@ import bloomlab
 from bloomlab import tiny
 from bloomlab.errors import BloomlabError, CheckpointError, GenerationError, HookError, InputError, TokenizerError
 from bloomlab.lab import Lab, load
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token
 from bloomlab.tracing.edits import zero
 from bloomlab.tracing.record import weights_hash
@@ -292,3 +293,19 @@ def test_the_embedded_lab_has_heads_that_know_their_tasks() -> None:
     labels = lab.classify(["Leo habite à Oslo.", "里奥住在奥斯陆。", "Привет, как дела?"])
     assert [max(one.scores, key=one.scores.__getitem__) for one in labels] == ["fr", "zh", "other"]
     assert lab.answer("Where does Rosa live?", "Leo lives in Oslo. Rosa lives in Lima.").text == "Lima"
+
+
+def test_a_text_without_end_is_refused_before_it_is_cut_into_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(random_model(), byte_tokenizer())
+    text = "a" * (10 * lab.max_tokens)
+    monkeypatch.setattr(BloomTokenizerFast, "encode", None)
+    for verb in (lab.trace, lab.generate, lab.tokens, lab.attention, lab.explore, lab.lens):
+        with pytest.raises(InputError, match=r"the text has at least 4096 tokens, but this lab takes at most 2048"):
+            verb(text)
+
+
+def test_a_text_has_as_many_tokens_as_its_length_says_or_more() -> None:
+    tokenizer = bloomlab.load().tokenizer
+    for text in ("", "Leo lives in Oslo.", "猫" * 50, " " * 200, "</s></s>"):
+        assert tokenizer.least_tokens(text) <= len(tokenizer.encode(text))
+    assert tokenizer.least_tokens("a" * 1000) > 20

@@ -1,5 +1,6 @@
 """Reading small JSON files that cannot be trusted, and writing files whole or not at all."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from bloomlab.errors import BloomlabError, InputError, shorten, shorten_path
 from bloomlab.guards.memory import check_memory
@@ -104,18 +107,24 @@ def what_it_is(start: bytes) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """A draft to write to. It becomes `path` if all goes well; otherwise nothing has changed.
 
+    Raises:
+        InputError: the folder is missing, full or read-only, or the name belongs to a folder.
+
     >>> with replacing(Path(tempfile.gettempdir()) / "bloomlab-example.txt") as draft:
     ...     _ = draft.write_text("whole or not at all")
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    draft = Path(name)
-    try:
-        yield draft
-        draft.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with saying_why_not(path):
+        # a long name has no room for more letters
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        draft = Path(name)
+        try:
+            yield draft
+            draft.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+            draft.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -127,9 +136,23 @@ def saying_why_not(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise InputError(f"cannot write {path}: {why}; name a folder that is there and yours to write to") from None
+    except BloomlabError:
+        raise
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # a NUL in the name; torch's; safetensors'
+        why = (getattr(error, "strerror", None) or str(error)).strip()[:160].lower()
+        raise InputError(
+            f"cannot write {shorten_path(path)}: {why}; name a folder that is there, has room and is yours to write to"
+        ) from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those it is in, unless it is there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    with saying_why_not(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

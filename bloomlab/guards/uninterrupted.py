@@ -15,7 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from bloomlab.errors import MemoryLimitError
+
 PATIENCE = 3.0  # seconds, after an interrupt
+BEGIN = 0.9  # seconds in which a thread takes its first step
+NO_THREAD = "there is no memory left for a thread to work in; end other programs, or restart the kernel, and try again"
 
 Result = TypeVar("Result")
 
@@ -28,28 +32,38 @@ def uninterrupted(run: Callable[[], Result], threads: int = 1, stop: threading.E
 
     >>> uninterrupted(lambda: 2 + 2, threads=3)
     [4, 4, 4]
+
+    Raises:
+        MemoryLimitError: there is no memory for a thread, or for its first step.
     """
     results: list[Result] = []
     errors: list[BaseException] = []
     working = [threading.Lock() for _ in range(threads)]  # an interrupt can cut Thread.start() and join() in two
 
-    def work(mine: threading.Lock) -> None:
+    def work(mine: threading.Lock, has_begun: list[bool]) -> None:
         try:
+            has_begun.append(True)
             results.append(run())
         except BaseException as error:
             errors.append(error)
         finally:
             mine.release()
 
+    started: list[list[bool]] = [[] for _ in working]
     begun = 0
     try:
         for lock in working:
             lock.acquire()
             begun += 1
             context = contextvars.copy_context()  # it tells a notebook which cell a progress bar belongs to
-            _thread.start_new_thread(context.run, (work, lock))
-        for lock in working:
-            lock.acquire()
+            try:
+                _thread.start_new_thread(context.run, (work, lock, started[begun - 1]))
+            except RuntimeError:  # the system has no memory for a thread
+                raise MemoryLimitError(NO_THREAD) from None
+        for lock, has_begun in zip(working, started, strict=True):
+            while not lock.acquire(timeout=BEGIN):
+                if not has_begun:  # it was made, and had no memory to take its first step: nobody will release the lock
+                    raise MemoryLimitError(NO_THREAD)
     except BaseException:
         if stop:
             stop.set()

@@ -316,6 +316,8 @@ class FlaxBloomPreTrainedModel:
             BloomConfig.from_dict({**values, **about}).save_pretrained(path)
         except CheckpointError:
             raise
+        except InputError as error:
+            raise CheckpointError(str(error)) from None
         except OSError as error:
             raise CheckpointError(f"cannot save to {path}: {error.strerror or error}; choose another place") from None
 

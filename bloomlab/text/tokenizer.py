@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from tokenizers import AddedToken, Tokenizer
 
-from bloomlab.errors import InputError, TokenizerError, did_you_mean, shorten
+from bloomlab.errors import InputError, NearNames, TokenizerError, did_you_mean, shorten
 from bloomlab.guards.arguments import flag, id_list, one_of, whole_number, whole_text
 from bloomlab.guards.files import read_json, replacing, write_json
 from bloomlab.text.batches import (
@@ -90,7 +90,7 @@ def _special_id(key: str) -> Any:
     return property(read)
 
 
-class BloomTokenizerFast:
+class BloomTokenizerFast(NearNames):
     """BLOOM's tokenizer, over the `tokenizers` library.
 
     Args:
@@ -407,6 +407,16 @@ class BloomTokenizerFast:
     def vocab_size(self) -> int:
         """How many tokens were learned; `len(tokenizer)` also counts those added later."""
         return int(self._library.get_vocab_size(with_added_tokens=False))
+
+    def least_tokens(self, text: str) -> int:
+        """How many tokens a text has at least, told by its length alone: no token has more bytes than the longest."""
+        added = max((len(token.encode()) for token in self._added.values()), default=1)
+        return -(-len(text.encode()) // max(self._longest, added))
+
+    @cached_property
+    def _longest(self) -> int:
+        """Bytes of the longest token that was learned; the vocabulary spells each byte as a character."""
+        return max(map(len, self._library.get_vocab(with_added_tokens=False)), default=1)
 
     @cached_property
     def merge_ranks(self) -> dict[tuple[bytes, bytes], int]:

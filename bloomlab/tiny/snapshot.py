@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bloomlab.errors import InputError, did_you_mean
-from bloomlab.guards.files import replacing
+from bloomlab.guards.files import make_folder, replacing
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.tiny import folder, snapshots
 
@@ -36,7 +36,7 @@ def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 def write_snapshot(weights: Mapping[str, Tensor], path: Path) -> None:
     """Keep the weights of a model in a file, one byte each."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     tensors = {}
     for name, weight in weights.items():
         tensors[name], tensors[f"{name}.scale"] = quantize(weight.detach().cpu())

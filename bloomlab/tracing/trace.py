@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bloomlab.config import BloomConfig
-from bloomlab.errors import HookError, InputError, did_you_mean
+from bloomlab.errors import HookError, InputError, NearNames, did_you_mean
 from bloomlab.guards.files import replacing
 from bloomlab.guards.memory import gigabytes
 from bloomlab.hooks import Edits, Reading
@@ -28,7 +28,7 @@ from bloomlab.text.tokens import Token
 from bloomlab.tracing.trace_file import KEY, Contents, description, read_trace
 
 
-class Trace:
+class Trace(NearNames):
     """The tensors that were read in one run.
 
     Attributes:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from bloomlab.errors import NearNames
 from bloomlab.lens.effect import Effect
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token
@@ -11,7 +12,7 @@ from bloomlab.views.shared.tables import table, text_cell, token_names, word
 SHOWN_TOKENS = 200  # rows of the table; the effect itself holds all
 
 
-class Ablation:
+class Ablation(NearNames):
     """One text, read twice: by the whole model, and with zeros in place of one part.
 
     Attributes:

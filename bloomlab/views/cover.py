@@ -19,7 +19,7 @@ from ipywidgets import Output, Widget  # type: ignore[import-untyped]  # it ship
 
 from bloomlab.errors import InputError, check_attribute, shorten
 from bloomlab.guards.arguments import whole_text
-from bloomlab.guards.files import saying_why_not
+from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
 from bloomlab.views.shared.assets import module_text, style_text
 from bloomlab.views.shared.beside import show_beside, update_beside
@@ -148,8 +148,8 @@ class Cover(anywidget.AnyWidget):
         names = ("question", "kind", "choices", "answer", "number", "unit", "because", "shown_text", "scale")
         state = {name: getattr(self, name) for name in names} | {"prediction": "", "revealed": False, "shown": ""}
         text = page("cover", state, self._still(), self.question)  # to hand out: what was predicted here is not said
-        with saying_why_not(path):
-            path.write_text(text, encoding="utf-8")
+        with replacing(path) as draft:
+            draft.write_text(text, encoding="utf-8")
         return path
 
     def _asked(self, prediction: str) -> str:

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, overload
 
+from bloomlab.errors import NearNames
 from bloomlab.guards.markup import escaped
 from bloomlab.lens.logit_lens import LensRow
 from bloomlab.text.tokenizer import BloomTokenizerFast
@@ -17,7 +18,7 @@ WIDTH, COLUMN = 112, 11  # characters of a line in a terminal, and of one token'
 SHOWN_TOKENS = 64  # columns of the table in a page; the rows themselves hold all
 
 
-class LogitLens(Sequence[LensRow]):
+class LogitLens(Sequence[LensRow], NearNames):
     """The rows of the lens, from the embedding to the last layer; each is a LensRow with its numbers.
 
     Attributes:

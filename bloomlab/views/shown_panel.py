@@ -3,6 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bloomlab.errors import did_you_mean
 from bloomlab.views.shared.panel import Panel
 
 if TYPE_CHECKING:
@@ -33,15 +34,16 @@ class ShownPanel:
             return view._found.get(panel.name, panel.nothing_found)
         shown = view._shown(panel)
         if name not in shown:
-            raise AttributeError(f"the panel {panel.name!r} has no {name!r}; it has {', '.join(sorted(shown))}")
+            words = (panel.verb, panel.found, "trace", "code")
+            near = did_you_mean(name, [*shown, *filter(None, words), *(dir(type(view)) if view._alone else ())])
+            raise AttributeError(f"the panel {panel.name!r} has no {name!r}; it has {', '.join(sorted(shown))}{near}")
         return shown[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
         view, panel = self._view, self._panel
         if name not in panel.settings():
-            raise AttributeError(
-                f"the panel {panel.name!r} has no setting {name!r}; it has {', '.join(panel.settings()) or 'none'}"
-            )
+            near, has = did_you_mean(name, panel.settings()), ", ".join(panel.settings()) or "none"
+            raise AttributeError(f"the panel {panel.name!r} has no setting {name!r}; it has {has}{near}")
         setattr(view, view._trait(panel, name), value)
 
     def __repr__(self) -> str:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from bloomlab.errors import BloomlabError, HookError, InputError, check_attribute
-from bloomlab.guards.files import saying_why_not
+from bloomlab.errors import BloomlabError, HookError, InputError, check_attribute, no_attribute
+from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
@@ -160,7 +160,7 @@ class View(anywidget.AnyWidget):
             return ShownPanel(self, panels[name])
         if len(panels) == 1 and not name.startswith("_"):
             return getattr(ShownPanel(self, *panels.values()), name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(no_attribute(self, name, panels))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self.__dict__.get("_complete"):
@@ -355,14 +355,14 @@ class View(anywidget.AnyWidget):
             saved = self._saved(shown, troubles, self._chosen) | {"runs": self.runs, "changes": self.changes}
             still = self._still_of(*self._all_shown(self._chosen, set(self.panels)))
             text = page(self.module, saved | {"run": self._chosen, "off": self.off}, still, self.text, runs)
-            with saying_why_not(path):
-                path.write_text(text, encoding="utf-8")
+            with replacing(path) as draft:
+                draft.write_text(text, encoding="utf-8")
         elif path.suffix in (".png", ".svg"):
             shown, troubles = self._all_shown(self._chosen, {self._open.name})
             if self._open.name in troubles:
                 raise InputError(troubles[self._open.name])
-            with saying_why_not(path):
-                self._open.draw(self.trace, shown[self._open.name], path)
+            with replacing(path) as draft:
+                self._open.draw(self.trace, shown[self._open.name], draft)
         else:
             raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
         return path

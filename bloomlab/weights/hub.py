@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bloomlab.errors import BloomlabError, DownloadError, InputError, did_you_mean, shorten
+from bloomlab.errors import BloomlabError, DownloadError, InputError, did_you_mean, shorten, shorten_path
 from bloomlab.guards.files import replacing
 from bloomlab.guards.memory import gigabytes
 from bloomlab.guards.uninterrupted import uninterrupted
@@ -85,6 +85,8 @@ def find(
     if kind == "a folder":
         if revision is not None:
             raise InputError(f"{folder} is a folder here, which has no revision; leave revision out")
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise error(f"the folder {shorten_path(folder)} may not be entered and listed; change who may read it")
         return Source(str(folder), folder)
     repo = NAMES.get(name_or_folder, name_or_folder) if isinstance(name_or_folder, str) else ""
     if kind == "neither" and OWNER_NAME.fullmatch(repo) and not re.search(r"--|\.\.|\.git$", repo):
@@ -258,7 +260,7 @@ class Source:
                 f"{name} of {self.name} is broken: its hash is {got[:12]}… where the hub says {expected[:12]}…; {done}"
             )
         note, says = self._note(name)
-        with suppress(OSError):
+        with suppress(OSError, InputError):
             _remember(note, says)
 
 

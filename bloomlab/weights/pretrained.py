@@ -121,6 +121,8 @@ class BloomPreTrainedModel(nn.Module):
             path.mkdir(parents=True, exist_ok=True)
             write_state(path, dict(self.named_parameters()), max_shard_size)
             BloomConfig.from_dict({**values, **about}).save_pretrained(path)
+        except InputError as error:
+            raise CheckpointError(str(error)) from None
         except OSError as error:
             raise CheckpointError(f"cannot save to {path}: {error.strerror or error}; choose another place") from None
 

@@ -1,12 +1,18 @@
 """Small files that nobody vouches for, and writing whole or not at all."""
 
 import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bloomlab.errors import CheckpointError, ConfigError, InputError, MemoryLimitError, shorten
-from bloomlab.guards.files import MOST_VALUES, parse_json, read_json, replacing, saying_why_not, write_json
+from bloomlab.errors import BloomlabError, CheckpointError, ConfigError, InputError, MemoryLimitError, shorten
+from bloomlab.guards.files import MOST_VALUES, make_folder, parse_json, read_json, replacing, saying_why_not, write_json
+from bloomlab.lab import Lab
+from bloomlab.tiny.snapshot import write_snapshot
+from bloomlab.views.cover import Cover
+from tests.tiny_random import byte_tokenizer, random_model
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -27,8 +33,8 @@ def test_the_error_is_of_the_kind_asked_for(tmp_path: Path) -> None:
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    for error in (KeyboardInterrupt, OSError):
-        with pytest.raises(error), replacing(path) as draft:
+    for error, as_said in ((KeyboardInterrupt, KeyboardInterrupt), (OSError, InputError), (InputError, InputError)):
+        with pytest.raises(as_said), replacing(path) as draft:
             draft.write_text("half")
             raise error
         assert path.read_text() == "old"
@@ -64,6 +70,60 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(ConfigError, match=r"cannot read .*config\.json: Permission denied"):
         read_json(tmp_path / "config.json", 1000, ConfigError)
+
+
+NAMES = {"missing": "no/such/folder.txt", "nul": "a\0b", "long": "x" * 300, "folder": "here"}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_a_name_that_no_file_can_have_is_said_and_nothing_is_left(tmp_path: Path, name: str) -> None:
+    (tmp_path / "here").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*; name a folder"), replacing(tmp_path / name) as draft:
+        draft.write_text("new")
+    assert [each.name for each in tmp_path.iterdir()] == ["here"]
+    with pytest.raises(InputError, match="cannot write"):
+        make_folder(tmp_path / "here" / ("y" * 300))
+
+
+class FullDisk:
+    """Every file of this process ends here, as on a disk that has become full."""
+
+    def __enter__(self) -> None:
+        import resource
+
+        self.before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, self.before[1]))
+
+    def __exit__(self, *_: object) -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, self.before)
+        signal.signal(signal.SIGXFSZ, self.handler)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="there is no such limit")
+def test_a_save_on_a_full_disk_is_one_error_and_leaves_the_old_file(tmp_path: Path) -> None:
+    lab = Lab(random_model(), byte_tokenizer())
+    trace, view, cover = lab.trace("Leo"), lab.attention("Leo"), Cover("How many?", 3)
+    saves: dict[str, Callable[[], object]] = {
+        "trace.safetensors": lambda: trace.save(tmp_path / "trace.safetensors"),
+        "page.html": lambda: view.save(tmp_path / "page.html"),
+        "picture.png": lambda: view.save(tmp_path / "picture.png"),
+        "picture.svg": lambda: view.save(tmp_path / "picture.svg"),
+        "cover.html": lambda: cover.save(tmp_path / "cover.html"),
+        "model.safetensors": lambda: lab.model.save_pretrained(tmp_path),
+        "tokenizer.json": lambda: lab.tokenizer.save_pretrained(tmp_path),
+        "snapshot": lambda: write_snapshot(dict(lab.model.named_parameters()), tmp_path / "snapshot"),
+    }
+    for save in saves.values():
+        save()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name, save in saves.items():
+        with pytest.raises(BloomlabError, match=r"cannot write .*; name a folder"), FullDisk():
+            save()
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before, name
 
 
 def test_a_place_that_cannot_be_written_to_is_said_with_the_next_step(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import threading
 
 import pytest
 
+from bloomlab.errors import MemoryLimitError
+from bloomlab.guards import uninterrupted as module
 from bloomlab.guards.uninterrupted import interrupts_wait, uninterrupted
 
 
@@ -77,3 +79,24 @@ def test_only_the_main_thread_has_interrupts_to_wait_for() -> None:
             return signal.getsignal(signal.SIGINT)
 
     assert uninterrupted(handler) == [signal.getsignal(signal.SIGINT)] and handler() not in uninterrupted(handler)
+
+
+@pytest.mark.parametrize("fails", ["to start", "before its first line"])
+def test_a_thread_without_memory_is_an_error_within_a_second(monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    """A thread that dies before its first line never gives back the lock that is waited for."""
+
+    def start(*_: object) -> None:
+        if fails == "to start":
+            raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._thread, "start_new_thread", start)
+        patch.setattr(module, "BEGIN", 0.05)
+        with pytest.raises(MemoryLimitError, match="no memory left for a thread"):
+            uninterrupted(lambda: 1, threads=2)
+    assert module.BEGIN < 1 and uninterrupted(lambda: 1, threads=2) == [1, 1]
+
+
+def test_a_thread_may_take_longer_than_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEGIN", 0.01)
+    assert uninterrupted(lambda: threading.Event().wait(0.1)) == [False]

@@ -86,7 +86,7 @@ def test_what_a_panel_shows_is_a_trait_under_its_name(lab: Lab) -> None:
         inside.head = 3  # the selection is the view's
     with pytest.raises(AttributeError, match="the panel 'attention' has no 'moed'; it has"):
         inside.moed  # noqa: B018
-    with pytest.raises(AttributeError, match="object has no attribute 'atention'"):
+    with pytest.raises(AttributeError, match="a View has no 'atention'; did you mean 'attention'"):
         view.atention  # noqa: B018
 
 

@@ -13,10 +13,12 @@ import pytest
 import torch
 from torch import nn
 
+import bloomlab
 from bloomlab.config import BloomConfig
-from bloomlab.errors import BloomlabError, CheckpointError, ConfigError, InputError, MemoryLimitError
+from bloomlab.errors import BloomlabError, CheckpointError, ConfigError, InputError, MemoryLimitError, TokenizerError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.model.bloom import BloomModel
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.weights.pretrained import shapes_only
 
 SIZES: dict[str, Any] = {"vocab_size": 40, "hidden_size": 16, "n_layer": 2, "n_head": 4}
@@ -390,3 +392,16 @@ def test_opening_a_model_and_listing_its_spots_does_not_load_torchs_compiler(fol
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not any(name.startswith(("torch._refs", "torch._inductor", "sympy")) for name in run.stdout.split())
     assert len(run.stdout.split()) < 40
+
+
+def test_a_folder_that_may_not_be_entered_is_said_by_everything_that_opens_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    openers: list[tuple[Any, type[BloomlabError]]] = [
+        *((bloomlab.load, CheckpointError), (BloomForCausalLM.from_pretrained, CheckpointError)),
+        *((BloomConfig.from_pretrained, ConfigError), (BloomTokenizerFast.from_pretrained, TokenizerError)),
+    ]
+    for opens, kind in openers:
+        with pytest.raises(kind, match="may not be entered and listed; change who may read it"):
+            opens(tmp_path)

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearNames
 from bloomlab.text.tokens import Token, display_tokens
 from bloomlab.views.tokens.still import strip_html
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bloomlab.views.view import View
 
 
-class Tokens(Sequence[Token]):
+class Tokens(Sequence[Token], NearNames):
     """A sequence of Token, in the order of the text.
 
     `view` makes the live view, for tokens that a lab has read. It is made when it is first shown or asked for, so
