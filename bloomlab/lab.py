@@ -258,6 +258,7 @@ class Lab(NearNames):
             InputError: the text is empty, not a text, or longer than `max_tokens`.
         """
         ids = torch.tensor([self.tokenizer.encode(self._checked(text))], device=self.model.device)
+        settings = {"tokenizer": self.tokenizer, **settings}
         sequences = self.model.generate(ids, max_new_tokens=max_new_tokens, **settings)
         texts = self.tokenizer.batch_decode(sequences, skip_special_tokens=True)
         return texts[0] if len(texts) == 1 else texts

@@ -6,6 +6,7 @@ python docs/make_gallery.py [FOLDER]      into gallery/, unless another folder i
 import sys
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import bloomlab
 from bloomlab.views.shared.assets import style_text
@@ -23,6 +24,7 @@ PAGES = {  # verb of the lab -> title, what to try there, the text
     "alibi": ("ALiBi", "How far each head can look, and does. Compare the first head with the last.", TEXT),
     "hidden_states": ("Hidden states", "What BLOOM would say if it stopped early, and who added what.", TEXT),
     "predictions": ("Predictions", "What three task heads make of a text, at every layer.", "Leo lives in Oslo."),
+    "write": ("Writing", "Why this token, what if another, and the cache at work. Choose a branch.", TEXT),
 }
 
 INDEX = """\
@@ -57,7 +59,7 @@ def make(place: Path) -> list[Path]:
     """Write all pages; the first leads to the others."""
     place.mkdir(parents=True, exist_ok=True)
     lab = bloomlab.load()
-    pages = [getattr(lab, verb)(text).save(place / f"{verb}.html") for verb, (_, _, text) in PAGES.items()]
+    pages = [_shown(lab, verb, text).save(place / f"{verb}.html") for verb, (_, _, text) in PAGES.items()]
     entries = [
         f'<dt><a href="{verb}.html">{escape(title)}</a></dt><dd>{escape(words)}</dd>'
         for verb, (title, words, _) in PAGES.items()
@@ -70,6 +72,15 @@ def make(place: Path) -> list[Path]:
     style = style_text("explorer")
     index.write_text(INDEX.format(style=style, about=about, entries="\n".join(entries)), encoding="utf-8")
     return [index, *pages]
+
+
+def _shown(lab: bloomlab.Lab, verb: str, text: str) -> Any:
+    """What a verb of the lab shows of a text; of a writing, with a branch, since a page cannot write."""
+    if verb != "write":
+        return getattr(lab, verb)(text)
+    writing = lab.write(text, do_sample=True, seed=1, temperature=0.8).play(9).back(8)
+    second = int(writing.choice_at(writing.at).ids[1])
+    return writing.branch(second).play(8)
 
 
 if __name__ == "__main__":

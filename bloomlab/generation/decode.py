@@ -5,7 +5,7 @@ functions that take a model and leave nothing behind in it: the cache and the ra
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -38,6 +38,7 @@ def stream(
     attention_mask: Tensor | None = None,
     generator: torch.Generator | None = None,
     hooks: Hooks | None = None,
+    tokenizer: Any = None,
     **settings: Any,
 ) -> Iterator[Step]:
     """Continue each row, a step at a time. See `Settings` for the settings.
@@ -47,6 +48,7 @@ def stream(
         attention_mask: (batch, pos) 1 for a token, 0 for padding.
         generator: the source of random numbers, in place of a seed. The global one is never used.
         hooks: what to read and what to change, in every step.
+        tokenizer: what `stop_strings` are looked for with.
 
     Raises:
         GenerationError: a setting makes no sense; or, later, the logits are not finite: the error names the spot
@@ -63,6 +65,7 @@ def stream(
         raise GenerationError("pass a seed or a generator, not both")
     if hooks is not None and not chosen.use_cache:
         raise GenerationError("hooks see each column once, which needs the cache; leave use_cache=True")
+    stops = stop_finder(chosen, tokenizer)
     mask = checked_prompt(input_ids, attention_mask)
     hooks = model.checked(hooks)
     if generator is None:
@@ -70,7 +73,7 @@ def stream(
         _ = generator.seed() if chosen.seed is None else generator.manual_seed(chosen.seed)
     copies = chosen.num_return_sequences
     ids, mask = input_ids.repeat_interleave(copies, 0), mask.repeat_interleave(copies, 0)
-    return _steps(model, ids, mask, generator, hooks, chosen)
+    return _steps(model, ids, mask, generator, hooks, chosen, stops)
 
 
 def generate(
@@ -79,6 +82,7 @@ def generate(
     attention_mask: Tensor | None = None,
     generator: torch.Generator | None = None,
     hooks: Hooks | None = None,
+    tokenizer: Any = None,
     **settings: Any,
 ) -> Tensor:
     """Continue each row to its end: (batch, pos) ids -> (batch · returns, longer) ids, prompt included.
@@ -92,7 +96,7 @@ def generate(
     chosen = Settings.of(settings)
     if chosen.num_beams > 1:
         return _beam_search(model, input_ids, attention_mask, hooks, chosen)
-    steps = stream(model, input_ids, attention_mask, generator, hooks, **settings)
+    steps = stream(model, input_ids, attention_mask, generator, hooks, tokenizer, **settings)
     ids = input_ids.repeat_interleave(chosen.num_return_sequences, 0)
     try:
         for step in _shown(steps, chosen):
@@ -135,6 +139,7 @@ def _steps(
     generator: torch.Generator,
     hooks: Hooks,
     settings: Settings,
+    stops: Callable[[Sequence[int]], bool] | None,
 ) -> Iterator[Step]:
     stop_ids = torch.tensor(settings.stop_ids(model.config), dtype=torch.long, device=ids.device)
     ended = torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)
@@ -149,6 +154,36 @@ def _steps(
         ids = torch.cat([ids, token_ids[:, None]], 1)
         mask = torch.cat([mask, (~ended[:, None]).to(mask)], 1)
         ended = ended | torch.isin(token_ids, stop_ids)
+        if stops:
+            ended = ended | torch.tensor([stops(row) for row in ids.tolist()], device=ids.device)
         yield Step(token_ids, logits, ended, ids, mask, past)
         if ended.all():
             return
+
+
+def stop_finder(settings: Settings, tokenizer: Any) -> Callable[[Sequence[int]], bool] | None:
+    """A function that says of a row of ids whether its last token completes a stop string; None if there are none.
+
+    As in transformers, the text may begin before the last token, even in the prompt, and end inside it. What stands
+    after it in that token stays.
+
+    Raises:
+        GenerationError: there are stop strings, but no tokenizer to read them with.
+    """
+    texts = [text.encode() for text in settings.stop_texts]
+    if not texts:
+        return None
+    if not hasattr(tokenizer, "tokens_of_ids"):
+        raise GenerationError("stop_strings are texts, so pass the tokenizer, too: generate(…, tokenizer=tokenizer)")
+    longest = max(map(len, texts))
+
+    def stops(row: Sequence[int]) -> bool:
+        last = read = tokenizer.tokens_of_ids([row[-1]])[0].bytes
+        for token_id in reversed(row[:-1]):
+            if len(read) >= longest + len(last) - 1:
+                break
+            read = tokenizer.tokens_of_ids([token_id])[0].bytes + read
+        before = len(read) - len(last)
+        return any(read.find(text, max(0, before - len(text) + 1)) >= 0 for text in texts)
+
+    return stops

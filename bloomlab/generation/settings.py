@@ -11,6 +11,18 @@ MAX_NEW_TOKENS = 1_000_000  # more is a slip: no machine could hold them
 COLDEST = 1e-6  # below this temperature the likeliest token is always drawn, and the numbers overflow
 
 
+ELSEWHERE = {  # what other libraries call it
+    "stop": "stop_strings=…, the texts that end a row",
+    "max_length": "max_new_tokens=…, which does not count the prompt",
+    "max_tokens": "max_new_tokens=…",
+    "min_length": "min_new_tokens=…, which does not count the prompt",
+    "streamer": "stream(…) yields each step as it comes",
+    "return_dict_in_generate": "stream(…) yields each step with its scores, and lab.write(…).steps explains them",
+    "output_scores": "stream(…) yields each step with its scores, and lab.write(…).steps explains them",
+    "output_logits": "stream(…) yields each step with its scores, and lab.write(…).steps explains them",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How to continue a text.
@@ -28,6 +40,7 @@ class Settings:
     eos_token_id         the id, or ids, that end a row; "config" is the model's own, None never stops
     pad_token_id         what follows the end of a row; None is the config's, or else the end token itself
     use_cache            keep keys and values, so that a step computes one column only
+    stop_strings         a text, or texts, that end a row as soon as its last token completes one; needs `tokenizer=`
     seed                 of the random numbers; None draws other ones each time
     progress             show a bar when a generation takes longer than two seconds
 
@@ -49,6 +62,7 @@ class Settings:
     eos_token_id: int | list[int] | Literal["config"] | None = "config"
     pad_token_id: int | None = None
     use_cache: bool = True
+    stop_strings: str | list[str] | None = None
     seed: int | None = None
     progress: bool = True
 
@@ -57,6 +71,8 @@ class Settings:
         """Settings from a dictionary; an unknown name is an error."""
         names = [field.name for field in fields(cls)]
         for name in values:
+            if name in ELSEWHERE:
+                raise GenerationError(f"{name} goes by another name here: {ELSEWHERE[name]}")
             if name not in names:
                 raise GenerationError(f"there is no generation setting {name!r}{did_you_mean(name, names)}")
         return cls(**values)
@@ -72,8 +88,16 @@ class Settings:
                 raise GenerationError(f"{name} must be True or False, but got {getattr(self, name)!r}")
         _number("temperature", self.temperature, "at least 0 (0 is greedy)", lambda t: t >= 0)
         _number("repetition_penalty", self.repetition_penalty, "above 0 (1 changes nothing)", lambda r: r > 0)
+        if self.top_k == 0 and self.top_k is not False:
+            raise GenerationError(
+                "top_k must be a whole number of at least 1, but got 0; without it all are drawn among"
+            )
         if self.top_k is not None:
             _whole("top_k", self.top_k, 1)
+        if any(not isinstance(text, str) or not text for text in self.stop_texts):
+            raise GenerationError(
+                f"stop_strings must be a text, or a list of them, but got {shorten(self.stop_strings)}"
+            )
         if self.top_p is not None:
             _number("top_p", self.top_p, "above 0 and at most 1", lambda p: 0 < p <= 1)
         if self.seed is not None:
@@ -84,12 +108,20 @@ class Settings:
             )
         if self.num_beams > 1 and self.do_sample:
             raise GenerationError("beams are chosen, not drawn; pass do_sample=False, or num_beams=1")
+        if self.num_beams > 1 and self.stop_strings is not None:
+            raise GenerationError("beams do not look for stop_strings; end them by eos_token_id, or pass num_beams=1")
         if self.num_beams > 1 and self.num_return_sequences > self.num_beams:
             raise GenerationError(
                 f"{self.num_beams} beams cannot give {self.num_return_sequences} continuations; raise num_beams"
             )
         if self.num_beams == 1 and self.num_return_sequences > 1 and self.greedy:
             raise GenerationError("greedy continuations are all the same; pass do_sample=True or num_beams for several")
+
+    @property
+    def stop_texts(self) -> list[str]:
+        """The texts that end a row."""
+        texts = self.stop_strings
+        return [] if texts is None else list(texts) if isinstance(texts, list | tuple) else [texts]
 
     @property
     def greedy(self) -> bool:

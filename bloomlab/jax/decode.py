@@ -73,6 +73,8 @@ def generate(
     chosen.check(config)
     if chosen.num_beams > 1:
         raise GenerationError("beams are searched by the torch classes; pass num_beams=1, or use BloomForCausalLM")
+    if chosen.stop_texts:
+        raise GenerationError("the compiled loop sees ids, not texts; leave stop_strings out, or use BloomForCausalLM")
     if not chosen.use_cache:
         raise GenerationError("the compiled loop always keeps a cache; leave use_cache=True")
     if prng_key is not None and chosen.seed is not None:

@@ -63,7 +63,8 @@ def record(
     ids, mask = _inputs(tokenizer, text, model.device)
     _check_size([spots[name] for name in names], ids.shape[0], ids.shape[1] + max_new_tokens, model.dtype)
 
-    settings = {"max_new_tokens": max_new_tokens, **settings}
+    reader = {} if settings.get("stop_strings") is None else {"tokenizer": tokenizer}
+    settings = {"max_new_tokens": max_new_tokens, **reader, **settings}
     known, taken, asked = None, dict[str, Reading](), edits
     if base is not None:
         _check_base(base, model, ids)

@@ -9,6 +9,7 @@ import pytest
 import bloomlab
 from bloomlab.views.tokens.result import Tokens
 from bloomlab.views.view import View
+from bloomlab.views.writing.writing import Writing
 from tests.browser.conftest import Visit
 
 pytestmark = pytest.mark.browser
@@ -53,7 +54,7 @@ def test_no_view_is_left_out(maker: ModuleType) -> None:
     """A new panel stands in the explorer, and has a verb of the lab that shows it alone, with a page here."""
     lab = bloomlab.load()
     shown = [getattr(lab, verb)("Leo.") for verb in maker.PAGES]
-    views = [one.view if isinstance(one, Tokens) else one for one in shown]
+    views = [one.view if isinstance(one, Tokens | Writing) else one for one in shown]
     alone = {next(iter(view.panels)) for view in views if isinstance(view, View) and len(view.panels) == 1}
     files = (SOURCE.parents[1] / "bloomlab" / "views").glob("*/panel.py")
     assert {path.parent.name for path in files} - {"shared"} | set(lab.explore("Leo.").panels) <= alone

@@ -10,7 +10,7 @@ from torch import Tensor
 from bloomlab.errors import GenerationError, HookError, InputError
 from bloomlab.generation.decode import Step
 from bloomlab.hooks import Hooks
-from tests.tiny_random import BATCH, padded_mask, random_ids, random_model
+from tests.tiny_random import BATCH, byte_tokenizer, padded_mask, random_ids, random_model
 
 MODEL = random_model()
 NEVER: dict[str, Any] = {"eos_token_id": None}
@@ -163,6 +163,7 @@ BAD: list[dict[str, Any]] = [
     *({"seed": value} for value in (-1, 1.5, "7", True, 2**63)),
     *({"do_sample": value} for value in ("yes", 1, None)),
     *({"use_cache": value} for value in ("yes", 0)),
+    *({"stop_strings": value} for value in ("", 5, ["a", ""])),
     {"generator": 5},
 ]
 
@@ -188,6 +189,41 @@ def test_beams_refuse_what_the_model_does_not_have_too() -> None:
 def test_an_unknown_setting_is_named_with_its_near_matches() -> None:
     with pytest.raises(GenerationError, match="no generation setting 'top_l'; did you mean 'top_p' or 'top_k'"):
         write(random_ids(), top_l=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("stop", "stop_strings=…"),
+        ("max_length", "max_new_tokens=…, which does not count the prompt"),
+        ("streamer", "yields each step as it comes"),
+        ("return_dict_in_generate", r"lab.write\(…\).steps explains them"),
+    ],
+)
+def test_what_another_library_calls_a_setting_is_told_what_it_is_here(name: str, words: str) -> None:
+    with pytest.raises(GenerationError, match=f"{name} goes by another name here: .*{words}"):
+        write(random_ids(), **{name: 1})
+
+
+def test_stop_strings_need_a_tokenizer_and_no_beams() -> None:
+    with pytest.raises(GenerationError, match="pass the tokenizer, too"):
+        write(random_ids(), stop_strings="a")
+    with pytest.raises(GenerationError, match="beams do not look for stop_strings"):
+        write(random_ids(), stop_strings="a", num_beams=2, tokenizer=byte_tokenizer())
+    with pytest.raises(GenerationError, match="without it all are drawn among"):
+        write(random_ids(), top_k=0, do_sample=True)
+
+
+def test_a_row_ends_with_the_token_that_completes_a_stop_string() -> None:
+    reader, never = byte_tokenizer(), {"max_new_tokens": 20, "eos_token_id": None, "do_sample": True, "seed": 0}
+    free = write(random_ids(), **never)
+    texts = [[reader.decode([token]) for token in row] for row in free]
+    letter = next(text for text in texts[0][7:] if text and text.isascii())  # a byte that is a letter by itself
+    found = write(random_ids(), stop_strings=[letter, "not there"], tokenizer=reader, pad_token_id=3, **never)
+    ends = [next((n for n in range(5, 25) if row[n] == letter), 24) for row in texts]
+    assert found.shape[1] == max(ends) + 1 < 25 or ends[1] == 24
+    for row, end, whole in zip(found, ends, free, strict=True):
+        assert row[: end + 1].equal(whole[: end + 1]) and set(row[end + 1 :].tolist()) <= {3}
 
 
 def test_a_seed_and_a_generator_are_one_too_many() -> None:

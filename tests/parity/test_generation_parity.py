@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
+import bloomlab
+from bloomlab import tiny
 from tests.parity.pairs import N_HEADS, make_batch, make_pair
 
 COMMON = {"max_new_tokens": 16, "pad_token_id": 3}
@@ -75,3 +78,39 @@ def test_beams_equal_the_reference_when_many_tokens_end_a_text(n_stop: int) -> N
     beams = {"num_beams": 4, "num_return_sequences": 4, "eos_token_id": list(range(4, 4 + n_stop)), **COMMON}
     mine = ours.generate(ids, mask, **beams)
     assert torch.equal(mine, theirs.generate(ids, attention_mask=mask, do_sample=False, **beams))
+
+
+# -- what users of transformers type first ----
+
+
+@pytest.fixture(scope="module")
+def tiny_pair() -> tuple[Any, Any, Any]:
+    """The embedded model as a lab, and as transformers opens it, with its tokenizer."""
+    folder = tiny.folder()
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    return bloomlab.load(), theirs, transformers.AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stops", ["Mumbai", ["cat.", " lives in M"], [". L"], ["mbai. Leo liv"], ["never there"]])
+def test_stop_strings_end_a_text_where_the_reference_ends_it(tiny_pair: Any, stops: Any) -> None:
+    lab, theirs, tokenizer = tiny_pair
+    for text in ("Leo lives in", "Leo lives in Oslo. He has a"):
+        ids = torch.tensor([lab.tokenizer.encode(text)])
+        common = {"max_new_tokens": 25, "stop_strings": stops, "pad_token_id": 3}
+        reference = theirs.generate(ids, tokenizer=tokenizer, do_sample=False, **common)
+        assert lab.model.generate(ids, tokenizer=lab.tokenizer, **common).equal(reference)
+        written = lab.generate(text, max_new_tokens=25, stop_strings=stops)
+        assert written == tokenizer.decode(reference[0], skip_special_tokens=True)
+        assert lab.write(text, stop_strings=stops).play(25).text == written
+
+
+def test_temperature_0_is_greedy_and_top_p_1_keeps_all(tiny_pair: Any) -> None:
+    lab, theirs, _ = tiny_pair
+    ids = torch.tensor([lab.tokenizer.encode("Leo lives in")])
+    greedy = theirs.generate(ids, do_sample=False, max_new_tokens=12, pad_token_id=3)
+    for settings in ({"temperature": 0}, {"temperature": 0, "do_sample": True}, {"temperature": 0.0, "top_p": 1.0}):
+        assert lab.model.generate(ids, max_new_tokens=12, **settings).equal(greedy)
+    torch.manual_seed(11)
+    drawn = theirs.generate(ids, do_sample=True, top_k=0, top_p=1.0, temperature=1.0, max_new_tokens=12, pad_token_id=3)
+    assert lab.model.generate(ids, do_sample=True, top_p=1.0, seed=11, max_new_tokens=12).equal(drawn)

@@ -64,7 +64,7 @@ def bars_payload(writing: Writing, node: int) -> dict[str, Any]:
         "after": _rounded(found.after.tolist()),
         "numbers": None if found.numbers is None else _rounded(found.numbers.tolist()),
         "next": -1 if chosen is None else chosen,
-        "ended": node > 0 and writing.tree.nodes[node].token_id in writing.stop_ids,
+        "ended": writing.ends(node),
         "loop": loop_period(writing.tree.ids(node).tolist()),
         "text": writing.tokenizer.decode(writing.tree.ids(node), skip_special_tokens=True),
         "code": writing.code_of(node),

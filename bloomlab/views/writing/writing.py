@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import GenerationError, InputError, shorten
+from bloomlab.generation.decode import stop_finder
 from bloomlab.generation.predict import adjust, choose
 from bloomlab.generation.sampling import race
 from bloomlab.generation.settings import Settings
@@ -94,6 +95,7 @@ class Writing:
         self.model, self.tokenizer, self.edit, self.max_tokens = model, tokenizer, edit, max_tokens
         self.prompt_text, self.header, self.opening = text, "", f"writing = lab.write({text!r})"
         self._first = self.settings = settings
+        self._stops = stop_finder(settings, tokenizer)
         self.stop_ids = settings.stop_ids(model.config)
         self._place = planted(model, ids.to(model.device), settings, edit), 0
         self._past: tuple[int, KVCache] | None = None  # of the node it came to last
@@ -135,7 +137,15 @@ class Writing:
     @property
     def ended(self) -> bool:
         """Whether the last token ends a text."""
-        return self.at > 0 and self.tree.nodes[self.at].token_id in self.stop_ids
+        return self.ends(self.at)
+
+    def ends(self, node: int) -> bool:
+        """Whether the token of a node ends a text: it is a stop token, or it completes a stop string."""
+        if not node:
+            return False
+        stops = self._stops
+        stopped = stops is not None and stops(self.tree.ids(node).tolist())
+        return stopped or self.tree.nodes[node].token_id in self.stop_ids
 
     @property
     def loop(self) -> int:
