@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 from IPython.core.formatters import DisplayFormatter
 from ipywidgets import Output, Widget  # type: ignore[import-untyped]  # it ships no types
@@ -22,6 +21,7 @@ from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
 from bloomlab.views.shared.assets import module_text, style_text
+from bloomlab.views.shared.from_page import FromPage
 from bloomlab.views.shared.page import page
 
 YES_NO = ("yes", "no")
@@ -79,7 +79,7 @@ def _digits(number: int | float) -> str:
     return f"{number:,}" if isinstance(number, int) else f"{number:.3g}" if abs(number) < 999.5 else f"{number:,.0f}"
 
 
-class Cover(anywidget.AnyWidget):
+class Cover(FromPage):
     """A question; under it, once there is a prediction, prediction and answer side by side, and what follows from it.
 
     Attributes:
@@ -125,6 +125,10 @@ class Cover(anywidget.AnyWidget):
         self._holder = None if shows is None else shows if isinstance(shows, Widget) else _output(self._bundle)
         covered = {} if self._holder is None else {"shown": f"IPY_MODEL_{self._holder.model_id}"}
         super().__init__(**told, **covered, shown_text=str(self._bundle.get("text/plain", "")), **traits)
+
+    def page_sets(self) -> list[str]:
+        """What is written or chosen there, and that it has been."""
+        return ["prediction", "revealed"]
 
     def save(self, path: str | Path) -> Path:
         """Write the question as a page that works in any browser, offline: to hand out, or to project.
