@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 from IPython.core.formatters import DisplayFormatter
 from ipywidgets import Output, Widget  # type: ignore[import-untyped]  # it ships no types
@@ -23,6 +22,7 @@ from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
 from bloomlab.views.shared.assets import module_text, style_text
 from bloomlab.views.shared.beside import show_beside, update_beside
+from bloomlab.views.shared.from_page import FromPage
 from bloomlab.views.shared.page import page
 
 YES_NO = ("yes", "no")
@@ -80,7 +80,7 @@ def _digits(number: int | float) -> str:
     return f"{number:,}" if isinstance(number, int) else f"{number:.3g}" if abs(number) < 999.5 else f"{number:,.0f}"
 
 
-class Cover(anywidget.AnyWidget):
+class Cover(FromPage):
     """A question; under it, once there is a prediction, prediction and answer side by side, and what follows from it.
 
     Attributes:
@@ -135,6 +135,10 @@ class Cover(anywidget.AnyWidget):
         if self.__dict__.get("_complete"):
             check_attribute(self, name, self.traits())
         super().__setattr__(name, value)
+
+    def page_sets(self) -> list[str]:
+        """What is written or chosen there, and that it has been."""
+        return ["prediction", "revealed"]
 
     def save(self, path: str | Path) -> Path:
         """Write the question as a page that works in any browser, offline: to hand out, or to project.

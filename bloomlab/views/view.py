@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import traitlets
 
 from bloomlab.errors import BloomlabError, HookError, InputError, check_attribute, no_attribute
@@ -25,6 +24,7 @@ from bloomlab.views.shared.assets import module_text, style_text
 from bloomlab.views.shared.beside import show_beside
 from bloomlab.views.shared.code import code_parts
 from bloomlab.views.shared.edits import EditList
+from bloomlab.views.shared.from_page import FromPage
 from bloomlab.views.shared.page import page
 from bloomlab.views.shared.panel import SELECTION, Panel, Place, last_layer_first, text_picture
 from bloomlab.views.shared.steps import Steps
@@ -39,7 +39,7 @@ DONOR = ("text", "tokens", "chips")
 EDIT_PAUSE = 0.005  # of edits, which nobody types letter by letter
 
 
-class View(anywidget.AnyWidget):
+class View(FromPage):
     """A text, seen through one panel or several.
 
     `read(text)` gives the Trace to show, with what all panels need; it is called again for each text typed into the
@@ -487,6 +487,15 @@ class View(anywidget.AnyWidget):
         """The page asks whether a kernel is still there; where nobody answers it says so, instead of waiting."""
         if isinstance(content, dict) and content.get("do") == "knock":
             self.send({"heard": content.get("number")})
+
+    def page_sets(self) -> list[str]:
+        """What a person can choose there."""
+        settings = [self._trait(panel, name) for panel in self.panels.values() for name in panel.settings()]
+        return ["typed", "run", "off", "wished", *SELECTION, *([] if self._alone else ["tab"]), *settings]
+
+    def trouble(self, error: Exception) -> None:
+        """The page says it; the picture stays as it was."""
+        self._say("error", _in_words(error), self.answered)
 
     def _setting_changed(self, panel: Panel, name: str, _: Any) -> None:
         """A panel's setting was changed, by the page or in Python."""
