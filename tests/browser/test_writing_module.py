@@ -77,7 +77,7 @@ def test_a_step_back_and_another_token_is_a_branch(written: Written, visit: Visi
     written.click('[data-part="step"]')
     assert writing.at == 1 and written.blank.root("at") == "1"
     assert part(page, "written").inner_text() == writing.text
-    expect(part(page, "live")).to_contain_text("·Oslo greedy: p 0.065, rank 1")
+    expect(part(page, "live")).to_contain_text("·Oslo greedy, rank 1: p 0.065")
     written.click('[data-part="back"]')
     second = list(written.bars())[1]
     written.click(f'[data-token="{second}"]')
@@ -294,3 +294,26 @@ def test_nothing_grave_in_any_state(chromium: Browser, theme: str) -> None:
     expect(part(page, "message")).to_contain_text("cannot 'jump'")
     assert grave(page) == []
     context.close()
+
+
+@pytest.mark.parametrize("name", ["english", "arabic", "hindi"])
+def test_a_long_writing_with_branches_fits_on_one_screen(visit: Visit, tmp_path: Path, name: str) -> None:
+    view = LAB.explore(TEXTS[name])
+    view.tab = "writing"
+    for number in range(1, 61):
+        view.writing_asked = {"do": "back" if number % 6 == 0 else "step", "number": number}
+        if number % 6 == 0:
+            second = view.writing_bars[str(view.writing_at)]["ids"][1]
+            view.writing_asked = {"do": "branch", "token": second, "number": number + 1000}
+    visit.page.set_viewport_size({"width": 816, "height": 580})
+    visit.page.goto(view.save(tmp_path / "x.html").as_uri())
+    expect(part(visit.page, "branches").locator("[data-end]")).to_have_count(len(view.writing_tree["rows"]))
+    box = visit.page.locator(".bloomlab").bounding_box()
+    assert box is not None and box["y"] + box["height"] <= 580
+    chosen, room = (
+        part(visit.page, "branches").locator(at).bounding_box() for at in ("[aria-selected=true]", "xpath=.")
+    )
+    assert chosen is not None and room is not None
+    assert room["y"] - 1 <= chosen["y"] and chosen["y"] + chosen["height"] <= room["y"] + room["height"] + 1
+    visit.screenshot(f"writing-long-{name}")
+    assert visit.errors == []

@@ -190,7 +190,7 @@ export function writtenText({ id, go, direction }) {
 /** A token's name and how it came about, for the line below. @param {Tree} tree @param {number} node @param {any} came */
 export function cameAbout(tree, node, came) {
   if (!came) return ["nothing is written yet"];
-  const drawn = came.number === null ? "" : `; its number was ${probability(came.number)}, and ${fixed(came.after, 3)} / that the largest`;
+  const drawn = came.number === null ? "" : ` → ${probability(came.after)} by the settings; its number: ${probability(came.number)}`;
   const how = came.how === "by hand" ? "taken by hand" : came.how === "beam" ? "found by beams" : came.how;
-  return [quoted(tree.shown[node]), ` ${how}: p ${probability(came.p)}, rank ${came.rank}${came.how === "drawn" ? `, ${fixed(came.after, 3)} after the settings${drawn}` : ""}`];
+  return [quoted(tree.shown[node]), ` ${how}, rank ${came.rank}: p ${probability(came.p)}${drawn}`];
 }

@@ -14,10 +14,9 @@
 //   [data-fact="bytes | bytes_far | with | without"]; [data-part="cache-says"]
 import { direction, lastOf, make, pushButton, set } from "../lib/dom.js";
 import { viewFrame } from "../lib/frame.js";
-import { fixed, probability } from "../lib/numbers.js";
 import { nextBars, openness } from "./bars.js";
 import { cacheLedger } from "./cache.js";
-import { branchList, cameAbout, likelihood, pathTo, writtenText } from "./tree.js";
+import { branchList, cameAbout, writtenText } from "./tree.js";
 
 const NUMBERS = /** @type {[string, string, Record<string, string | number>, string][]} */ ([
   ["temperature", "temperature", { min: 0, max: 100, step: 0.1 }, "below 1 the likely become likelier; 0 is greedy"],
@@ -184,11 +183,8 @@ export function writingPanel(stage) {
         input.disabled = !live || (name !== "penalty" && !stage.get("sample"));
         if (document.activeElement !== input) input.value = String(stage.get(name));
       }
-      const path = pathTo(tree, at);
-      const { p, nats } = likelihood(tree, path);
-      const all = path.length > 1 ? `; the branch: p ${probability(p)}, ${fixed(nats, 2)} nats a token` : "";
       const loop = here.loop ? `; this loop has period ${here.loop}` : "";
-      stage.say(...cameAbout(tree, at, here.came), `${all}${loop}`);
+      stage.say(...cameAbout(tree, at, here.came), loop);
       stage.showCode({ code: [...picture.code, "more"] }, { more: here.code });
       set(stage.root, { "data-at": at, "data-playing": playing });
     },
