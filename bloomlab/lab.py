@@ -288,11 +288,11 @@ class Lab(NearNames):
         """A writing that begins where a trace ends, with its edits."""
         from bloomlab.views.writing.writing import Writing, arguments, edits_in_python
 
-        text, edit = str(trace.text), trace.edit or None
-        writing = Writing(self.model, self.tokenizer, text, trace.ids[0], settings, edit, self.max_tokens)
+        text, edit, reader = str(trace.text), trace.edit or None, trace.lab or self  # who has read it writes it on
+        writing = Writing(reader.model, reader.tokenizer, text, trace.ids[0], settings, edit, reader.max_tokens)
         given = ["edit=edit"] * bool(edit) + [arguments(writing.settings)]
         begin = f"writing = lab.write({', '.join([repr(text), *filter(None, given)])})"
-        writing.header = f"import bloomlab\n\n{self.code}\n"
+        writing.header = f"import bloomlab\n\n{reader.code}\n"
         writing.opening = "\n".join([*edits_in_python(edit), begin])
         return writing
 
