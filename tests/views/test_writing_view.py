@@ -159,3 +159,12 @@ def test_after_300_interrupts_while_it_plays_the_tree_is_whole(small: Lab) -> No
     for _ in range(10):
         ask(view, do="step")
     assert writing.ids.equal(straight) and view.at == writing.at and view.tree["message"] == ""
+
+
+def test_what_turns_the_direction_of_a_prompt_is_written_as_its_name(lab: Lab) -> None:
+    text = "a\u202ecba\u2066x\ty"
+    view = lab.write(text).view
+    assert "\u202e" not in view.tree["prompt"] and "\u2066" not in view.tree["prompt"]
+    assert view.tree["prompt"].startswith("a") and view.text == text
+    assert "\u202e" not in view._still()
+    assert lab.write("Leo lives in\nOslo. 😀 قطة").view.tree["prompt"] == "Leo lives in\nOslo. 😀 قطة"

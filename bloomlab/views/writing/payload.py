@@ -22,7 +22,8 @@ _norms: "WeakKeyDictionary[Node, list[list[float]]]" = WeakKeyDictionary()  # a 
 def tree_payload(writing: Writing, message: str = "") -> dict[str, Any]:
     """The tree: of each node its parent, token, name and log-probability; `rows` without a fork, to list them by.
 
-    `flow` is what a token adds to the text as one reads it: of a character of several tokens, all with the last.
+    `prompt` and `flow` are the text as one reads it: what cannot be seen, such as a mark that turns the direction of
+    all that follows, is a name. Of a character of several tokens, all comes with the last.
     """
     nodes = writing.tree.nodes
     shown, flow = [""] * len(nodes), [""] * len(nodes)
@@ -36,7 +37,7 @@ def tree_payload(writing: Writing, message: str = "") -> dict[str, Any]:
                     shown[node] = chip.shown if len(chip.tokens) == 1 else f"{chip.shown} {part + 1}/{len(chip.tokens)}"
                     flow[node] = _read(chip) if part == len(chip.tokens) - 1 else ""
     return {
-        "prompt": writing.prompt_text,
+        "prompt": "".join(map(_read, display_tokens(writing.tokenizer.tokens_of_ids(writing.tree.ids(0))))),
         "parents": [node.parent for node in nodes],
         "ids": [node.token_id for node in nodes],
         "shown": shown,
