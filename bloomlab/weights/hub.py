@@ -144,7 +144,7 @@ class Source:
         if "flax weights" in parts:
             self._get(self._weight_files((*LAYOUTS, MSGPACK)))
         if self.endpoint and self.revision != self.commit:
-            with suppress(OSError):  # a read-only cache is not a reason to fail now
+            with suppress(OSError, InputError):  # a read-only cache is not a reason to fail now
                 _remember(self.kept / "refs" / self.revision, self.commit)
         return self.folder
 
