@@ -1,5 +1,6 @@
 """What every test can count on: no network, and the same random examples each time."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -42,6 +43,18 @@ def no_network() -> Iterator[None]:
     socket.socket.connect = connect_to_loopback  # type: ignore[method-assign]
     yield
     socket.socket.connect = connect  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def no_event_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Once a browser test has begun, Playwright's event loop counts as running; the other tests know nothing of it."""
+    if request.node.get_closest_marker("browser"):
+        yield
+        return
+    loop = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(loop)
 
 
 def pytest_configure(config: pytest.Config) -> None:
