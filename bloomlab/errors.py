@@ -103,6 +103,8 @@ def no_attribute(owner: object, name: str, more: Iterable[str] = ()) -> str:
     >>> no_attribute("a text", "stripp")
     "a str has no 'stripp'; did you mean 'strip' or 'rstrip' or 'lstrip'?"
     """
+    if name.startswith("_"):  # programs ask for these, by the hundred; nobody has misspelt one
+        return f"a {type(owner).__name__} has no {name!r}"
     names = [*dir(type(owner)), *getattr(owner, "__dict__", ()), *more]
     names = [each for each in names if not each.startswith("_")]
     return f"a {type(owner).__name__} has no {name!r}{did_you_mean(name, dict.fromkeys(names))}"
@@ -121,8 +123,8 @@ def shorten(value: object, limit: int = 80) -> str:
     """A value as an error message shows it: cut short, since a file or a person may have sent something huge."""
     try:
         text = repr(value)
-    except ValueError:  # Python refuses to print numbers of thousands of digits
-        text = f"a {type(value).__name__} too long to show"
+    except (ValueError, RecursionError):  # a number of thousands of digits; lists in lists in lists
+        text = f"a value of the type {type(value).__name__} that is too long to show"
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -23,6 +23,15 @@ ALSO = {
 }
 
 
+def test_nothing_is_looked_for_that_only_programs_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A widget is asked for names with an underscore at every assignment, so this must cost nothing."""
+    lab = bloomlab.load()
+    view = lab.explore()
+    monkeypatch.setattr("bloomlab.errors.get_close_matches", lambda *_, **__: pytest.fail("it was looked for"))
+    assert not hasattr(lab, "_nothing") and not hasattr(view, "_nothing")
+    view.layer, view.tab = 1, "hidden"
+
+
 def test_every_error_of_the_module_is_in_the_family_and_in_the_drawn_tree() -> None:
     found = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and name.endswith("Error")}
     assert found.keys() == {"BloomlabError", *ALSO}

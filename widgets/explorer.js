@@ -26,7 +26,7 @@ const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage)
   ["writing", "Writing", writingPanel],
 ]);
 const PASSING = 60; // milliseconds for which a tab must stay open to be computed
-const SHARED = ["layer", "head", "query", "key", "live", "kernel", "scale", "editable", "run", "runs", "state", "donor", "off", "wished"];
+const SHARED = ["layer", "head", "query", "key", "live", "kernel", "scale", "editable", "run", "runs", "state", "donor", "off", "wished", "heard"];
 
 /**
  * The stage of a panel inside the explorer, whose traits have names of their own there.
@@ -134,7 +134,7 @@ export function explorerPanel(stage) {
     set(says, { "data-trouble": Boolean(trouble), "data-waits": !trouble && stage.get("live") });
   }
 
-  stage.listen(`change:tab change:troubles ${TABS.map(([name]) => `change:${name}_picture`).join(" ")}`, stage.drawNow);
+  stage.listen(`change:tab change:troubles ${TABS.map(([name]) => `change:${name}_picture`).join(" ")}`, stage.drawOnce);
 
   return {
     draw,

@@ -84,6 +84,7 @@ class View(FromPage):
     off: Any = traitlets.Any([]).tag(sync=True)  # the numbers of those that are switched off
     editable = traitlets.Bool(False).tag(sync=True)  # whether the page may ask for edits
     wished: Any = traitlets.Any({"number": 0}).tag(sync=True)  # {"do": "add", "edit": …}, as EditList.after takes it
+    heard: Any = traitlets.Any(0).tag(sync=True)  # the number of the last wish that was granted or refused
     donor: Any = traitlets.Dict().tag(sync=True)  # another text to copy from, once {"do": "read", "text": …} has asked
 
     def __init__(
@@ -576,6 +577,8 @@ class View(FromPage):
             self._after_a_pause("donor", lambda: self._try(lambda: self._show_donor(wish.get("text"))))
         else:
             self._try(lambda: self._want(self._wanted.after(wish, spots(), len(trace.tokens), self._donor)))
+            if self._wanted is self._edits:  # it is made already, or was refused
+                self._hear()
 
     def _want(self, edits: EditList) -> None:
         """Of many wishes that come at once the list has all, and the model runs when the last has come."""
@@ -591,6 +594,10 @@ class View(FromPage):
             self._try(lambda: self._make(self._wanted))
         finally:
             self._wanted = self._edits
+            self._hear()
+
+    def _hear(self) -> None:
+        self.heard = self.wished.get("number", 0) if isinstance(self.wished, dict) else 0
 
     def _show_donor(self, text: Any) -> None:
         """Read a text that is to be copied from, once, and show its tokens."""
@@ -604,6 +611,7 @@ class View(FromPage):
         """Show the text with these edits. If it raises, nothing changes."""
         if edits == self._edits:
             self.off = list(edits.off)  # whatever a page has sent
+            self._say("ready", "", self.answered)
             return
         after, before = self._read_both(self.text, edits)
         two = (after, before) if edits.entries else (after, None)

@@ -59,7 +59,7 @@ def test_permissions_are_those_of_the_old_file_or_of_any_new_one(tmp_path: Path)
 def test_a_value_in_a_message_is_never_huge() -> None:
     assert shorten("a b") == "'a b'"
     assert len(shorten("x" * 10_000)) == 80
-    assert shorten(10**5000) == "a int too long to show"
+    assert shorten(10**5000) == "a value of the type int that is too long to show"
 
 
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

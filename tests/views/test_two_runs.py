@@ -19,8 +19,10 @@ from bloomlab.lens.difference import READ_STATES, attention_change, lens_change
 from bloomlab.lens.effect import Effect, effect
 from bloomlab.lens.logit_lens import logit_lens
 from bloomlab.lens.predictions import answer_probs, label_probs
+from bloomlab.text.tokens import visible
 from bloomlab.tracing.edits import cut, scale, zero
 from bloomlab.tracing.trace import Trace
+from bloomlab.views.attention import payload as attention
 from bloomlab.views.shared.edits import MOST
 from bloomlab.views.tokens.panel import TokensPanel
 from bloomlab.views.view import RUNS, View
@@ -448,7 +450,7 @@ def refused(view: View, before: dict[str, Any]) -> None:
     """The view says why, in a sentence of its own, and nothing else has changed."""
     after = view.get_state()
     assert view.state == "error" and 20 < len(view.message) <= 400 and "Error" not in view.message, view.message
-    assert {name for name in before if before[name] != after[name]} <= {"wished", "state", "message"}
+    assert {name for name in before if before[name] != after[name]} <= {"wished", "heard", "state", "message"}
     assert view._edits.past == () and list(view.edits) == list(EDIT)
 
 
@@ -503,7 +505,7 @@ def test_an_interrupt_leaves_the_list_and_the_picture(lab: Lab, monkeypatch: pyt
         wish(view, do="add", edit=SILENT)
         assert view.state == "error" and view.changes == ["head 1.2 silent at 5"]
     after = view.get_state()
-    assert {name for name in before if before[name] != after[name]} == {"wished", "state", "message"}
+    assert {name for name in before if before[name] != after[name]} == {"wished", "heard", "state", "message"}
 
 
 # ---- what cannot be compared ----
@@ -845,3 +847,33 @@ def test_a_wish_that_fails_in_a_burst_leaves_the_others(tiny: Lab) -> None:
 
     asyncio.run(burst())
     assert view.changes == ["head 1.2 silent at 5", "head 1.2 × 2 at 5"] and view.state == "ready"
+
+
+# ---- what a wish comes to ----
+
+
+def test_every_wish_is_heard_whether_it_is_granted_refused_or_changes_nothing(tiny: Lab) -> None:
+    view = tiny.attention(RECAP)
+    for what, state in (
+        ({"do": "add", "edit": SILENT}, "ready"),
+        ({"do": "add", "edit": SILENT | {"spot": "nowhere"}}, "error"),
+        ({"do": "add", "edit": SILENT | {"spot": "nowhere"}}, "error"),  # the same state again
+        ({"do": "redo"}, "ready"),  # there is nothing to make again: and what was refused is no longer said
+        ({"do": "clear"}, "ready"),
+    ):
+        wish(view, **what)
+        assert (view.heard, view.state) == (view.wished["number"], state)
+        assert (view.message == "") == (state == "ready")
+    view.set_state({"wished": "no wish"})
+    assert view.heard == 0 and view.state == "error"
+
+
+def test_the_name_of_a_text_that_is_copied_from_and_the_stamp_turn_no_direction(tiny: Lab) -> None:
+    view = tiny.attention(CHANGED)
+    wish(view, do="read", text="a\u202eb c")
+    wish(view, do="add", edit=copied(1, 16, columns=[1]))
+    assert view.changes == ["head 0.1 copied at 16 from “a⁠b c”".replace("⁠", visible("\u202e"))]
+    assert "\u202e" not in view.picture["stamp"] and "\u202e" not in view._still()
+    trace = tiny.trace(TEXT, attention.READ)
+    trace.provenance |= {"model": "a\u202e", "weights": "b\u2066", "edits": {"embed": "zero()\u202d"}}
+    assert not any(mark in tiny.attention(trace).picture["stamp"] for mark in "\u202d\u202e\u2066")

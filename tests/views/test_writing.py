@@ -269,3 +269,24 @@ def test_after_300_interrupts_at_random_moments_the_tree_is_whole(small: Lab) ->
             writing.go(0)
     assert writing.go(0).play(8).ids.equal(straight)
     assert len({(node.parent, node.token_id) for node in writing.tree.nodes}) == len(writing.tree.nodes)
+
+
+def test_a_view_that_shows_another_text_follows_no_longer(lab: Lab) -> None:
+    writing = lab.write("Leo lives in")
+    view = writing.view
+    view.show("abc")
+    before = dict(view.tree)
+    writing.step()
+    assert view.tree == before and view.at == 0 and writing.at == 1
+
+
+def test_the_numbers_of_a_few_seeds_are_kept_and_those_of_an_older_one_are_the_same_again(lab: Lab) -> None:
+    writing = lab.write("Leo lives in", do_sample=True, seed=1)
+    first = writing.numbers_at(0)
+    for seed in range(2, 30):
+        writing.set(seed=seed)
+        writing.numbers_at(0)
+    assert len(writing._random) <= 4
+    writing.set(seed=1)
+    again = writing.numbers_at(0)
+    assert first is not None and again is not None and again.equal(first)

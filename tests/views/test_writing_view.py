@@ -79,7 +79,7 @@ def test_the_page_and_python_move_one_writing(small: Lab) -> None:
     ("wish", "words"),
     [
         ({"do": "jump"}, "it cannot 'jump'"),
-        ({}, "it cannot 'None'"),
+        ({}, "it cannot None"),
         ({"do": "branch", "token": 300}, "id from 0 to 299"),
         ({"do": "branch", "token": "<b>"}, "take them one at a time"),
         ({"do": "branch"}, "a token is its text or an id"),

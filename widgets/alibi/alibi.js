@@ -61,6 +61,7 @@ export function alibiPanel(stage) {
   let picture = /** @type {any} */ (null);
   let names = /** @type {string[]} */ ([]);
   let measured = new Float32Array();
+  let shownFrom = /** @type {any[]} */ ([]); // what `measured` and `before` were made of
   let before = new Float32Array(); // of a difference: of the run it is measured by
   let pointedHead = /** @type {{layer?: number, head: number} | null} */ (null);
   let pointedDistance = /** @type {number | null} */ (null);
@@ -245,8 +246,8 @@ export function alibiPanel(stage) {
   function show(another) {
     picture = another;
     names = tokenNames(picture);
-    measured = floats(stage.get("measured"));
-    before = floats(stage.get("before"));
+    shownFrom = [stage.get("measured"), stage.get("before")];
+    [measured, before] = shownFrom.map(floats);
     pointedHead = pointedDistance = pointedToken = null;
     desk.show(picture);
     measureDesk();
@@ -491,9 +492,10 @@ export function alibiPanel(stage) {
     stage.drawNow();
   });
   stage.listen("change:measured change:before", () => {
+    if (stage.get("measured") === shownFrom[0] && stage.get("before") === shownFrom[1]) return; // they came with the picture
     if (picture && stage.get("picture") === picture && stage.get("measured").byteLength === 16 * picture.layers * picture.heads) {
       show(picture);
-      stage.drawNow();
+      stage.drawOnce();
     }
   });
   stage.listen("change:lengths", lab.show);

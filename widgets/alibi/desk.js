@@ -41,6 +41,7 @@ export function slopeDesk(stage, { step }) {
   let gesture = Math.floor(1e9 * Math.random());
   let waiting = /** @type {import("./slopes.js").PageEdit[] | null} */ (null);
   let timer = 0;
+  let sent = 0; // the number of the wish that is on its way
   stage.undo.push(() => clearTimeout(timer));
 
   /** @param {import("./slopes.js").PageEdit[]} edits */
@@ -51,6 +52,7 @@ export function slopeDesk(stage, { step }) {
     }
     timer = window.setTimeout(answered, SLOW);
     stage.set(edits, gesture);
+    sent = stage.get("wished").number;
   }
 
   function answered() {
@@ -65,8 +67,8 @@ export function slopeDesk(stage, { step }) {
     }
   }
 
-  stage.listen("change:state", () => {
-    if (stage.get("state") === "error") window.setTimeout(answered); // it was refused
+  stage.listen("change:heard", () => {
+    if (timer && stage.get("heard") === sent) window.setTimeout(answered); // granted, or refused
   });
 
   /** @param {number} head @param {number} slope */
@@ -235,7 +237,6 @@ export function slopeDesk(stage, { step }) {
     show({ trained, desk, tokens }) {
       of = { ...of, trained, desk, tokens: tokens.length };
       if (!drag && !waiting) moved = null;
-      window.setTimeout(answered);
     },
 
     /** The slopes that a layer has used, and those that they are measured by. @param {number[]} used @param {number[]} ghosts */

@@ -303,9 +303,9 @@ export function attentionPanel(stage) {
 
   stage.listen("change:exact change:scores change:probs change:before change:averaged change:averages", () => {
     readExact();
-    stage.drawNow();
+    stage.drawOnce();
   });
-  stage.listen("change:mode change:pattern", stage.drawNow);
+  stage.listen("change:mode change:pattern", stage.drawOnce);
 
   return {
     draw,

@@ -254,7 +254,7 @@ export function hiddenPanel(stage) {
     numbers = null;
     stage.drawSoon();
   });
-  stage.listen("change:part change:mode", stage.drawNow);
+  stage.listen("change:part change:mode", stage.drawOnce);
 
   return {
     draw,

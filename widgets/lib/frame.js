@@ -18,7 +18,7 @@
 // A panel puts its elements into four zones: stage.which, stage.where, stage.why and stage.more (lib/zones.js).
 // `picture` has at least text, tokens, chips, layers, heads, code and stamp. NAME.css holds for [data-panel="NAME"] only.
 import { codeBlock } from "./code.js";
-import { insteadOfStill, make, pushButton, set } from "./dom.js";
+import { insteadOfStill, lastOf, make, pushButton, set } from "./dom.js";
 import { kernelLine } from "./kernel.js";
 import { runSwitch } from "./runs.js";
 import { tokenStrip } from "./strip.js";
@@ -45,6 +45,7 @@ import { reachZones, roomOf, zonesIn } from "./zones.js";
  * @property {(change: string, step: () => void) => void} listen  "change:mode change:far"
  * @property {() => void} drawSoon  before the screen is drawn next: the pointer moves more often than that
  * @property {() => void} drawNow
+ * @property {() => void} drawOnce  for all that one message changes
  * @property {(cell: {query: number, key: number}, pointed: number | null, share: ((token: number) => number) | null) => void} mark
  *   the strip: which tokens are chosen, which is pointed at, and how long the bar under each is, if there are bars
  * @property {(...words: (Node | string)[]) => void} say  one sentence about what is shown, for screen readers too
@@ -63,6 +64,7 @@ const FIRST_TEXTS = ["Leo lives in Oslo. Leo has a cat.", "里奥住在奥斯陆
 const NO_KERNEL = { gone: "the kernel is gone; run the cell again", silent: "no kernel answers: it is busy, or there is none; then run the cell again" };
 const PAPER = 640; // pixels that fit on a page, A4 or Letter, with the margins of any printer
 const WAITS = '[data-waits], [data-state="running"]'; // what says that something is on its way
+const KNOCK_PAUSE = 250; // milliseconds without another choice
 const SELECTION = ["layer", "head", "query", "key"];
 const CHANGEABLE = '[data-part="strip"] [data-token], [data-part="heads"] [role="option"], [data-part="slopes"] [role="option"], .bl-matrix, [role="gridcell"]';
 
@@ -136,6 +138,8 @@ export function viewFrame({ model, el, name, makePanel }) {
   function knock() {
     if (model.get("live")) kernel.knock();
   }
+  const knockSoon = lastOf(KNOCK_PAUSE, knock); // of a drag, once
+  undo.push(knockSoon.cancel);
 
   /**
    * Sent at once: Jupyter keeps back what comes while the kernel is busy, all but the last, and only of what was sent
@@ -146,9 +150,9 @@ export function viewFrame({ model, el, name, makePanel }) {
     choosing = true; // the model tells of one trait after the other; one drawing is enough
     for (const [trait, value] of Object.entries(places)) model.set(trait, value);
     choosing = false;
+    model.save_changes(); // before the drawing, which takes longer than the way to Python
     safely(drawAll)();
-    model.save_changes();
-    knock();
+    knockSoon();
   }
 
   /** @param {number} token @param {boolean} asKey */
@@ -180,6 +184,17 @@ export function viewFrame({ model, el, name, makePanel }) {
     runs.draw();
     panel.draw();
     reachZones(root);
+  }
+
+  let due = false;
+  /** One message changes many traits, and the model tells of each: they are drawn together. */
+  function drawOnce() {
+    if (due || choosing) return;
+    due = true;
+    queueMicrotask(() => {
+      due = false;
+      if (root.isConnected) safely(drawAll)();
+    });
   }
 
   /** The four states: a picture, working, nothing yet, an error. */
@@ -341,6 +356,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     listen,
     drawSoon,
     drawNow: drawAll,
+    drawOnce,
     mark: strip.mark,
     say(...words) {
       const sentence = make("p", {}, ...words);
@@ -355,9 +371,9 @@ export function viewFrame({ model, el, name, makePanel }) {
 
   listen("change:picture", () => {
     readPicture();
-    drawAll();
+    drawOnce();
   });
-  listen(`change:run change:runs change:changes change:off change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawAll);
+  listen(`change:run change:runs change:changes change:off change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
   listen("change:scale", refit);
   let width = 0;
   const resized = new ResizeObserver(

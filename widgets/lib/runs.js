@@ -5,7 +5,7 @@
 //   [data-part="runs"]                      hidden where there is one run
 //   input[name][value="as it is | what if | difference"]   the switch; data-run of the root
 //   [data-part="changes"] [data-change-number="N"]         an edit; aria-pressed: whether it is on
-import { make, pushButton, set } from "./dom.js";
+import { isolated, make, pushButton, set } from "./dom.js";
 import { toggles } from "./toggles.js";
 
 const RUNS = [
@@ -62,14 +62,12 @@ export function runSwitch({ id, get, choose }) {
       if (words !== JSON.stringify(texts)) {
         words = JSON.stringify(texts);
         changes.replaceChildren(
-          ...texts.map((/** @type {string} */ text, /** @type {number} */ number) =>
-            make(
-              "span",
-              { class: "bl-change-chip" },
-              pushButton(text, { class: "bl-button bl-change", "data-change-number": number, title: "on or off" }, () => flip(number)),
-              pushButton("×", { class: "bl-button bl-plain", "aria-label": `take back: ${text}`, "data-remove": number }, () => ask({ do: "remove", at: number })),
-            ),
-          ),
+          ...texts.map((/** @type {string} */ text, /** @type {number} */ number) => {
+            const flips = pushButton("", { class: "bl-button bl-change", "data-change-number": number, title: "on or off" }, () => flip(number));
+            flips.append(make("bdi", {}, text)); // it may name a text that is read from right to left
+            const removes = pushButton("×", { class: "bl-button bl-plain", "aria-label": `take back: ${isolated(text)}`, "data-remove": number }, () => ask({ do: "remove", at: number }));
+            return make("span", { class: "bl-change-chip" }, flips, removes);
+          }),
         );
       }
       const off = get("off") ?? [];

@@ -413,7 +413,7 @@ export function predictionsPanel(stage) {
     stale = true;
     stage.drawSoon();
   });
-  stage.listen("change:asked change:question", stage.drawNow);
+  stage.listen("change:asked change:question", stage.drawOnce);
 
   return {
     draw,

@@ -157,7 +157,7 @@ export function tokensPanel(stage) {
     if (numbers) surprise.show(numbers, picture.text, names);
   }
 
-  stage.listen("change:replayed change:comparison change:comparing", stage.drawNow);
+  stage.listen("change:replayed change:comparison change:comparing", stage.drawOnce);
   // one message, many traits: they are all there when the first is told, and one drawing is enough
   stage.listen("change:loss change:loss_before", () => {
     stale = true;

@@ -133,10 +133,15 @@ export function writingPanel(stage) {
 
   /** The last step has come: the next, when it is time. */
   function playOn() {
-    if (!playing || state() === waiting) return;
+    if (!playing) return;
+    if (stage.get("tree").message || !stage.get("live")) {
+      stop();
+      return;
+    }
+    if (state() === waiting) return;
     const here = stage.get("bars")[String(stage.get("at"))];
     if (!here) return;
-    if (here.ended || stage.get("tree").message || stage.body.hidden) {
+    if (here.ended || stage.body.hidden) {
       stop();
       return;
     }

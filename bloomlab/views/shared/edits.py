@@ -5,13 +5,13 @@ for some kinds "number" or "columns", and Python builds it from this list alone.
 evaluated.
 """
 
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from bloomlab.errors import HookError
+from bloomlab.errors import HookError, shorten
 from bloomlab.hooks import Edit, Edits, Spot, in_order
+from bloomlab.tasks.results import readable
 from bloomlab.tracing.edits import NamedEdit, add, cut, patch, scale, zero
 from bloomlab.tracing.record import READABLE
 
@@ -81,7 +81,7 @@ class EditList:
             HookError: it is no such wish, there is no such edit, or it cannot be made.
         """
         if not isinstance(wish, dict) or wish.get("do") not in WISHES:
-            raise HookError(f"the page can ask for {', '.join(WISHES)}, but it asked for {_quoted(wish)}")
+            raise HookError(f"the page can ask for {', '.join(WISHES)}, but it asked for {shorten(wish, 60)}")
         do, before = wish["do"], EditList(self.entries, self.off)
         if do == "undo" and self.past:
             back, *past = self.past
@@ -95,7 +95,7 @@ class EditList:
         elif do == "remove":
             at = wish.get("at")
             if type(at) is not int or not 0 <= at < len(entries):
-                raise HookError(f"there is no edit {_quoted(at)} to take back; there are {len(entries)}")
+                raise HookError(f"there is no edit {shorten(at, 60)} to take back; there are {len(entries)}")
             entries = (*entries[:at], *entries[at + 1 :])
             off = tuple(n - (n > at) for n in off if n != at)
         elif do == "add":
@@ -217,9 +217,9 @@ def built(wish: object, spots: Mapping[str, Spot], tokens: int, donor: "Trace | 
     names = (spot, f"h.0.{spot}") if isinstance(spot, str) else ()
     found = next((spots[name] for name in names if name in spots), None)
     if not isinstance(spot, str) or found is None:
-        raise HookError(f"the page asked to change {_quoted(spot)}, but this model has no such spot")
+        raise HookError(f"the page asked to change {shorten(spot, 60)}, but this model has no such spot")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise HookError(f"the page asked for {_quoted(kind)}, but it can ask for {', '.join(KINDS)}")
+        raise HookError(f"the page asked for {shorten(kind, 60)}, but it can ask for {', '.join(KINDS)}")
     if (number is not None) != (kind in WITH_A_NUMBER):
         raise HookError(f"an edit of the kind {kind} takes {'a' if kind in WITH_A_NUMBER else 'no'} number")
     if number is not None and (type(number) not in (int, float) or not -LARGEST <= number <= LARGEST):
@@ -246,29 +246,19 @@ def _copied(spot: str, where: dict[str, Any], columns: object, donor: "Trace | N
     # Python can read the text again, so that the code of the view has all it needs; by the same path through attention
     read = [*(["attn.probs"] if any(name.endswith(READABLE) for name in donor.names) else []), spot]
     again = f"lab.trace({donor.text!r}, {read!r})[{spot!r}]"
-    name = str(donor.text)
+    name = readable(str(donor.text))
     source = f"“{name[:LONGEST_NAME].rstrip()}{'…' if len(name) > LONGEST_NAME else ''}”"
     return replace(edit, text=edit.text.replace(f"tensor{tuple(donor[spot].shape)}", again, 1), source=source)
 
 
-def _quoted(value: object) -> str:
-    """What a page sent, in at most 60 characters, however long or deep it is."""
-    short = reprlib.Repr()
-    short.maxlevel, short.maxdict, short.maxlist, short.maxstring = 2, 3, 4, 40
-    try:
-        return short.repr(value)[:60]
-    except ValueError:  # a number of more digits than Python writes down
-        return "a number of thousands of digits"
-
-
 def _indices(axis: object, indices: object, spot: str, sizes: Mapping[str, Any], tokens: int) -> Any:
     if axis not in sizes or axis == "batch":
-        raise HookError(f"{spot!r} has no axis {_quoted(axis)} that can be named; it has {', '.join(sizes)}")
+        raise HookError(f"{spot!r} has no axis {shorten(axis, 60)} that can be named; it has {', '.join(sizes)}")
     size = sizes[str(axis)] if isinstance(sizes[str(axis)], int) else tokens
     onwards = isinstance(indices, dict) and indices.keys() == {"from"} and axis in ("pos", "query", "key")
     numbers = [indices["from"]] if isinstance(indices, dict) and onwards else indices
     if not isinstance(numbers, list) or not numbers or not all(type(i) is int and 0 <= i < size for i in numbers):
-        raise HookError(f"{axis} at {spot!r} goes from 0 to {size - 1}, but the page asked for {_quoted(indices)}")
+        raise HookError(f"{axis} at {spot!r} goes from 0 to {size - 1}, but the page asked for {shorten(indices, 60)}")
     if onwards:
         return slice(numbers[0], None)
     return numbers[0] if len(numbers) == 1 else sorted(set(numbers))

@@ -138,13 +138,13 @@ def stamp(provenance: dict[str, Any], layers: int = 0) -> str:
     weights = str(provenance.get("weights") or "")[:12]
     seed, edits = provenance.get("seed"), by_part(provenance.get("edits") or {}, layers)
     parts = [
-        readable(str(provenance.get("model") or "unnamed model")),
+        str(provenance.get("model") or "unnamed model"),
         f"weights {weights}" if weights else "weights not hashed",
         str(provenance.get("dtype") or "").removeprefix("torch."),
         f"seed {seed}" if seed is not None else "no seed",
         "edited: " + ", ".join(f"{spot} {edit}" for spot, edit in edits.items()) if edits else "no edits",
     ]
-    return " · ".join(part for part in parts if part)
+    return readable(" · ".join(part for part in parts if part))
 
 
 def by_part(edits: Mapping[str, str], layers: int) -> dict[str, str]:

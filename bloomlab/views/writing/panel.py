@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import traitlets
 
-from bloomlab.errors import BloomlabError, GenerationError
+from bloomlab.errors import BloomlabError, GenerationError, shorten
 from bloomlab.generation.settings import Settings
 from bloomlab.views.shared.panel import Panel, Piece, Shown, text_picture
 from bloomlab.views.writing.payload import KEPT, bars_payload, cache_payload, tree_payload
@@ -68,8 +68,13 @@ class WritingPanel(Panel):
         """A view of this panel alone, which shows a writing that is there, and follows it."""
         self._writings[trace] = writing
         view = make()
-        writing.heard.append(lambda: view._set(self, self._pieces(writing, view._shown(self))))
-        view._set(self, self._pieces(writing, view._shown(self)))
+
+        def follow() -> None:
+            if view.trace is trace:  # else it shows another text
+                view._set(self, self._pieces(writing, view._shown(self)))
+
+        writing.heard.append(follow)
+        follow()
         return view
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
@@ -101,8 +106,9 @@ class WritingPanel(Panel):
                 if chosen == writing.settings:
                     return {}
                 writing.set(**{name: getattr(chosen, name) for name in CHANGEABLE})
-        except BloomlabError as error:
-            return self._pieces(writing, shown, str(error))
+        except Exception as error:  # nobody is there to catch it, so the page shows it
+            said = str(error) if isinstance(error, BloomlabError) else f"{type(error).__name__}: {error}"
+            return self._pieces(writing, shown, said)
         except KeyboardInterrupt:
             return self._pieces(writing, shown, "this was interrupted; the tree is as it stood")
         finally:
@@ -173,4 +179,4 @@ class WritingPanel(Panel):
         elif wish == "branch":
             writing.branch(asked.get("token", -1))
         else:
-            raise GenerationError(f"a writing can step, go back, branch and search; it cannot {str(wish)[:40]!r}")
+            raise GenerationError(f"a writing can step, go back, branch and search; it cannot {shorten(wish, 40)}")

@@ -28,6 +28,7 @@ from bloomlab.text.tokens import display_tokens, visible
 if TYPE_CHECKING:
     from bloomlab.views.view import View
 
+SEEDS = 4  # whose random numbers are kept, for every place that was drawn at
 CHANGEABLE = ("temperature", "top_k", "top_p", "repetition_penalty", "do_sample", "seed")
 """The settings that may be others at each step."""
 
@@ -324,6 +325,8 @@ class Writing:
     def _generator(self, settings: Settings, depth: int) -> torch.Generator:
         """The random numbers after so many draws: what is drawn at a place depends on the seed and the place only."""
         generator, seed = torch.Generator(self.model.device), settings.seed or 0
+        if seed not in self._random and len(self._random) >= SEEDS:
+            del self._random[next(iter(self._random))]
         states = self._random.setdefault(seed, [generator.manual_seed(seed).get_state()])
         while len(states) <= depth:
             generator.set_state(states[-1])
