@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only get i
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jobs ignore Ctrl-C; tests send it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+import torch
 from hypothesis import settings
 
 from tests.budget import Budget
@@ -55,6 +56,17 @@ def no_event_loop(request: pytest.FixtureRequest) -> Iterator[None]:
     asyncio._set_running_loop(None)
     yield
     asyncio._set_running_loop(loop)
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
+    """No test leaves gradients off, and none changes what Ctrl-C does (whoever runs a notebook here leaves it deaf)."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
+    grad = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    assert grad, "this test leaves gradients off"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,42 +18,43 @@ from tests.tiny_random import byte_tokenizer, random_model
 TEXT = "Leo lives."
 INTERRUPTS = 300
 HEARS = ("_change_edits", "_other_edits")  # what hears the page's wishes
-TRACED = ("bloomlab", "traitlets", "ipywidgets")  # the packages whose lines are counted
+WATCHED = ("bloomlab", "traitlets", "ipywidgets")  # the packages in which places are counted
 
 
 class CtrlC:
-    """Counts the lines that run while a view hears a wish, and sends a Ctrl-C before one of them."""
+    """Counts where a Ctrl-C can come in while a view hears a wish, and sends one at one of these places.
 
-    def __init__(self, line: int = 0) -> None:
-        self.line, self.passed = line, 0
+    Python hears a signal where a function begins, and where a call of a function written in C has ended; never between
+    `finally` and the first call there.
+    """
+
+    def __init__(self, place: int = 0) -> None:
+        self.place, self.passed = place, 0
         self.hearing: FrameType | None = None
 
-    def __call__(self, frame: FrameType, event: str, _: object) -> "CtrlC | None":
-        if event == "call":
-            if self.hearing is None and frame.f_code.co_name in HEARS:
-                self.hearing = frame
-            ours = any(f"/{package}/" in frame.f_code.co_filename for package in TRACED)
-            return self if ours and self.hearing is not None else None
-        if event == "return" and frame is self.hearing:
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and self.hearing is None and frame.f_code.co_name in HEARS:
+            self.hearing = frame
+        elif event == "return" and frame is self.hearing:
             self.hearing = None
-        elif event == "line" and self.hearing is not None:
-            self.passed += 1
-            if self.passed == self.line:
-                signal.raise_signal(signal.SIGINT)
-        return self
+        elif event in ("call", "c_return") and self.hearing is not None:
+            if any(f"/{package}/" in frame.f_code.co_filename for package in WATCHED):
+                self.passed += 1
+                if self.passed == self.place:
+                    signal.raise_signal(signal.SIGINT)
 
 
-def lines_of(step: Callable[[], object], interrupted_at: int) -> tuple[int, bool]:
-    """Do it, with a Ctrl-C before this line of it: how many lines ran, and whether the view caught the Ctrl-C."""
-    counting, before = CtrlC(interrupted_at), sys.gettrace()
-    sys.settrace(counting)
+def places_of(step: Callable[[], object], interrupted_at: int) -> tuple[int, bool]:
+    """Do it, with a Ctrl-C at this place in it: how many places it passed, and whether the view caught the Ctrl-C."""
+    counting, before = CtrlC(interrupted_at), sys.getprofile()
+    sys.setprofile(counting)
     try:
         step()
         return counting.passed, True
     except KeyboardInterrupt:
         return counting.passed, False
     finally:
-        sys.settrace(before)
+        sys.setprofile(before)
 
 
 def any_wish(chance: random.Random, view: View) -> dict[str, Any]:
@@ -92,20 +93,20 @@ def all_of(view: View) -> dict[str, Any]:
 # a Ctrl-C may fall into a finaliser, from which Python cannot raise: such noise is no change of the view
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_after_each_of_300_interrupts_a_wish_was_granted_or_not() -> None:
-    """Before any line that runs in answer to a wish; a second view, never interrupted, says what each should give."""
+    """At any place in what runs in answer to a wish; a second view, never interrupted, says what each should give."""
     lab, chance = Lab(random_model(), byte_tokenizer(), name="random"), random.Random(0)
     weights = [parameter.clone() for parameter in lab.model.parameters()]
     state = torch.get_rng_state()
     view, other = lab.explore(TEXT), lab.explore(TEXT)
-    answers, lines = {"granted": 0, "refused": 0}, {"off": 5000}
+    answers, places = {"granted": 0, "refused": 0}, {"off": 5000}
     while sum(answers.values()) < INTERRUPTS:
         wish, before = any_wish(chance, view), all_of(view)
         do = wish.get("wished", {"do": "off"})["do"]
         send(other, wish)
         after = all_of(other)
         assert after["edits that are on"] == after["edits that were made"]
-        at = chance.randint(1, lines.get(do, 5000))
-        passed, caught = lines_of(partial(send, view, wish), at)
+        at = chance.randint(1, places.get(do, 5000))
+        passed, caught = places_of(partial(send, view, wish), at)
         now = all_of(view)
         if not caught and now != after:  # it came before the view heard of it, so what the page has set is still there
             assert now["off"] in (before["off"], after["off"])
@@ -114,7 +115,7 @@ def test_after_each_of_300_interrupts_a_wish_was_granted_or_not() -> None:
         assert now in (before, after), (wish, at, {name for name in now if now[name] != after[name]})
         if passed < at:  # it ended before the Ctrl-C
             assert now == after
-            lines[do] = max(passed, 1000)
+            places[do] = max(passed, 1000)
         elif before != after:
             answers["granted" if now == after else "refused"] += 1
         if now != after:
