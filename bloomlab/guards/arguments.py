@@ -24,6 +24,21 @@ def whole_text(value: Any, name: str, kind: Any = str) -> Any:
     return value
 
 
+def whole_within(name: str, value: Any, low: int, high: int) -> int:
+    """A whole number between two, both allowed."""
+    if type(value) is not int or not low <= value <= high:
+        raise InputError(f"{name} must be a whole number from {low} to {high}, but got {shorten(value)}")
+    return value
+
+
+SEEDS = 2**48  # a seed is multiplied and added to, within the 63 bits that a generator takes
+
+
+def a_seed(value: Any) -> int:
+    """A whole number that random numbers begin with."""
+    return whole_within("seed", value, -SEEDS, SEEDS)
+
+
 def id_list(ids: Any) -> list[int]:
     """One id, or a row of ids in a list, tensor or array, as a list."""
     row = ids.tolist() if hasattr(ids, "tolist") else ids

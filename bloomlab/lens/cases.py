@@ -13,6 +13,7 @@ from string import Formatter
 from typing import NamedTuple, overload
 
 from bloomlab.errors import InputError, did_you_mean, shorten
+from bloomlab.guards.arguments import whole_within
 from bloomlab.text.tokenizer import BloomTokenizerFast
 
 MOST = 20_000  # texts that are tried for a template
@@ -78,7 +79,7 @@ def combinations(gaps: Mapping[str, Sequence[str]], seed: int = 0) -> Iterator[d
     """
     words = {gap: list(dict.fromkeys(listed)) for gap, listed in gaps.items()}
     total = math.prod(map(len, words.values()))
-    for place in random.Random(seed).sample(range(total), min(total, MOST)):
+    for place in random.Random(seed).sample(range(min(total, 2**62)), min(total, MOST)):
         values = {}
         for gap, listed in words.items():
             place, index = divmod(place, len(listed))
@@ -112,8 +113,7 @@ def cases(
     for one in templates:
         if not isinstance(one, str):
             raise InputError(f"a template is a text with gaps such as {{city}}, but got {shorten(one)}")
-    if type(n) is not int or not 1 <= n <= MOST:
-        raise InputError(f"n must be a whole number from 1 to {MOST:,}, but got {shorten(n)}")
+    whole_within("n", n, 1, MOST)
     named = {gap for one in templates for _, gap in _parts(one) if gap}
     for gap in sorted(named ^ gaps.keys()):
         what = "a list of words, but no gap in the template" if gap in gaps else "a gap, but no list of words"

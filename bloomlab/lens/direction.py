@@ -22,7 +22,7 @@ from torch import Tensor
 
 from bloomlab.errors import HookError, InputError, shorten
 from bloomlab.generation.decode import generate
-from bloomlab.guards.arguments import one_of
+from bloomlab.guards.arguments import a_seed, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Hooks
 from bloomlab.lens.cases import Case, of_texts
@@ -81,17 +81,22 @@ class Direction:
 
     @property
     def turns(self) -> float | None:
-        """The least dose above 0 at which the answer is ahead of the rival (or p above ½); None if there is none."""
+        """The least dose above 0 at which the answer is ahead of the rival (or p above ½).
+
+        None if there is none, or if the answer is ahead without the direction.
+        """
         ahead = 0.5 if self.metric == "probability" else 0.0
-        curve = zip(self.doses.tolist(), self.target.tolist(), strict=True)
-        return next((dose for dose, target in curve if dose > 0 and target > ahead), None)
+        curve = dict(zip(self.doses.tolist(), self.target.tolist(), strict=True))
+        if curve[0.0] > ahead:
+            return None
+        return next((dose for dose, target in curve.items() if dose > 0 and target > ahead), None)
 
     @property
     def sentence(self) -> str:
         """What the dose does, in words with its numbers."""
         shown = f"p({self.answer!r})" if self.metric == "probability" else f"logit of {self.answer!r} - {self.rival!r}"
         doses = self.doses.tolist()
-        here = doses.index(self.turns) if self.turns is not None else len(doses) - 1
+        here = doses.index(self.turns if self.turns is not None else max(doses, key=abs))
         before, chance = doses.index(0.0), self.chance_target[here]
         word = "turns the answer" if self.turns is not None else "does not turn the answer"
         apart = f"up to dose {doses[-1]:g} the text does not fall apart"
@@ -106,17 +111,18 @@ class Direction:
 
     head = ("dose", "target", "loss, nats", "random: target", "random: loss", "it writes")
 
-    def rows(self) -> list[list[str]]:
-        """The curve: a row for each dose."""
+    def _curve(self) -> list[tuple[list[float], str]]:
+        """For each dose its numbers, and what is written with it."""
         columns = self.doses, self.target, self.loss, self.chance_target.mean(1), self.chance_loss.mean(1)
-        return [
-            [f"{dose:g}", *map(number, numbers), text]
-            for (dose, *numbers), text in zip(torch.stack(columns, 1).tolist(), self.written, strict=True)
-        ]
+        return list(zip(torch.stack(columns, 1).tolist(), self.written, strict=True))
+
+    def rows(self) -> list[list[str]]:
+        """The curve in words: a row for each dose."""
+        return [[f"{dose:g}", *map(number, numbers), text] for (dose, *numbers), text in self._curve()]
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for each dose."""
-        return [dict(zip(self.head, [float(row[0]), *row[1:]], strict=True)) for row in self.rows()]
+        """The curve in numbers: a row for each dose."""
+        return [dict(zip(self.head, [*numbers, text], strict=True)) for numbers, text in self._curve()]
 
 
 def mean_state(model: BloomForCausalLM, rows: Sequence[Sequence[int]], at: str) -> tuple[Tensor, float]:
@@ -193,10 +199,8 @@ def direction(
     numbers = [dose for dose in doses if type(dose) in (int, float) and abs(dose) < 1e6]
     if not 1 <= len(doses) == len(numbers) <= MOST_DOSES:
         raise InputError(f"doses is a list of 1 to {MOST_DOSES} numbers, but got {shorten(doses)}")
-    if type(n) is not int or not 1 <= n <= MOST_DOSES:
-        raise InputError(f"n must be a whole number from 1 to {MOST_DOSES}, but got {shorten(n)}")
-    if type(seed) is not int:
-        raise InputError(f"seed must be a whole number, but got {shorten(seed)}")
+    whole_within("n", n, 1, MOST_DOSES)
+    a_seed(seed)
     sets = [[case.text for case in of_texts(texts)] for texts in (texts_a, texts_b)]
     sets.append([*sets[0], *sets[1]] if ordinary is None else [case.text for case in of_texts(ordinary)])
     rows = [[tokenizer.encode(one) for one in texts] for texts in sets]

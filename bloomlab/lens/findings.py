@@ -10,13 +10,14 @@ The file is JSON and holds data only: an edit is the name of one of a few functi
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from bloomlab.errors import HookError, InputError, shorten
-from bloomlab.guards.files import read_json, saying_why_not, write_json
+from bloomlab.guards.files import read_json, write_json
 from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case, of_texts
 from bloomlab.lens.refute import Control, Refutation, number
@@ -130,8 +131,7 @@ class Finding:
         if size > LIMIT:
             raise InputError(f"this finding would have {size:,} bytes, but at most {LIMIT:,} are read; use fewer texts")
         path = Path(path)
-        with saying_why_not(path):
-            write_json(path, values)
+        write_json(path, values)
         return path
 
     @classmethod
@@ -198,16 +198,24 @@ class Finding:
         pairs = [(name, then.get(name, absent), again.get(name, absent)) for name in names]
         moved = [(name, a, b) for name, a, b in pairs if not abs(a - b) <= tolerance]
         moved.sort(key=lambda one: -abs(one[1] - one[2]) if one[1] == one[1] and one[2] == one[2] else -math.inf)
-        return Check(tuple(moved), len(names), tolerance, tuple(self._others(now.provenance)), now.found)
+        return Check(tuple(moved), len(names), tolerance, tuple(self._others(now)), now.found)
 
     def _numbers(self) -> dict[str, float]:
         found = self.found
         numbers = {"before": found.before, "after": found.after}
-        return numbers | {f"{c.kind}: {c.name}": c.after for c in found.controls}
+        seen = Counter[str]()
+        for control in found.controls:
+            name = f"{control.kind}: {control.name}"
+            seen[name] += 1
+            name += f" ({seen[name]})" if seen[name] > 1 else ""
+            numbers |= {f"{name}, before": control.before, name: control.after}
+        return numbers
 
-    def _others(self, now: Mapping[str, Any]) -> list[str]:
-        then = self.provenance
-        others = [
+    def _others(self, again: "Finding") -> list[str]:
+        then, now = self.provenance, again.provenance
+        compared = [(found.answer, found.rival) for found in (self.found, again.found)]
+        others = [f"compared {shorten(compared[0], 60)} → {compared[1]}"] if compared[0] != compared[1] else []
+        others += [
             f"{name} {shorten(then[name], 30)} → {now[name]}"
             for name in ("weights", "dtype")
             if then[name] != now[name]

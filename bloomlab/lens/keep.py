@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bloomlab.config import BloomConfig
 from bloomlab.errors import HookError, InputError, did_you_mean, shorten
-from bloomlab.guards.arguments import one_of
+from bloomlab.guards.arguments import a_seed, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case, of_texts
@@ -209,7 +209,8 @@ def keep(
             (query=…) only these are replaced.
         mode: "keep" replaces all others, "without" replaces these.
         among: "all" parts, or only "heads": then every MLP is left as it is.
-        metric, answer, rival: as in `bloomlab.lens.refute.refute`.
+        metric: as in `bloomlab.lens.refute.refute`.
+        answer, rival: of every text that names none itself.
         n: random sets of each size.
 
     Raises:
@@ -219,10 +220,8 @@ def keep(
     one_of("mode", mode, MODES)
     one_of("among", among, AMONG)
     one_of("metric", metric, METRICS)
-    if type(n) is not int or not 1 <= n <= MOST_SETS:
-        raise InputError(f"n must be a whole number from 1 to {MOST_SETS}, but got {shorten(n)}")
-    if type(seed) is not int:
-        raise InputError(f"seed must be a whole number, but got {shorten(seed)}")
+    whole_within("n", n, 1, MOST_SETS)
+    a_seed(seed)
     if not isinstance(instead, NamedEdit) or instead.again is None or "head" in instead.where:
         raise HookError(f"instead is an edit of no head, such as zero() or usual(texts), but got {shorten(instead)}")
     every = parts_of(model.config, among)
@@ -234,6 +233,14 @@ def keep(
     if names_places({"": (instead,)}):
         read.check_lengths()
     return _steps(read, every, chosen, instead, mode, among, metric, n, seed)
+
+
+def _another(every: Sequence[Part], own: Sequence[Part], rng: random.Random) -> list[Part]:
+    """As many parts at random: another set than this one, if there is another."""
+    some = rng.sample(list(every), len(own))
+    while len(own) < len(every) and set(some) == set(own):
+        some = rng.sample(list(every), len(own))
+    return some
 
 
 def _steps(
@@ -249,7 +256,7 @@ def _steps(
 ) -> Iterator[Progress[Kept]]:
     rng, count = random.Random(seed), len(read.cases)
     sets = [list(chosen[:size]) for size in range(len(chosen) + 1)]
-    sets += [rng.sample(list(every), size) for size in range(1, len(chosen) + 1) for _ in range(n)]
+    sets += [_another(every, chosen[:size], rng) for size in range(1, len(chosen) + 1) for _ in range(n)]
     replaced = [[part for part in every if (part in some) == (mode == "without")] for some in sets]
     jobs = [replacing(some, instead) for some in [*replaced, every]]
     total, done = count * (len(jobs) + 1), 0

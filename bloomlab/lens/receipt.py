@@ -231,6 +231,8 @@ def _direction(model: BloomPreTrainedModel, token: int, versus: Versus) -> tuple
     weight = layer.weight.detach()
     count = len(weight)
     asked = [token] if versus is None or versus == MEAN else [token, *_ids(versus)]
+    if len(asked) == 1 and versus is not None and versus != MEAN:
+        raise InputError("versus names no token; name one, several, 'mean' or None")
     for one in asked:
         if type(one) is not int or not 0 <= one < count:
             raise InputError(f"the outputs are numbered from 0 to {count - 1}, but got {str(one)[:40]!r}")

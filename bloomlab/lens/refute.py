@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError, shorten
-from bloomlab.guards.arguments import flag, one_of
+from bloomlab.errors import InputError
+from bloomlab.guards.arguments import a_seed, flag, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case, of_texts
@@ -61,6 +61,7 @@ FEWER = 0.5  # of the claim's change: a control that has as much of it is said
 ROUNDING = 1e-4  # a smaller change is that of a batch, whose sums are added up in another order
 MOST_PLACES = 64
 MOST_RUNS = 1000  # random directions
+MOST_JOBS = 200_000  # runs in all
 
 
 class Control(NamedTuple):
@@ -88,7 +89,8 @@ class Refutation:
         before, after: the metric without and with the edit.
         controls: the runs, kind by kind; a text's own `before` is that of the text.
         missing: the kinds of controls that there are not, and why.
-        everywhere: whether all but the other texts' own rows are means over all texts, each with its own tokens.
+        everywhere: whether the rows are means over all texts, each with its own tokens; but for the rows of the other
+            texts themselves, and those of the same answer as the first text's.
     """
 
     edit: str
@@ -224,14 +226,17 @@ def refute(
         HookError: an edit fits no spot, or names a position that the text does not have.
     """
     one_of("metric", metric, METRICS)
-    if type(n) is not int or not 1 <= n <= MOST_RUNS:
-        raise InputError(f"n must be a whole number from 1 to {MOST_RUNS}, but got {shorten(n)}")
-    if type(seed) is not int:
-        raise InputError(f"seed must be a whole number, but got {shorten(seed)}")
+    whole_within("n", n, 1, MOST_RUNS)
+    a_seed(seed)
     edits = by_spot(model, edit)
     read = Texts(
         model, tokenizer, [Case(text, "", answer or "", rival or ""), *([] if texts is None else of_texts(texts))]
     )
+    runs = (len(read.cases) if everywhere else 1) * (n + MOST_PLACES) + len(read.cases)
+    if runs > MOST_JOBS:
+        raise InputError(
+            f"that would be about {runs:,} runs, but at most {MOST_JOBS:,} are made; use fewer texts, or n"
+        )
     check_places(edits, len(read.rows[0]))
     if names_places(edits):
         read.check_lengths()
@@ -254,7 +259,7 @@ def _steps(
         near = [cases[i].text for i in alike] if case == 0 else []
         planned, lacking = plan(here, read.model.config.n_head, len(rows[case]), near, n, seed)
         jobs += [(kind, name, case, one) for kind, name, one in planned]
-        missing = missing or lacking
+        missing = missing if case else lacking
     jobs += [(TEXTS, cases[i].text, i, in_case(edits, cases[i])) for i in range(1, len(cases))]
     total, after = done + len(jobs), dict[int, float]()
     words = ", ".join(f"{_words(several)} at {spot}" for spot, several in edits.items())
@@ -305,7 +310,10 @@ def plan(
     if any(spot.endswith(".attn.biased") for spot in edits):  # a cut look is infinitely far down: it has no size
         missing |= {RANDOM: "a change of attn.biased has no size", DOSES: "a change of attn.biased has no size"}
     else:
-        for k in range(n):
+        looks_ahead = any(spot.endswith(".attn.probs") for spot in edits)
+        if looks_ahead:
+            missing[RANDOM] = "a random change of attn.probs would look ahead"
+        for k in range(0 if looks_ahead else n):
             planned.append((RANDOM, f"random {k}", _each(edits, partial(turned, seed=seed * MOST_RUNS + k))))
         for dose in (0.5, 2.0):
             planned.append((DOSES, f"dose {dose:g}", _each(edits, partial(dosed, dose=dose))))
@@ -360,8 +368,10 @@ def _chosen(every: Sequence[Any], axes: Sequence[str]) -> list[int] | str:
     """The indices that all edits name on one of these axes, or why there are none."""
     if any(getattr(edit, "again", None) is None for edit in every):
         return "the edit cannot be made at another place"
-    sets = {tuple(_listed(edit.where[axis])) for edit in every for axis in axes if axis in edit.where}
+    sets = {tuple(sorted(set(_listed(edit.where[axis])))) for edit in every for axis in axes if axis in edit.where}
     named = [edit for edit in every if any(axis in edit.where for axis in axes)]
+    if sets == {()}:
+        return f"the edit names its {axes[0]} by a slice; write the numbers out"
     if len(sets) != 1 or len(named) != len(every) or not all(sets):
         return f"the edit names no {' or '.join(axes)}" if not sets else f"not every edit names the same {axes[0]}"
     return list(sets.pop())

@@ -172,7 +172,12 @@ def _run_batch(donors: Donors, trials: Sequence[Trial]) -> Tensor:
     logits: Tensor = without_gradients(
         model, input_ids=ids, use_cache=False, hooks=hooks, logits_to_keep=0 if "logits" in edits else 1
     ).logits
-    return logits[:, -1].float().cpu()
+    last = logits[:, -1].float().cpu()
+    if not last.clamp(min=0).isfinite().all():  # -inf is a token that cannot be
+        raise HookError(
+            "with these edits the logits grow beyond all bounds (infinite, or not a number); use smaller numbers"
+        )
+    return last
 
 
 def _row_by_row(donors: Donors, ids: Tensor, spot: str, edits: Sequence[tuple[Edit, ...]]) -> Edit:
@@ -213,7 +218,7 @@ class Texts:
         said: the likeliest next token without edits.
 
     Raises:
-        InputError: an answer or a rival is not one token.
+        InputError: an answer or a rival is not one token, or they are the same.
     """
 
     def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, cases: Sequence[Case]) -> None:
@@ -226,6 +231,8 @@ class Texts:
             )
             for case in cases
         ]
+        if any(answer is not None and answer == rival for answer, rival in self._named):
+            raise InputError("answer and rival are the same token, so their difference is always 0; name two")
         self.pairs, self.before, self.said = [(0, 0)] * len(cases), [0.0] * len(cases), [0] * len(cases)
 
     def check_lengths(self) -> None:

@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator
 
 from bloomlab.errors import InputError, did_you_mean
+from bloomlab.guards.arguments import whole_within
 from bloomlab.lens.cases import Case, Cases, alike
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.facts import CITIES, PEOPLE, WORDS, Fact
@@ -48,8 +49,7 @@ def recaps(
         raise InputError(f"there are pairs in en, fr, es and pt, but not in {language!r}{hint}")
     if first not in FIRST:
         raise InputError(f"a story begins with 'lives' or 'has', but not with {first!r}")
-    if type(n) is not int or not 1 <= n <= 1000:
-        raise InputError(f"expected from 1 to 1000 stories, but got {n!r}")
+    whole_within("n", n, 1, 1000)
     return alike(tokenizer, _drawn(tokenizer, LANGUAGES[language], first, between, n, seed), n)
 
 

@@ -16,13 +16,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from bloomlab.errors import HookError, did_you_mean
 from bloomlab.hooks import At, Reading
+
+LARGEST = 1e30  # what a number in an edit may be; a model's own are far smaller
 
 Index = int | slice | Sequence[int]
 
@@ -326,8 +328,9 @@ def _is_index(value: Any) -> bool:
     return type(value) is not bool and isinstance(value, Integral) and int(value) >= 0
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real)
+def _is_number(value: Any) -> bool:
+    # compared as it is: a whole number of 400 digits is no float. Not a number is let through, and refused by the run
+    return isinstance(value, Real) and not abs(cast(float, value)) > LARGEST
 
 
 def _fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:

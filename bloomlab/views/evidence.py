@@ -1,13 +1,11 @@
 """What was measured of an effect: the result of lab.refute, lab.keep, lab.direction as a table without script."""
 
 from collections.abc import Sequence
-from html import escape
-from importlib import import_module
 from typing import Any, Generic, Protocol, TypeVar
 
-from bloomlab.errors import MissingPackageError
+from bloomlab.guards.markup import escaped
 from bloomlab.tasks.results import readable
-from bloomlab.views.shared.tables import table
+from bloomlab.views.shared.tables import data_frame, table
 
 SHOWN = 60  # characters of a cell in a terminal
 
@@ -48,13 +46,7 @@ class Evidence(Generic[AnyFound]):
         Raises:
             MissingPackageError: pandas is not installed.
         """
-        try:
-            pandas = import_module("pandas")
-        except ImportError:
-            raise MissingPackageError(
-                "to_pandas() needs pandas, which is not installed; `pip install pandas`, or use .found.records()"
-            ) from None
-        return pandas.DataFrame(self.found.records())
+        return data_frame(self.found.records())
 
     def __repr__(self) -> str:
         rows = [[_short(cell) for cell in row] for row in ([*self.found.head], *self.found.rows())]
@@ -66,9 +58,9 @@ class Evidence(Generic[AnyFound]):
         return "\n".join([self.sentence, *(line.rstrip() for line in lines)])
 
     def _repr_html_(self) -> str:
-        head = [escape(readable(cell)) for cell in self.found.head]
-        rows = [[f"<bdi>{escape(readable(cell))}</bdi>" if cell else "" for cell in row] for row in self.found.rows()]
-        return f"<div>{table(head, rows, self.sentence)}<p><small>{escape(readable(self.stamp))}</small></p></div>"
+        head = [escaped(readable(cell)) for cell in self.found.head]
+        rows = [[f"<bdi>{escaped(readable(cell))}</bdi>" if cell else "" for cell in row] for row in self.found.rows()]
+        return f"<div>{table(head, rows, self.sentence)}<p><small>{escaped(readable(self.stamp))}</small></p></div>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}

@@ -9,10 +9,11 @@ from bloomlab.guards.arguments import whole_text
 from bloomlab.lens import receipt as lens
 from bloomlab.lens.logit_lens import read_out
 from bloomlab.lens.receipt import Receipt
+from bloomlab.lens.trials import token_id
 from bloomlab.tracing.donors import drawn
 from bloomlab.tracing.edits import zero
 from bloomlab.views.shared.panel import stamp
-from bloomlab.views.shared.tables import change_cell, table, text_cell, token_names, word
+from bloomlab.views.shared.tables import change_cell, data_frame, table, text_cell, token_names, word
 
 SHOWN = 12  # lines by size; the rest is one line
 LITTLE = 0.05  # nats: where what follows changes a loss by less, nothing is said of it
@@ -103,22 +104,15 @@ class ReceiptTable:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def to_pandas(self) -> Any:
-        """All lines as a pandas DataFrame, in the order of the model.
+        """All lines as a pandas.DataFrame, in the order of the model.
 
         Raises:
-            InputError: pandas is not installed.
+            MissingPackageError: pandas is not installed.
         """
-        try:
-            import pandas  # type: ignore[import-untyped,import-not-found,unused-ignore]
-        except ImportError:
-            raise InputError("to_pandas needs pandas; install it: pip install pandas") from None
         found = self.receipt
-        columns: dict[str, Sequence[Any]] = {
-            "part": found.names,
-            "direct": found.direct.tolist(),
-            "adapted": found.adapted.tolist(),
-        }
-        return pandas.DataFrame(columns | ({} if found.total is None else {"total": found.total.tolist()}))
+        columns: dict[str, Any] = {"part": list(found.names)}
+        numbers = {"direct": found.direct, "adapted": found.adapted, "total": found.total}
+        return data_frame(columns | {name: values.tolist() for name, values in numbers.items() if values is not None})
 
 
 def receipt_table(
@@ -166,10 +160,4 @@ def _token_id(lab: Any, token: str | int) -> int:
         if not 0 <= token < lab.model.config.vocab_size:
             raise InputError(f"the ids go from 0 to {lab.model.config.vocab_size - 1}, but got {token}")
         return token
-    ids = lab.tokenizer.encode(whole_text(token, "token"))
-    if len(ids) != 1:
-        raise InputError(
-            f"{str(token)[:40]!r} is {len(ids)} tokens, but a receipt is of one; a word inside a text begins with "
-            f"a space, as in {' ' + str(token).strip()[:20]!r}"
-        )
-    return int(ids[0])
+    return token_id(lab.tokenizer, whole_text(token, "token"), "token")

@@ -56,6 +56,12 @@ def test_the_sentence_names_where_the_answer_turns_and_where_the_text_falls_apar
 
     some = curve([-3, -1, 0.5, 2], [1, 1.2, 2, 5])
     assert (some.turns, some.falls_apart) == (2, 4) and len(some.rows()) == len(some.records()) == 4
+    assert some.records()[2] == {
+        **{"dose": 2, "target": 0.5, "loss, nats": 2, "random: target": 0, "random: loss": 0},
+        "it writes": "",
+    }
+    ahead = curve([1, 2, 3, 4], [1, 1, 1, 1])
+    assert ahead.turns is None and "dose 4 (40% of" in ahead.sentence and "does not turn" in ahead.sentence
     assert some.sentence.startswith("dose 2 (20% of a state's length at h.1.resid_post) turns the answer: ")
     assert "at dose 4 the text falls apart (more than 4.61 nats)" in some.sentence
     none = curve([-3, -2, -1, -1], [1, 1, 1, 1])

@@ -39,7 +39,7 @@ def test_a_saved_finding_holds_when_it_is_measured_again(finding: Finding, saved
     assert again.claim == finding.claim and again.request == finding.request and again.texts == [OTHER]
     assert again.found.controls == finding.found.controls and again.found.sentence == finding.found.sentence
     check = again.check()
-    assert check.holds and not check.others and check.numbers == 2 + len(finding.found.controls)
+    assert check.holds and not check.others and check.numbers == 2 + 2 * len(finding.found.controls)
     assert check.sentence == f"all {check.numbers} numbers are as they were, to 0.001."
     assert "Sixteen numbers switch copying on." in repr(again) and finding.provenance["weights"] in repr(again)
 
@@ -65,10 +65,16 @@ def test_with_one_weight_changed_it_says_what_moved(saved: Path) -> None:
 def test_a_number_that_was_made_up_is_found_out(saved: Path, tmp_path: Path) -> None:
     values = json.loads(saved.read_text())
     values["after"] += 0.05
-    values["controls"].append(["other heads", "head 99", 0.1, 0.2])
+    values["before"] -= 0.05
+    values["controls"] += [["other heads", "head 99", 0.1, 0.2], [*values["controls"][0][:2], 0.3, 0.4]]
+    values["controls"][1][2] += 0.05
+    values["compared"][0] = " Lima"
     (tmp_path / "made_up.json").write_text(json.dumps(values))
     check = bloomlab.finding(tmp_path / "made_up.json").check()
-    assert {name for name, _, _ in check.moved} == {"after", "other heads: head 99"}
+    made_up = {"other heads: head 99", "random directions: random 0 (2)"}
+    named = {"before", "after", "random directions: random 1, before", *made_up}
+    assert {name for name, _, _ in check.moved} == named | {f"{name}, before" for name in made_up}
+    assert any(one.startswith("compared (' Lima'") for one in check.others)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +174,8 @@ def test_what_a_file_asks_for_is_checked_by_the_lab(saved: Path, tmp_path: Path)
         ("edit", {}),
         ("answer", "Oslo"),
         ("text", "Leo"),
+        ("seed", 10**30),
+        ("edit", {"h.0.mlp.out": [{"kind": "scale", "factor": 10**400, "where": {}}]}),
     ):
         path = tmp_path / "asks.json"
         path.write_text(json.dumps(json.loads(saved.read_text()) | {name: value}))

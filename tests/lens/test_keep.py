@@ -1,5 +1,6 @@
 """Keep some parts, replace the others: each number is the run that one would make by hand."""
 
+import random
 from typing import Any
 
 import pytest
@@ -8,10 +9,11 @@ import torch
 from bloomlab.errors import HookError, InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.cases import Case, Cases
-from bloomlab.lens.keep import keep, part_name, parts_of
+from bloomlab.lens.keep import _another, keep, part_name, parts_of
 from bloomlab.tiny.pairs import recaps
 from bloomlab.tracing.donors import drawn, usual
 from bloomlab.tracing.edits import zero
+from tests.tiny_random import random_model
 
 BOUND = 1e-4
 
@@ -71,6 +73,13 @@ def test_what_stands_in_the_place_of_the_others_decides(lab: Lab) -> None:
     assert alone.share(alone.values[-1]) > 0.85 > 0.7 > among_drawn.share(among_drawn.values[-1]) > 0.3
     assert among_all.share(among_all.values[-1]) < 0.3
     assert alone.share(alone.chance[-1]).max() < 0.3
+
+
+def test_a_random_set_is_never_the_set_itself_unless_there_is_no_other() -> None:
+    every = parts_of(random_model().config, "heads")[:4]
+    drawn_sets = [frozenset(_another(every, every[:3], random.Random(seed))) for seed in range(40)]
+    assert frozenset(every[:3]) not in drawn_sets and len(set(drawn_sets)) == 3
+    assert set(_another(every, every, random.Random(0))) == set(every)
 
 
 def test_random_sets_are_as_large_and_depend_on_the_seed(lab: Lab, pairs: Cases) -> None:

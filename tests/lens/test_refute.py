@@ -147,6 +147,15 @@ def test_controls_that_there_cannot_be_are_explained(lab: Lab) -> None:
     assert [row[-1] for row in found.rows() if row[0] == HEADS] == [found.missing[HEADS]]
 
 
+def test_a_random_change_of_where_heads_look_is_no_control(lab: Lab) -> None:
+    found = lab.refute(PLAIN, {"h.1.attn.probs": zero(head=1, key=3)}, n=2).found
+    assert not found.of(RANDOM) and "look ahead" in found.missing[RANDOM] and found.of(DOSES) and found.of(HEADS)
+    sliced = lab.refute(PLAIN, {MARK: zero(query=slice(2, 4))}, n=2).found
+    assert "by a slice" in sliced.missing[PLACES]
+    with pytest.raises(InputError, match="at most 200,000 are made"):
+        lab.refute(PLAIN, {MARK: zero()}, texts=[PLAIN] * 10_000, everywhere=True)
+
+
 def test_several_heads_have_as_many_others(lab: Lab) -> None:
     found = lab.refute(PLAIN, {"h.3.attn.mixed": zero(head=[4, 5])}, n=1).found
     assert 0 < len(found.of(HEADS)) <= 8 and all(control.name.count(",") == 1 for control in found.of(HEADS))

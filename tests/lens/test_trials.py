@@ -90,3 +90,11 @@ def test_edits_that_are_none_are_refused(lab: Lab) -> None:
     ):
         with pytest.raises(HookError, match=words):
             by_spot(lab.model, edit)
+
+
+def test_logits_beyond_all_bounds_are_refused_and_no_number_is_made_of_them(lab: Lab) -> None:
+    edits: dict[str, tuple[Edit, ...]] = {"h.0.mlp.out": (scale(1e30),), "h.1.mlp.out": (scale(1e30),)}
+    with pytest.raises(HookError, match="beyond all bounds"):
+        list(run(lab.model, lab.tokenizer, [Trial((5, 6), {"logits": (scale(1e30), scale(1e30))}), Trial((5,), edits)]))
+    with pytest.raises(InputError, match="the same token"):
+        lab.refute(TEXTS[0], {MIXED: zero()}, answer=" Oslo", rival=" Oslo")
