@@ -88,10 +88,21 @@ export function direction(text) {
  * @returns {number[]}
  */
 export function themeColour(inside, name) {
+  const found = colours.get(inside)?.get(name);
+  if (found) return found;
   const canvas = /** @type {any} */ (document.createElement("canvas").getContext("2d"));
   canvas.fillStyle = themeValue(inside, "color", name);
   canvas.fillRect(0, 0, 1, 1);
-  return [...canvas.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  const colour = [...canvas.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  if (inside.isConnected) colours.set(inside, (colours.get(inside) ?? new Map()).set(name, colour)); // elsewhere there is no theme yet
+  return colour;
+}
+
+let colours = /** @type {WeakMap<Element, Map<string, number[]>>} */ (new WeakMap()); // to look one up lays out the whole page anew
+
+/** The theme has changed, or may have. */
+export function forgetColours() {
+  colours = new WeakMap();
 }
 
 /**

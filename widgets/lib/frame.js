@@ -18,7 +18,7 @@
 // A panel puts its elements into four zones: stage.which, stage.where, stage.why and stage.more (lib/zones.js).
 // `picture` has at least text, tokens, chips, layers, heads, code and stamp. NAME.css holds for [data-panel="NAME"] only.
 import { codeBlock } from "./code.js";
-import { insteadOfStill, lastOf, make, pushButton, set } from "./dom.js";
+import { forgetColours, insteadOfStill, lastOf, make, pushButton, set } from "./dom.js";
 import { kernelLine } from "./kernel.js";
 import { runSwitch } from "./runs.js";
 import { tokenStrip } from "./strip.js";
@@ -151,7 +151,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     for (const [trait, value] of Object.entries(places)) model.set(trait, value);
     choosing = false;
     model.save_changes(); // before the drawing, which takes longer than the way to Python
-    safely(drawAll)();
+    if (Object.keys(places).some((trait) => trait !== "wished")) safely(drawAll)(); // a wish shows once it is granted
     knockSoon();
   }
 
@@ -183,6 +183,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     set(root, { "data-run": (model.get("runs") ?? []).length > 0 && model.get("run") });
     runs.draw();
     panel.draw();
+    strip.keepInSight(); // what asks how much room there is comes last: each time the page is laid out
     reachZones(root);
   }
 
@@ -220,6 +221,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     const scale = model.get("scale") ?? 1;
     root.style.setProperty("--bl-scale", String(scale));
     set(root, { "data-room": roomOf(root.clientWidth, scale) });
+    forgetColours();
     box.fit();
     if (!picture || body.clientWidth === 0) return; // hidden, or in a page that is: there is nothing to measure yet
     panel.fit();

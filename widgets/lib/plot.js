@@ -62,22 +62,22 @@ export function plot({ part, says, role = "img", point, pick, key }) {
     );
   };
 
+  let [width, height] = [0, 0];
+  new ResizeObserver(() => {
+    if (width === area.clientWidth && height === area.clientHeight) return;
+    [width, height] = [area.clientWidth, area.clientHeight];
+    paint();
+  }).observe(area);
+
+  /** Of the room as it was last laid out: to ask for it here would lay out the whole page first. */
   function paint() {
     const sharp = devicePixelRatio || 1;
-    const [width, height] = [area.clientWidth, area.clientHeight];
     if (!width || !height) return;
     canvas.width = Math.round(width * sharp);
     canvas.height = Math.round(height * sharp);
     const brush = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     brush.scale(sharp, sharp);
-    const colours = /** @type {Map<string, string>} */ (new Map());
-    const ink = (/** @type {string} */ name) => {
-      if (!colours.has(name)) {
-        const hex = themeColour(area, name).map((part) => part.toString(16).padStart(2, "0"));
-        colours.set(name, `#${hex.join("")}`);
-      }
-      return /** @type {string} */ (colours.get(name));
-    };
+    const ink = (/** @type {string} */ name) => `#${themeColour(area, name).map((part) => part.toString(16).padStart(2, "0")).join("")}`;
     const stroke = (/** @type {Line} */ { points, colour, width: thick, dash = [] }) => {
       brush.beginPath();
       points.forEach(([x, y], i) => (i ? brush.lineTo(x * width, y * height) : brush.moveTo(x * width, y * height)));

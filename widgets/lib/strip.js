@@ -103,12 +103,16 @@ export function tokenStrip({ pick, point }) {
         set(option, { "aria-selected": String(role === "query"), "data-role": role, "data-pointed": token === pointed });
         option.lastChild.style.setProperty("--bl-part", part);
       });
-      const chosen = options[cell.query];
+      if (options[query]) set(element, { "aria-activedescendant": options[query].id });
+    },
+
+    /** A long strip scrolls to who is looking; the page itself stays where it is. */
+    keepInSight() {
+      const chosen = options[query];
       if (!chosen) return;
-      set(element, { "aria-activedescendant": chosen.id });
-      const room = [cell.query, element.scrollWidth, element.clientWidth].join();
+      const room = [query, element.scrollWidth, element.clientWidth].join();
       if (element.scrollWidth <= element.clientWidth || room === shownFor) return;
-      shownFor = room; // a long strip scrolls to who is looking; the page itself stays where it is
+      shownFor = room;
       const [box, chip] = [element.getBoundingClientRect(), chosen.parentElement.parentElement.getBoundingClientRect()];
       const margin = Math.min(chip.width, box.width / 4);
       if (chip.left < box.left + margin) element.scrollLeft -= box.left + margin - chip.left;
