@@ -292,6 +292,7 @@ class Lab(NearNames):
         writing = Writing(reader.model, reader.tokenizer, text, trace.ids[0], settings, edit, reader.max_tokens)
         given = ["edit=edit"] * bool(edit) + [arguments(writing.settings)]
         begin = f"writing = lab.write({', '.join([repr(text), *filter(None, given)])})"
+        writing.heads = reader.heads
         writing.header = f"import bloomlab\n\n{reader.code}\n"
         writing.opening = "\n".join([*edits_in_python(edit), begin])
         return writing

@@ -139,7 +139,8 @@ def transplant(cache: KVCache, other: KVCache, columns: Sequence[int]) -> KVCach
     Raises:
         InputError: the two do not fit, or there is no such column.
     """
-    if cache.length != other.length or len(cache) != len(other):
+    shapes = [[keys.shape for keys, _ in one] for one in (cache, other)]
+    if shapes[0] != shapes[1]:
         raise InputError(f"two caches must be of one size, but they are {cache!r} and {other!r}")
     if any(not 0 <= column < cache.length for column in columns):
         raise InputError(f"the columns must be from 0 to {cache.length - 1}, but got {list(columns)}")

@@ -1,5 +1,6 @@
 """The writing view's ES module in a blank page: steps, branches, settings, play, the cache, a file."""
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from bloomlab.lab import load
+from bloomlab.tracing.edits import zero
 from bloomlab.views.view import View
 from bloomlab.views.writing.writing import Writing
 from tests.browser.blank_page import BlankPage
@@ -19,6 +21,7 @@ from tests.browser.texts import HOSTILE, TEXTS
 
 LAB = load()
 TEXT = "Leo lives in Oslo. He has a cat. Leo lives in"
+EDIT = {"h.3.attn.mixed": zero(head=[4, 5])}
 
 
 class Written:
@@ -222,7 +225,87 @@ def test_beams_are_searched_by_a_button(visit: Visit) -> None:
     written.click('[data-part="search"]')
     assert written.writing.text == LAB.generate("Leo lives in", num_beams=3, max_new_tokens=6)
     assert part(visit.page, "branches").locator("[data-end]").count() == len(written.writing.segments()) > 3
+    visit.page.locator('[data-setting="beams"]').select_option("1")
+    written.answered()
+    expect(part(visit.page, "step")).to_be_visible()
+    assert written.writing.settings.num_beams == 1
     assert visit.errors == []
+
+
+def test_two_branches_stand_side_by_side_and_where_they_part_is_marked(written: Written, visit: Visit) -> None:
+    page, writing = visit.page, written.writing
+    writing.play(3)
+    written.push()
+    written.click('[data-part="pin"]')
+    expect(part(page, "parting")).to_have_text("the same so far: 3 new tokens")
+    writing.back(2).branch(" Paris").play(1)
+    written.push()
+    nodes = writing.tree.nodes
+    expect(part(page, "parting")).to_contain_text("they part after 1 new token: here ·Paris p ")
+    expect(part(page, "parting")).to_contain_text(f"p {math.exp(nodes[2].log_prob):.3f}")
+    assert part(page, "beside").get_attribute("data-parting") == "1"
+    marked = page.locator("[data-parts]")
+    assert marked.count() == 2 and marked.first.get_attribute("data-node") == "4"
+    assert part(page, "branches").locator("[data-pinned]").count() == 1
+    page.locator('input[value="of the other text"]').check()
+    written.answered()
+    kl = written.view.cache["kl"]
+    expect(part(page, "cache-says")).to_contain_text("With the other text's keys and values, other from token 14 on")
+    expect(part(page, "cache-says")).to_contain_text(f"moves by {kl:.3f} nats")
+    visit.screenshot("writing-beside")
+    assert grave(page) == []
+    written.click('[data-part="pin"]')
+    expect(part(page, "beside")).to_be_hidden()
+    expect(part(page, "cache-says")).to_contain_text("compare with a branch first")
+
+
+def test_two_runs_write_side_by_side(visit: Visit, tmp_path: Path) -> None:
+    text = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+    view = LAB.explore(text, edit=EDIT)
+    view.tab = "writing"
+    view.run = "difference"
+    blank, page = BlankPage(visit.page), visit.page
+    blank.draw(view)
+    for _ in range(3):
+        part(page, "step").click()
+        blank.answered()
+    plain = LAB.write(text).play(3)
+    expect(part(page, "beside-text")).to_have_text(plain.text)
+    one, other = LAB.write(text, edit=EDIT).play(3).ids[-3:].tolist(), plain.ids[-3:].tolist()
+    parts = next(i for i in range(3) if one[i] != other[i])
+    expect(part(page, "parting")).to_contain_text(f"they part after {parts} new tokens")
+    rows = part(page, "bars").locator("tbody tr")
+    expected = plain.tree.nodes[plain.at].logits.softmax(-1)
+    token = int(rows.first.get_attribute("data-row") or -1)
+    shown = rows.first.locator("td").nth(3).inner_text()
+    assert float(shown) == pytest.approx(float(expected[token]), abs=6e-4)
+    visit.screenshot("writing-two-runs")
+    assert grave(page) == [] and visit.errors == []
+    page.goto(view.save(tmp_path / "x.html").as_uri())
+    part(page, "written").locator('[data-node="1"]').click()
+    expect(part(page, "beside-text")).to_have_text(plain.tokenizer.decode(plain.tree.ids(1)))
+    assert visit.errors == [] and visit.refused == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_heads_are_asked_while_it_is_written(chromium: Browser, theme: str) -> None:
+    visit = Visit(chromium)
+    written = Written(visit, "Léo habite à Oslo. أنا في ليو")
+    page = visit.page
+    page.evaluate("theme => { document.body.dataset.jpThemeLight = String(theme === 'light') }", theme)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert part(page, "said").locator("tr").count() == 0
+    part(page, "labels").check()
+    written.answered()
+    written.click('[data-part="step"]')
+    said = written.writing.labels()
+    for task in ("language", "tags"):
+        cells = part(page, "said").locator(f'[data-task="{task}"] td')
+        assert cells.all_inner_texts() == [name for name, _ in said[task]]
+    written.drawn()
+    visit.screenshot(f"writing-heads-{theme}")
+    assert grave(page) == [] and visit.errors == []
+    page.context.close()
 
 
 @pytest.mark.parametrize(
@@ -280,10 +363,11 @@ def test_a_saved_page_has_the_tree_and_every_step(visit: Visit, tmp_path: Path) 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_grave_in_any_state(chromium: Browser, theme: str) -> None:
-    context = chromium.new_context(color_scheme=theme)  # type: ignore[arg-type]  # "light" or "dark"
+    context = chromium.new_context()
     page = context.new_page()
     blank, writing = BlankPage(page), LAB.write(TEXTS["english"] + " " + TEXTS["arabic"], do_sample=True, seed=1)
     blank.draw(writing.view)
+    page.evaluate("theme => { document.body.dataset.jpThemeLight = String(theme === 'light') }", theme)
     assert grave(page) == []
     writing.play(40).back(20).branch(" Paris").play(5)
     writing.view.keep = "first and window"

@@ -11,6 +11,7 @@ import bloomlab
 from bloomlab.errors import GenerationError, HookError, InputError
 from bloomlab.lab import Lab
 from bloomlab.tracing.edits import scale, zero
+from bloomlab.views.writing import writing as module
 from bloomlab.views.writing.writing import Writing
 from tests.test_interrupts import once
 from tests.tiny_random import byte_tokenizer, random_model
@@ -220,10 +221,68 @@ def test_half_a_character_is_shown_as_its_bytes_until_the_rest_is_there(small: L
     assert shown[0] == "⟨0xE4⟩" and shown[2] == "中 1/3中 2/3中 3/3" and writing.text == "a中👩‍🚀"
 
 
+# ---- beside another ----
+
+
+@pytest.mark.parametrize("settings", SAMPLED[1:])
+def test_what_follows_writes_as_far_with_the_same_settings_and_the_same_random_numbers(
+    lab: Lab, settings: dict[str, Any]
+) -> None:
+    edit = {"h.1.attn.mixed": zero(head=1)}
+    one, other = lab.write(TEXT, edit=edit, **settings).play(6), lab.write(TEXT)
+    assert other.follow(one) is other
+    assert other.text == lab.write(TEXT, **settings).play(6).text and len(other.steps) == 6
+    one.back(4)
+    assert len(other.follow(one).steps) == 2
+    nodes = len(other.tree.nodes)
+    one.play(4)
+    assert len(other.follow(one).steps) == 6 and len(other.tree.nodes) == nodes  # it was there already
+    one.branch(" cat").set(do_sample=True, temperature=0.3, seed=1).step()
+    assert other.follow(one).settings.temperature == 0.3 and len(other.steps) == 8
+    by_hand = lab.write(TEXT, **settings).play(7).set(do_sample=True, temperature=0.3, seed=1).step()
+    assert other.ids.equal(by_hand.ids) and lab.write(TEXT).follow(one).ids.equal(by_hand.ids)
+
+
+def test_what_follows_ends_where_its_own_text_ends(small: Lab) -> None:
+    one, other = small.write("Leo").play(4), small.write("Leo")
+    other.branch(small.model.config.eos_token_id)
+    assert other.follow(one).at == 1 and other.ended
+    other = small.write("Leo")
+    other.heard.append(lambda: (_ for _ in ()).throw(KeyboardInterrupt()) if other.at == 2 else None)
+    with pytest.raises(KeyboardInterrupt):
+        other.follow(one)
+    other.heard.clear()
+    assert other.at == 2 and other.follow(one).ids.equal(one.ids)
+
+
+def test_beams_can_be_set_and_search_on_from_where_it_stands(lab: Lab) -> None:
+    writing = lab.write(TEXT).play(2)
+    text = writing.text
+    writing.set(num_beams=3).play(4)
+    assert writing.text == lab.generate(text, max_new_tokens=4, num_beams=3)
+    other = lab.write(TEXT).follow(writing)
+    assert len(other.steps) == 6 and other.settings.num_beams == 3
+
+
+def test_the_labels_are_what_the_heads_say_of_each_beginning_of_the_text(lab: Lab) -> None:
+    writing = lab.write("Léo habite à Oslo. Léo").play(4)
+    said = writing.labels()
+    text = writing.text
+    assert [name for name, _ in said["tags"]] == list(lab.tag(text).tags)
+    for end in (2, 5, len(said["language"])):
+        beginning = lab.tokenizer.decode(writing.ids[:end])
+        assert lab.tokenizer.encode(beginning) == writing.ids[:end].tolist()
+        found = lab.classify(beginning)
+        assert said["language"][end - 1] == (found.label, pytest.approx(found.scores[found.label], abs=1e-4))
+    edited = lab.write("Léo", edit={"h.2.mlp.out": zero(), "logits": scale(2.0)})
+    assert edited.labels()["language"] != lab.write("Léo").labels()["language"]
+    assert Lab(random_model(), byte_tokenizer(), name="random").write("Leo").labels() == {}
+
+
 # ---- bad wishes ----
 
 
-def test_bad_wishes_leave_it_where_it_was(small: Lab) -> None:
+def test_bad_wishes_leave_it_where_it_was(small: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     writing = small.write("Leo").play(3)
     before = writing._place, writing.settings
     wishes: list[tuple[Any, type[Exception], str]] = [
@@ -234,7 +293,8 @@ def test_bad_wishes_leave_it_where_it_was(small: Lab) -> None:
         (lambda: writing.branch("ab"), InputError, r"is 2 tokens \(a b\); take them one at a time"),
         (lambda: writing.branch(None), InputError, "a token is its text or an id"),
         (lambda: writing.set(temprature=1), GenerationError, "can change"),
-        (lambda: writing.set(num_beams=2), GenerationError, "set when a writing begins"),
+        (lambda: writing.set(max_new_tokens=2), GenerationError, "set when a writing begins"),
+        (lambda: writing.set(num_beams=0), GenerationError, "num_beams"),
         (lambda: writing.set(top_p=2), GenerationError, "top_p"),
         (lambda: writing.set(top_k=301), GenerationError, "top_k"),
         (lambda: writing.play(-1), GenerationError, "max_new_tokens"),
@@ -250,6 +310,12 @@ def test_bad_wishes_leave_it_where_it_was(small: Lab) -> None:
     with pytest.raises(GenerationError, match="longer than 6 tokens"):
         writing.step()
     assert writing.play(5)._place == before[0]
+    writing.max_tokens = 2048
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MOST_BYTES", writing.tree.nbytes - 1)
+        with pytest.raises(GenerationError, match=r"this tree has 4 tokens and takes .* lab.write\(writing.text\)"):
+            writing.step()
+    assert writing.step().at == 4
 
 
 @pytest.mark.slow

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from bloomlab.lab import Lab, load
-from bloomlab.lens.cache import cache_bytes
+from bloomlab.lens.cache import cache_bytes, change_of
 from bloomlab.tracing.edits import zero
+from bloomlab.views.shared.tables import word
 from bloomlab.views.view import View
 from tests.browser.texts import HOSTILE
 from tests.test_interrupts import once
@@ -110,8 +111,92 @@ def test_in_the_explorer_the_edits_in_force_hold_for_what_is_written(lab: Lab) -
     assert view.writing.at == 0 and view.writing_bars["0"] == edited
     view.run = "as it is"
     assert view.writing.at == 1  # what was written there is still there
+
+
+@pytest.mark.slow
+def test_as_a_difference_both_runs_write_side_by_side(lab: Lab, tmp_path: Path) -> None:
+    edit = {"h.1.attn.mixed": zero(head=2), "h.0.mlp.out": zero()}
+    view = lab.explore(TEXT, edit=edit)
+    view.tab = "writing"
+    for number in (1, 2, 3):
+        view.writing_asked = {"do": "step", "number": number}
     view.run = "difference"
-    assert "choose “as it is” and “what if” in turn" in view.troubles["writing"]
+    assert not view.troubles and view.writing.at == 3
+    view.writing_asked = {"do": "step", "number": 4}
+    plain = lab.write(TEXT).play(4)
+    other = view.writing_other
+    assert other["tree"]["ids"] == [-1, *plain.tree.new_ids(plain.at)] and other["at"] == 4
+    probs = plain.tree.nodes[plain.at].logits.softmax(-1)
+    listed = view.writing_bars["4"]["ids"]
+    assert other["probs"]["4"] == pytest.approx(probs[listed].tolist(), abs=1e-4)
+    view.writing_asked = {"do": "back", "number": 5}
+    assert view.writing_other["at"] == 3 and len(view.writing_other["tree"]["ids"]) == 5
+    view.writing_temperature, view.writing_sample, view.writing_seed = 0.8, True, 5
+    view.writing_asked = {"do": "step", "number": 6}
+    sampled = lab.write(TEXT).play(3).set(do_sample=True, seed=5, temperature=0.8).step()
+    assert view.writing_other["tree"]["ids"][view.writing_other["at"]] == sampled.tree.new_ids(sampled.at)[-1]
+    other_tree = view.writing_other["tree"]
+    saved = view.panels["writing"].saved(view.trace, view._shown(view.panels["writing"]), view._base)
+    assert (
+        saved["other"]["probs"].keys()
+        <= saved["bars"].keys()
+        == set(map(str, range(len(view.writing_tree["parents"]))))
+    )
+    assert "as it is:" in view._still()
+    found: dict[str, Any] = {}
+    exec(view.code, found)
+    assert found["other"].tree.new_ids(found["other"].at) == sampled.tree.new_ids(sampled.at)
+    for kind in ("png", "svg"):
+        assert view.save(tmp_path / f"x.{kind}").stat().st_size > 1000
+    view.run = "as it is"
+    assert view.writing_other == {} and view.writing_tree["ids"] == other_tree["ids"]
+
+
+def test_another_texts_cache_in_place_of_this_ones(lab: Lab) -> None:
+    writing = lab.write(TEXT)
+    view = writing.view
+    view.keep = "of the other text"
+    assert "compare with a branch first" in view.cache["refused"]
+    ask(view, do="branch", token=lab.tokenizer.encode(" Oslo")[0])
+    for _ in range(3):
+        ask(view, do="step")
+    first = view.at
+    view.beside = first
+    assert view.cache["kl"] == 0 and view.cache["parted"] == view.cache["columns"] - 1
+    view.at = 0
+    ask(view, do="branch", token=lab.tokenizer.encode(" Lima")[0])
+    for _ in range(2):
+        ask(view, do="step")
+    columns, other = len(writing.ids) - 1, writing.tree.cache(first)
+    whole = writing.tree.cache(view.at).columns(slice(0, columns))
+    expected, after = change_of(lab.model, writing.ids, whole, other.columns(slice(0, columns)))
+    assert view.cache["kl"] == expected > 1e-4 and view.cache["parted"] == 3
+    assert view.cache["says"] == word(lab.tokenizer, int(after.argmax()))
+    for _ in range(4):
+        ask(view, do="step")
+    assert "write it on first" in view.cache["refused"]
+    view.beside = 99
+    assert view.beside == -1
+
+
+def test_the_heads_are_asked_only_if_somebody_wants_it(lab: Lab, small: Lab) -> None:
+    view = lab.write(TEXT).view
+    assert view.said == {} and view.picture["heads"] == ["language", "tags"]
+    view.labels = True
+    ask(view, do="step")
+    assert len(view.said["tokens"]) == len(view.said["tags"]) == 4 and view.said["node"] == view.at
+    assert small.write("Leo").view.picture["heads"] == []
+
+
+def test_beams_are_set_in_the_explorer_and_found_there(lab: Lab) -> None:
+    view = lab.explore(TEXT)
+    view.tab = "writing"
+    view.writing_beams = 4
+    assert view.writing_tree["searches"]
+    view.writing_asked = {"do": "search", "number": 1}
+    assert view.writing_bars[str(view.writing_at)]["text"] == lab.generate(TEXT, num_beams=4)
+    view.writing_sample = True
+    assert "beams are chosen, not drawn" in view.writing_tree["message"]
 
 
 def test_another_text_is_another_tree_with_the_same_settings(small: Lab) -> None:

@@ -13,16 +13,19 @@ export function nextBars({ take }) {
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "next"), make("th", { scope: "col" }, make("span", { class: "bl-hidden" }, "bar")), make("th", { scope: "col", class: "bl-value" }, "model"), make("th", { scope: "col", class: "bl-value", title: "after the settings" }, "after"), drawn)),
     body,
   );
-  let shown = /** @type {any} */ (null);
+  const others = make("th", { scope: "col", class: "bl-value", title: "in the run as it is, after its own text" }, "as it is");
+  table.querySelector("tr")?.insertBefore(others, drawn);
+  let shown = /** @type {any[]} */ ([]);
 
   return {
     element: table,
 
-    /** @param {any} bars @param {boolean} live */
-    show(bars, live) {
-      if (shown !== bars) {
-        shown = bars;
+    /** @param {any} bars @param {boolean} live @param {number[] | null} other what the run as it is gives the same tokens */
+    show(bars, live, other) {
+      if (shown[0] !== bars || shown[1] !== other) {
+        shown = [bars, other];
         drawn.hidden = !bars.numbers;
+        others.hidden = !other;
         const had = document.activeElement?.closest?.("[data-part=bars] [data-token]")?.getAttribute("data-token");
         body.replaceChildren(
           ...bars.ids.map((/** @type {number} */ id, /** @type {number} */ i) => {
@@ -34,6 +37,8 @@ export function nextBars({ take }) {
             bar.style.setProperty("--bl-after", after.toFixed(4));
             const number = make("td", { class: "bl-value" }, bars.numbers ? (bars.numbers[i] < 0.005 ? probability(bars.numbers[i]) : fixed(bars.numbers[i], 2)) : "");
             number.hidden = !bars.numbers;
+            const its = make("td", { class: "bl-value" }, other ? probability(other[i]) : "");
+            its.hidden = !other;
             return make(
               "tr",
               { "data-next": id === bars.next, "data-row": id, "data-before": before, "data-after": after },
@@ -41,6 +46,7 @@ export function nextBars({ take }) {
               make("td", { class: "bl-bar-cell" }, bar),
               make("td", { class: "bl-value" }, probability(before)),
               make("td", { class: "bl-value" }, after === 0 ? "–" : probability(after)),
+              its,
               number,
             );
           }),

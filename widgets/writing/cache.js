@@ -12,6 +12,7 @@ const KEEP = [
   ["window", "the last", "only a window is left"],
   ["first and window", "the first and the last", "the first token and a window are left"],
   ["read afresh", "none: read afresh", "the same step without a cache"],
+  ["of the other text", "that of the other text", "keys and values of the text that this one is compared with, all but the newest token's"],
 ];
 const FACTS = [
   ["bytes", "takes", ""],
@@ -107,8 +108,10 @@ export function cacheLedger({ id, keep, widen }) {
 function lost(cache) {
   if (cache.keep === "read afresh") return [`The same step without a cache: no score differs by more than ${scientific(cache.difference)}, which is rounding.`];
   if (cache.keep === "all") return [`A step without it takes ${fixed(cache.without / cache.with, 1)} times the multiplications.`];
+  if (cache.refused) return [cache.refused];
   const same = cache.said === cache.says;
   const said = same ? ["it still says ", quoted(cache.said)] : ["it says ", quoted(cache.says), " instead of ", quoted(cache.said)];
+  if (cache.keep === "of the other text") return [`With the other text's keys and values${cache.parted < cache.columns - 1 ? `, other from token ${cache.parted} on` : ""}, the next token moves by ${fixed(cache.kl)} nats (KL); `, ...said, "."];
   const near = cache.keep === "first and window" ? ` The gap brings the first token nearer (ALiBi); with its distance kept: ${fixed(cache.kl_in_place)}.` : " What is left stands as far away as before (ALiBi).";
   return [`The next token moves by ${fixed(cache.kl)} nats (KL); `, ...said, ".", near];
 }

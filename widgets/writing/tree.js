@@ -58,6 +58,7 @@ export function branchList({ id, go }) {
   });
   let shown = /** @type {Tree | null} */ (null);
   let chosen = 0;
+  let names = /** @type {string[]} */ ([]);
 
   list.addEventListener("click", (/** @type {MouseEvent} */ event) => {
     const row = /** @type {Element} */ (event.target).closest("[data-end]");
@@ -76,12 +77,13 @@ export function branchList({ id, go }) {
   return {
     element: list,
 
-    /** @param {Tree} tree @param {number} at */
-    show(tree, at) {
+    /** @param {Tree} tree @param {number} at @param {number} pinned the node of the branch that is compared with; or -1 */
+    show(tree, at, pinned) {
       const { rowOf, levels } = rowsOf(tree);
       chosen = rowOf[at];
       if (shown !== tree) {
         shown = tree;
+        names = [];
         list.replaceChildren(
           ...tree.rows.map((row, number) => {
             const end = row[row.length - 1];
@@ -91,7 +93,7 @@ export function branchList({ id, go }) {
             const numbers = number === 0 ? "what was given" : `p ${probability(p)} · ${fixed(nats, 2)} nats a token`;
             const option = make(
               "div",
-              { class: "bl-branch", role: "option", id: `${id}-row-${number}`, "data-end": end, "aria-label": `${isolated(text)}, ${numbers}` },
+              { class: "bl-branch", role: "option", id: `${id}-row-${number}`, "data-end": end, "aria-label": (names[number] = `${isolated(text)}, ${numbers}`) },
               make("bdi", { class: "bl-branch-text", dir: "auto", "aria-hidden": "true" }, text),
               make("span", { class: "bl-how", "aria-hidden": "true" }, numbers),
             );
@@ -100,7 +102,10 @@ export function branchList({ id, go }) {
           }),
         );
       }
-      [...list.children].forEach((option, number) => set(option, { "aria-selected": String(number === chosen) }));
+      [...list.children].forEach((option, number) => {
+        const here = pinned >= 0 && number === rowOf[pinned];
+        set(option, { "aria-selected": String(number === chosen), "data-pinned": here, "aria-label": `${names[number]}${here ? ", compared with" : ""}` });
+      });
       const option = /** @type {any} */ (list.children[chosen]);
       set(list, { "aria-activedescendant": option.id });
       const [box, place] = [list.getBoundingClientRect(), option.getBoundingClientRect()];
@@ -146,8 +151,8 @@ export function writtenText({ id, go, direction }) {
   return {
     element: text,
 
-    /** @param {Tree} tree @param {number} at */
-    show(tree, at) {
+    /** @param {Tree} tree @param {number} at @param {number} parts how many tokens are those of the text it is compared with */
+    show(tree, at, parts) {
       const { rowOf } = rowsOf(tree);
       const row = tree.rows[rowOf[at]];
       const end = row[row.length - 1];
@@ -177,7 +182,7 @@ export function writtenText({ id, go, direction }) {
         );
       }
       const place = way.indexOf(at);
-      [...text.children].forEach((piece, i) => set(piece, { "aria-selected": String(i === place), "data-later": i > place }));
+      [...text.children].forEach((piece, i) => set(piece, { "aria-selected": String(i === place), "data-later": i > place, "data-parts": i - 1 === parts }));
       set(text, { "aria-activedescendant": `${id}-node-${at}` });
       const piece = /** @type {any} */ (text.children[place]);
       const [box, spot] = [text.getBoundingClientRect(), piece.getBoundingClientRect()];

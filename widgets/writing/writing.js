@@ -10,13 +10,17 @@
 //   [data-part="back" | "step" | "play" | "keep-text" | "search"]   data-playing of the root while it plays
 //   [data-part="bars"] [data-row]          a token: data-before, data-after, data-next; in it button[data-token]
 //   [data-setting="temperature | top_k | top_p | penalty | seed | sample"]
+//   [data-part="pin"]                      compares with this branch; [data-part="beside"][data-parting], [data-part="parting"]
+//   [data-part="labels" | "said"]          what the task heads say, if asked
 //   [data-part="cells"]                    the cache: data-columns, data-left
 //   [data-fact="bytes | bytes_far | with | without"]; [data-part="cache-says"]
 import { direction, lastOf, make, pushButton, set } from "../lib/dom.js";
 import { viewFrame } from "../lib/frame.js";
 import { nextBars, openness } from "./bars.js";
+import { asFar, besideText } from "./beside.js";
 import { cacheLedger } from "./cache.js";
-import { branchList, cameAbout, writtenText } from "./tree.js";
+import { headsSay } from "./said.js";
+import { branchList, cameAbout, pathTo, writtenText } from "./tree.js";
 
 const NUMBERS = /** @type {[string, string, Record<string, string | number>, string][]} */ ([
   ["temperature", "temperature", { min: 0, max: 100, step: 0.1 }, "below 1 the likely become likelier; 0 is greedy"],
@@ -25,6 +29,7 @@ const NUMBERS = /** @type {[string, string, Record<string, string | number>, str
   ["penalty", "repeat", { min: 0.1, max: 100, step: 0.1 }, "repetition penalty: above 1, tokens that stand there already become less likely"],
   ["seed", "seed", { min: 0, step: 1 }, "the same seed draws the same numbers"],
 ]);
+const BEAMS = [1, 2, 4, 8];
 const SPEEDS = [2, 5, 10, 30]; // tokens a second
 const PAUSE = 40; // milliseconds without another value before it is sent
 
@@ -58,6 +63,9 @@ export function writingPanel(stage) {
   });
   const cache = cacheLedger({ id: stage.id, keep: (keep) => stage.choose({ keep }), widen: (window) => stage.choose({ window }) });
 
+  const beside = besideText({ direction });
+  const said = headsSay({ ask: (labels) => stage.choose({ labels }) });
+  const pin = pushButton("", { class: "bl-button bl-plain", "data-part": "pin" }, () => stage.choose({ beside: stage.get("beside") < 0 ? stage.get("at") : -1 }));
   const back = pushButton("‹ back", { "data-part": "back" }, () => {
     stop();
     stage.choose({ at: Math.max(0, stage.get("tree").parents[stage.get("at")]) });
@@ -73,6 +81,8 @@ export function writingPanel(stage) {
     } else start();
   });
   const search = pushButton("search", { "data-part": "search", title: "let the beams search on from here" }, () => ask({ do: "search" }));
+  const beams = make("select", { class: "bl-select", "aria-label": "beams", title: "beams keep so many texts alive and choose the likeliest whole one", "data-lm-suppress-shortcuts": "true", "data-setting": "beams" }, ...BEAMS.map((many) => make("option", { value: many }, many === 1 ? "no beams" : `${many} beams`)));
+  beams.addEventListener("change", () => stage.choose({ beams: Number(beams.value) }));
   const speed = make("select", { class: "bl-select", "aria-label": "speed, tokens a second", "data-lm-suppress-shortcuts": "true", "data-part": "speed" }, ...SPEEDS.map((many) => make("option", { value: many, ...(many === 10 ? { selected: true } : {}) }, `${many} a second`)));
   const keepText = pushButton("read this text in all tabs", { class: "bl-button bl-plain", "data-part": "keep-text" }, () => {
     const here = stage.get("bars")[String(stage.get("at"))];
@@ -95,13 +105,14 @@ export function writingPanel(stage) {
     return { name, input, label: make("label", { class: "bl-setting", title: plain }, make("span", { class: "bl-how" }, word), input) };
   });
 
-  stage.which.append(make("section", { class: "bl-panel", "aria-label": "tree" }, make("h3", { class: "bl-title" }, "what might have been ", make("span", { class: "bl-how" }, "the tree")), branches.element, keepText));
+  stage.which.append(make("section", { class: "bl-panel", "aria-label": "tree" }, make("h3", { class: "bl-title" }, "what might have been ", make("span", { class: "bl-how" }, "the tree")), branches.element, make("p", { class: "bl-row" }, pin, keepText)));
   stage.where.append(
     make(
       "section",
       { class: "bl-panel", "aria-label": "writing" },
       written.element,
-      make("p", { class: "bl-row" }, back, step, play, speed, search),
+      beside.element,
+      make("p", { class: "bl-row" }, back, step, play, speed, search, beams),
       message,
       make("div", { class: "bl-settings" }, make("label", { class: "bl-setting", title: "else greedy: always the likeliest" }, make("span", { class: "bl-how" }, "draw"), sample), ...inputs.map(({ label }) => label)),
       bars.element,
@@ -109,6 +120,7 @@ export function writingPanel(stage) {
     ),
   );
   stage.why.append(cache.element);
+  stage.more.append(said.element);
 
   // ---- play ----
 
@@ -152,7 +164,7 @@ export function writingPanel(stage) {
     }, Math.max(0, 1000 / Number(speed.value) - (performance.now() - asked)));
   }
 
-  stage.listen("change:tree change:bars change:cache change:at change:keep change:window change:sample change:temperature change:top_k change:top_p change:penalty change:seed", stage.drawSoon);
+  stage.listen("change:tree change:bars change:cache change:at change:keep change:window change:sample change:temperature change:top_k change:top_p change:penalty change:seed change:beams change:beside change:other change:said change:labels", stage.drawSoon);
 
   return {
     show(another) {
@@ -169,14 +181,25 @@ export function writingPanel(stage) {
       if (!tree.parents || at >= tree.parents.length || !here) return; // they are on their way
       if (tree.message) stop();
       playOn();
-      branches.show(tree, at);
-      written.show(tree, at);
-      bars.show(here, live);
+      const other = stage.get("other");
+      const pinned = other.tree || stage.get("beside") >= tree.parents.length ? -1 : stage.get("beside");
+      const way = pathTo(tree, at);
+      const beheld = other.tree ? asFar(other, way.length) : pinned >= 0 ? { tree, way: pathTo(tree, pinned) } : null;
+      const parts = beside.show({ tree, way }, beheld, other.tree ? "as it is" : "the pinned branch");
+      branches.show(tree, at, pinned);
+      written.show(tree, at, parts);
+      bars.show(here, live, other.probs?.[String(at)] ?? null);
+      said.show(stage.get("said"), stage.get("labels"), live, picture.heads);
+      pin.hidden = Boolean(other.tree);
+      pin.textContent = pinned < 0 ? "compare with this branch" : "compare no longer";
       cache.show(stage.get("cache"), tree, at, { keep: stage.get("keep"), window: stage.get("window"), live });
       back.disabled = at === 0;
       step.disabled = play.disabled = !live || here.ended || tree.searches;
       play.textContent = playing ? "stop" : "play";
       search.hidden = !tree.searches;
+      if (![...beams.options].some((option) => option.value === String(stage.get("beams")))) beams.append(make("option", { value: stage.get("beams") }, `${stage.get("beams")} beams`));
+      beams.value = String(stage.get("beams"));
+      beams.disabled = !live || stage.get("sample");
       search.disabled = keepText.disabled = !live;
       play.hidden = step.hidden = speed.hidden = tree.searches;
       message.textContent = tree.message;
@@ -190,7 +213,7 @@ export function writingPanel(stage) {
       }
       const loop = here.loop ? `; this loop has period ${here.loop}` : "";
       stage.say(...cameAbout(tree, at, here.came), loop);
-      stage.showCode({ code: [...picture.code, "more"] }, { more: here.code });
+      stage.showCode({ code: [...picture.code, "more"] }, { more: here.code + (other.code ?? "") });
       set(stage.root, { "data-at": at, "data-playing": playing });
     },
 

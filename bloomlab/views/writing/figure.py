@@ -28,7 +28,15 @@ def writing_figure(shown: dict[str, Any]) -> Figure:
         following.set(xlim=(0, 1), xlabel="probability of the next token")
         following.legend(frameon=False, loc="lower right")
         places = np.arange(len(path))
-        written.bar(places, [math.exp(tree["log_probs"][node]) for node in path], color=theme_colour("accent"))
+        other = shown["other"]
+        width = 0.8 if not other else 0.4
+        probs = [math.exp(tree["log_probs"][node]) for node in path]
+        written.bar(places - 0.2 * bool(other), probs, width, color=theme_colour("accent"), label="what if")
+        if other:
+            theirs = path_of(other["tree"], other["at"])[-len(path) :] if path else []
+            probs = [math.exp(other["tree"]["log_probs"][node]) for node in theirs]
+            written.bar(places[: len(theirs)] + 0.2, probs, width, color="0.7", label="as it is, its own text")
+            written.legend(frameon=False)
         written.set_xticks(places, [_text(tree["shown"][node]) for node in path], rotation=90, fontsize=7)
         written.set(ylim=(0, 1), ylabel="probability when it was written")
         figure.suptitle(wrapped(still_text(shown), figure, 9), x=0.01, ha="left")

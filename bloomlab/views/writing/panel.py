@@ -14,16 +14,24 @@ import traitlets
 from bloomlab.errors import BloomlabError, GenerationError, shorten
 from bloomlab.generation.settings import Settings
 from bloomlab.views.shared.panel import Panel, Piece, Shown, text_picture
-from bloomlab.views.writing.payload import KEPT, bars_payload, cache_payload, tree_payload
+from bloomlab.views.writing.payload import (
+    KEPT,
+    bars_payload,
+    cache_payload,
+    labels_payload,
+    other_payload,
+    tree_payload,
+)
 from bloomlab.views.writing.still import still_html, still_text
-from bloomlab.views.writing.writing import CHANGEABLE, Writing
+from bloomlab.views.writing.writing import CHANGEABLE, LABELLING, Writing
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
     from bloomlab.views.view import View
 
-SET = ("sample", "temperature", "top_k", "top_p", "penalty", "seed")  # as the page names them
+SET = ("sample", "temperature", "top_k", "top_p", "penalty", "seed", "beams")  # as the page names them
 HOTTEST = 100.0
+MOST_BEAMS = 16
 
 
 class WritingPanel(Panel):
@@ -36,17 +44,23 @@ class WritingPanel(Panel):
         view.asked = {"do": "step", "number": 1}      # as the page asks; writing.step() does the same
         view.at = 0                                   # back to the prompt
         view.keep = "window"                          # what the next token would be with part of the cache only
+        view.beside = 3                               # compare with the branch that ends at node 3
+        view.labels = True                            # what the task heads say as the text grows
+
+    As the difference of two runs, both write, with the same settings and the same random numbers.
     """
 
-    name, title = "writing", "Writing"
-    pieces: ClassVar = {"tree": Piece(empty={}), "bars": Piece(empty={}), "cache": Piece(empty={})}
+    name, title, compares = "writing", "Writing", True
+    pieces: ClassVar = {name: Piece(empty={}) for name in ("tree", "bars", "cache", "other", "said")}
 
     def __init__(self, begin: "Callable[[Trace, Settings], Writing]", settings: Settings | None = None) -> None:
         self._begin, self._settings = begin, settings or Settings()
         self._writings: WeakKeyDictionary[Trace, Writing] = WeakKeyDictionary()
 
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
-        """`at`: the node of the tree. `top_k` 0 is all tokens. `asked`: {"do": …, "number": …}, a new number each time.
+        """`at`: the node of the tree; `beside`: another, to compare with, or -1. `top_k` 0 is all tokens.
+
+        `asked`: {"do": …, "number": …}, a new number each time.
 
         What can be asked for: "step", "back", "search", "branch" with a "token", its id.
         """
@@ -59,9 +73,12 @@ class WritingPanel(Panel):
             "top_p": traitlets.Float(first.top_p or 1.0, min=1e-6, max=1.0),
             "penalty": traitlets.Float(first.repetition_penalty, min=0.01, max=HOTTEST),
             "seed": traitlets.Int(first.seed or 0, min=0),
+            "beams": traitlets.Int(first.num_beams, min=1, max=max(MOST_BEAMS, first.num_beams)),
             "asked": traitlets.Dict({"number": 0}),
             "keep": traitlets.Enum(KEPT, "all"),
             "window": traitlets.Int(8, min=1),
+            "beside": traitlets.Int(-1, min=-1),
+            "labels": traitlets.Bool(False),
         }
 
     def linked(self, trace: "Trace", writing: Writing, make: "Callable[[], View]") -> "View":
@@ -79,18 +96,31 @@ class WritingPanel(Panel):
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """The tree of what was written from this text, the bars where it stands, and the cache."""
-        writing = self._writings.get(trace)
-        if writing is None:
-            writing = self._writings[trace] = self._begin(trace, self._chosen(shown))
-        return {"picture": text_picture(trace), **self._pieces(writing, shown)}
+        writing, other = self._of(trace, shown), None if base is None else self._of(base, shown)
+        if other is not None:
+            other.follow(writing)
+        picture = {**text_picture(trace), "heads": [task for task in LABELLING if task in writing.heads]}
+        return {"picture": picture, **self._pieces(writing, {**shown, "beside": -1}, other), "beside": -1}
+
+    def _of(self, trace: "Trace", shown: Shown) -> Writing:
+        """The writing that begins where a trace ends."""
+        if trace not in self._writings:
+            self._writings[trace] = self._begin(trace, self._chosen(shown))
+        return self._writings[trace]
 
     def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """What moves: a wish, another node, a setting, or what is kept of the cache."""
         writing = self._writings.get(trace)
         if writing is None:
             return {}
+        other = None if base is None else self._of(base, shown)
         if changed in ("keep", "window"):
-            return {"cache": cache_payload(writing, writing.at, shown["keep"], shown["window"])}
+            return {"cache": self._cache(writing, shown, other)}
+        if changed == "beside":
+            there = shown["beside"] < len(writing.tree.nodes)
+            return {"cache": self._cache(writing, shown, other)} if there else {"beside": -1}
+        if changed == "labels":
+            return {"said": labels_payload(writing) if shown["labels"] else {}}
         if changed not in ("asked", "at", *SET):
             return {}
         heard, writing.heard = writing.heard, []  # what moves is sent once, by whoever asked
@@ -106,14 +136,16 @@ class WritingPanel(Panel):
                 if chosen == writing.settings:
                     return {}
                 writing.set(**{name: getattr(chosen, name) for name in CHANGEABLE})
+            if other is not None:
+                other.follow(writing)
         except Exception as error:  # nobody is there to catch it, so the page shows it
             said = str(error) if isinstance(error, BloomlabError) else f"{type(error).__name__}: {error}"
-            return self._pieces(writing, shown, said)
+            return self._pieces(writing, shown, other, said)
         except KeyboardInterrupt:
-            return self._pieces(writing, shown, "this was interrupted; the tree is as it stood")
+            return self._pieces(writing, shown, other, "this was interrupted; the tree is as it stood")
         finally:
             writing.heard = heard
-        return self._pieces(writing, shown)
+        return self._pieces(writing, shown, other)
 
     def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """The bars of every node, for there is nobody to ask for them."""
@@ -121,7 +153,8 @@ class WritingPanel(Panel):
         every = range(len(writing.tree.nodes))
         bars = {str(node): bars_payload(writing, node) for node in every}
         cache = cache_payload(writing, writing.at, "all", 1)
-        return {"bars": bars, "cache": cache, "keep": "all", "asked": {"number": 0}}
+        other = {} if base is None else other_payload(writing, self._of(base, shown), every)
+        return {"bars": bars, "cache": cache, "other": other, "keep": "all", "asked": {"number": 0}}
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that opens the lab; `more_code` writes."""
@@ -129,7 +162,7 @@ class WritingPanel(Panel):
 
     def more_code(self, shown: Shown) -> str:
         """The Python that writes what stands there."""
-        return str(shown["bars"][str(shown["at"])]["code"])
+        return str(shown["bars"][str(shown["at"])]["code"]) + str(shown["other"].get("code", ""))
 
     def still(self, trace: "Trace | None", shown: Shown) -> str:
         """The text with the probability of each token, the branches, the settings."""
@@ -146,14 +179,24 @@ class WritingPanel(Panel):
         """How much was written, and how likely that was."""
         return still_text(shown)
 
-    def _pieces(self, writing: Writing, shown: Shown, message: str = "") -> dict[str, Any]:
+    def _pieces(
+        self, writing: Writing, shown: Shown, other: Writing | None = None, message: str = ""
+    ) -> dict[str, Any]:
         at = writing.at
         return {
             "tree": tree_payload(writing, message),
             "bars": {str(at): bars_payload(writing, at)},
-            "cache": cache_payload(writing, at, shown["keep"], shown["window"]),
+            "cache": self._cache(writing, shown, other),
+            "other": {} if other is None else other_payload(writing, other, [at]),
+            "said": labels_payload(writing) if shown["labels"] else {},
             "at": at,
         }
+
+    @staticmethod
+    def _cache(writing: Writing, shown: Shown, other: Writing | None) -> dict[str, Any]:
+        beside = None if shown["beside"] < 0 else (writing.tree, shown["beside"])
+        beside = beside if other is None else (other.tree, other.at)
+        return cache_payload(writing, writing.at, shown["keep"], shown["window"], beside)
 
     def _chosen(self, shown: Shown, settings: Settings | None = None) -> Settings:
         """The settings as the page has them."""
@@ -165,6 +208,7 @@ class WritingPanel(Panel):
             top_p=None if shown["top_p"] == 1 else shown["top_p"],
             repetition_penalty=shown["penalty"],
             seed=shown["seed"] if shown["sample"] else None,
+            num_beams=shown["beams"],
         )
 
     @staticmethod

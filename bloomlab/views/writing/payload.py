@@ -1,10 +1,22 @@
 """What the writing view draws from, as plain data: the tree, the next token's bars, the cache."""
 
+from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from bloomlab.generation.tree import Node
-from bloomlab.lens.cache import KEEP, cache_bytes, evict, kept, multiplications, uncached_difference, value_norms
+from bloomlab.errors import InputError
+from bloomlab.generation.tree import Node, Tree
+from bloomlab.lens.cache import (
+    KEEP,
+    cache_bytes,
+    change_of,
+    evict,
+    kept,
+    multiplications,
+    transplant,
+    uncached_difference,
+    value_norms,
+)
 from bloomlab.lens.writing import Choice, loop_period
 from bloomlab.text.tokens import DisplayToken, display_tokens
 from bloomlab.views.shared.tables import word
@@ -12,8 +24,8 @@ from bloomlab.views.writing.writing import Writing, settings_in_words
 
 FAR = 2048  # columns of the cache that its bytes are told for
 TOP = 10
-OFF = "read afresh"
-KEPT = (*KEEP, OFF)
+OFF, OTHERS = "read afresh", "of the other text"
+KEPT = (*KEEP, OFF, OTHERS)
 JOINERS = "\n\t \u200c\u200d"  # they have no picture, but a text needs them
 
 _norms: "WeakKeyDictionary[Node, list[list[float]]]" = WeakKeyDictionary()  # a node never changes
@@ -55,7 +67,7 @@ def tree_payload(writing: Writing, message: str = "") -> dict[str, Any]:
 def bars_payload(writing: Writing, node: int) -> dict[str, Any]:
     """What can come after a node, before and after the settings, and how the node itself came about."""
     numbers = writing.numbers_at(node)
-    chosen = None if writing.settings.num_beams > 1 else writing.next_at(node)
+    chosen = _chosen(writing, node)
     found = writing.choice_at(node, chosen=chosen, numbers=numbers, top=TOP)
     return {
         **_numbers(found),
@@ -74,8 +86,45 @@ def bars_payload(writing: Writing, node: int) -> dict[str, Any]:
     }
 
 
-def cache_payload(writing: Writing, node: int, keep: str, window: int) -> dict[str, Any]:
-    """What the cache of a node holds and saves, and what the next token loses with part of it."""
+def other_payload(writing: Writing, other: Writing, nodes: Iterable[int]) -> dict[str, Any]:
+    """Another writing that goes along: its tree and place; after each of these nodes, what it gives their likeliest.
+
+    `probs` are those of the tokens that `bars_payload` lists at a node, after as many tokens of the other text.
+    """
+    way, probs = other.tree.path(other.at), {}
+    for node in nodes:
+        depth = len(writing.tree.path(node)) - 1
+        if depth < len(way):
+            ids = writing.choice_at(node, chosen=_chosen(writing, node), top=TOP).ids
+            own = other.tree.nodes[way[depth]].logits.double().softmax(-1)
+            probs[str(node)] = _rounded(own[ids.to(own.device)].tolist())
+    begun = other.opening.rpartition("\nwriting = ")[2].removeprefix("writing = ")
+    return {
+        "tree": tree_payload(other),
+        "at": other.at,
+        "probs": probs,
+        "code": f"other = {begun}.follow(writing)\n" if "edit" not in begun and other.header == writing.header else "",
+    }
+
+
+def labels_payload(writing: Writing) -> dict[str, Any]:
+    """The text so far as tokens, and what the task heads say at each."""
+    tokens = writing.tokenizer.tokens_of_ids(writing.ids)
+    names = [""] * len(tokens)
+    for chip in display_tokens(tokens):
+        for part, place in enumerate(chip.tokens):
+            names[place] = chip.shown if len(chip.tokens) == 1 else f"{chip.shown} {part + 1}/{len(chip.tokens)}"
+    said = {task: [[name, round(p, 6)] for name, p in row] for task, row in writing.labels().items()}
+    return {"node": writing.at, "tokens": names, **said}
+
+
+def cache_payload(
+    writing: Writing, node: int, keep: str, window: int, other: tuple[Tree, int] | None = None
+) -> dict[str, Any]:
+    """What the cache of a node holds and saves, and what the next token loses with part of it, or with another's.
+
+    `other` is the tree and the node whose cache can stand in its place.
+    """
     config, columns = writing.model.config, len(writing.tree.ids(node))
     number = writing.tree.nodes[0].columns[0][0].element_size()
     found: dict[str, Any] = {
@@ -94,6 +143,8 @@ def cache_payload(writing: Writing, node: int, keep: str, window: int) -> dict[s
     if keep == OFF:
         difference = uncached_difference(writing.model, ids, logits, writing.edit)
         return {**found, "kept": [], "difference": difference}
+    if keep == OTHERS:
+        return {**found, **_with_the_others(writing, node, other)}
     if keep == "all":
         return found
     past = writing.tree.cache(node).columns(slice(0, columns - 1))
@@ -108,6 +159,35 @@ def cache_payload(writing: Writing, node: int, keep: str, window: int) -> dict[s
         "says": word(writing.tokenizer, said),
         "said": word(writing.tokenizer, before),
     }
+
+
+def _with_the_others(writing: Writing, node: int, other: tuple[Tree, int] | None) -> dict[str, Any]:
+    """The next token with the keys and values of another text's columns, all but the newest."""
+    if other is None:
+        return {"refused": "compare with a branch first: its cache can then stand in place of this one's"}
+    ids, logits = writing.tree.ids(node), writing.tree.nodes[node].logits
+    tree, way = other[0], other[0].path(other[1])
+    theirs = tree.ids(other[1])
+    columns = len(ids) - 1
+    if len(theirs) < columns:
+        return {"refused": f"the other text has {len(theirs)} tokens, and {columns} are needed: write it on first"}
+    past, donor = writing.tree.cache(node).columns(slice(0, columns)), tree.cache(way[-1]).columns(slice(0, columns))
+    try:
+        moved, after = change_of(writing.model, ids, past, transplant(past, donor, range(columns)), writing.edit)
+    except InputError as error:
+        return {"refused": str(error)}
+    differs = [column for column in range(columns) if int(ids[column]) != int(theirs[column])]
+    said, before = int(after.argmax()), int(logits.argmax())
+    return {
+        "parted": differs[0] if differs else columns,
+        "kl": moved,
+        "says": word(writing.tokenizer, said),
+        "said": word(writing.tokenizer, before),
+    }
+
+
+def _chosen(writing: Writing, node: int) -> int | None:
+    return None if writing.settings.num_beams > 1 else writing.next_at(node)
 
 
 def _numbers(found: Choice) -> dict[str, Any]:

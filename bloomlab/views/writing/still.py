@@ -1,9 +1,9 @@
 """Writing without script: for a page whose kernel is gone, for GitHub, for a terminal."""
 
 import math
-from html import escape
 from typing import Any
 
+from bloomlab.guards.markup import escaped
 from bloomlab.views.shared.panel import Shown
 from bloomlab.views.shared.tables import table, text_cell
 
@@ -40,18 +40,16 @@ def still_html(shown: Shown) -> str:
     tree = shown["tree"]
     if not tree:
         return "<p>bloomlab, writing: nothing read yet.</p>"
-    path = path_of(tree, shown["at"])
-    flow = "".join(
-        f'<span title="p {math.exp(tree["log_probs"][node]):.3g}"><u>{escape(tree["flow"][node])}</u></span>'
-        for node in path
-    )
-    text = f'<p dir="auto" style="white-space:pre-wrap">{escape(tree["prompt"])}{flow}</p>'
+    path, other = path_of(tree, shown["at"]), shown["other"]
+    text = _text(tree, path)
+    if other:
+        text += f"<p>as it is:</p>{_text(other['tree'], path_of(other['tree'], other['at']))}"
     rows = (
         [
             text_cell(tree["shown"][node]),
             f"{math.exp(tree['log_probs'][node]):.3g}",
             f"{-tree['log_probs'][node]:.2f}",
-            escape(tree["how"][node]),
+            escaped(tree["how"][node]),
         ]
         for node in path
     )
@@ -70,9 +68,17 @@ def still_html(shown: Shown) -> str:
         else ""
     )
     return (
-        f"<div>{text}<p>{escape(still_text(shown))}</p>{steps}{branches if len(tree['rows']) > 2 else ''}{following}"
-        f"<p><small>{escape(shown['picture']['stamp'])} · run the cell to write on</small></p></div>"
+        f"<div>{text}<p>{escaped(still_text(shown))}</p>{steps}{branches if len(tree['rows']) > 2 else ''}{following}"
+        f"<p><small>{escaped(shown['picture']['stamp'])} · run the cell to write on</small></p></div>"
     )
+
+
+def _text(tree: dict[str, Any], path: list[int]) -> str:
+    flow = "".join(
+        f'<span title="p {math.exp(tree["log_probs"][node]):.3g}"><u>{escaped(tree["flow"][node])}</u></span>'
+        for node in path
+    )
+    return f'<p dir="auto" style="white-space:pre-wrap">{escaped(tree["prompt"])}{flow}</p>'
 
 
 def _branches(tree: dict[str, Any]) -> list[tuple[str, float, int]]:

@@ -2,9 +2,10 @@
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +20,26 @@ from bloomlab.generation.settings import Settings
 from bloomlab.generation.tree import BY_HAND, Tree, grown, parting, planted, searched
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.heads.sequence_classification import BloomForSequenceClassification
+from bloomlab.heads.token_classification import BloomForTokenClassification
 from bloomlab.hooks import Edits, in_order
+from bloomlab.lens.predictions import label_probs
 from bloomlab.lens.writing import Choice, choice, loop_period
 from bloomlab.model.cache import KVCache
+from bloomlab.tasks.ask import label_names
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import display_tokens, visible
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 if TYPE_CHECKING:
     from bloomlab.views.view import View
 
 SEEDS = 4  # whose random numbers are kept, for every place that was drawn at
-CHANGEABLE = ("temperature", "top_k", "top_p", "repetition_penalty", "do_sample", "seed")
+MOST_BYTES = 1 << 30  # that a tree may take up
+CHANGEABLE = ("temperature", "top_k", "top_p", "repetition_penalty", "do_sample", "seed", "num_beams")
 """The settings that may be others at each step."""
+LABELLING = {"language": BloomForSequenceClassification, "tags": BloomForTokenClassification}
+"""The task heads that say something of every token."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class Writing:
         tree: all that was written, as `generation.tree.Tree`.
         at: the number of the node where it stands; 0 is the prompt.
         settings: how the next token is chosen.
+        heads: the task heads that `labels` asks.
         header, opening: the Python that opened the lab, and that began this.
     """
 
@@ -94,6 +104,7 @@ class Writing:
         if settings.do_sample and settings.seed is None:  # one of its own, so that what it draws can be drawn again
             settings = replace(settings, seed=torch.Generator().seed() % 2**31)
         self.model, self.tokenizer, self.edit, self.max_tokens = model, tokenizer, edit, max_tokens
+        self.heads: Mapping[str, BloomPreTrainedModel] = {}
         self.prompt_text, self.header, self.opening = text, "", f"writing = lab.write({text!r})"
         self._first = self.settings = settings
         self._stops = stop_finder(settings, tokenizer)
@@ -208,7 +219,7 @@ class Writing:
     # ---- moving ----
 
     def set(self, **settings: Any) -> "Writing":
-        """Other settings from here on: temperature, top_k, top_p, repetition_penalty, do_sample, seed.
+        """Other settings from here on: temperature, top_k, top_p, repetition_penalty, do_sample, seed, num_beams.
 
         Raises:
             GenerationError: a value makes no sense, or is fixed from the start.
@@ -272,6 +283,53 @@ class Writing:
         except KeyboardInterrupt:
             warnings.warn(f"interrupted after {written} new tokens; the tree is as it stood", stacklevel=2)
         return self
+
+    def follow(self, other: "Writing") -> "Writing":
+        """Write as many tokens as another writing has, each with the settings that the one there was chosen with.
+
+        What the same settings and the same random numbers write in two models, or with an edit and without, then stands
+        side by side. Where the text ends, it ends.
+        """
+        wanted = [other.tree.nodes[node] for node in other.tree.path(other.at)[1:]]
+        way = self.tree.path(self.at)
+        alike = 0
+        for node, its in zip(way[1:], wanted, strict=False):
+            if self._alike(self.tree.nodes[node].settings, its.settings) != self.tree.nodes[node].settings:
+                break
+            alike += 1
+        self.go(way[alike])
+        for settings, same in groupby(wanted[alike:], key=lambda node: self._alike(self._first, node.settings)):
+            self.settings = settings
+            many = len(list(same))
+            if settings.num_beams > 1:
+                self.play(many)
+            for _ in range(0 if settings.num_beams > 1 else many):
+                if not self.ended and len(self.ids) < self.max_tokens:
+                    self.step()
+        self.settings = self._alike(self.settings, other.settings)
+        self._tell()
+        return self
+
+    @staticmethod
+    def _alike(settings: Settings, others: Settings) -> Settings:
+        """The settings with those of the other that can change."""
+        return replace(settings, **{name: getattr(others, name) for name in CHANGEABLE})
+
+    def labels(self) -> dict[str, list[tuple[str, float]]]:
+        """What the task heads say while it is written: for each token of the text, a label and its probability.
+
+        "language" is the label that the text would have if it ended there, "tags" is the tag of the token. A head that
+        there is not, or that an edit does not fit, is left out.
+        """
+        found = {}
+        for task in (task for task in LABELLING if task in self.heads):
+            head = self.heads[task]
+            names = label_names(head, LABELLING[task])
+            spots = head.base_model.hook_names()
+            edit = {spot: edits for spot, edits in (self.edit or {}).items() if spot in spots}
+            best, which = label_probs(head, self.ids.to(head.device), edit)[-1].max(-1)
+            found[task] = [(names[label], p) for label, p in zip(which.tolist(), best.tolist(), strict=True)]
+        return found
 
     def back(self, n: int = 1) -> "Writing":
         """Go n tokens back; what was written stays in the tree.
@@ -338,6 +396,11 @@ class Writing:
     def _check_room(self, n: int = 1) -> None:
         if self.ended:
             raise GenerationError("the text has ended; go back, or take another token")
+        if self.tree.nbytes > MOST_BYTES:
+            raise GenerationError(
+                f"this tree has {len(self.tree.nodes):,} tokens and takes {self.tree.nbytes / 1e9:.1f} GB; "
+                "go on with a new one: lab.write(writing.text)"
+            )
         if len(self.ids) + n > self.max_tokens:
             raise GenerationError(
                 f"the text would be longer than {self.max_tokens} tokens; "
