@@ -147,6 +147,7 @@ def test_controls_that_there_cannot_be_are_explained(lab: Lab) -> None:
     assert [row[-1] for row in found.rows() if row[0] == HEADS] == [found.missing[HEADS]]
 
 
+@pytest.mark.slow
 def test_a_random_change_of_where_heads_look_is_no_control(lab: Lab) -> None:
     found = lab.refute(PLAIN, {"h.1.attn.probs": zero(head=1, key=3)}, n=2).found
     assert not found.of(RANDOM) and "look ahead" in found.missing[RANDOM] and found.of(DOSES) and found.of(HEADS)

@@ -47,6 +47,7 @@ def assert_equal_models(ours: Any, theirs: Any, size: dict[str, Any]) -> None:
         assert ours.generate(ids, **greedy).equal(theirs.generate(ids, **greedy))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("shard", ["5GB", 4000])
 def test_we_open_what_the_reference_saves(tmp_path: Path, size: Any, shard: Any) -> None:

@@ -42,6 +42,7 @@ def test_ids_tokens_offsets_and_word_ids_equal_the_reference(text: str, ours: An
     assert ours.encode(text) == expected["input_ids"]
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_any_text_gets_the_references_ids_and_comes_back(ours: Any, reference: Any, text: str) -> None:
     ids = ours.encode(text)

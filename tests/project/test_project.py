@@ -160,6 +160,7 @@ def test_pickles_are_only_read_as_plain_weights() -> None:
             assert path.name == "bin_process.py", f"{path}:{node.lineno} reads pickles in this process"
 
 
+@pytest.mark.slow
 def test_checks_are_raised_and_not_asserted() -> None:
     """`python -O` drops assert, and an AssertionError says nothing to a user."""
     for path, node in python_trees("bloomlab"):

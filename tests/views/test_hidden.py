@@ -325,6 +325,7 @@ def drawn(view: View) -> tuple[list[list[str]], str]:
     return [words[start : start + width] for start in range(0, len(words), width)], axes.get_title("left")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["prediction", "script", "entropy", "rank", "norm", "added"])
 def test_the_figure_shows_what_the_mode_shows(lab: Lab, mode: str) -> None:
     view = view_of(lab, "A cat\nand 2.")

@@ -813,6 +813,7 @@ def test_without_another_text_there_is_nothing_to_copy(tiny: Lab) -> None:
 # ---- wishes that come in bursts ----
 
 
+@pytest.mark.slow
 def test_of_a_hundred_wishes_at_once_all_are_made_and_the_model_runs_twice(tiny: Lab) -> None:
     view = tiny.attention(TEXT)
     runs: list[str] = []

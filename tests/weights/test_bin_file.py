@@ -103,7 +103,12 @@ PROGRAMS: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+LONG = ("a key that hashes for ever", "nested a million deep")
+
+
+@pytest.mark.parametrize(
+    "name", [one if one not in LONG else pytest.param(one, marks=pytest.mark.slow) for one in PROGRAMS]
+)
 def test_whatever_a_file_does_is_one_error(tmp_path: Path, name: str) -> None:
     path = tmp_path / "pytorch_model.bin"
     path.write_bytes(PROGRAMS[name])
@@ -158,6 +163,7 @@ def test_the_process_has_bounds(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
+@pytest.mark.slow
 def test_a_process_that_says_nothing_or_too_much_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pytorch_model.bin"
     path.write_bytes(as_zip(STATE))

@@ -175,6 +175,7 @@ def slow_if_it_stalls(fault: str) -> Any:
     return pytest.param(fault, marks=[pytest.mark.slow] if "stall" in fault or "drops" in fault else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [slow_if_it_stalls(fault) for fault in FAULTS])
 def test_every_fault_is_one_of_five_messages_and_leaves_a_cache_that_is_whole(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], fault: str
