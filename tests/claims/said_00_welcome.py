@@ -6,7 +6,7 @@ from statistics import mean
 import torch
 from torch import Tensor
 
-from bloomlab import Lab, patch, zero
+from bloomlab import Lab, drawn, patch, zero
 from bloomlab.hooks import Edit
 from tests.claims.claim import claim
 from tests.claims.stories import Recap, chances, ids_of, recaps
@@ -95,6 +95,26 @@ def lost_at(lab: Lab, place: int, count: int = STORIES) -> list[float]:
 )
 def it_is_needed_at_the_full_stop_only(lab: Lab) -> tuple[list[float], list[float]]:
     return lost_at(lab, STOP), lost_at(lab, CITY)
+
+
+def with_others(lab: Lab, announced: bool) -> list[float]:
+    """p(city) in each story with what the head writes at the full stop of other stories in place of its own."""
+    stories = recaps(lab, 64, seed=5)
+    texts = [story.text if announced else plain(story) for story in stories]
+    edit: dict[str, Edit] = {MARK: drawn(texts, head=1, query=STOP)}
+    return [chance(lab, story, edit) for story in recaps(lab, STORIES)]
+
+
+@claim(
+    "Put in what this head writes in other stories that are told again, and nothing is lost. "
+    "Put in what it writes in stories that announce nothing, and Oslo is lost as before.",
+    said_in=LESSON,
+    value="p(city) with the head's numbers from one of 64 other stories that are told again, 8 stories",
+    control="from one of 64 stories that announce nothing",
+    holds=lambda value, control: min(value) > 0.7 and max(control) < 0.3,
+)
+def its_numbers_say_that_a_story_is_told_again(lab: Lab) -> tuple[list[float], list[float]]:
+    return with_others(lab, True), with_others(lab, False)
 
 
 @claim(
