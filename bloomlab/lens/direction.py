@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import HookError, InputError, shorten
-from bloomlab.generation.decode import generate
+from bloomlab.generation.decode import stream
 from bloomlab.guards.arguments import a_seed, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Hooks
@@ -240,7 +240,10 @@ def _steps(
             target[place, column] = measured(logits[0], *read.pairs[0], metric)
             losses[place, column] = loss(model, rows[2], at, edit)
         ids = torch.tensor([read.rows[0]], device=model.device)
-        whole = generate(model, ids, hooks=Hooks(edit={at: edits[0]}), max_new_tokens=max_new_tokens)
+        whole = ids
+        # not by generate, which takes an interrupt for the end of the text
+        for step in stream(model, ids, hooks=Hooks(edit={at: edits[0]}), max_new_tokens=max_new_tokens):
+            whole = step.ids
         written.append(read.tokenizer.decode(whole[0, ids.shape[1] :].tolist(), skip_special_tokens=True))
         done = place + 1
         found = Direction(
