@@ -33,7 +33,8 @@ class Tried(list[dict[str, Any]]):
 
     A row has the text, the changes in words, what was expected before the result was seen, the time, and, once
     measured: the tokens that are compared, the difference of their logits before and after, the chance p of the
-    first, KL (nats) of the next token, whether nothing changed, and the verdict if it was refuted.
+    first, KL (nats) of the next token, whether nothing changed; and if it was refuted the verdict, how many controls
+    there were, and how many came half as far.
     """
 
     def to_pandas(self) -> Any:
@@ -168,10 +169,16 @@ class Measured(FromPage):
             for pieces in worth.refuted(self._asked, self.worth["answer"], self.worth["rival"]):
                 self.worth = {**self.worth, **pieces}
                 yield
-            self._note({"verdict": self.worth["refuted"].get("sentence", "")})
+            refuted = self.worth["refuted"]
+            self._note({"verdict": refuted["sentence"], "as far": refuted["as far"], "controls": refuted["controls"]})
 
     def _measured(self, state: str, message: str) -> None:
         self.worth = {**self.worth, "state": state, "message": message}
+
+    def _finish_measuring(self) -> None:
+        """Here and now, for a page that nobody can ask for more; Ctrl-C keeps what is finished."""
+        if self._measuring is not None:
+            self._measuring.finish()
 
     def _stop_measuring(self) -> None:
         if self._measuring is not None:

@@ -355,6 +355,7 @@ class View(Measured):
         if self.trace is None:
             raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
         if path.suffix == ".html":
+            self._finish_measuring()
             shown, troubles = self._all_shown(self._chosen)
             runs = {run: self._saved(*self._all_shown(run), run) for run in self.runs}
             saved = self._saved(shown, troubles, self._chosen) | {"runs": self.runs, "changes": self.changes}

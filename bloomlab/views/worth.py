@@ -42,6 +42,7 @@ NOTHING: dict[str, Any] = {
     "metric": "",
     "answer": "",
     "rival": "",
+    "others": None,  # how many other texts there are
     "before": None,
     "lines": [],  # of what stands in the place: name, value; of many texts low, high, against, dots
     "doses": [],  # of one edit by itself, how much it changes where it is made
@@ -164,6 +165,7 @@ class Worth:
                 "metric": asked.metric,
                 "answer": asked.answer,
                 "rival": asked.rival,
+                "others": len(others),
                 "texts": f"this text and {self.name(len(cases) - 1)}" if asked.many else "",
                 "facts": facts,
                 **({} if found is None else _of_effects(found, asked.many)),
@@ -285,14 +287,14 @@ def _of_controls(found: Refutation, why: str) -> dict[str, Any]:
         missing = found.missing.get(kind, why if kind == TEXTS else "")
         dots = [[one.name, rounded(one.before), rounded(one.after)] for one in runs]
         rows.append({"kind": kind, "dots": dots, "why": "" if runs else missing})
-    nothing = abs(found.change) < ROUNDING
     return {
         "before": rounded(found.before),
         "after": rounded(found.after),
         "rows": rows,
         "sentence": found.sentence,
         "everywhere": found.everywhere,
-        "nothing": nothing,
+        "as far": 0 if abs(found.change) < ROUNDING else len(found.as_far),
+        "controls": sum(len(found.of(kind)) for kind in CONTROLS),
     }
 
 

@@ -366,6 +366,19 @@ def test_a_saved_page_has_what_was_measured_in_its_state_and_in_words(tiny: Lab,
     assert "<i>" not in page.partition("<script")[0]
 
 
+def test_saving_waits_for_what_is_being_measured(tiny: Lab, tmp_path: Path) -> None:
+    async def saved() -> View:
+        view = tiny.attention(RECAP, edit={SPOT: zero(**WHERE)})
+        assert view.worth["lines"] == []  # the page listens first
+        view.save(tmp_path / "x.html")
+        return view
+
+    view = in_a_loop(saved)
+    assert view.worth["state"] == "done" and lines(view).keys() == {"made", "zero", "usual", "drawn"}
+    page = (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert json.loads(page.partition('id="state">')[2].partition("</script>")[0])["worth"] == view.worth
+
+
 LIES: list[Any] = [
     {"do": "refute"},  # there is no edit
     {"do": "compare"},
