@@ -203,8 +203,7 @@ class Measured(FromPage):
             self._measure(wish["do"])
 
     def _restore(self, text: str, edits: EditList) -> None:
-        """Show a text with edits that were there before."""
-        raise NotImplementedError
+        """Show a text with edits that were there before; the class below knows how."""
 
     def _hear_hope(self, wish: object) -> None:
         """What somebody expects of the edit that is wished for.
