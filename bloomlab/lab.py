@@ -45,6 +45,7 @@ from bloomlab.lessons import Lessons, listed
 from bloomlab.tasks.ask import answer, classify, tag
 from bloomlab.tasks.results import Answer, Classification, Tagging
 from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.tiny.like import like
 from bloomlab.tiny.snapshot import open_snapshot
 from bloomlab.tracing.edits import Index, NamedEdit, check_columns, check_numbers, zero
 from bloomlab.tracing.record import readable_layers, record, resolve, weights_hash
@@ -279,6 +280,7 @@ class Lab(NearNames):
 
         chosen, trace = Settings.of(settings), self._read_tokens(self._checked(text))
         trace.edit = edit or {}
+        trace.made = self.trace(text, (), edit).made if edit else {}
         writing = self._writing(trace, chosen)
         panel = WritingPanel(self._writing, writing.settings)
         writing.make_view = lambda: panel.linked(trace, writing, lambda: self._view(None, [panel], trace))
@@ -288,7 +290,7 @@ class Lab(NearNames):
         """A writing that begins where a trace ends, with its edits."""
         from bloomlab.views.writing.writing import Writing, arguments, edits_in_python
 
-        text, edit, reader = str(trace.text), trace.edit or None, trace.lab or self  # who has read it writes it on
+        text, edit, reader = str(trace.text), trace.made or None, trace.lab or self  # who has read it writes it on
         writing = Writing(reader.model, reader.tokenizer, text, trace.ids[0], settings, edit, reader.max_tokens)
         given = ["edit=edit"] * bool(edit) + [arguments(writing.settings)]
         begin = f"writing = lab.write({', '.join([repr(text), *filter(None, given)])})"
@@ -370,6 +372,18 @@ class Lab(NearNames):
             InputError: a gap has no list, a list no gap, or no text can be made.
         """
         return cases(self.tokenizer, template, n, seed, other=other, answer=answer, rival=rival, **gaps)
+
+    def like(
+        self, text: str, n: int = 64, seed: int = 0, *, other: str = "", answer: str = "", rival: str = ""
+    ) -> Cases:
+        """Texts like one, of as many tokens: its people, cities and animals of the tiny world replaced by others.
+
+        `usual(lab.like(text).texts)`; see `bloomlab.tiny.like.like`.
+
+        Raises:
+            InputError: the text names nothing of the tiny world.
+        """
+        return like(self.tokenizer, self._checked(text), n, seed, other=other, answer=answer, rival=rival)
 
     def refute(
         self,
@@ -565,19 +579,24 @@ class Lab(NearNames):
         return results[0] if isinstance(question, str) and isinstance(context, str) else results
 
     def explore(
-        self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
+        self,
+        x: str | Trace = FIRST_TEXT,
+        edit: Edits | None = None,
+        against: "str | Trace | Lab | None" = None,
+        texts: Sequence[str | Case] | None = None,
     ) -> "View":
         """Look inside: all views of a text, or of a trace of one, as tabs with one selection.
 
         If the trace lacks something that a view needs, that view says what. With `edit`, as `trace` takes it, there
         are two runs, with and without; a switch shows either, or the difference. `against` is what else to compare
-        with: another text, a trace, or the lab of another model with the same tokenizer.
+        with: another text, a trace, or the lab of another model with the same tokenizer. `texts` are those that the
+        page draws from and measures edits in; by default, those of `like`.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`; or two things cannot be compared.
             HookError: an edit fits no spot, or names a position that the text does not have.
         """
-        return self._view(self._all_spots(), self._panels(), x, edit, against)
+        return self._view(self._all_spots(), self._panels(), x, edit, against, texts)
 
     def _panels(self) -> "list[Panel]":
         """The explorer's panels, in their order."""
@@ -603,16 +622,20 @@ class Lab(NearNames):
         x: str | Trace,
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
+        texts: Sequence[str | Case] | None = None,
     ) -> "View":
         """A view of a trace, or of a text that the model can read; `spots` are what its panels need."""
         from bloomlab.views.view import View
+        from bloomlab.views.worth import Worth
 
         read = self._read_tokens if spots is None else partial(self._read, spots)
         text = x if isinstance(x, Trace) else self._checked(x)
         may = None if spots is None or isinstance(x, Trace) else self.model.hook_names
         measure = None if spots is None else self._measure(spots, edit, against)
-        donor = None if spots is None else partial(self._read_donor, spots)
-        return View(read, panels, text, self.code, edit, measure, may, donor)
+        donor = None if spots is None else self._read_donor
+        given = None if texts is None else self._checked_cases(texts)
+        worth = None if spots is None or against is not None else Worth(self.model, self.tokenizer, given)
+        return View(read, panels, text, self.code, edit, measure, may, donor, worth)
 
     def _read(self, spots: Sequence[str], text: str, edit: Edits | None = None, whole: Trace | None = None) -> Any:
         """A trace of these spots; with edits two, the edited run and the one without.
@@ -644,11 +667,9 @@ class Lab(NearNames):
         read = [spot for name in names for spot in resolve(name, spots)]
         return readable_layers(read, n_layer) == readable_layers(whole.names, n_layer)
 
-    def _read_donor(self, spots: Sequence[str], text: str) -> Trace:
-        """A trace to copy from, read by the same path through attention as the view's own."""
-        from bloomlab.views.shared.edits import COPIED
-
-        return self.trace(self._checked(text), [*spots, *COPIED])
+    def _read_donor(self, text: str) -> Trace:
+        """The tokens of a text to copy from; what it has where is read once it is known what is copied."""
+        return self.trace(self._checked(text), ())
 
     def _measure(
         self, spots: Sequence[str], edit: Edits | None, against: "str | Trace | Lab | None"

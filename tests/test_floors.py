@@ -25,8 +25,8 @@ FLOORS = [
     ],
     ["lens: *"],
     [
-        "tiny: floors facts interrupt language world pairs documents labelled measure heads measure_heads rows card "
-        "snapshot train_tokenizer evaluate train",
+        "tiny: floors facts interrupt language world pairs like documents labelled measure heads measure_heads rows "
+        "card snapshot train_tokenizer evaluate train",
         "lessons",
     ],
     ["views: *"],

@@ -45,6 +45,11 @@ class Cases(Sequence[Case]):
     def __init__(self, cases: Iterable[Case], tokens: int, left_out: int) -> None:
         self._cases, self.tokens, self.left_out = tuple(cases), tokens, left_out
 
+    @property
+    def texts(self) -> list[str]:
+        """The texts alone, for `usual` and `drawn`."""
+        return [case.text for case in self._cases]
+
     def __len__(self) -> int:
         return len(self._cases)
 

@@ -116,7 +116,7 @@ def state_surprise(model: BloomForCausalLM, trace: Trace) -> Tensor:
             f"the trace is of a model {states.shape[-1]} wide, but this one is {model.config.hidden_size} wide; "
             "pass the model that was traced"
         )
-    late = {name: edits for name, edits in trace.edit.items() if name in ("final", "logits")}
+    late = {name: edits for name, edits in trace.made.items() if name in ("final", "logits")}
     if late:  # they are made after that state, so the model goes on from there
         hooks = Hooks(["logits"], late, known=Known(trace.config.n_layer, trace[spot]))
         without_gradients(model, input_ids=trace.ids.to(model.device), use_cache=False, hooks=hooks)

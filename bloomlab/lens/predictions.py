@@ -72,7 +72,7 @@ def as_traced(trace: Trace, model: BloomPreTrainedModel) -> dict[str, Any]:
     spots = model.base_model.hook_names()
     readable = sorted(readable_layers(trace.names, trace.config.n_layer))
     read = [name for name in (f"h.{layer}.attn.probs" for layer in readable) if name in spots]
-    return {"edit": {name: edits for name, edits in trace.edit.items() if name in spots}, "read": read}
+    return {"edit": {name: edits for name, edits in trace.made.items() if name in spots}, "read": read}
 
 
 def layer_logits(

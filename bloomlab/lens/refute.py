@@ -7,7 +7,7 @@
     doses                 half and twice the change
     other texts           the same edit in each of `texts`
 
-An effect that a control has as well is not the effect of what was edited.
+An effect that a control has as well is not the effect of what was edited. What is held (`hold`) stays held in each.
 
 Sources: random and resampled controls, Zhang and Nanda, "Towards Best Practices of Activation Patching", 2023 (arXiv
 2309.16042); doses and other texts, Heimersheim and Nanda, "How to use and interpret activation patching", 2024
@@ -45,7 +45,7 @@ from bloomlab.lens.trials import (
     turned,
 )
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.donors import copied
+from bloomlab.tracing.donors import copied, hold
 from bloomlab.tracing.edits import Index, NamedEdit
 
 RANDOM, HEADS, PLACES, SAME, DOSES, TEXTS = (
@@ -303,7 +303,7 @@ def plan(
 
     `alike` are texts of as many tokens after which the model says the same.
     """
-    every = [edit for several in edits.values() for edit in several]
+    every = [edit for several in edits.values() for edit in several if not _is_held(edit)]
     rng = random.Random(seed)
     planned: list[tuple[str, str, SpotEdits]] = []
     missing: dict[str, str] = {}
@@ -332,7 +332,7 @@ def plan(
     if not alike:
         missing[SAME] = "no text of as many tokens has the same answer"
     elif not all(isinstance(edit, NamedEdit) for edit in every):
-        missing[SAME] = "the edit does not say what it changes"
+        missing[SAME], alike = "the edit does not say what it changes", []
     for text in rng.sample(alike, min(n, len(alike))):
         planned.append((SAME, text, _each(edits, partial(_from_text, text=text))))
     return planned, missing
@@ -357,7 +357,13 @@ def _from_text(edit: NamedEdit, text: str) -> Edit:
 
 
 def _each(edits: SpotEdits, change: Callable[[Any], Edit]) -> SpotEdits:
-    return {spot: tuple(change(edit) for edit in several) for spot, several in edits.items()}
+    return {spot: tuple(e if _is_held(e) else change(e) for e in several) for spot, several in edits.items()}
+
+
+def _is_held(edit: Any) -> bool:
+    """Whether it keeps what is there without edits: no change of its own, and none to be varied."""
+    again = getattr(edit, "again", None)
+    return again is not None and again.func is hold
 
 
 def _words(several: Sequence[Edit]) -> str:

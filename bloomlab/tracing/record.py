@@ -97,7 +97,7 @@ def record(
         model.config,
         provenance,
     )
-    trace.edit = asked
+    trace.edit, trace.made = asked, edits
     return trace
 
 

@@ -38,6 +38,7 @@ class Trace(NearNames):
         config: the model's.
         provenance: model, hash of the weights, dtype, seed, edits, versions: everything needed to repeat the run.
         edit: the edits that were made, by their spots; a file keeps only their words, in `provenance`.
+        made: the same, once those that take their values from other runs have them.
         lab: the Lab that read the text, if one did, to ask its model more; a file does not keep it.
         base: the run without edits that it was made beside, if there is one; a file does not keep it.
     """
@@ -57,6 +58,7 @@ class Trace(NearNames):
         self._tokens = [list(row) for row in tokens]
         self.config, self.provenance = config, provenance
         self.edit: Edits = {}
+        self.made: Edits = {}
         self.lab: Any = None  # of a floor above, whose type is not known here
         self.base: Trace | None = None
 
@@ -129,7 +131,7 @@ class Trace(NearNames):
         )
         row.lab = self.lab
         if first == 0:  # else the columns of an edit are others
-            row.edit = self.edit
+            row.edit, row.made = self.edit, self.made
         return row
 
     # -- size and closing ----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ there are several panels, NAME_x is x of the panel NAME.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,15 +21,16 @@ from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
+from bloomlab.views.measured import ASKS, SAVED, SETS, Measured, in_words
 from bloomlab.views.shared.assets import module_text, style_text
 from bloomlab.views.shared.beside import show_beside
 from bloomlab.views.shared.code import code_parts
 from bloomlab.views.shared.edits import EditList
-from bloomlab.views.shared.from_page import FromPage
 from bloomlab.views.shared.page import page
 from bloomlab.views.shared.panel import SELECTION, Panel, Place, last_layer_first, text_picture
 from bloomlab.views.shared.steps import Steps
 from bloomlab.views.shown_panel import ShownPanel
+from bloomlab.views.worth import Worth
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
@@ -39,15 +41,15 @@ DONOR = ("text", "tokens", "chips")
 EDIT_PAUSE = 0.005  # of edits, which nobody types letter by letter
 
 
-class View(FromPage):
+class View(Measured):
     """A text, seen through one panel or several.
 
     `read(text)` gives the Trace to show, with what all panels need; it is called again for each text typed into the
     page. With `edit`, `read(text, edit)` gives two: the edited one, and the one without; if that is at hand, it comes
     as a third argument. `against` is the trace of another text or model to compare with, or a function that gives it
     for a text. The page may ask for edits where it gets the `spots` of the model, and `read_donor` reads a text that
-    they copy from. `setup` is the Python that made `lab`, for `.code`. What a trace lacks, a lone panel refuses; of
-    several, its tab says so.
+    they copy from; `worth` measures what they do. `setup` is the Python that made `lab`, for `.code`. What a trace
+    lacks, a lone panel refuses; of several, its tab says so.
 
         view = lab.explore("Leo lives in Oslo.")                     # or lab.attention, lab.hidden_states, …: one panel
         view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # point at a cell, here or in the page
@@ -97,6 +99,7 @@ class View(FromPage):
         against: "Trace | Callable[[str], Trace] | None" = None,
         spots: Callable[[], Mapping[str, Spot]] | None = None,
         read_donor: "Callable[[str], Trace] | None" = None,
+        worth: Worth | None = None,
         **traits: Any,
     ) -> None:
         self.panels = {panel.name: panel for panel in panels}
@@ -120,7 +123,7 @@ class View(FromPage):
         traits["changes"] = self._edits.words
         traits["editable"] = self._spots is not None
         traits.setdefault("layout", {"width": "100%"})  # in a box that gives it no width, it would have none
-        super().__init__(**traits)  # its traits are observed from here on
+        super().__init__(worth, **traits)  # its traits are observed from here on
         self.name = self.model_id
         self.on_msg(self._answer_a_knock)
         self._complete = True
@@ -228,6 +231,7 @@ class View(FromPage):
                     setattr(self, name, value)
             self.state, self.message = "ready", ""
         self._begin_if_asked(panel)
+        self._weigh()
 
     def _first_place(self, trace: "Trace") -> Place:
         """Where the eye goes first in a new text."""
@@ -351,6 +355,7 @@ class View(FromPage):
         if self.trace is None:
             raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
         if path.suffix == ".html":
+            self._finish_measuring()
             shown, troubles = self._all_shown(self._chosen)
             runs = {run: self._saved(*self._all_shown(run), run) for run in self.runs}
             saved = self._saved(shown, troubles, self._chosen) | {"runs": self.runs, "changes": self.changes}
@@ -375,6 +380,7 @@ class View(FromPage):
         trace, base = _traces_of(self._two, run)
         state: dict[str, Any] = {**_inside(self._place, trace), "scale": self.scale}
         state["picture"] = text_picture(trace) | {"code": []}
+        state |= {name: getattr(self, name) for name in SAVED}
         for name, shown in all_shown.items():
             panel = self.panels[name]
             own = {name: shown[name] for name in ("picture", *panel.pieces, *panel.settings())}
@@ -395,6 +401,7 @@ class View(FromPage):
         """The stills of these panels."""
         edits = ", ".join(self.changes)
         which = f"<p>{escaped(self._chosen)}{escaped(f': {edits}' if edits else '')}</p>" if self.runs else ""
+        which += "".join(f"<p>{escaped(sentence)}</p>" for sentence in in_words(self.worth))
         if self._alone:
             return which + "".join(self._open.still(self.trace, shown) for shown in all_shown.values())
         parts = [
@@ -492,7 +499,7 @@ class View(FromPage):
     def page_sets(self) -> list[str]:
         """What a person can choose there."""
         settings = [self._trait(panel, name) for panel in self.panels.values() for name in panel.settings()]
-        return ["typed", "run", "off", "wished", *SELECTION, *([] if self._alone else ["tab"]), *settings]
+        return ["typed", "run", "off", "wished", *SETS, *SELECTION, *([] if self._alone else ["tab"]), *settings]
 
     def trouble(self, error: Exception) -> None:
         """The page says it; the picture stays as it was."""
@@ -573,12 +580,29 @@ class View(FromPage):
         trace, spots, wish = self.trace, self._spots, self.wished
         if trace is None or spots is None:
             return
-        if isinstance(wish, dict) and wish.get("do") == "read":
+        do = wish.get("do") if isinstance(wish, dict) else None
+        if do == "read":
             self._after_a_pause("donor", lambda: self._try(lambda: self._show_donor(wish.get("text"))))
+        elif isinstance(do, str) and do in ASKS:
+            self._try(lambda: self._ask(wish))
         else:
-            self._try(lambda: self._want(self._wanted.after(wish, spots(), len(trace.tokens), self._donor)))
+            self._try(lambda: self._want(self._list_after(wish, spots(), len(trace.tokens))))
             if self._wanted is self._edits:  # it is made already, or was refused
                 self._hear()
+
+    def _list_after(self, wish: Any, spots: Mapping[str, Spot], tokens: int) -> EditList:
+        texts = None if self._worth is None else partial(self._worth.set_of, self.text)
+        edits = self._wanted.after(wish, spots, tokens, self._donor, texts)
+        self._hear_hope(wish)
+        return edits
+
+    def _restore(self, text: str, edits: EditList) -> None:
+        edits = replace(edits, past=(EditList(self._edits.entries, self._edits.off), *self._edits.past), gesture=None)
+        if text == self.text:
+            self._want(edits)
+        else:
+            two = self._read_both(text, edits)
+            self._show(two, self._chosen, self._first_place(two[0]), _runs_of(two, self.panels.values()), edits)
 
     def _want(self, edits: EditList) -> None:
         """Of many wishes that come at once the list has all, and the model runs when the last has come."""

@@ -185,7 +185,7 @@ def test_the_toggles_paint_signed_numbers_on_one_scale_centred_on_zero(blank: Bl
         page.locator(f'input[value="{mode}"]').check()
         limits.add(page.locator(".bl-matrix").get_attribute("data-limit"))
     assert len(limits) == 1
-    page.locator('input[value="probability"]').check()
+    page.locator('.bl-panel-matrix input[value="probability"]').check()
     expect(page.locator(".bl-matrix")).to_have_attribute("data-colours", "probability")
 
 

@@ -142,6 +142,9 @@ def test_controls_that_there_cannot_be_are_explained(lab: Lab) -> None:
     assert found.missing.keys() == {RANDOM, DOSES, SAME} and found.of(HEADS)
     found = lab.refute(PLAIN, {"h.0.mlp.out": lambda x, at: x * 1.5}, n=2).found
     assert found.missing[HEADS] == found.missing[PLACES] == "the edit cannot be made at another place"
+    alike = [AGAIN.replace("Leo", name) for name in ("Ivan", "Karim")]  # the same answer as this text's
+    found = lab.refute(AGAIN, {"h.0.mlp.out": lambda x, at: x * 1.5}, texts=alike, n=2).found
+    assert found.missing[SAME] == "the edit does not say what it changes" and not found.of(SAME)
     found = lab.refute(PLAIN, {"h.0.mlp.out": zero(pos=3), MARK: zero(head=1)}, n=2).found
     assert "not every edit names the same" in found.missing[HEADS] + found.missing[PLACES]
     assert [row[-1] for row in found.rows() if row[0] == HEADS] == [found.missing[HEADS]]
@@ -155,6 +158,18 @@ def test_a_random_change_of_where_heads_look_is_no_control(lab: Lab) -> None:
     assert "by a slice" in sliced.missing[PLACES]
     with pytest.raises(InputError, match="at most 200,000 are made"):
         lab.refute(PLAIN, {MARK: zero()}, texts=[PLAIN] * 10_000, everywhere=True)
+
+
+def test_what_is_held_stays_held_in_every_control(lab: Lab) -> None:
+    held = {"h.0.mlp.out": hold()}
+    found = lab.refute(PLAIN, {**SIXTEEN, **held}, "probability", answer=" Oslo", n=2).found
+    assert found.after == pytest.approx(p_oslo(lab, {**SIXTEEN, **held}), abs=BOUND)
+    other = {MARK: copied(AGAIN, head=5, query=STOP), **held}
+    heads = {control.name: control.after for control in found.of(HEADS)}
+    assert heads["head 5"] == pytest.approx(p_oslo(lab, other), abs=BOUND)
+    donor, whole = (lab.trace(text, [MARK])[MARK] for text in (AGAIN, PLAIN))
+    half = {MARK: patch(whole + 0.5 * (donor - whole), head=HEAD, query=STOP), **held}
+    assert found.of(DOSES)[0].after == pytest.approx(p_oslo(lab, half), abs=BOUND)
 
 
 def test_several_heads_have_as_many_others(lab: Lab) -> None:

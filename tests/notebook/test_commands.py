@@ -12,7 +12,7 @@ from bloomlab.notebook.commands import COMMANDS, Command, Page, overview
 
 NOT_FOR_A_LINE = {
     *("trace", "fits"),  # tensors are for Python; `%bloom info` says what fits
-    *("refute", "keep", "without", "cases", "direction", "finding"),  # edits, and several texts
+    *("refute", "keep", "without", "cases", "like", "direction", "finding"),  # edits, and several texts
 }
 
 

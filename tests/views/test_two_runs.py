@@ -736,7 +736,7 @@ def p_oslo(view: View) -> float:
 
 
 def copied(head: int, at: int, **more: Any) -> dict[str, Any]:
-    return {"spot": "h.0.attn.mixed", "kind": "patch", "axes": {"head": [head], "query": [at]}, **more}
+    return {"spot": "h.0.attn.mixed", "kind": "copied", "axes": {"head": [head], "query": [at]}, **more}
 
 
 def test_sixteen_numbers_of_another_text_bring_the_city_back(tiny: Lab) -> None:
@@ -768,7 +768,7 @@ def test_a_text_as_its_own_donor_changes_exactly_nothing(tiny: Lab) -> None:
     for view in (tiny.explore(RECAP), tiny.hidden_states(RECAP)):
         wish(view, do="read", text=RECAP)
         for spot in ("h.1.attn.mixed", "h.2.mlp.out", "h.0.resid_post", "embed"):
-            wish(view, do="add", edit={"spot": spot, "kind": "patch", "axes": {}})
+            wish(view, do="add", edit={"spot": spot, "kind": "copied", "axes": {}})
         assert len(view.changes) == 4
         after, before = view._two
         assert all(after[name].equal(before[name]) for name in before.names)

@@ -7,7 +7,9 @@
 //   [data-part="change-part"]              a select: what is changed
 //   input[value="one-token | like | onwards | every-token"]   at which tokens; input[value="one-layer | every-layer"]
 //   [data-part="change-says"]              all of that in words
-//   [data-edit="silence | times | cut | copy"]   makes the edit; [data-part="change-number"]: times what
+//   [data-edit="silence | usual | drawn | copy"]   what stands in its place; "hold": what was there without edits
+//   [data-edit="times | cut"]              makes the edit; [data-part="change-number"]: times what
+//   [data-part="expect"]                   what somebody expects of it, written before the result is seen
 //   [data-part="donor-text"]               another text to copy from; [data-part="donor-column"]: which of its tokens
 import { tokenNames } from "./causal.js";
 import { isolated, lastOf, make, pushButton } from "./dom.js";
@@ -26,7 +28,12 @@ const PARTS = {
   mid: { spot: "resid_mid", axis: "pos", says: (layer) => `the state after the attention of ${layer}` },
   post: { spot: "resid_post", axis: "pos", says: (layer) => `the state after ${layer}` },
   embed: { spot: "embed", axis: "pos", says: () => "the embedding" },
+  q: { spot: "attn.q", axis: "query", says: (layer, head) => `the queries of head ${head} of ${layer}` },
+  k: { spot: "attn.k", axis: "pos", says: (layer, head) => `the keys of head ${head} of ${layer}` },
+  v: { spot: "attn.v", axis: "pos", says: (layer, head) => `the values of head ${head} of ${layer}` },
 };
+const OF_A_HEAD = ["head", "q", "k", "v"];
+const HOPES = 300; // characters of what is expected
 const REACHES = [
   ["one-token", "this token", "the selected token alone"],
   ["like", "every one like it", "every token with the same id"],
@@ -57,13 +64,18 @@ export function changeMenu(stage) {
   const layerChoice = toggles({ id: `${stage.id}-layers`, says: "in which layers", choices: LAYERS, choose: (value) => chooseAnd(() => (layers = value)) });
   const number = make("input", { class: "bl-factor", type: "number", step: "any", value: "0.5", "aria-label": "times what", "data-lm-suppress-shortcuts": "true", "data-part": "change-number" });
   number.addEventListener("input", () => (times.disabled = number.value === "")); // empty, or no number
-  const silence = editButton("silence", "silence", () => wish("zero"));
+  const silence = editButton("silence", "nothing (zero)", () => wish("zero"));
+  const usual = editButton("usual", "the usual (mean of like texts)", () => wish("usual"));
+  const drawn = editButton("drawn", "drawn from like texts", () => wish("drawn"));
+  const hold = editButton("hold", "hold as it was", () => wish("hold"));
+  hold.title = "what is changed before it does not reach it: which way does the change take?";
+  const expect = make("input", { class: "bl-donor-text", type: "text", dir: "auto", maxlength: HOPES, placeholder: "I expect …", "aria-label": "what I expect of it", "data-lm-suppress-shortcuts": "true", "data-part": "expect" });
   const times = editButton("times", "times", () => wish("scale", { number: Number(number.value) }));
   const cut = editButton("cut", "", cutLook);
   const donorText = make("textarea", { class: "bl-donor-text", rows: 2, dir: "auto", spellcheck: "false", "aria-label": "another text to copy from", "data-lm-suppress-shortcuts": "true", "data-part": "donor-text" });
   const donorSays = make("p", { class: "bl-how", role: "status", "data-part": "donor-says" });
   const column = choice("which of its tokens", "donor-column");
-  const copy = editButton("copy", "copy", () => wish("patch", reach === "one-token" ? { columns: [Number(column.value)] } : {}));
+  const copy = editButton("copy", "copy", () => wish("copied", reach === "one-token" && Number(column.value) !== target.query ? { columns: [Number(column.value)] } : {}));
   const donor = make("details", { class: "bl-donor" }, make("summary", { "data-lm-suppress-shortcuts": "true" }, "copy from another text …"), donorText, donorSays, make("p", { class: "bl-row" }, column, copy));
   const list = make(
     "div",
@@ -72,8 +84,11 @@ export function changeMenu(stage) {
     reaches.element,
     layerChoice.element,
     says,
-    make("p", { class: "bl-row" }, silence, make("span", { class: "bl-times" }, times, number), cut),
+    make("p", { class: "bl-how" }, "what stands in its place"),
+    make("p", { class: "bl-row" }, silence, usual, drawn),
     donor,
+    make("p", { class: "bl-row" }, hold, make("span", { class: "bl-times" }, times, number), cut),
+    expect,
   );
   const summary = make("summary", { class: "bl-button", "data-lm-suppress-shortcuts": "true", title: "key e; or a right-click on what is to be changed" }, "change …");
   const element = make("details", { class: "bl-change-menu", "data-part": "change-menu" }, summary, list);
@@ -136,6 +151,7 @@ export function changeMenu(stage) {
 
   // ---- the edit ----
 
+  const hasLike = () => !["q", "k", "v"].includes(part.value); // other texts have them, too, but a head's output says more
   const layerless = () => part.value === "embed";
   const everywhere = () => layers === "every-layer" && !layerless();
   const spotOf = (/** @type {string} */ spot) => (layerless() ? spot : everywhere() ? spot : `h.${target.layer}.${spot}`);
@@ -145,18 +161,24 @@ export function changeMenu(stage) {
   /** @param {string} axis */
   function axesOf(axis) {
     const tokens = reached();
-    return { ...(part.value === "head" ? { head: [target.head] } : {}), ...(tokens ? { [axis]: tokens } : {}) };
+    return { ...(OF_A_HEAD.includes(part.value) ? { head: [target.head] } : {}), ...(tokens ? { [axis]: tokens } : {}) };
   }
 
   /** @param {string} kind @param {{number?: number, columns?: number[]}} [more] */
   function wish(kind, more = {}) {
     const { spot, axis } = PARTS[part.value];
-    stage.edit({ spot: spotOf(spot), kind, axes: axesOf(axis), ...more });
+    send({ spot: spotOf(spot), kind, axes: axesOf(axis), ...more });
+  }
+
+  /** @param {PageEdit} edit */
+  function send(edit) {
+    stage.wish({ do: "add", edit, ...(expect.value.trim() ? { expect: expect.value } : {}) });
+    expect.value = "";
   }
 
   function cutLook() {
     const { query, ...others } = /** @type {any} */ (axesOf("query"));
-    stage.edit({ spot: spotOf("attn.biased"), kind: "cut", axes: { ...others, ...(query ? { query } : {}), key: [target.key] } });
+    send({ spot: spotOf("attn.biased"), kind: "cut", axes: { ...others, ...(query ? { query } : {}), key: [target.key] } });
   }
 
   // ---- drawing ----
@@ -208,7 +230,7 @@ export function changeMenu(stage) {
       column.value = String(length ? target.query : tokens.length - 1);
     }
     column.hidden = reach !== "one-token" || !read;
-    copy.disabled = !possible;
+    copy.disabled = !possible || !hasLike();
   }
 
   function draw() {
@@ -225,6 +247,7 @@ export function changeMenu(stage) {
     layerChoice.mark(layers);
     layerChoice.enable(!layerless());
     says.textContent = words();
+    usual.disabled = drawn.disabled = !hasLike();
     cut.hidden = part.value !== "head" || target.key >= target.query;
     cut.textContent = `cut the look at ${tokenName(target.key)}`;
     drawDonor();

@@ -23,6 +23,7 @@ import { kernelLine } from "./kernel.js";
 import { runSwitch } from "./runs.js";
 import { tokenStrip } from "./strip.js";
 import { textBox } from "./textbox.js";
+import { worthLine } from "./worth.js";
 import { reachZones, roomOf, zonesIn } from "./zones.js";
 
 /**
@@ -35,9 +36,9 @@ import { reachZones, roomOf, zonesIn } from "./zones.js";
  * @property {HTMLElement} where  the picture,
  * @property {HTMLElement} why  the numbers of what is chosen,
  * @property {HTMLElement} runs  the switch between two runs
- * @property {(edit: import("./change.js").PageEdit) => void} edit  ask for one
+ * @property {HTMLElement} worth  the line that says what the edits are worth
  * @property {(edits: import("./change.js").PageEdit[], gesture: number) => void} set  each in place of the one that changes the same; a gesture is undone as one
- * @property {(wish: Record<string, any>) => void} wish  anything else about edits
+ * @property {(wish: Record<string, any>) => void} wish  one edit more, or anything else about edits
  * @property {{element: HTMLDetailsElement, open: (point: {x: number, y: number} | null) => void}[]} menus  where edits are chosen, one in each panel
  * @property {HTMLElement} more  and what does not fit on one screen
  * @property {(trait: string) => any} get  a trait of the panel's view in Python, or one that all views share; "kernel" is "here", "silent", "gone", or "none" in a saved page
@@ -118,7 +119,8 @@ export function viewFrame({ model, el, name, makePanel }) {
   });
   whole.hidden = !document.fullscreenEnabled;
   const runs = runSwitch({ id, get, choose });
-  const body = make("div", { class: "bl-body" }, strip.element, runs.element, panelBody);
+  const worth = worthLine({ id: `${id}-worth`, get, choose, ask: runs.ask, undo });
+  const body = make("div", { class: "bl-body" }, strip.element, runs.element, worth.element, panelBody);
   const foot = make("div", { class: "bl-foot" }, live, more, whole, code.element, stamp);
   const root = make("div", { class: "bloomlab", "data-view": name }, make("div", { class: "bl-view" }, box.element, hint, body, foot));
   const rules = insteadOfStill(model.get("name"));
@@ -170,7 +172,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     if (!waiting()) box.show(picture.text);
     strip.show(picture, id);
     panel.show(picture);
-    stamp.textContent = picture.stamp;
+    stamp.textContent = stamp.title = picture.stamp;
     drawn += 1;
     set(root, { "data-tokens": picture.tokens.length, "data-drawn": drawn });
   }
@@ -182,6 +184,8 @@ export function viewFrame({ model, el, name, makePanel }) {
     set(root, Object.fromEntries(SELECTION.map((trait) => [`data-${trait}`, model.get(trait)])));
     set(root, { "data-run": (model.get("runs") ?? []).length > 0 && model.get("run") });
     runs.draw();
+    worth.draw();
+    set(root, { "data-worth": !worth.element.hidden });
     panel.draw();
     strip.keepInSight(); // what asks how much room there is comes last: each time the page is laid out
     reachZones(root);
@@ -245,14 +249,21 @@ export function viewFrame({ model, el, name, makePanel }) {
   const menus = /** @type {Stage["menus"]} */ ([]);
   const menuInSight = () => menus.find(({ element }) => element.getClientRects().length > 0);
 
-  /** "e" opens the menu of changes; Ctrl+Z takes one back. @param {KeyboardEvent} event */
+  /** "e" opens the menu of changes, "r" refutes them; Ctrl+Z takes one back. @param {KeyboardEvent} event */
   function pressed(event) {
+    if (event.key === "Escape" && worth.close()) {
+      event.preventDefault();
+      event.stopPropagation();
+      return;
+    }
     const typing = /** @type {Element} */ (event.target).matches("textarea, input[type=text], input[type=number]");
     if (typing || !model.get("editable") || !get("live") || event.altKey) return;
     const command = event.ctrlKey || event.metaKey;
     const menu = menuInSight();
     if (event.key === "e" && !command && menu) {
       menu.open(null);
+    } else if (event.key === "r" && !command && worth.refute()) {
+      // taken
     } else if (command && event.key.toLowerCase() === "z") {
       if (event.shiftKey) runs.redo();
       else runs.undo();
@@ -349,7 +360,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     body: panelBody,
     ...zones,
     runs: runs.element,
-    edit: runs.add,
+    worth: worth.element,
     set: runs.put,
     wish: runs.ask,
     menus,
@@ -375,7 +386,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     readPicture();
     drawOnce();
   });
-  listen(`change:run change:runs change:changes change:off change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
+  listen(`change:run change:runs change:changes change:off change:worth change:tries change:metric change:answer change:rival change:over change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
   listen("change:scale", refit);
   let width = 0;
   const resized = new ResizeObserver(

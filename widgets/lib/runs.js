@@ -41,9 +41,6 @@ export function runSwitch({ id, get, choose }) {
 
     ask,
 
-    /** @param {import("./change.js").PageEdit} edit */
-    add: (edit) => ask({ do: "add", edit }),
-
     /**
      * Other doses of edits, each in place of the one at the same spot; those of one gesture are one step back.
      * @param {import("./change.js").PageEdit[]} edits @param {number} gesture
@@ -64,7 +61,7 @@ export function runSwitch({ id, get, choose }) {
         changes.replaceChildren(
           ...texts.map((/** @type {string} */ text, /** @type {number} */ number) => {
             const flips = pushButton("", { class: "bl-button bl-change", "data-change-number": number, title: "on or off" }, () => flip(number));
-            flips.append(make("bdi", {}, text)); // it may name a text that is read from right to left
+            flips.append(make("bdi", {}, text), make("span", { class: "bl-how" })); // it may name a text that is read from right to left
             const removes = pushButton("×", { class: "bl-button bl-plain", "aria-label": `take back: ${isolated(text)}`, "data-remove": number }, () => ask({ do: "remove", at: number }));
             return make("span", { class: "bl-change-chip" }, flips, removes);
           }),
@@ -73,7 +70,10 @@ export function runSwitch({ id, get, choose }) {
       const off = get("off") ?? [];
       [...changes.children].forEach((chip, number) => {
         const [button, remove] = /** @type {any} */ (chip).children;
-        set(button, { "aria-pressed": String(!off.includes(number)) });
+        const { doses, nothing } = get("worth") ?? {};
+        const on = !off.includes(number);
+        set(button, { "aria-pressed": String(on), title: [texts[number], ...(on && doses?.length ? doses : []), "press: on or off"].join(" · ") });
+        button.lastChild.textContent = on && nothing ? " changed nothing" : "";
         button.disabled = !get("live");
         remove.hidden = !editable;
       });

@@ -16,7 +16,18 @@ from bloomlab.views.shared.panel import by_part
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
-NAMED_EDITS = ("add", "cut", "hold", "mean", "patch", "scale", "zero")  # all can be imported from bloomlab
+NAMED_EDITS = (
+    "add",
+    "copied",
+    "cut",
+    "drawn",
+    "hold",
+    "mean",
+    "patch",
+    "scale",
+    "usual",
+    "zero",
+)  # all can be imported from bloomlab
 LONGEST_EDIT = 100_000  # characters
 UNSEEN = r"[\x7f-\xa0\xad\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ud800-\udfff]"
 
@@ -90,7 +101,7 @@ def _arguments(call: ast.Call) -> list[ast.expr | None]:
 
 
 def _is_value(node: ast.expr | None, depth: int = 4) -> bool:
-    """Whether it is a number, a text, a list or slice of such; or what a trace of a text has read at a spot."""
+    """Whether it is a number, a text, a list or slice of such; what a trace has read at a spot; or texts like one."""
     if isinstance(node, ast.Constant):
         return isinstance(node.value, str | int | float | None)
     if isinstance(node, ast.UnaryOp):
@@ -102,6 +113,9 @@ def _is_value(node: ast.expr | None, depth: int = 4) -> bool:
         inside = node.elts
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "slice":
         inside = _arguments(node)
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call):
+        if ast.unparse(node.value.func) == "lab.like" and node.attr == "texts":
+            inside = _arguments(node.value)
     elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Call):
         call = node.value
         if ast.unparse(call.func) == "lab.trace":

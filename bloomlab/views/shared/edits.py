@@ -1,32 +1,63 @@
 """Edits in a view: the list of them, what a chip says of one, and those that a page may ask for.
 
 A list never changes; a wish of the page gives another one. A page sends an edit as data, {"spot", "kind", "axes"} and
-for some kinds "number" or "columns", and Python builds it from this list alone. Nothing that a page sends is ever
-evaluated.
+for some kinds "number" or "columns", and Python builds it from this list alone. What is usual, and what is drawn, is so
+in a set of texts that Python has; the page only asks for it. Nothing that a page sends is ever evaluated.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from bloomlab.errors import HookError, shorten
 from bloomlab.hooks import Edit, Edits, Spot, in_order
 from bloomlab.tasks.results import readable
-from bloomlab.tracing.edits import NamedEdit, add, cut, patch, scale, zero
-from bloomlab.tracing.record import READABLE
+from bloomlab.tracing.donors import copied, drawn, hold, usual
+from bloomlab.tracing.edits import NamedEdit, add, cut, scale, zero
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
-KINDS: dict[str, Callable[..., NamedEdit]] = {"zero": zero, "scale": scale, "add": add, "cut": cut, "patch": patch}
+KINDS: dict[str, Callable[..., NamedEdit]] = {
+    "zero": zero,
+    "usual": usual,
+    "drawn": drawn,
+    "copied": copied,
+    "hold": hold,
+    "scale": scale,
+    "add": add,
+    "cut": cut,
+}
 WITH_A_NUMBER = ("scale", "add")
+FROM_TEXTS = ("usual", "drawn", "copied")
 COPIED = ("embed", "attn.mixed", "attn.out", "resid_mid", "mlp.out", "resid_post")
-"""What can be copied from another text; it has a place for each token, and a length of its own."""
+"""What other texts have that can stand here: there is one for each token, and it has a length of its own."""
+INSTEAD = ("zero", "usual", "drawn", "copied")
+"""What can stand in the place of what is taken out."""
+SEED = 0  # which of a set of texts is drawn
 WISHES = ("add", "set", "remove", "clear", "undo", "redo")
 MOST = 100  # edits that a page may ask for
 LARGEST = 1e4  # a factor or a number to add
 LONGEST_NAME = 24  # characters of a text that a chip quotes
-VERBS = {"zero": "silent", "mean": "its mean", "patch": "copied", "cut": "cut"}
+VERBS = {
+    "zero": "silent",
+    "mean": "its mean",
+    "patch": "copied",
+    "cut": "cut",
+    "usual": "the usual",
+    "hold": "held as it was",
+}
+
+
+class TextSet(NamedTuple):
+    """Texts that a view draws from: what they are called, and the Python that gives them, if that is known."""
+
+    name: str
+    code: str
+    texts: tuple[str, ...]
+
+
+Sets = Callable[[], TextSet]
 
 
 @dataclass(frozen=True)
@@ -69,10 +100,18 @@ class EditList:
         there = {n for n in numbers if type(n) is int and 0 <= n < len(self.entries)}
         return EditList(self.entries, tuple(sorted(there)), self.past, self.future)
 
-    def after(self, wish: object, spots: Mapping[str, Spot], tokens: int, donor: "Trace | None" = None) -> "EditList":
+    def after(
+        self,
+        wish: object,
+        spots: Mapping[str, Spot],
+        tokens: int,
+        donor: "Trace | None" = None,
+        texts: Sets | None = None,
+    ) -> "EditList":
         """The list that a page wishes for.
 
-            {"do": "add", "edit": …}                        one more; `donor` is what is copied from
+            {"do": "add", "edit": …}                        one more; `donor` is what is copied from, `texts` gives
+                                                            what is usual and what is drawn from
             {"do": "set", "edits": […], "gesture": 3}       each in place of the one of its kind that changes the same;
                                                             a factor of 1 takes that out; a gesture is one step of undo
             {"do": "remove", "at": 2}, {"do": "clear"}, {"do": "undo"}, {"do": "redo"}
@@ -101,7 +140,7 @@ class EditList:
         elif do == "add":
             if len(entries) >= MOST:
                 raise HookError(f"there are {len(entries)} edits, and no more fit; take some back, or clear the list")
-            entries = (*entries, built(wish.get("edit"), spots, tokens, donor))
+            entries = (*entries, built(wish.get("edit"), spots, tokens, donor, texts))
         elif do == "set":
             return self._set(wish, spots, tokens)
         else:  # nothing to undo, or to make again
@@ -196,11 +235,18 @@ def _listed(index: Any) -> str:
     return ", ".join(map(str, index)) if isinstance(index, Sequence) else str(index)
 
 
-def built(wish: object, spots: Mapping[str, Spot], tokens: int, donor: "Trace | None" = None) -> tuple[str, NamedEdit]:
+def built(
+    wish: object,
+    spots: Mapping[str, Spot],
+    tokens: int,
+    donor: "Trace | None" = None,
+    texts: Sets | None = None,
+) -> tuple[str, NamedEdit]:
     """The edit that a page asks for, at a spot of this model, in a text of so many tokens.
 
     A spot without its layer, "attn.mixed", stands for that of every layer. Indices are a list, or {"from": 3}: that one
-    and all after it. A copy takes the columns of `donor` that have the same number, or those in "columns".
+    and all after it. A copy takes the columns of `donor` that have the same number, or those in "columns"; what is
+    usual, or drawn, is so in `texts`.
 
     >>> spots = {"h.0.attn.mixed": Spot("batch head query head_dim", ("batch", 8, "query", 16))}
     >>> built({"spot": "h.0.attn.mixed", "kind": "zero", "axes": {"head": [1], "query": [3]}}, spots, 5)
@@ -228,27 +274,52 @@ def built(wish: object, spots: Mapping[str, Spot], tokens: int, donor: "Trace | 
         raise HookError("the axes of an edit must name what it changes, such as {head: [1], query: [16]}")
     sizes: dict[str, Any] = dict(zip(found.axes.split(), found.shape, strict=True))
     where = {str(axis): _indices(axis, indices, spot, sizes, tokens) for axis, indices in axes.items()}
-    if kind == "patch":
-        return spot, _copied(spot, where, wish.get("columns"), donor)
+    if kind in FROM_TEXTS:
+        return spot, _from_texts(kind, spot, where, wish.get("columns"), donor, texts)
     return spot, KINDS[kind](*([] if number is None else [number]), **where)
 
 
-def _copied(spot: str, where: dict[str, Any], columns: object, donor: "Trace | None") -> NamedEdit:
-    """What another text has there, in place of what this one has."""
-    if donor is None or spot not in donor:
-        can = ", ".join(COPIED)
-        raise HookError(f"nothing of {spot!r} is here to be copied; read another text first, and copy {can} of a layer")
-    count = len(donor.tokens)
-    if columns is not None and (not isinstance(columns, list) or len(columns) != 1):
-        raise HookError("the page names one column of the other text, for one token of this one")
-    taken = None if columns is None else _indices("pos", columns, spot, {"pos": "pos"}, count)
-    edit = patch(donor[spot], taken, **where)
-    # Python can read the text again, so that the code of the view has all it needs; by the same path through attention
-    read = [*(["attn.probs"] if any(name.endswith(READABLE) for name in donor.names) else []), spot]
-    again = f"lab.trace({donor.text!r}, {read!r})[{spot!r}]"
-    name = readable(str(donor.text))
-    source = f"“{name[:LONGEST_NAME].rstrip()}{'…' if len(name) > LONGEST_NAME else ''}”"
-    return replace(edit, text=edit.text.replace(f"tensor{tuple(donor[spot].shape)}", again, 1), source=source)
+def _from_texts(
+    kind: str, spot: str, where: dict[str, Any], columns: object, donor: "Trace | None", texts: Sets | None
+) -> NamedEdit:
+    """What other texts have there, in place of what this one has."""
+    if not any(spot == part or spot.endswith(f".{part}") for part in COPIED):
+        raise HookError(f"other texts have nothing that could stand at {spot!r}; choose one of {', '.join(COPIED)}")
+    named = ", ".join(f"{axis}={index!r}" for axis, index in where.items())
+    if kind == "copied":
+        if donor is None:
+            raise HookError("there is nothing to copy from; read another text first")
+        if columns is not None and (not isinstance(columns, list) or len(columns) != 1):
+            raise HookError("the page names one column of the other text, for one token of this one")
+        taken = None if columns is None else _indices("pos", columns, spot, {"pos": "pos"}, len(donor.tokens))
+        text = str(donor.text)
+        arguments = [repr(text), *([] if taken is None else [f"columns={taken}"]), *filter(None, [named])]
+        # Python can read the text again, so that the code of the view has all it needs
+        return replace(
+            copied(text, taken, **where), text=f"copied({', '.join(arguments)})", source=f"“{short_name(text)}”"
+        )
+    if columns is not None:
+        raise HookError(f"an edit of the kind {kind} takes no columns; each text has its own at the same tokens")
+    if texts is None:
+        raise HookError(f"this view has no texts that {kind} could be taken from; choose zero, or copy from a text")
+    return in_place(kind, texts(), where)
+
+
+def in_place(kind: str, texts: TextSet, where: Mapping[str, Any]) -> NamedEdit:
+    """What is usual in a set of texts, or drawn from it, named by the set."""
+    edit = usual(texts.texts, **where) if kind == "usual" else drawn(texts.texts, SEED, **where)
+    source = texts.name if kind == "usual" else f"{texts.name}, seed {SEED}"
+    if not texts.code:
+        return replace(edit, source=source)
+    arguments = [f"{texts.code}.texts", *([f"seed={SEED}"] if kind == "drawn" else [])]
+    arguments += [f"{axis}={index!r}" for axis, index in where.items()]
+    return replace(edit, text=f"{kind}({', '.join(arguments)})", source=source)
+
+
+def short_name(text: str) -> str:
+    """A text as a chip quotes it."""
+    name = readable(text)
+    return f"{name[:LONGEST_NAME].rstrip()}{'…' if len(name) > LONGEST_NAME else ''}"
 
 
 def _indices(axis: object, indices: object, spot: str, sizes: Mapping[str, Any], tokens: int) -> Any:

@@ -25,8 +25,12 @@ class Steps:
         try:
             asyncio.get_running_loop().call_soon(self._step_and_wait)
         except RuntimeError:  # without an event loop, nothing could stop it
-            while self.open:
-                self._step_quietly()
+            self.finish()
+
+    def finish(self) -> None:
+        """Do all steps here and now, also of a job that was started. An error only reaches `ended`."""
+        while self.open:
+            self._step_quietly()
 
     def stop(self) -> None:
         """No further step."""

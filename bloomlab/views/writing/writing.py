@@ -29,6 +29,7 @@ from bloomlab.model.cache import KVCache
 from bloomlab.tasks.ask import label_names
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import display_tokens, visible
+from bloomlab.views.shared.code import NAMED_EDITS
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 if TYPE_CHECKING:
@@ -545,7 +546,7 @@ def edits_in_python(edit: Edits | None) -> list[str]:
     written = ", ".join(f"{spot!r}: {list(in_order(spot, edits))!r}" for spot, edits in edit.items())
     if "tensor(" in written or "<" in written:
         return ["edit = ...  # what was passed to lab.write; it cannot be written down here"]
-    names = [name for name in ("add", "cut", "mean", "scale", "zero") if f"{name}(" in written]
+    names = [name for name in NAMED_EDITS if f"{name}(" in written]
     return [f"from bloomlab import {', '.join(names)}", f"edit = {{{written}}}"]
 
 

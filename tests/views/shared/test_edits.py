@@ -61,6 +61,11 @@ LIES: list[Any] = [  # what no honest page sends
     SILENT | {"kind": "scale", "number": 10**400},
     SILENT | {"kind": "add", "number": float("-inf")},
     SILENT | {"spot": "x" * 1_000},
+    SILENT | {"kind": "usual"},  # there are no texts, and no donor
+    SILENT | {"kind": "drawn"},
+    SILENT | {"kind": "copied"},
+    SILENT | {"kind": "usual", "columns": [1]},
+    SILENT | {"kind": "patch"},
 ]
 LONG: list[Any] = [
     SILENT | {"spot": "x" * 1_000_000},

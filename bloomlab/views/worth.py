@@ -1,0 +1,321 @@
+"""What a view's edits are worth: the four results of what can stand in a place, the controls, and many texts.
+
+All of it is plain data for the page, a step at a time. `Worth` has the model and the texts that a view draws from; it
+keeps nothing that is shown.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bloomlab.errors import BloomlabError, InputError
+from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.hooks import Edit
+from bloomlab.lens.cases import Case
+from bloomlab.lens.effect import kl
+from bloomlab.lens.instead import Effects, effects, ends, moved_most
+from bloomlab.lens.refute import CONTROLS, DOSES, ROUNDING, TEXTS, Refutation, in_case, refute
+from bloomlab.lens.trials import METRICS, SpotEdits, by_spot, measured, token_id
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.tiny.like import like
+from bloomlab.tracing.donors import copied, hold
+from bloomlab.tracing.edits import NamedEdit, zero
+from bloomlab.tracing.record import record
+from bloomlab.tracing.trace import Trace
+from bloomlab.views.shared.edits import COPIED, INSTEAD, EditList, TextSet, in_place, words
+
+AT_ONCE = 1 << 34  # parameters × columns that are measured unasked: less than a second
+TEXTS_LIKE = 64
+MADE = "made"  # the edits as they stand, among what could stand there
+KINDS = (*CONTROLS, DOSES, TEXTS)
+NOTHING: dict[str, Any] = {
+    "state": "idle",  # or running, done, stopped, error
+    "doing": "",  # compare or refute
+    "done": 0,
+    "total": 0,
+    "message": "",
+    "texts": "",  # what the texts are called that these numbers are means over, if they are
+    "metric": "",
+    "answer": "",
+    "rival": "",
+    "others": None,  # how many other texts there are
+    "before": None,
+    "lines": [],  # of what stands in the place: name, value; of many texts low, high, against, dots
+    "doses": [],  # of one edit by itself, how much it changes where it is made
+    "nothing": False,  # whether the edits change nothing at all, exactly
+    "refuted": {},  # before, after, rows of dots by kind, sentence
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is measured: a text with edits, and by what.
+
+    Attributes:
+        text: the text that is shown.
+        edits: the list as it stands.
+        donor: the text to copy from, if one is at hand.
+        metric, answer, rival: as `lab.refute` takes them; "" for the tokens whose chance changes most.
+        many: whether in all texts.
+    """
+
+    text: str
+    edits: EditList
+    donor: str = ""
+    metric: str = METRICS[0]
+    answer: str = ""
+    rival: str = ""
+    many: bool = False
+
+    @property
+    def copies(self) -> str:
+        """The one text that the edits copy from, else the donor."""
+        made = [getattr(edit, "again", None) for several in self.edits.on.values() for edit in several]
+        texts = {again.args[0] for again in made if again is not None and again.func is copied}
+        return texts.pop() if len(texts) == 1 else self.donor if not texts else ""
+
+
+class Worth:
+    """Measures what edits are worth with one model, in the texts that were given, or in like ones.
+
+    Args:
+        texts: texts or cases; those of as many tokens as the text that is shown are used. None: `tiny.like`.
+    """
+
+    def __init__(
+        self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, texts: Sequence[Case] | None = None
+    ) -> None:
+        self.model, self.tokenizer, self._given = model, tokenizer, texts
+        self._made: tuple[tuple[str, ...], list[Case]] | None = None
+
+    # ---- the texts ----
+
+    def set_of(self, text: str) -> TextSet:
+        """The texts that what is usual in a text's place is taken from.
+
+        Raises:
+            InputError: there are none.
+        """
+        cases = self.cases(text)
+        code = "" if self._given is not None else f"lab.like({text!r})"
+        return TextSet(self.name(len(cases)), code, tuple(case.text for case in cases))
+
+    def name(self, count: int) -> str:
+        """What so many texts are called."""
+        which = "like" if self._given is None else "given"
+        return f"{count} {which} text{'' if count == 1 else 's'}"
+
+    def cases(self, text: str, other: str = "", answer: str = "", rival: str = "") -> list[Case]:
+        """Other texts of as many tokens, with what is measured in each.
+
+        Raises:
+            InputError: there are none.
+        """
+        key = (text, other, answer, rival)
+        if self._made is None or self._made[0] != key:
+            self._made = (key, self._cases(*key))
+        return self._made[1]
+
+    def _cases(self, text: str, other: str, answer: str, rival: str) -> list[Case]:
+        if self._given is None:
+            return list(like(self.tokenizer, text, TEXTS_LIKE, other=other, answer=answer, rival=rival))
+        columns = len(self.tokenizer.encode(text))
+        found = [case for case in self._given if case.text != text]
+        found = [case for case in found if len(self.tokenizer.encode(case.text)) == columns]
+        if not found:
+            raise InputError(
+                f"none of the {len(self._given)} texts that were given is another text of {columns} tokens, as this "
+                "one has; give the view others"
+            )
+        return found
+
+    # ---- what is measured ----
+
+    def cheap(self, text: str) -> bool:
+        """Whether it is measured unasked."""
+        return self.model.num_parameters() * len(self.tokenizer.encode(text)) * (TEXTS_LIKE + 6) < AT_ONCE
+
+    def compared(self, asked: Asked) -> Iterator[dict[str, Any]]:
+        """The four results of what can stand in the place of the last edit, beside the edits as they are.
+
+        Raises:
+            BloomlabError: the edits cannot be made, or a token is not one.
+        """
+        yield {"state": "running", "doing": "compare", "done": 0, "total": 1, "message": ""}
+        edits = by_spot(self.model, asked.edits.on)
+        runs = [record(self.model, self.tokenizer, asked.text, list(edits), one) for one in (None, asked.edits.on)]
+        yield _dose(runs, asked.edits)
+        logits = ends(self.model, self.tokenizer, asked.text, edits)
+        asked = self._with_tokens(asked, logits)
+        first, others, _ = self._texts(asked)
+        cases = [first, *(others if asked.many else [])]
+        ways = {
+            name: [way, *(in_case(way, case) for case in cases[1:])] for name, way in self._ways(asked, edits).items()
+        }
+        facts = self._facts(asked, logits)
+        for step in effects(self.model, self.tokenizer, cases, ways, asked.metric):
+            found = step.results[-1] if step.results else None
+            yield {
+                "done": step.done,
+                "total": step.total,
+                "metric": asked.metric,
+                "answer": asked.answer,
+                "rival": asked.rival,
+                "others": len(others),
+                "texts": f"this text and {self.name(len(cases) - 1)}" if asked.many else "",
+                "facts": facts,
+                **({} if found is None else _of_effects(found, asked.many)),
+            }
+
+    def refuted(self, asked: Asked, answer: str, rival: str) -> Iterator[dict[str, Any]]:
+        """The edits among their controls; of each kind the runs that there are so far.
+
+        Raises:
+            BloomlabError: the edits cannot be made, or a token is not one.
+        """
+        asked = replace(asked, answer=answer, rival=rival)
+        yield {"state": "running", "doing": "refute", "done": 0, "total": 1, "message": ""}
+        edits = by_spot(self.model, asked.edits.on)
+        first, others, why = self._texts(asked)
+        said = ", ".join(words(spot, one) for spot, several in asked.edits.on.items() for one in several)
+        settings = asked.metric, first.answer or None, first.rival or None, others or None
+        steps = refute(self.model, self.tokenizer, asked.text, edits, *settings, everywhere=asked.many and bool(others))
+        for step in steps:
+            if step.results:
+                found = replace(step.results[-1], edit=said)
+                yield {"done": step.done, "total": step.total, "refuted": _of_controls(found, why)}
+            else:
+                yield {"done": step.done, "total": step.total}
+
+    def _texts(self, asked: Asked) -> tuple[Case, list[Case], str]:
+        """The text itself as a case, the others, and why there are none.
+
+        Raises:
+            InputError: there are none, but numbers of many texts are asked for.
+        """
+        first = Case(asked.text, "", asked.answer, asked.rival)
+        try:
+            return first, self.cases(asked.text, asked.copies, asked.answer, asked.rival), ""
+        except InputError as error:
+            if asked.many:
+                raise
+            return first, [], str(error)
+
+    def _with_tokens(self, asked: Asked, logits: Tensor) -> Asked:
+        """The same, with the tokens that are compared: those that were named, or those whose chance changes most."""
+        answer, rival = moved_most(self.tokenizer, logits)
+        if asked.answer:
+            token_id(self.tokenizer, asked.answer, "answer")
+            rival = answer if answer != asked.answer else rival
+        if asked.rival:
+            token_id(self.tokenizer, asked.rival, "rival")
+        asked = replace(asked, answer=asked.answer or answer, rival=asked.rival or rival)
+        if asked.answer == asked.rival:
+            raise InputError("answer and rival are the same token, so their difference is always 0; name two")
+        return asked
+
+    def _facts(self, asked: Asked, logits: Tensor) -> dict[str, float]:
+        """What the record keeps of a change, whatever the page measures it by."""
+        answer, rival = (self.tokenizer.encode(token)[0] for token in (asked.answer, asked.rival))
+        found: dict[str, float] = {}
+        for name, metric in (("logit difference", METRICS[0]), ("p", METRICS[1])):
+            before, after = measured(logits, answer, rival, metric).tolist()
+            found |= {f"{name} before": rounded(before), f"{name} after": rounded(after)}
+        return {**found, "KL": rounded(float(kl(*logits.double().log_softmax(-1))))}
+
+    def _ways(self, asked: Asked, edits: SpotEdits) -> dict[str, SpotEdits]:
+        """The edits as they are; and with what else could stand in the place of the last of them."""
+        found = {MADE: edits}
+        entries = [entry for number, entry in enumerate(asked.edits.entries) if number not in asked.edits.off]
+        place = _last_place(entries)
+        if place is None:
+            return found
+        spot, edit = place
+        for kind in INSTEAD:
+            one = self._instead(kind, asked, edit)
+            if one is not None:
+                others = EditList(tuple((spot, one) if entry is place else entry for entry in entries))
+                found[kind] = by_spot(self.model, others.on)
+        return found
+
+    def _instead(self, kind: str, asked: Asked, edit: NamedEdit) -> NamedEdit | None:
+        if kind == "zero":
+            return zero(**edit.where)
+        if kind == "copied":
+            again = edit.again
+            if again is not None and again.func is copied:
+                return edit
+            same = asked.copies and len(self.tokenizer.encode(asked.copies)) == len(self.tokenizer.encode(asked.text))
+            return copied(asked.copies, **edit.where) if same else None
+        try:
+            return in_place(kind, self.set_of(asked.text), edit.where)
+        except BloomlabError:
+            return None
+
+
+def _last_place(entries: Sequence[tuple[str, Edit]]) -> tuple[str, NamedEdit] | None:
+    """The last edit in whose place something else could stand."""
+    for place in reversed(entries):
+        spot, edit = place
+        held = isinstance(edit, NamedEdit) and edit.again is not None and edit.again.func is hold
+        if isinstance(edit, NamedEdit) and not held and any(spot == p or spot.endswith(f".{p}") for p in COPIED):
+            return place  # type: ignore[return-value]  # its second is a NamedEdit, as was just asked
+    return None
+
+
+def _of_effects(found: Effects, many: bool) -> dict[str, Any]:
+    lines = []
+    for name in found.after:
+        line: dict[str, Any] = {"name": name, "value": rounded(found.mean(name))}
+        if many:
+            low, high = found.spread(name)
+            line |= {"low": rounded(low), "high": rounded(high), "against": found.against(name)}
+            line |= {"dots": [rounded(value) for value in found.after[name].tolist()]}
+        lines.append(line)
+    lines += [{"name": name, "value": None, "why": why} for name, why in found.refused.items()]
+    return {"before": rounded(float(found.before.mean())), "lines": lines}
+
+
+def _of_controls(found: Refutation, why: str) -> dict[str, Any]:
+    rows = []
+    for kind in KINDS:
+        runs = found.of(kind)
+        missing = found.missing.get(kind, why if kind == TEXTS else "")
+        dots = [[one.name, rounded(one.before), rounded(one.after)] for one in runs]
+        rows.append({"kind": kind, "dots": dots, "why": "" if runs else missing})
+    return {
+        "before": rounded(found.before),
+        "after": rounded(found.after),
+        "rows": rows,
+        "sentence": found.sentence,
+        "everywhere": found.everywhere,
+        "as far": 0 if abs(found.change) < ROUNDING else len(found.as_far),
+        "controls": sum(len(found.of(kind)) for kind in CONTROLS),
+    }
+
+
+def rounded(value: float) -> float:
+    """A number as the page gets it: more digits than are shown."""
+    return round(value, 6)
+
+
+def _dose(runs: Sequence[Trace], edits: EditList) -> dict[str, Any]:
+    """How much an edit changes where it is made, in words; and whether nothing changes there, exactly.
+
+    Of two traces, without and with the edits. Of several edits no size is said: one may stand behind another.
+    """
+    before, after = runs
+    changes = {spot: (after[spot] - before[spot]).nan_to_num() for spot in after.edit}
+    if not any(change.any() for change in changes.values()):
+        return {"nothing": True, "doses": []}
+    if len(edits.entries) - len(edits.off) != 1:
+        return {"nothing": False, "doses": []}
+    moved = {spot: change != 0 for spot, change in changes.items()}
+    count = sum(int(places.sum()) for places in moved.values())
+    sizes = [torch.cat([run[spot][places].flatten() for spot, places in moved.items()]).norm().item() for run in runs]
+    length = f", length {sizes[0]:.3g} → {sizes[1]:.3g}" if all(map(math.isfinite, sizes)) else ""
+    return {"nothing": False, "doses": [f"{count:,} number{'' if count == 1 else 's'}{length}"]}

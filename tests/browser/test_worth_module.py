@@ -1,0 +1,283 @@
+"""What a change by hand is worth: the four results, the controls as a strip of dots, many texts, the record."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+import bloomlab
+from bloomlab.lens.cases import Case
+from bloomlab.lens.refute import DOSES, HEADS, PLACES, RANDOM, SAME, TEXTS
+from bloomlab.tracing.donors import copied
+from bloomlab.tracing.edits import zero
+from bloomlab.views.view import View
+from tests.browser.blank_page import BlankPage
+from tests.browser.conftest import Visit
+from tests.browser.test_accessibility import grave
+from tests.claims.stories import recaps
+
+pytestmark = pytest.mark.browser
+
+RECAP = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+CHANGED = RECAP.replace("again", "cat")
+LAB = bloomlab.load()
+STOP = 16  # the full stop after "again", or after the second "cat"
+SPOT = "h.0.attn.mixed"
+
+
+@pytest.fixture
+def blank(visit: Visit) -> Iterator[BlankPage]:
+    page = BlankPage(visit.page)
+    yield page
+    assert visit.errors == []
+    assert visit.refused == []
+
+
+def select(blank: BlankPage, layer: int = 0, head: int = 1, token: int = STOP) -> None:
+    blank.page.locator(f'[data-part="heads"] [data-layer="{layer}"][data-head="{head}"]').click()
+    blank.answered()
+    blank.page.locator(f'[data-part="strip"] .bl-token[data-token="{token}"]').click()
+    blank.answered()
+
+
+def change(blank: BlankPage, how: str, part: str = "head", reach: str = "one-token", expect: str = "") -> None:
+    """Make an edit by the menu of the attention tab."""
+    menu = blank.page.locator('[data-panel="attention"] [data-part="change-menu"]')
+    menu.locator("summary").first.click()
+    menu.locator('[data-part="change-part"]').select_option(part)
+    menu.locator(f'input[value="{reach}"]').check()
+    if expect:
+        menu.locator('[data-part="expect"]').fill(expect)
+    menu.locator(f'[data-edit="{how}"]').click()
+    blank.answered()
+
+
+def copy_sixteen(blank: BlankPage, **more: str) -> None:
+    """Head 0.1's numbers at the full stop, from the text that says "again"."""
+    select(blank)
+    menu = blank.page.locator('[data-panel="attention"] [data-part="change-menu"]')
+    menu.locator("summary").first.click()
+    menu.locator(".bl-donor > summary").click()
+    menu.locator('[data-part="donor-text"]').fill(RECAP)
+    blank.answered()
+    blank.page.keyboard.press("Escape")
+    change(blank, "copy", **more)
+
+
+def measure(blank: BlankPage, metric: str) -> None:
+    blank.page.locator('[data-part="worth-more"]').click()
+    blank.page.locator(f'[data-part="worth-sheet"] input[value="{metric}"]').check()
+    blank.answered()
+
+
+def number(blank: BlankPage, name: str) -> float:
+    """A number of the line, as a person reads it."""
+    return float(blank.page.locator(f'[data-worth="{name}"]').inner_text().replace("−", "-"))
+
+
+def dots(blank: BlankPage, kind: str) -> list[float]:
+    options = blank.page.locator(f'[data-row="{kind}"] [role="option"]')
+    return [float(value) for value in options.evaluate_all("all => all.map(one => one.dataset.value)")]
+
+
+def p_oslo(text: str, edit: object) -> float:
+    probs = LAB.trace(text, ["logits"], edit)["logits"][0, -1].softmax(-1)  # type: ignore[arg-type]  # None, or edits
+    return float(probs[LAB.tokenizer.encode(" Oslo")[0]])
+
+
+def test_the_sixteen_numbers_are_refuted_by_hand(blank: BlankPage, visit: Visit) -> None:
+    """Means of this text and 64 stories: what is said of the sixteen numbers, read from the page."""
+    stories = [Case(s.text.replace("again", "cat"), s.text, f" {s.city}") for s in recaps(LAB, 64)]
+    blank.draw(LAB.explore(CHANGED, texts=stories))
+    page = blank.page
+    copy_sixteen(blank)
+    measure(blank, "probability")
+    page.locator('[data-part="worth-many"]').click()
+    blank.answered()
+    assert page.locator('[data-part="worth-many"]').inner_text() == "64 texts"
+    assert number(blank, "before") < 0.05 and number(blank, "made") > 0.6
+    assert page.locator('[data-worth="made"]').get_attribute("data-against") == "0"
+    page.locator('[data-part="refute"]').click()
+    blank.answered()
+    counts = {kind: len(dots(blank, kind)) for kind in (RANDOM, HEADS, PLACES, DOSES, TEXTS)}
+    assert counts == {RANDOM: 20, HEADS: 7, PLACES: 19, DOSES: 2, TEXTS: 64}
+    assert max(dots(blank, RANDOM)) <= 0.08
+    assert max(dots(blank, HEADS)) <= 0.05
+    assert max(dots(blank, PLACES)) <= 0.04
+    half, twice = dots(blank, DOSES)
+    assert number(blank, "before") < half < number(blank, "made") < twice
+    verdict = page.locator('[data-part="verdict"]').inner_text()
+    assert "in 64 of 64 other texts the same way" in verdict and "0 of " in verdict
+    visit.screenshot("worth-sixteen")
+    page.keyboard.press("Escape")
+
+    whole = number(blank, "made")
+    for part, head, least, most in (("mlp", 1, 0.0, 0.05), ("k", 1, 0.0, 0.06), ("q", 1, 0.6, whole + 0.01)):
+        select(blank, layer=0 if part == "mlp" else 1, head=head)
+        change(blank, "hold", part=part, reach="every-token")
+        assert least <= number(blank, "made") <= most, part
+        page.locator('[data-part="undo"]').click()
+        blank.answered()
+    assert number(blank, "made") == whole
+
+
+def test_the_four_results_stand_side_by_side_in_one_line(blank: BlankPage) -> None:
+    blank.draw(LAB.explore(RECAP))
+    assert not blank.page.locator('[data-part="worth"]').is_visible()
+    height = blank.page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().bottom")
+    select(blank)
+    change(blank, "silence")
+    measure(blank, "probability")
+    texts = LAB.like(RECAP).texts
+    expected = {
+        "before": None,
+        "made": zero(head=1, query=STOP),
+        "zero": zero(head=1, query=STOP),
+        "usual": bloomlab.usual(texts, head=1, query=STOP),
+        "drawn": bloomlab.drawn(texts, head=1, query=STOP),
+    }
+    for name, edit in expected.items():
+        value = p_oslo(RECAP, None if edit is None else {SPOT: edit})
+        assert number(blank, name) == pytest.approx(value, abs=6e-4), name
+    assert blank.page.locator('[data-worth="copied"]').count() == 0  # no other text is at hand
+    line = blank.page.locator('[data-part="worth"]').bounding_box()
+    assert line and line["height"] < 32
+    after = blank.page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().bottom")
+    assert abs(after - height) < 60
+
+
+def test_what_changes_nothing_is_said_on_its_chip(blank: BlankPage) -> None:
+    blank.draw(LAB.explore(RECAP))
+    select(blank)
+    change(blank, "hold")
+    chip = blank.page.locator('[data-change-number="0"]')
+    assert chip.inner_text() == "head 0.1 held as it was at 16 changed nothing"
+    expect(blank.page.locator('[data-part="worth-nothing"]')).to_have_text("changed nothing")
+    blank.page.locator('[data-part="clear"]').click()
+    blank.answered()
+    change(blank, "drawn")
+    assert chip.inner_text() == "head 0.1 drawn at 16 from 64 like texts, seed 0"
+    assert "16 numbers, length " in str(chip.get_attribute("title"))
+
+
+def test_all_of_it_by_keyboard_and_in_words(blank: BlankPage) -> None:
+    blank.draw(LAB.explore(RECAP))
+    page = blank.page
+    heads = page.locator('[data-part="heads"]')
+    heads.press("r")  # there is nothing to refute yet
+    assert not page.locator('[data-part="worth-sheet"]').is_visible()
+    heads.press("e")
+    page.keyboard.press("Enter")
+    blank.answered()
+    heads.press("r")
+    blank.answered()
+    assert page.locator('[data-part="worth"]').get_attribute("data-state") == "done"
+    row = page.locator(f'[data-row="{HEADS}"]')
+    row.focus()
+    values = sorted(dots(blank, HEADS))
+    says = page.locator(".bl-dot-says").nth(1)
+    expect(says).to_contain_text(f"{values[-1]:.2f} nats".replace("-", "−"))
+    page.keyboard.press("Home")
+    expect(says).to_contain_text(f"{values[0]:.2f} nats".replace("-", "−"))
+    chosen = row.locator('[aria-selected="true"]')
+    assert chosen.count() == 1 and row.get_attribute("aria-activedescendant") == chosen.get_attribute("id")
+    assert str(chosen.get_attribute("aria-label")).startswith("\u2068head ")
+    assert row.get_attribute("aria-label", timeout=1000) == f"{HEADS}: 7: {values[0]:.2f} to {values[-1]:.2f}".replace(
+        "-", "−"
+    )
+    assert "controls have half of this change or more" in page.locator('[data-part="verdict"]').inner_text()
+    page.keyboard.press("Escape")
+    assert not page.locator('[data-part="worth-sheet"]').is_visible()
+    assert page.evaluate("document.activeElement.dataset.part") == "worth-more"
+
+
+def test_the_pointer_reads_the_nearest_dot(blank: BlankPage) -> None:
+    blank.draw(LAB.explore(RECAP))
+    select(blank)
+    change(blank, "silence")
+    blank.page.locator('[data-part="refute"]').click()
+    blank.answered()
+    row = blank.page.locator(f'[data-row="{DOSES}"]')
+    box = row.locator('[role="option"]').nth(1).bounding_box()
+    assert box
+    blank.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    says = blank.page.locator(".bl-dot-says").nth(4)
+    assert says.inner_text().replace("\u2068", "").replace("\u2069", "").startswith("dose 2: ")
+    blank.page.mouse.move(0, 0)
+    assert says.inner_text().startswith("2: ")
+
+
+def test_what_is_expected_is_kept_and_a_try_is_brought_back(blank: BlankPage) -> None:
+    blank.draw(LAB.explore(CHANGED))
+    page = blank.page
+    copy_sixteen(blank, expect="<b>Oslo</b> comes back")
+    page.locator('[data-part="clear"]').click()
+    blank.answered()
+    change(blank, "usual")
+    page.locator('[data-part="worth-more"]').click()
+    rows = page.locator('[data-part="tries"] li')
+    assert rows.count() == 2 and "expected: <b>Oslo</b> comes back" in rows.first.inner_text()
+    p = [p_oslo(CHANGED, edit) for edit in (None, {SPOT: copied(RECAP, head=1, query=STOP)})]
+    assert f"{p[0]:.3f} → {p[1]:.3f}" in rows.first.inner_text()
+    page.locator('[data-try="0"]').click()
+    blank.answered()
+    assert blank.view.changes == ["head 0.1 copied at 16 from “Leo lives in Oslo. He ha…”"] and rows.count() == 2
+    assert blank.view.tried[0]["expected"] == "<b>Oslo</b> comes back"
+
+
+def test_a_token_is_typed_and_a_wrong_one_is_explained(blank: BlankPage) -> None:
+    blank.draw(LAB.explore(RECAP))
+    page = blank.page
+    select(blank)
+    change(blank, "silence")
+    before = page.locator('[data-worth="made"]').inner_text()
+    page.locator('[data-part="worth-more"]').click()
+    page.locator('[data-part="worth-answer"]').fill(" Lima")
+    blank.answered()
+    assert "Lima" in page.locator('[data-part="worth-numbers"]').inner_text()
+    assert page.locator('[data-worth="made"]').inner_text() != before
+    page.locator('[data-part="worth-answer"]').fill("Lima lives in")
+    blank.answered()
+    expect(page.locator('[data-part="worth-says"]')).to_contain_text("answer must be one token")
+    page.locator('[data-part="worth-answer"]').fill("")
+    blank.answered()
+    assert page.locator('[data-worth="made"]').inner_text() == before
+
+
+def refuted(over: str) -> View:
+    view = LAB.explore(RECAP, edit={SPOT: zero(head=1, query=STOP)})
+    view.over = over
+    view.wished = {"do": "refute", "number": 1}  # it goes on while the page listens; saving waits for it
+    return view
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("over", ["this text", "texts"])
+def test_a_saved_page_has_the_strip_and_the_record(visit: Visit, tmp_path: Path, theme: str, over: str) -> None:
+    view = refuted(over)
+    visit.page.set_viewport_size({"width": 816, "height": 580})
+    visit.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # "light" or "dark"
+    visit.page.goto(view.save(tmp_path / "x.html").as_uri())
+    page = visit.page
+    shown = float(page.locator('[data-worth="made"]').inner_text().replace("−", "-"))
+    assert shown == pytest.approx(view.worth["lines"][0]["value"], abs=6e-3)
+    assert not page.locator('[data-part="refute"]').is_visible()
+    page.locator('[data-part="worth-more"]').click()
+    for kind in (RANDOM, HEADS, PLACES, SAME, DOSES, TEXTS):
+        row = next(row for row in view.worth["refuted"]["rows"] if row["kind"] == kind)
+        assert page.locator(f'[data-row="{kind}"] [role="option"]').count() == len(row["dots"])
+    assert page.locator('[data-part="verdict"]').inner_text() == view.worth["refuted"]["sentence"]
+    assert page.locator('[data-try="0"]').is_disabled()
+    assert grave(page) == []
+    sheet = page.locator('[data-part="worth-sheet"]').bounding_box()
+    assert sheet and sheet["x"] >= 0 and sheet["x"] + sheet["width"] <= 816 and sheet["y"] + sheet["height"] <= 580
+    assert page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().bottom") <= 580
+    visit.screenshot(f"worth-saved-{over.replace(' ', '-')}-{theme}")
+    assert visit.errors == [] and visit.refused == []
+
+
+def test_where_there_is_no_script_the_verdict_is_in_words(visit: Visit, tmp_path: Path) -> None:
+    view = refuted("this text")
+    page = view.save(tmp_path / "x.html").read_text(encoding="utf-8").partition("<script")[0]
+    assert "controls have half of this change or more" in page and "as it is" in page
