@@ -79,6 +79,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.effect_map": ["Effects", "Agreement"],
         "lens.cells": ["Cell", "Run", "read", "swapped", "estimated"],
         "lens.gradients": ["gradients"],
+        "lens.attribution": ["attribution", "Attribution", "integrated", "mean_embedding"],
         "lens.findings": ["Finding", "Check"],
         "lens.cache": ["cache_bytes", "multiplications", "kept", "evict", "Eviction", "transplant"],
         "lens.writing": ["choice", "Choice", "loop_period"],
