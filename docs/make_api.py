@@ -85,7 +85,11 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.writing": ["choice", "Choice", "loop_period"],
         "lens.difference": ["attention_change", "stream_change", "lens_change", "label_change"],
     },
-    "What an effect is worth": {"views.evidence": ["Evidence"]},
+    "What an effect is worth": {
+        "views.evidence": ["Evidence"],
+        "views.effects": ["EffectMap"],
+        "views.attribution": ["TokenAttribution"],
+    },
     "Teaching": {"checks.covers": ["cover"], "views.cover": ["Cover"]},
     "Errors": {
         "errors": [

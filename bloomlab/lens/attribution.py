@@ -104,9 +104,10 @@ def mean_embedding(model: BloomForCausalLM) -> NamedEdit:
     def run() -> Tensor:
         rows = body.word_embeddings.weight.split(ROWS_AT_ONCE)
         total = torch.stack([body.word_embeddings_layernorm(some).double().sum(0) for some in rows]).sum(0)
-        return total[None, None] / model.config.vocab_size
+        return total[None, None] / len(body.word_embeddings.weight)
 
-    return replace(fill(without_gradients(run)), text="the mean embedding")
+    mean: Tensor = without_gradients(run)
+    return replace(fill(mean), text="the mean embedding")
 
 
 def attribution(

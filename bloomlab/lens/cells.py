@@ -49,6 +49,7 @@ class Grid:
     shape: tuple[int, int]
     columns: tuple[str, ...]
     cells: Mapping[tuple[int, int], Cell]
+    of: str = ""
 
     @property
     def spots(self) -> list[str]:
@@ -96,7 +97,7 @@ def grid(what: str, config: BloomConfig, columns: int, layer: int | None, head: 
         for q in range(columns)
         for k in range(q + 1)
     }
-    return Grid(what, ("query", "key"), (columns, columns), tuple(map(str, range(columns))), cells)
+    return Grid(what, ("query", "key"), (columns, columns), tuple(map(str, range(columns))), cells, f"{layer}.{head}")
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class Effects:
         spread: (row, column) over several texts, the standard deviation; None of one text.
         texts: how many texts the numbers are means of.
         estimated: "integrated", "plain" or "none".
+        of: of which head a map of looks is, as "3.4"; "" of another map.
     """
 
     what: str
@@ -75,6 +76,7 @@ class Effects:
     spread: Tensor | None = None
     texts: int = 1
     estimated: str = "none"
+    of: str = ""
 
     @property
     def unit(self) -> float:
@@ -125,10 +127,11 @@ def mean_of(found: Sequence[Effects]) -> Effects:
     floors = [one.floor for one in found if one.floor is not None]
     ran, picked = (torch.stack(some).all(0) for some in ([one.ran for one in found], [one.picked for one in found]))
     alike = {(one.answer, one.rival) for one in found}
+    its_other = "what its other text has" if first.mode == "needed" else "its other text"
     answer, rival = (first.answer, first.rival) if len(alike) == 1 else ("", "")
     return replace(
         first,
-        instead=first.instead if len({one.instead for one in found}) == 1 else "its other text",
+        instead=first.instead if len({one.instead for one in found}) == 1 else its_other,
         answer=answer,
         rival=rival,
         here=sum(one.here for one in found) / len(found),

@@ -46,6 +46,8 @@ STEPS = 8  # of the integrated estimate
 RANDOM = 20  # cells that are measured wherever they are, so that misses are known
 MOST_CELLS = 20_000
 MOST_ALIKE = 20  # texts with the same answer that the noise floor is measured with
+MOST_NAMED = 2  # tokens that differ, in a sentence
+SHOWN = 40  # characters of a text in a sentence
 SMALL = 0.1  # nats: of a smaller difference no share is taken, for it would be that of a rounding or of chance
 
 
@@ -143,7 +145,7 @@ def effects_over(
     """The same map for several texts of as many tokens, as their mean and spread; after each text, the map so far.
 
     Args:
-        texts: texts or cases; a case with an `other` is patched from that one, and all others need `instead`.
+        texts: texts or cases; without `instead`, each needs its `other`.
         settings: as `effects` takes them.
 
     Raises:
@@ -160,8 +162,8 @@ def effects_over(
     maps = [
         effects(
             *(model, tokenizer, case.text),
-            case.other or None,
-            None if case.other else instead,
+            (case.other or None) if instead is None else None,
+            instead,
             answer=case.answer or answer,
             rival=case.rival or rival,
             alike=alike,
@@ -281,7 +283,7 @@ def _nothing_yet(
     return Effects(
         what=cells.what,
         mode=mode,
-        instead=instead if there is None else _shown(tokenizer, there.ids),
+        instead=instead if there is None else _shown(tokenizer, there.ids, here.ids, mode),
         axes=cells.axes,
         columns=cells.columns,
         tokens=tuple(tokenizer.tokens_of_ids(here.ids[0].tolist())),
@@ -295,6 +297,7 @@ def _nothing_yet(
         ran=none,
         picked=none,
         estimated=estimate,
+        of=cells.of,
     )
 
 
@@ -344,8 +347,16 @@ def _measured(
         yield done, replace(found, exact=exact.clone(), ran=ran.clone(), picked=chance.clone())
 
 
-def _shown(tokenizer: BloomTokenizerFast, ids: Tensor) -> str:
-    return shorten(tokenizer.decode(ids[0].tolist()), 60)
+def _shown(tokenizer: BloomTokenizerFast, ids: Tensor, base: Tensor, mode: str) -> str:
+    """The other text in words: where few tokens differ, these; else how it begins."""
+    places = (ids != base)[0].nonzero()[:, 0].tolist()
+    text = tokenizer.decode(ids[0].tolist())
+    shown = repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…")
+    if 0 < len(places) <= MOST_NAMED:
+        now, before = ([tokenizer.decode([token]) for token in row[0, places].tolist()] for row in (ids, base))
+        changes = [f"{one!r} for {other!r}" for one, other in zip(now, before, strict=True)]
+        shown = f"the other text ({', '.join(changes)})"
+    return f"what {shown} has" if mode == "needed" else shown
 
 
 def _pair(here: Run, there: Run | None, named: Sequence[int | None]) -> tuple[int, int]:

@@ -25,6 +25,14 @@ def cell_colours(p: float) -> tuple[list[int], list[int]]:
     return paper, ink_on(paper)
 
 
+def signed_colours(part: float) -> tuple[list[int], list[int]]:
+    """The colour of a number from -1 to 1, blue to orange and pale at 0, and that of what is written on it."""
+    from bloomlab.views.shared.figure import SIGNED  # matplotlib, only when it is asked for
+
+    paper = [round(255 * colour) for colour in SIGNED((min(1.0, max(-1.0, part)) + 1) / 2)[:3]]
+    return paper, ink_on(paper)
+
+
 def ink_on(paper: list[int]) -> list[int]:
     """Black or white, whichever is easier to read on a colour; each part is 0 to 255."""
     light = sum(part * weight for part, weight in zip(map(_linear, paper), (0.2126, 0.7152, 0.0722), strict=True))
