@@ -9,7 +9,7 @@ from bloomlab.guards.markup import escaped
 from bloomlab.lens.attribution import RESIDUE, Attribution
 from bloomlab.lens.refute import number
 from bloomlab.tasks.results import readable
-from bloomlab.views.shared.pictures import css, signed_colours
+from bloomlab.views.shared.pictures import tint
 from bloomlab.views.shared.tables import change_cell, data_frame, table, text_cell, token_names
 
 SHOWN = 200  # rows: the last tokens
@@ -110,6 +110,5 @@ class TokenAttribution(NearNames):
 
 
 def _cell(value: float, limit: float) -> str:
-    paper, ink = signed_colours(value / limit)
-    style = f"background-color:{css(paper)};color:{css(ink)};display:block;padding:2px 4px;white-space:nowrap"
+    style = ";".join([*filter(None, [tint(value / limit)]), "display:block;padding:2px 4px;white-space:nowrap"])
     return f'<span style="{style}">{change_cell(value, 2)}</span>'

@@ -11,7 +11,7 @@ from bloomlab.guards.markup import escaped
 from bloomlab.lens.effect_map import Effects
 from bloomlab.lens.refute import number
 from bloomlab.tasks.results import readable
-from bloomlab.views.shared.pictures import css, signed_colours
+from bloomlab.views.shared.pictures import tint
 from bloomlab.views.shared.tables import change_cell, data_frame, table, text_cell, token_names
 
 WIDTH = 112  # characters of a line in a terminal
@@ -187,16 +187,14 @@ class EffectMap(NearNames):
         value, quiet = self.values[row, column].item(), bool(self._quiet()[row, column])
         if value != value:
             return ""
-        paper, ink = signed_colours(value / limit)
-        style = "color:GrayText" if quiet else f"background-color:{css(paper)};color:{css(ink)}"
-        if self.found.unstable[row, column] and not quiet:
-            style += f";{HATCHED}"
+        styles = ["color:GrayText" if quiet else tint(value / limit)]
+        styles += [HATCHED] * bool(self.found.unstable[row, column] and not quiet)
         title = f"{self.name(row, column)}: {number(value)}, {number(value * self.found.unit)} nats"
         if self.found.estimate is not None and self.exact[row, column].isfinite():
             title += f"; estimated {number(self.found.estimate[row, column].item())}"
         if self.found.spread is not None:
             title += f"; spread {number(self.found.spread[row, column].item())} over {self.found.texts} texts"
-        style += ";display:block;padding:2px 4px;white-space:nowrap"
+        style = ";".join([*filter(None, styles), "display:block;padding:2px 4px;white-space:nowrap"])
         return f'<span style="{style}" title="{escaped(readable(title))}">{self._text(row, column)}</span>'
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

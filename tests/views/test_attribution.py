@@ -45,7 +45,7 @@ def test_what_does_not_close_is_said() -> None:
 
 def test_a_page_shows_each_number_in_its_colour() -> None:
     page = small()._repr_html_()
-    cells = re.findall(r"background-color:rgb\((\d+), \d+, (\d+)\)[^>]*>([^<]*)<", page)
+    cells = re.findall(r"background-color:rgba\((\d+), \d+, (\d+), [^>]*>([^<]*)<", page)
     assert [cell[2] for cell in cells[:3]] == ["+2.00", "+0.10", "+1.00"] and len(cells) == 9
     assert int(cells[0][0]) > int(cells[0][1]) and int(cells[3][1]) > int(cells[3][0])
     assert STAMP in page and small()._repr_mimebundle_() == {"text/plain": repr(small()), "text/html": page}

@@ -58,12 +58,15 @@ def test_a_terminal_shows_what_was_found_how_far_it_is_known_and_the_table() -> 
 
 def test_a_page_shows_each_cell_in_its_colour_and_says_more_on_hover() -> None:
     page = small()._repr_html_()
-    cells = re.findall(r'<span style="background-color:rgb\((\d+), (\d+), (\d+)\)[^"]*" title="([^"]*)">([^<]*)<', page)
-    assert [cell[4] for cell in cells] == ["0", "+0.50", "~+0.10", "−0.25"]
-    (_, _, _, title, _), (red, _, blue, orange_title, _) = cells[0], cells[1]
-    assert int(red) > int(blue) and int(cells[3][2]) > int(cells[3][0])  # orange takes, blue adds
-    assert title == "MLP 0 at token 0 a: 0.000, 0.000 nats; estimated 0.000"
-    assert orange_title == "MLP 1 at token 0 a: 0.500, 2.000 nats; estimated 0.400"
+    cells = re.findall(r'<span style="([^"]*)" title="([^"]*)">([^<]*)<', page)
+    assert [cell[2] for cell in cells] == ["0", "+0.50", "~+0.10", "−0.25"]
+    parts = [
+        [float(n) for n in re.findall(r"[\d.]+", style.partition("rgba")[2].partition(")")[0])] for style, *_ in cells
+    ]
+    assert parts[0] == [] and [part[3] for part in parts[1:]] == [0.6, 0.12, 0.3]  # the stronger, the more
+    assert parts[1][0] > parts[1][2] and parts[3][0] < parts[3][2]  # orange takes, blue adds
+    assert cells[0][1] == "MLP 0 at token 0 a: 0.000, 0.000 nats; estimated 0.000"
+    assert cells[1][1] == "MLP 1 at token 0 a: 0.500, 2.000 nats; estimated 0.400"
     assert "tiny · weights 0123 · float32" in page and "&lt;" in page
     assert small()._repr_mimebundle_() == {"text/plain": repr(small()), "text/html": page}
 
