@@ -344,13 +344,19 @@ class Lab(NearNames):
         token: str | int | None = None,
         versus: str | int | Sequence[str | int] | None = "runner-up",
         position: int = -1,
-        texts: Sequence[str] | None = None,
+        texts: Sequence[str | Case] | None = None,
+        head: str | None = None,
     ) -> "ReceiptTable":
         """Which part wrote this token? The difference of two logits at a position, a line for each part of the model.
 
         By default the likeliest next token against the runner-up; `versus` may be another token, several, "mean" (of
         all tokens), or None (the logit alone, which softmax does not see). Each part's total effect is what is lost
-        with something else in its place: what one of `texts` has there (see `bloomlab.drawn`), or zeros.
+        with something else in its place: zeros; or with `texts`, what one of these has there (see `bloomlab.drawn`),
+        and beside each line the mean and spread of those texts' own receipts, each of its own answer against its rival.
+
+        With `head`, a task head's label in the place of the token: "language", "tags", or "answer", which reads a
+        question and, on the next line, a text; `texts` only stand in then. `.neurons(layer)` and `.without(layer)` of
+        the result open one MLP.
 
         Raises:
             InputError: the text cannot be read; a token is not one token; or this model's stream is no sum.
@@ -358,7 +364,8 @@ class Lab(NearNames):
         """
         from bloomlab.views.receipt import receipt_table
 
-        return receipt_table(self, self._checked(text), token, versus, position, texts)
+        cases = None if texts is None else self._checked_cases(texts)
+        return receipt_table(self, self._checked(text), token, versus, position, cases, head)
 
     def effects(
         self,

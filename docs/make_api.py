@@ -61,6 +61,8 @@ CONTENTS = {  # section -> module, and the names in it
     "Lenses": {
         "lens.look_receipt": ["look_receipt", "LookReceipt"],
         "lens.receipt": ["receipt", "total_effects", "Receipt", "stream_parts"],
+        "lens.receipts": ["receipts", "Receipts"],
+        "lens.mlp_receipt": ["neurons", "without", "MlpLines"],
         "lens.ledger": ["score_ledger", "ScoreLedger"],
         "lens.tokens": ["merges", "Merge", "replay", "script"],
         "lens.costs": ["cost", "compare", "Cost", "surprise", "bits_per_byte"],

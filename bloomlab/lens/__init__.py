@@ -9,6 +9,8 @@ lengths      the loss of ever longer texts
 hidden       the residual stream: norms, cosines, shares, a map
 logit_lens   every state of the stream, read as a prediction
 receipt      which part wrote a token: a difference of two logits as a sum
+receipts     the receipts of several texts
+mlp_receipt  an MLP's line of a receipt: its neurons, and what it would lose without each part it reads
 look_receipt why a token looks there: the score of a look as parts of the query × parts of the key
 patching     where the answer is carried: maps of effects, exact and estimated
 effect_map   such a map, and how far its estimate can be trusted
