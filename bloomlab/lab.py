@@ -12,6 +12,8 @@ lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
 lab.lens("Leo lives in Oslo.")             what the model would say at every layer as a table, to compute with
 lab.ablate("Leo lives in Oslo.", "h.2.attn.mixed", head=3)    what it would say without one of its parts
 lab.receipt("Leo lives in Oslo. Leo lives in")    which part wrote the next token: a sum with a line for each
+lab.effects("Leo lives in Oslo.", "Leo lives in Lima.")    where that difference is carried: a map, cell by cell
+lab.attribution("Leo lives in Oslo.")      which tokens the next one rests on
 lab.refute("Leo lives in Oslo.", {"h.2.attn.mixed": zero(head=3)})    what such an effect is worth: its controls
 lab.predictions("Leo lives in Oslo.")      the next token, the names, the answer; at every layer
 lab.write("Leo lives in")                  writing step by step: why this token, what if another, the cache at work
@@ -19,14 +21,16 @@ lab.classify("Leo vit à Oslo.")            which language it is in; tag and ans
 """
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab import tiny
 from bloomlab.errors import CheckpointError, InputError, NearNames, TokenizerError
@@ -35,10 +39,12 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
 from bloomlab.hooks import Edits, in_order
 from bloomlab.lens import costs, effect, logit_lens
+from bloomlab.lens.attribution import attribution
 from bloomlab.lens.cases import Case, Cases, cases, of_texts
 from bloomlab.lens.direction import DOSES, Direction, direction
 from bloomlab.lens.findings import Finding
 from bloomlab.lens.keep import Kept, keep
+from bloomlab.lens.patching import effects, effects_over
 from bloomlab.lens.refute import Refutation, refute
 from bloomlab.lens.sizes import Info, info
 from bloomlab.lessons import Lessons, listed
@@ -47,6 +53,7 @@ from bloomlab.tasks.results import Answer, Classification, Tagging
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.like import like
 from bloomlab.tiny.snapshot import open_snapshot
+from bloomlab.tracing.donors import drawn
 from bloomlab.tracing.edits import Index, NamedEdit, check_columns, check_numbers, zero
 from bloomlab.tracing.record import readable_layers, record, resolve, weights_hash
 from bloomlab.tracing.trace import Trace
@@ -59,6 +66,8 @@ if TYPE_CHECKING:
     from bloomlab.lens.lengths import Progress
     from bloomlab.views.ablation import Ablation
     from bloomlab.views.alibi.lengths import LengthTexts
+    from bloomlab.views.attribution import TokenAttribution
+    from bloomlab.views.effects import EffectMap
     from bloomlab.views.evidence import AnyFound, Evidence
     from bloomlab.views.logit_lens import LogitLens
     from bloomlab.views.receipt import ReceiptTable
@@ -68,6 +77,7 @@ if TYPE_CHECKING:
     from bloomlab.views.view import View
     from bloomlab.views.writing.writing import Writing
 
+Result = TypeVar("Result")
 FIRST_TEXT = "Leo lives in Oslo. Leo has a cat."
 FIRST_START = "Leo lives in"
 FIRST_QUESTION = "Where does Leo live?"
@@ -337,13 +347,19 @@ class Lab(NearNames):
         token: str | int | None = None,
         versus: str | int | Sequence[str | int] | None = "runner-up",
         position: int = -1,
-        texts: Sequence[str] | None = None,
+        texts: Sequence[str | Case] | None = None,
+        head: str | None = None,
     ) -> "ReceiptTable":
         """Which part wrote this token? The difference of two logits at a position, a line for each part of the model.
 
         By default the likeliest next token against the runner-up; `versus` may be another token, several, "mean" (of
         all tokens), or None (the logit alone, which softmax does not see). Each part's total effect is what is lost
-        with something else in its place: what one of `texts` has there (see `bloomlab.drawn`), or zeros.
+        with something else in its place: zeros; or with `texts`, what one of these has there (see `bloomlab.drawn`),
+        and beside each line the mean and spread of those texts' own receipts, each of its own answer against its rival.
+
+        With `head`, a task head's label in the place of the token: "language", "tags", or "answer", which reads a
+        question and, on the next line, a text; `texts` only stand in then. `.neurons(layer)` and `.without(layer)` of
+        the result open one MLP.
 
         Raises:
             InputError: the text cannot be read; a token is not one token; or this model's stream is no sum.
@@ -351,7 +367,76 @@ class Lab(NearNames):
         """
         from bloomlab.views.receipt import receipt_table
 
-        return receipt_table(self, self._checked(text), token, versus, position, texts)
+        cases = None if texts is None else self._checked_cases(texts)
+        return receipt_table(self, self._checked(text), token, versus, position, cases, head)
+
+    def effects(
+        self,
+        text: str,
+        other: str | None = None,
+        what: str = "stream",
+        mode: str = "needed",
+        layer: int | None = None,
+        head: int | None = None,
+        answer: str | None = None,
+        rival: str | None = None,
+        instead: NamedEdit | None = None,
+        texts: Sequence[str | Case] | None = None,
+        estimate: str = "integrated",
+        exact: int | None = None,
+        seed: int = 0,
+    ) -> "EffectMap":
+        """Where the answer is carried: a map of what is lost, or brought, with one cell at a time copied from `other`.
+
+        `what` names the map: "stream", "mlps", "heads", "positions" (of heads) or "looks" (of one head); `mode` the
+        question: "needed" or "enough". Without `other`, something else stands in a cell's place, as `instead` puts it
+        there (`zero()`, `usual(texts)`); by default `drawn(texts)`. With `texts` the map is the mean over this text and
+        those, and a case has its own other text. What was measured when it is interrupted is kept. See
+        `bloomlab.lens.patching.effects`, whose steps can be watched and stopped.
+
+        Raises:
+            InputError: an argument makes no sense, or the texts do not fit each other.
+            HookError: what is to stand in a cell's place cannot stand there.
+        """
+        text = self._checked(text)
+        settings: dict[str, Any] = {"what": what, "mode": mode, "layer": layer, "head": head, "seed": seed}
+        settings |= {"estimate": estimate, "exact": exact, "answer": answer, "rival": rival}
+        if other is not None:
+            other = self._checked(other, "other text")
+        cases = None if texts is None else self._checked_cases(texts)
+        if other is None and instead is None and cases is not None and not any(case.other for case in cases):
+            instead = drawn([text, *(case.text for case in cases)])
+        if cases is None:
+            steps = effects(self.model, self.tokenizer, text, other, instead, **settings)
+        else:
+            first = Case(text, other or "", answer or "", rival or "")
+            steps = effects_over(self.model, self.tokenizer, [first, *cases], instead, **settings)
+        from bloomlab.views.effects import EffectMap
+
+        return EffectMap(self._last(steps), self._stamp())
+
+    def attribution(
+        self,
+        text: str,
+        answer: str | None = None,
+        rival: str | None = None,
+        instead: NamedEdit | None = None,
+        steps: int = 32,
+    ) -> "TokenAttribution":
+        """Which tokens mattered for the next one: each left out, gradient × input, integrated gradients, side by side.
+
+        By default the likeliest next token against the runner-up. What stands in a token's place, and where the
+        integrated gradients begin, is the mean embedding; `instead` puts something else there, such as `drawn(texts)`.
+        See `bloomlab.lens.attribution.attribution`.
+
+        Raises:
+            InputError: an argument makes no sense.
+            HookError: `instead` cannot stand there.
+        """
+        from bloomlab.views.attribution import TokenAttribution
+
+        found = attribution(self.model, self.tokenizer, self._checked(text), answer, rival, instead, steps)
+        return TokenAttribution(self._last(found, whole=True), self._stamp())
 
     def cases(
         self,
@@ -537,8 +622,28 @@ class Lab(NearNames):
         from bloomlab.views.evidence import Evidence
 
         last = deque(steps, 1).pop()
+        return Evidence(last.results[-1], self._stamp())
+
+    def _stamp(self) -> str:
+        """Where numbers come from: the model, its weights, its dtype."""
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return Evidence(last.results[-1], f"{self.name} · weights {weights_hash(self.model)} · {dtype}")
+        return f"{self.name} · weights {weights_hash(self.model)} · {dtype}"
+
+    @staticmethod
+    def _last(steps: "Iterable[Progress[Result]]", whole: bool = False) -> "Result":
+        """What the last step found, with a bar if that takes long; of an interrupted job what there is."""
+        found: list[Result] = []
+        with tqdm(unit="run", delay=2, leave=False) as bar:
+            try:
+                for step in steps:
+                    found = list(step.results) or found
+                    bar.total = step.total
+                    bar.update(step.done - bar.n)
+            except KeyboardInterrupt:
+                if whole or not found:
+                    raise
+                warnings.warn("interrupted: what was measured until then is kept", stacklevel=3)
+        return found[-1]
 
     def classify(self, text: str | Sequence[str]) -> Classification | list[Classification]:
         """The label that the head "language" gives a text, or each of several texts.

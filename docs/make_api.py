@@ -61,6 +61,8 @@ CONTENTS = {  # section -> module, and the names in it
     "Lenses": {
         "lens.look_receipt": ["look_receipt", "LookReceipt"],
         "lens.receipt": ["receipt", "total_effects", "Receipt", "stream_parts"],
+        "lens.receipts": ["receipts", "Receipts"],
+        "lens.mlp_receipt": ["neurons", "without", "MlpLines"],
         "lens.ledger": ["score_ledger", "ScoreLedger"],
         "lens.tokens": ["merges", "Merge", "replay", "script"],
         "lens.costs": ["cost", "compare", "Cost", "surprise", "bits_per_byte"],
@@ -75,12 +77,21 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.refute": ["refute", "Refutation", "Control"],
         "lens.keep": ["keep", "Kept"],
         "lens.direction": ["direction", "Direction"],
+        "lens.patching": ["effects", "effects_over"],
+        "lens.effect_map": ["Effects", "Agreement"],
+        "lens.cells": ["Cell", "Run", "read", "swapped", "estimated"],
+        "lens.gradients": ["gradients"],
+        "lens.attribution": ["attribution", "Attribution", "integrated", "mean_embedding"],
         "lens.findings": ["Finding", "Check"],
         "lens.cache": ["cache_bytes", "multiplications", "kept", "evict", "Eviction", "transplant"],
         "lens.writing": ["choice", "Choice", "loop_period"],
         "lens.difference": ["attention_change", "stream_change", "lens_change", "label_change"],
     },
-    "What an effect is worth": {"views.evidence": ["Evidence"]},
+    "What an effect is worth": {
+        "views.evidence": ["Evidence"],
+        "views.effects": ["EffectMap"],
+        "views.attribution": ["TokenAttribution"],
+    },
     "Teaching": {"checks.covers": ["cover"], "views.cover": ["Cover"]},
     "Errors": {
         "errors": [

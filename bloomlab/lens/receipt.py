@@ -26,7 +26,7 @@ from bloomlab.hooks import Edit
 from bloomlab.lens.inputs import check
 from bloomlab.tracing.edits import NamedEdit, zero
 from bloomlab.tracing.trace import Trace
-from bloomlab.weights.pretrained import BloomPreTrainedModel
+from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 READ = ["embed", "attn.mixed", "attn.out", "mlp.out", "resid_post"]
 ROWS_AT_ONCE = 32  # parts that are replaced in one run
@@ -143,15 +143,13 @@ def receipt(model: BloomPreTrainedModel, trace: Trace, token: int, versus: Versu
         raise InputError(f"a receipt is of one text, but this trace has {len(trace.ids)}; pick one with trace.row(0)")
     parts, last = stream_parts(model, trace, position)
     direction, constant = _direction(model, token, versus)
-    norm, outer = body(model).ln_f, output_layer(model)
+    norm = body(model).ln_f
     scaled = norm.weight.detach().double().cpu() * direction
     lines = _lines(norm, parts, last, scaled)[0]
     adapted = (_normed(norm, last) - _normed(norm, last[:, None] - parts)[0]) @ scaled  # the state without each part
     biases = torch.stack([(norm.bias.detach().double().cpu() * direction).sum(), constant])
-    with torch.no_grad():
-        state = trace[f"h.{trace.config.n_layer - 1}.resid_post"][0, position]
-        said = outer(norm(state.to(outer.weight))).double().cpu()
-    difference = (said[token] - _mean_of(said, versus)).item()
+    logits = said(model, trace, position)
+    difference = (logits[token] - _mean_of(logits, versus)).item()
     direct = torch.cat([lines, biases])
     return Receipt(
         (*part_names(trace.config.n_layer, trace.config.n_head), "norm bias", "head bias"),
@@ -182,7 +180,7 @@ def total_effects(
     whole, last = stream_parts(model, trace, position)
     before = _lines(norm, whole, last, scaled)[0]
     total, moved = torch.zeros(len(found.direct)), torch.zeros(len(found.direct), len(found.direct))
-    parts = list(_spots(trace.config.n_layer, trace.config.n_head).items())
+    parts = list(places_of_parts(trace.config.n_layer, trace.config.n_head).items())
     for first in range(0, len(parts), ROWS_AT_ONCE):
         some = parts[first : first + ROWS_AT_ONCE]
         edit: dict[str, list[Edit]] = {}
@@ -216,13 +214,33 @@ def output_layer(model: BloomPreTrainedModel) -> nn.Linear:
     raise InputError(f"a receipt is of a model with a head, but got {type(model).__name__}")
 
 
-def _spots(n_layer: int, n_head: int) -> dict[int, tuple[str, dict[str, int]]]:
+def places_of_parts(n_layer: int, n_head: int) -> dict[int, tuple[str, dict[str, int]]]:
     """Where each part is replaced, by its number; nothing stands in a bias's place."""
     found: list[tuple[str, dict[str, int]]] = [("embed", {})]
     for layer in range(n_layer):
         found += [(f"h.{layer}.attn.mixed", {"head": head}) for head in range(n_head)]
         found += [("", {}), (f"h.{layer}.mlp.out", {})]
     return {number: (spot, axes) for number, (spot, axes) in enumerate(found) if spot}
+
+
+def scaled_direction(
+    model: BloomPreTrainedModel, trace: Trace, token: int, versus: Versus, position: int = -1
+) -> Tensor:
+    """What a vector of the stream is multiplied by for its direct line, (hidden): the last norm held, its mean out."""
+    norm = body(model).ln_f
+    _, last = stream_parts(model, trace, position)
+    scaled = norm.weight.detach().double().cpu() * _direction(model, token, versus)[0]
+    sigma = (last[0].var(-1, unbiased=False) + norm.eps).sqrt()
+    held: Tensor = (scaled - scaled.mean()) / sigma
+    return held
+
+
+def said(model: BloomPreTrainedModel, trace: Trace, position: int = -1) -> Tensor:
+    """What the head says at a position: the logits of the vocabulary, or of a task head's labels."""
+    norm, outer = body(model).ln_f, output_layer(model)
+    state = trace[f"h.{trace.config.n_layer - 1}.resid_post"][0, position]
+    logits: Tensor = without_gradients(lambda: outer(norm(state.to(outer.weight))))
+    return logits.double().cpu()
 
 
 def _direction(model: BloomPreTrainedModel, token: int, versus: Versus) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import COLUMNS_AT_ONCE, Donors, copied, drawn, is_pending, made
 from bloomlab.tracing.edits import check_columns
 from bloomlab.tracing.record import READABLE, resolve, weights_hash
-from bloomlab.weights.pretrained import without_gradients
+from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 SpotEdits = Mapping[str, tuple[Edit, ...]]
 NUMBERS_AT_ONCE = 1 << 32  # parameters × columns in a batch: a few seconds of one core
@@ -120,12 +120,16 @@ def run(
     by_length = defaultdict(list)
     for place, trial in enumerate(trials):
         by_length[len(trial.ids)].append(place)
-    columns = min(COLUMNS_AT_ONCE, max(LEAST, NUMBERS_AT_ONCE // model.num_parameters()))
     for length, places in by_length.items():
         donors = _donors(model, tokenizer, trials, places)
-        rows = max(1, columns // length)
+        rows = rows_at_once(model, length)
         for some in (places[i : i + rows] for i in range(0, len(places), rows)):
             yield some, _run_batch(donors, [trials[place] for place in some])
+
+
+def rows_at_once(model: BloomPreTrainedModel, columns: int) -> int:
+    """How many texts of so many tokens go into a batch: as many as take a few seconds of one core at most."""
+    return max(1, min(COLUMNS_AT_ONCE, max(LEAST, NUMBERS_AT_ONCE // model.num_parameters())) // columns)
 
 
 def _donors(

@@ -137,6 +137,31 @@ COMMANDS = {
             Option("--position", int, "after which token; -1 is the last"),
         ),
     ),
+    "effects": Command(
+        "lab.effects",
+        "where the answer is carried: a map of effects",
+        '--other "Leo vit" Leo lives',
+        options=(
+            Option("--other", str, "in quotes, the text that each cell is copied from", required=True),
+            Option("--what", str, "stream, mlps, heads, positions or looks"),
+            Option("--mode", str, "needed or enough"),
+            Option("--layer", int, "this layer only: of positions and looks"),
+            Option("--head", int, "the head whose looks are mapped"),
+            Option("--answer", str, 'the token, quoted with its space: " Oslo"'),
+            Option("--rival", str, "the token that it is compared with"),
+            Option("--exact", int, "how many cells to measure; the others are estimated"),
+        ),
+    ),
+    "attribution": Command(
+        "lab.attribution",
+        "which tokens the next one rests on",
+        "Leo lives in Oslo. Leo lives in",
+        options=(
+            Option("--answer", str, 'the token, quoted with its space: " Oslo"; the likeliest one by default'),
+            Option("--rival", str, "the token that it is compared with"),
+            Option("--steps", int, "of the integrated gradients, at least"),
+        ),
+    ),
     "load": Command(
         "bloomlab.load",
         "open another model for all that follows",

@@ -1,19 +1,27 @@
 """Which part wrote this token: the result of `lab.receipt`, as a table that closes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, did_you_mean, shorten
 from bloomlab.guards.arguments import whole_text
+from bloomlab.heads.question_answering import BloomForQuestionAnswering
+from bloomlab.lens import mlp_receipt
 from bloomlab.lens import receipt as lens
-from bloomlab.lens.logit_lens import read_out
+from bloomlab.lens.cases import Case
+from bloomlab.lens.mlp_receipt import MlpLines
 from bloomlab.lens.receipt import Receipt
+from bloomlab.lens.receipts import Receipts, receipts
 from bloomlab.lens.trials import token_id
 from bloomlab.tracing.donors import drawn
-from bloomlab.tracing.edits import zero
+from bloomlab.tracing.edits import NamedEdit, zero
+from bloomlab.tracing.record import record
+from bloomlab.tracing.trace import Trace
+from bloomlab.views.evidence import Evidence
 from bloomlab.views.shared.panel import stamp
 from bloomlab.views.shared.tables import change_cell, data_frame, table, text_cell, token_names, word
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 SHOWN = 12  # lines by size; the rest is one line
 LITTLE = 0.05  # nats: where what follows changes a loss by less, nothing is said of it
@@ -28,11 +36,35 @@ class ReceiptTable:
         where: the position it is read at, in words.
         instead: what stood in the place of each part for `total`, in words.
         stamp: model, weights, dtype.
+        texts: the receipts of other texts, for mean and spread (see `bloomlab.lens.receipts.Receipts`); None without.
     """
 
     def __init__(self, receipt: Receipt, token: str, versus: str, where: str, instead: str, stamp: str) -> None:
         self.receipt, self.token, self.versus = receipt, token, versus
         self.where, self.instead, self.stamp = where, instead, stamp
+        self.texts: Receipts | None = None
+        self.open: Callable[[str, int], Evidence[MlpLines]] | None = None
+
+    def neurons(self, layer: int) -> "Evidence[MlpLines]":
+        """The line of one MLP as its neurons, which sum to it.
+
+        Raises:
+            InputError: there is no such layer.
+        """
+        return self._opened("neurons", layer)
+
+    def without(self, layer: int) -> "Evidence[MlpLines]":
+        """What the line of one MLP would lose without each head, or other part, that it reads.
+
+        Raises:
+            InputError: there is no such layer.
+        """
+        return self._opened("without", layer)
+
+    def _opened(self, kind: str, layer: int) -> "Evidence[MlpLines]":
+        if self.open is None:
+            raise InputError("this receipt has no trace at hand to open an MLP with; make it with lab.receipt")
+        return self.open(kind, layer)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,11 +96,25 @@ class ReceiptTable:
         for part in order[:SHOWN]:
             total = "" if found.total is None else change_cell(found.total[part].item(), 2)
             numbers = [change_cell(values[part].item(), 2) for values in (found.direct, found.adapted)]
-            rows.append([found.names[part], *numbers, total, self.words(part)])
+            rows.append([found.names[part], *numbers, total, *self._over_texts([part]), self.words(part)])
         rest = order[SHOWN:]
         if rest:
-            rows.append([f"{len(rest)} smaller parts", change_cell(found.direct[rest].sum().item(), 2), "", "", ""])
+            direct = change_cell(found.direct[rest].sum().item(), 2)
+            over = [one if column == 0 else "" for column, one in enumerate(self._over_texts(rest))]
+            rows.append([f"{len(rest)} smaller parts", direct, "", "", *over, ""])
         return rows
+
+    def _over_texts(self, parts: Sequence[int]) -> list[str]:
+        """Mean and spread over the texts of what these parts have together: direct, total."""
+        if self.texts is None:
+            return []
+        sums = [values[:, parts].sum(1) for values in (self.texts.direct, self.texts.total)]
+        return [f"{change_cell(one.mean().item(), 2)} ± {one.std(unbiased=False).item():.2f}" for one in sums]
+
+    def _head(self) -> list[str]:
+        """What each column is."""
+        over = [] if self.texts is None else [f"{len(self.texts.difference)} texts: direct", "total"]
+        return ["part", "direct", "adapted", "total", *over]
 
     @property
     def sentence(self) -> str:
@@ -80,14 +126,13 @@ class ReceiptTable:
         )
 
     def __repr__(self) -> str:
-        head = ["part", "direct", "adapted", "total", ""]
-        rows = [head, *self._lines()]
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        rows = [[*self._head(), ""], *self._lines()]
+        first, *widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
         lines = [
-            f"{row[0]:<{widths[0]}}  "
-            + "  ".join(f"{cell:>{width}}" for cell, width in zip(row[1:4], widths[1:], strict=True))
-            + f"  {row[4]}".rstrip()
-            for row in rows
+            f"{name:<{first}}  "
+            + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+            + f"  {words}".rstrip()
+            for name, *cells, words in rows
         ]
         return "\n".join([self.sentence, *lines, f"total: {self.instead} in the part's place"])
 
@@ -97,7 +142,9 @@ class ReceiptTable:
             f"{self.sentence}. direct: the last norm held; adapted: set anew; "
             f"total: {self.instead} in the part's place, and all that follows computed anew."
         )
-        body = table(["part", "direct", "adapted", "total", "and then"], rows, caption)
+        if self.texts is not None:
+            caption += f" {len(self.texts.difference)} texts: mean ± standard deviation, each of its own answer."
+        body = table([*self._head(), "and then"], rows, caption)
         return f"<div>{body}<p><small>{text_cell(self.stamp)}</small></p></div>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -112,6 +159,9 @@ class ReceiptTable:
         found = self.receipt
         columns: dict[str, Any] = {"part": list(found.names)}
         numbers = {"direct": found.direct, "adapted": found.adapted, "total": found.total}
+        if self.texts is not None:
+            for name, values in (("direct", self.texts.direct), ("total", self.texts.total)):
+                numbers |= {f"{name} mean": values.mean(0), f"{name} spread": values.std(0, unbiased=False)}
         return data_frame(columns | {name: values.tolist() for name, values in numbers.items() if values is not None})
 
 
@@ -121,26 +171,128 @@ def receipt_table(
     token: str | int | None,
     versus: str | int | Sequence[str | int] | None,
     position: int,
-    texts: Sequence[str] | None,
+    texts: Sequence[Case] | None,
+    head: str | None,
 ) -> ReceiptTable:
     """The receipt of a token in a text that a Lab, of a floor above, can read; see `Lab.receipt`."""
-    trace = lab.trace(text, lens.READ)
+    if head is not None:
+        return _of_head(lab, text, token, versus, position, texts, head)
+    model = lab.model
+    trace = lab.trace(text, mlp_receipt.READ)
+    _check_position(trace, position)
+    best: list[int] = lens.said(model, trace, position).topk(2).indices.tolist()
+    first = best[0] if token is None else _token_id(lab, token)
+    second, rival = _rival(lab, versus, next(one for one in best if one != first))
+    donors = None if texts is None else [case.text for case in texts]
+    instead = zero if donors is None else partial(drawn, donors)
+    found = _measured(lab.trace, model, trace, first, second, position, instead)
+    other = "zeros" if donors is None else f"what one of {len(donors)} texts has"
+    words, where = word(lab.tokenizer, first), _where(trace, position)
+    table = ReceiptTable(found, words, rival, where, other, stamp(trace.provenance))
+    table.open = partial(_opened, model, trace, first, second, position)
+    if texts is not None and position % trace.ids.shape[1] == trace.ids.shape[1] - 1:
+        alike = [case for case in texts if len(lab.tokenizer.encode(case.text)) == trace.ids.shape[1]]
+        kind = versus if versus in (lens.MEAN, None) else "runner-up"
+        if len(alike) > 1:
+            table.texts = lab._last(receipts(model, lab.tokenizer, alike, instead, kind), whole=True)
+    return table
+
+
+def _of_head(
+    lab: Any,
+    text: str,
+    label: str | int | None,
+    versus: str | int | Sequence[str | int] | None,
+    position: int,
+    texts: Sequence[Case] | None,
+    head: str,
+) -> ReceiptTable:
+    """The receipt of a task head's label, whose own copy of the model is read."""
+    model = lab.heads[head]
+    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    read = partial(record, lens.body(model), lab.tokenizer)
+    trace = read(text, mlp_receipt.READ)
+    trace.provenance["model"] = f"{lab.name}, head {head!r}"
+    _check_position(trace, position)
+    best: list[int] = lens.said(model, trace, position).argsort(descending=True).tolist()
+    first = best[0] if label is None else _label(labels, label)
+    others = [one for one in best if one != first]
+    second: lens.Versus
+    if versus is None or versus == lens.MEAN:
+        second, rival = versus, "nothing" if versus is None else "the mean of all labels"
+    elif versus == "runner-up" and (isinstance(model, BloomForQuestionAnswering) or not others):
+        second, rival = None, "nothing"  # where an answer starts is asked of the positions: no label is a rival
+    else:
+        several = _several(versus)
+        numbers = [others[0] if one == "runner-up" else _label(labels, one) for one in several]
+        second, rival = (numbers[0] if len(numbers) == 1 else numbers), ", ".join(labels[one] for one in numbers)
+    donors = None if texts is None else [case.text for case in texts]
+    instead = zero if donors is None else partial(drawn, donors)
+    found = _measured(read, model, trace, first, second, position, instead)
+    other = "zeros" if donors is None else f"what one of {len(donors)} texts has"
+    table = ReceiptTable(found, labels[first], rival, _where(trace, position), other, stamp(trace.provenance))
+    table.open = partial(_opened, model, trace, first, second, position)
+    return table
+
+
+def _measured(
+    run: Callable[..., Trace],
+    model: BloomPreTrainedModel,
+    trace: Trace,
+    first: int,
+    second: lens.Versus,
+    position: int,
+    instead: Callable[..., NamedEdit],
+) -> lens.Receipt:
+    found = lens.receipt(model, trace, first, second, position)
+    steps = lens.total_effects(
+        model, lambda ids, edit: run(ids, lens.READ, edit), trace, found, first, second, position, instead
+    )
+    *_, (_, found) = steps
+    return found
+
+
+def _opened(
+    model: BloomPreTrainedModel,
+    trace: Trace,
+    first: int,
+    second: lens.Versus,
+    position: int,
+    kind: str,
+    layer: int,
+) -> Evidence[MlpLines]:
+    find = mlp_receipt.neurons if kind == "neurons" else mlp_receipt.without
+    return Evidence(find(model, trace, layer, first, second, position), stamp(trace.provenance))
+
+
+def _check_position(trace: Trace, position: int) -> None:
     columns = trace.ids.shape[1]
     if not -columns <= position < columns:
         raise InputError(f"the text has {columns} tokens, so a position is from 0 to {columns - 1}; got {position}")
-    said = read_out(lab.model, trace[f"h.{lab.model.config.n_layer - 1}.resid_post"][0, position])
-    best: list[int] = said.topk(2).indices.tolist()
-    first = best[0] if token is None else _token_id(lab, token)
-    second, rival = _rival(lab, versus, next(one for one in best if one != first))
-    found = lens.receipt(lab.model, trace, first, second, position)
-    instead = zero if texts is None else partial(drawn, list(texts))
-    steps = lens.total_effects(
-        lab.model, lambda ids, edit: lab.trace(ids, lens.READ, edit), trace, found, first, second, position, instead
+
+
+def _where(trace: Trace, position: int) -> str:
+    return f"after token {position % trace.ids.shape[1]} {token_names(trace.tokens)[position]}"
+
+
+def _label(labels: Sequence[str], label: str | int) -> int:
+    """The number of a label that is named by its text or number."""
+    if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(labels):
+        return label
+    if label in labels:
+        return labels.index(str(label))
+    raise InputError(
+        f"the head's labels are {', '.join(labels)}, but got {shorten(label)}{did_you_mean(str(label), labels)}"
     )
-    *_, (_, found) = steps
-    where = f"after token {position % columns} {token_names(trace.tokens)[position]}"
-    other = "zeros" if texts is None else f"what one of {len(texts)} texts has"
-    return ReceiptTable(found, word(lab.tokenizer, first), rival, where, other, stamp(trace.provenance))
+
+
+def _several(versus: Any) -> list[str | int]:
+    """What is compared with, as a list."""
+    if isinstance(versus, str | int):
+        return [versus]
+    if not isinstance(versus, Sequence):
+        raise InputError(f"versus is a name, several, 'runner-up', 'mean' or None, but got {shorten(versus)}")
+    return list(versus)
 
 
 def _rival(lab: Any, versus: str | int | Sequence[str | int] | None, runner_up: int) -> tuple[lens.Versus, str]:
@@ -149,7 +301,7 @@ def _rival(lab: Any, versus: str | int | Sequence[str | int] | None, runner_up: 
         return None, "nothing"
     if versus == lens.MEAN:
         return lens.MEAN, "the mean of all tokens"
-    several = [versus] if isinstance(versus, str | int) else list(versus)
+    several = _several(versus)
     ids = [runner_up if one == "runner-up" else _token_id(lab, one) for one in several]
     return (ids[0] if len(ids) == 1 else ids), ", ".join(word(lab.tokenizer, one) for one in ids)
 

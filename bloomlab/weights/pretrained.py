@@ -319,6 +319,19 @@ def without_gradients(run: Callable[..., Any], **arguments: Any) -> Any:
         torch._C._set_grad_enabled(before)
 
 
+def with_gradients(run: Callable[..., Any], **arguments: Any) -> Any:
+    """The result of `run(**arguments)` with gradients on, also inside torch.no_grad() or torch.inference_mode().
+
+    One object of torch's holds all the modes that were on, and gives them back even after an interrupt.
+    """
+    modes = torch._C._InferenceMode(False)
+    try:
+        modes.__enter__()
+        return run(**arguments)
+    finally:
+        modes.__exit__(None, None, None)
+
+
 class _Unfilled(TorchFunctionMode):
     """Leave new tensors as they are."""
 

@@ -19,7 +19,7 @@ import torch
 import transformers
 
 from bloomlab import BloomConfig, BloomForCausalLM, Lab, scale, zero
-from tests.benchmarks import edits, explorer, views
+from tests.benchmarks import edits, explorer, maps, views
 from tests.benchmarks.plain import without_hooks
 from tests.tiny_random import byte_tokenizer
 
@@ -211,6 +211,9 @@ def main() -> None:
         print(line, flush=True)
     print("\nchanges by hand")
     for line in edits.measure():
+        print(line, flush=True)
+    print("\nmaps of effects")
+    for line in maps.measure(options.layers, options.vocab):
         print(line, flush=True)
     print("\nthe explorer")
     for line in explorer.measure():

@@ -8,6 +8,7 @@ import torch
 
 import bloomlab
 from bloomlab.errors import HookError, InputError
+from bloomlab.hooks import Hooks
 from bloomlab.lab import Lab
 from bloomlab.lens.receipt import READ, Receipt, receipt, total_effects
 from bloomlab.tiny.world import story
@@ -152,6 +153,58 @@ def test_a_constant_on_every_logit_changes_the_raw_line_alone() -> None:
         assert after.direct[:-1].equal(found.direct[:-1])
 
 
+HEADS: list[tuple[str, str, int, str]] = [
+    ("language", "Leo habite à Oslo.", -1, "fr"),
+    ("tags", "Leo lives in Oslo.", 3, "CITY"),
+    ("answer", "Where does Leo live?\nLeo lives in Oslo.", -2, "start"),
+]
+
+
+@pytest.mark.parametrize(("head", "text", "position", "label"), HEADS)
+def test_a_task_heads_label_has_a_receipt_too(tiny: Lab, head: str, text: str, position: int, label: str) -> None:
+    model: Any = tiny.heads[head]
+    table = tiny.receipt(text, label, position=position, head=head)
+    ids = torch.tensor([tiny.tokenizer.encode(text)])
+    final = model.transformer(ids).last_hidden_state[0, position]
+    labels = list(model.config.id2label.values())
+    logits = next(getattr(model, name) for name in ("score", "classifier", "qa_outputs") if hasattr(model, name))(final)
+    expected = logits[labels.index(label)]
+    if head != "answer":  # there it is asked of the positions, so no label is a rival
+        rest = [one for one in logits.argsort(descending=True).tolist() if labels[one] != label]
+        expected = expected - logits[rest[0]]
+        assert f"{label} against {labels[rest[0]]}" in table.sentence
+    else:
+        assert "start against nothing" in table.sentence
+    assert closes(table.receipt) and table.receipt.difference == pytest.approx(expected.item(), abs=1e-4)
+    assert f"head {head!r}" in table.stamp
+
+    after = model.transformer(ids, hooks=Hooks(edit={"h.3.mlp.out": zero()})).last_hidden_state[0, position]
+    changed = logits - next(
+        getattr(model, name) for name in ("score", "classifier", "qa_outputs") if hasattr(model, name)
+    )(after)
+    lost = changed[labels.index(label)] - (0 if head == "answer" else changed[rest[0]])
+    assert table.receipt.total is not None
+    total = table.receipt.total[table.names.index("MLP 3")].item()
+    assert total == pytest.approx(lost.item(), abs=1e-3)
+    assert table.neurons(3).found.values.sum().item() == pytest.approx(table.neurons(3).found.line, abs=1e-4)
+
+
+def test_a_label_that_is_none_is_refused_with_a_hint(tiny: Lab) -> None:
+    with pytest.raises(InputError, match="did you mean 'CITY'"):
+        tiny.receipt("Leo lives in Oslo.", "CITTY", head="tags")
+    with pytest.raises(InputError, match="labels are O, PERSON"):
+        tiny.receipt("Leo lives in Oslo.", True, head="tags")
+    with pytest.raises(InputError, match="has no head 'tag'"):
+        tiny.receipt("Leo lives in Oslo.", head="tag")
+    with pytest.raises(InputError, match="from 0 to 4"):
+        tiny.receipt("Leo lives in Oslo.", head="tags", position=9)
+    assert (
+        "against PERSON, ANIMAL, after"
+        in tiny.receipt("Leo lives in Oslo.", "CITY", ["PERSON", "ANIMAL"], 3, head="tags").sentence
+    )
+    assert "the mean of all labels" in tiny.receipt("Leo lives in Oslo.", versus="mean", head="tags").sentence
+
+
 def test_a_stream_that_is_no_sum_is_refused_in_words() -> None:
     model = random_model(apply_residual_connection_post_layernorm=True)
     lab = Lab(model, byte_tokenizer(), name="random")
@@ -167,6 +220,8 @@ def test_a_stream_that_is_no_sum_is_refused_in_words() -> None:
         ({"token": True}, "token"),
         ({"versus": "Rome and"}, "one token"),
         ({"versus": []}, "names no token"),
+        ({"versus": 0.5}, "versus is a name, several"),
+        ({"versus": 0.5, "head": "tags"}, "versus is a name, several"),
         ({"versus": [" Oslo", -1]}, "the ids go from 0 to"),
         ({"position": 20}, "from 0 to 19"),
         ({"position": -21}, "from 0 to 19"),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomlab.guards.markup import escaped
+from bloomlab.views.shared.assets import theme_colour
 
 
 @cache
@@ -23,6 +24,23 @@ def cell_colours(p: float) -> tuple[list[int], list[int]]:
     """The colour of a probability, and black or white, whichever is easier to read on it."""
     paper = cividis()[round(255 * math.sqrt(p))][:3].tolist()
     return paper, ink_on(paper)
+
+
+STRONGEST = 0.6  # how much of its paper a tint covers at most, so that letters of either theme stay readable on it
+
+
+def tint(part: float) -> str:
+    """The style of a number's paper, from -1, blue, to 1, orange: it lets that of the page shine through.
+
+    >>> tint(0.0), tint(-2.0)
+    ('', 'background-color:rgba(31, 95, 174, 0.60)')
+    """
+    covers = STRONGEST * min(1.0, abs(part))
+    if not covers:
+        return ""
+    colour = theme_colour("positive" if part > 0 else "negative").lstrip("#")
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (0, 2, 4))
+    return f"background-color:rgba({red}, {green}, {blue}, {covers:.2f})"
 
 
 def ink_on(paper: list[int]) -> list[int]:
