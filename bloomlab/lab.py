@@ -248,7 +248,7 @@ class Lab(NearNames):
         trace.provenance["model"], trace.lab, trace.base = self.name, self, base
         return trace
 
-    def generate(self, text: str, max_new_tokens: int = 20, **settings: Any) -> str | list[str]:
+    def generate(self, text: str, max_new_tokens: int | None = None, **settings: Any) -> str | list[str]:
         """The text and its continuation; a list of several if `num_return_sequences` asks for them.
 
         `bloomlab.generation.settings.Settings` lists what can be set.
@@ -277,7 +277,8 @@ class Lab(NearNames):
         from bloomlab.generation.settings import Settings
         from bloomlab.views.writing.panel import WritingPanel
 
-        chosen, trace = Settings.of(settings), self._read_tokens(self._checked(text))
+        trace = self._read_tokens(self._checked(text))
+        chosen = Settings.of(settings, trace.ids.shape[1])
         trace.edit = edit or {}
         writing = self._writing(trace, chosen)
         panel = WritingPanel(self._writing, writing.settings)

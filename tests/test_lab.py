@@ -272,6 +272,14 @@ def test_several_continuations_come_as_a_list(lab: Lab) -> None:
     assert lab.generate("Leo", max_new_tokens=4, num_beams=3) == texts[0]
 
 
+def test_lengths_count_the_text(lab: Lab) -> None:
+    n = len(lab.tokenizer.encode("Leo lives in"))
+    long = lab.generate("Leo lives in", max_length=17, eos_token_id=None)
+    assert long == lab.generate("Leo lives in", max_new_tokens=17 - n, eos_token_id=None)
+    assert lab.generate("Leo lives in") == lab.generate("Leo lives in", max_new_tokens=20)
+    assert lab.write("Leo lives in", max_length=17, eos_token_id=None).play().text == long
+
+
 def test_the_lab_says_how_it_was_opened(folder: Path) -> None:
     assert load(folder, dtype="bfloat16").code == f"lab = bloomlab.load({str(folder)!r}, dtype='bfloat16')"
     assert bloomlab.load().code == "lab = bloomlab.load()"
