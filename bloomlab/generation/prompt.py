@@ -99,14 +99,6 @@ def _cache(model: BloomPreTrainedModel, past_key_values: Any, rows: int) -> KVCa
     return past if n_row == rows else past.rows(torch.zeros(rows, dtype=torch.long, device=model.device))
 
 
-def checked_prompt(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """The mask of a prompt of ids (all ones if none was given), checked to end in a token in every row."""
-    if not isinstance(input_ids, Tensor) or input_ids.dim() != 2 or input_ids.shape[1] == 0:
-        came = tuple(input_ids.shape) if isinstance(input_ids, Tensor) else type(input_ids).__name__
-        raise InputError(f"input_ids must be a tensor (batch, pos) with at least one position, but got {came}")
-    return checked_mask(attention_mask, tuple(input_ids.shape), "input_ids", input_ids.device)
-
-
 def checked_mask(mask: Tensor | None, shape: tuple[int, ...], name: str, device: torch.device) -> Tensor:
     """The mask (all ones if none was given), checked to have this shape and to end in a token in every row."""
     if mask is None:

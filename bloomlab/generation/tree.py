@@ -17,7 +17,7 @@ from torch import Tensor
 from bloomlab.errors import GenerationError
 from bloomlab.generation.beam import BeamSearch
 from bloomlab.generation.predict import predict
-from bloomlab.generation.prompt import Prompt, checked_prompt
+from bloomlab.generation.prompt import Prompt, begin
 from bloomlab.generation.settings import Settings
 from bloomlab.generation.stopping import endings
 from bloomlab.hooks import Edits, Hooks
@@ -102,7 +102,7 @@ class Tree:
 def planted(model: BloomPreTrainedModel, prompt: Tensor, settings: Settings, edit: Edits | None = None) -> Tree:
     """The tree of a prompt (pos) and nothing written yet: one pass over it."""
     row = prompt[None]
-    logits, past = predict(model, row, checked_prompt(row, None), None, True, Hooks(edit=edit))
+    logits, past = predict(model, row, begin(model, row).mask, None, True, Hooks(edit=edit))
     return Tree(prompt, (Node(-1, -1, 0.0, "", settings, logits[0], _kept(past)),))
 
 

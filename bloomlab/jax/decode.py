@@ -19,7 +19,7 @@ from jax import Array, lax
 
 from bloomlab.config import BloomConfig
 from bloomlab.errors import GenerationError
-from bloomlab.generation.prompt import checked_prompt
+from bloomlab.generation.prompt import checked_mask
 from bloomlab.generation.settings import Settings
 from bloomlab.guards.memory import check_memory
 from bloomlab.hooks import Hooks
@@ -95,7 +95,7 @@ def generate(
     if prng_key is not None:
         checked_key("prng_key", prng_key)
     if not _has_no_values(ids, mask):
-        checked_prompt(torch.tensor(np.asarray(ids)), torch.tensor(np.asarray(mask)))
+        checked_mask(torch.tensor(np.asarray(mask)), ids.shape, "input_ids", torch.device("cpu"))
     if _has_no_values(ids) and not chosen.greedy and chosen.seed is None and prng_key is None:
         raise GenerationError(
             "inside jax.jit or jax.vmap a seed drawn at random would stay the same for ever; pass prng_key=…"
