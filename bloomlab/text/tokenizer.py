@@ -8,7 +8,7 @@ has tokens, because every byte has one.
 import codecs
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -376,6 +376,31 @@ class BloomTokenizerFast(NearNames):
         if not isinstance(rows, Iterable):
             raise InputError(f"expected rows of token ids, but got {shorten(rows)}; for one row use decode")
         return [self.decode(row, **options) for row in rows]
+
+    def pieces(self, token_ids: Iterable[int], skip_special_tokens: bool = False) -> Iterator[str]:
+        """The text of ids as they come, in whole characters: bytes that begin one wait for the rest.
+
+        Joined, the pieces are `decode` of all ids (without its cleaning up of spaces).
+
+        Raises:
+            InputError: bytes that are not text, when the tokenizer's `errors` is "strict".
+        """
+        reader = codecs.getincrementaldecoder("utf-8")(self.errors)
+        skipped = self._special_ids if skip_special_tokens else ()
+        for token_id in token_ids:
+            if token_id not in skipped and (piece := self._read(reader, self._bytes_by_id[token_id])):
+                yield piece
+        if piece := self._read(reader, b"", last=True):
+            yield piece
+
+    def _read(self, reader: codecs.IncrementalDecoder, data: bytes, last: bool = False) -> str:
+        try:
+            return reader.decode(data, last)
+        except UnicodeDecodeError:
+            raise InputError(
+                "expected tokens that make a text, but some bytes do not fit; "
+                "make the tokenizer with errors='replace' to show them as �"
+            ) from None
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """The vocabulary's spelling of an id, or of each id in a list; None for an id that no token has."""

@@ -369,6 +369,6 @@ def test_what_is_read_later_from_an_encoding_fits_its_ids() -> None:
             real = [sequence is not None for sequence in encoded.sequence_ids(row)]
             assert real == [bool(each) for each in encoded["attention_mask"][row]]
             assert [word is not None for word in encoded.word_ids(row)] == real
-            assert all((span != (0, 0)) == is_token for span, is_token in zip(encoded["offset_mapping"][row], real))
+            assert [tuple(span) != (0, 0) for span in encoded["offset_mapping"][row]] == real
     again = pickle.loads(pickle.dumps(encoded))
     assert again.tokens(1) == encoded.tokens(1) and again == encoded
