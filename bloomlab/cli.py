@@ -91,7 +91,12 @@ def generate(text: str, model: str, **chosen: Any) -> None:
         options["do_sample"] = True
     from bloomlab.lab import load
 
-    click.echo(load(model).generate(text, **options))
+    if not sys.stdout.isatty():
+        click.echo(load(model).generate(text, **options))
+        return
+    for piece in load(model).stream(text, **options):  # somebody watches, so as it comes
+        click.echo(piece, nl=False)
+    click.echo()
 
 
 @cli.command(short_help="Sizes, memory, whether a model fits here.")

@@ -23,8 +23,9 @@ lab.classify("Leo vit à Oslo.")            which language it is in; tag and ans
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,7 +34,7 @@ from torch import Tensor
 from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab import tiny
-from bloomlab.errors import CheckpointError, InputError, NearNames, TokenizerError
+from bloomlab.errors import CheckpointError, GenerationError, InputError, NearNames, TokenizerError
 from bloomlab.guards.arguments import whole_text
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
@@ -259,7 +260,7 @@ class Lab(NearNames):
         trace.provenance["model"], trace.lab, trace.base = self.name, self, base
         return trace
 
-    def generate(self, text: str, max_new_tokens: int = 20, **settings: Any) -> str | list[str]:
+    def generate(self, text: str, max_new_tokens: int | None = None, **settings: Any) -> str | list[str]:
         """The text and its continuation; a list of several if `num_return_sequences` asks for them.
 
         `bloomlab.generation.settings.Settings` lists what can be set.
@@ -273,6 +274,27 @@ class Lab(NearNames):
         sequences = self.model.generate(ids, max_new_tokens=max_new_tokens, **settings)
         texts = self.tokenizer.batch_decode(sequences, skip_special_tokens=True)
         return texts[0] if len(texts) == 1 else texts
+
+    def stream(self, text: str, max_new_tokens: int | None = None, **settings: Any) -> Iterator[str]:
+        """The text and its continuation as it is written, piece by piece: first the text, then what is new.
+
+            for piece in lab.stream("Leo lives in"):
+                print(piece, end="", flush=True)
+
+        Each piece is whole characters: bytes that begin one wait for the rest. Joined, the pieces are what `generate`
+        gives, which takes the same settings.
+
+        Raises:
+            GenerationError, InputError: as `generate` does, before the first piece; or several continuations are asked
+                for, or beams, which have nothing to show before they end.
+        """
+        ids = torch.tensor([self.tokenizer.encode(self._checked(text))], device=self.model.device)
+        settings = {"tokenizer": self.tokenizer, "max_new_tokens": max_new_tokens, **settings}
+        if settings.get("num_return_sequences", 1) != 1:
+            raise GenerationError("a stream shows one continuation; leave num_return_sequences out, or call generate")
+        steps = self.model.stream(ids, **settings)
+        tokens = chain(ids[0].tolist(), (int(step.token_ids) for step in steps))
+        return self.tokenizer.pieces(tokens, skip_special_tokens=True)
 
     def write(self, text: str = FIRST_START, edit: Edits | None = None, **settings: Any) -> "Writing":
         """Write on from a text, a step at a time, with all the ways it could have gone as a tree.
@@ -288,7 +310,8 @@ class Lab(NearNames):
         from bloomlab.generation.settings import Settings
         from bloomlab.views.writing.panel import WritingPanel
 
-        chosen, trace = Settings.of(settings), self._read_tokens(self._checked(text))
+        trace = self._read_tokens(self._checked(text))
+        chosen = Settings.of(settings, trace.ids.shape[1])
         trace.edit = edit or {}
         trace.made = self.trace(text, (), edit).made if edit else {}
         writing = self._writing(trace, chosen)

@@ -112,6 +112,16 @@ def test_generate_says_what_the_lab_says(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == lab.generate("Léo", 5, seed=3, do_sample=True, top_k=9) + "\n"
 
 
+def test_generate_shows_the_pieces_where_somebody_watches(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = bloomlab.load().generate("Léo", 5, seed=3, do_sample=True)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr(bloomlab.Lab, "generate", None)  # which would show it at the end only
+    assert main(["generate", "Léo", "--max-new-tokens", "5", "--seed", "3"]) == 0
+    assert capsys.readouterr().out == expected + "\n"
+
+
 def test_generate_has_the_options_of_the_magic() -> None:
     flags = {flag for each in cli.commands["generate"].params for flag in each.opts}
     assert {option.flag for option in COMMANDS["generate"].options} <= flags

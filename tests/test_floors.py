@@ -14,9 +14,12 @@ FLOORS = [
     ["errors"],
     ["guards: markup memory files arguments uninterrupted"],
     ["config", "hooks", "outputs"],
-    ["weights: layouts bin_process bin_file download_errors download hub fits tensor_file checkpoint pretrained"],
+    [
+        "weights: layouts bin_process bin_file download_errors download hub fits tensor_file checkpoint reopens "
+        "pretrained"
+    ],
     ["model: embedding alibi attention mlp block cache arguments bloom"],
-    ["generation: sampling settings predict beam decode tree"],
+    ["generation: sampling rules names values settings predict prompt stopping beam decode tree"],
     ["heads: *", "text: tokens batches tokenizer_file tokenizer"],
     ["tracing: trace_file trace edits donors record", "tasks: results ask finetune"],
     [

@@ -198,6 +198,43 @@ def test_after_300_interrupts_at_random_moments_the_next_run_is_bit_identical(ru
         pass
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["rules", "draws", "beams", "cache"])
+def test_after_100_interrupts_at_random_moments_what_is_kept_is_the_beginning(how: str) -> None:
+    """Of beams, whose order may still change, all that is kept is as long as it says; a given cache is as it was."""
+    ids, mask = random_ids(), padded_mask()
+    with torch.no_grad():
+        past = MODEL(ids[:, :3], attention_mask=mask[:, :3]).past_key_values
+    before = [(keys.clone(), values.clone()) for keys, values in past]
+    settings: dict[str, Any] = {
+        "rules": {"no_repeat_ngram_size": 2, "bad_words_ids": [[5, 6]], "repetition_penalty": 1.2},
+        "draws": {"do_sample": True, "seed": 3, "typical_p": 0.9, "num_return_sequences": 2},
+        "beams": {"num_beams": 3, "do_sample": True, "seed": 3, "no_repeat_ngram_size": 2},
+        "cache": {"past_key_values": past},
+    }[how]
+    kept: list[Tensor] = []
+
+    def run() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            kept.append(MODEL.generate(ids, mask, max_new_tokens=12, eos_token_id=None, progress=False, **settings))
+
+    start = time.perf_counter()
+    run()
+    usual, whole, moment, stopped = time.perf_counter() - start, kept[0], random.Random(1), 0
+    for _ in range(2000):
+        stopped += once(run, moment.uniform(1e-5, usual))
+        if stopped == 100:
+            break
+    assert stopped == 100 and len({row.shape[1] for row in kept}) > 3
+    for written in kept:
+        assert written.shape[0] == whole.shape[0] and written[:, :5].equal(whole[:, :5])
+        assert how == "beams" or written.equal(whole[:, : written.shape[1]])
+    assert all(k.equal(a) and v.equal(b) for (k, v), (a, b) in zip(past, before, strict=True))
+    with torch.no_grad():
+        assert MODEL(random_ids(), attention_mask=padded_mask()).logits.equal(CLEAN[0])
+
+
 def test_an_interrupt_inside_torchs_own_switch_while_a_model_is_opened_leaves_gradients_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -272,6 +272,43 @@ def test_several_continuations_come_as_a_list(lab: Lab) -> None:
     assert lab.generate("Leo", max_new_tokens=4, num_beams=3) == texts[0]
 
 
+@pytest.mark.parametrize("settings", [{}, {"do_sample": True, "seed": 3, "temperature": 3.0}, {"max_length": 40}])
+def test_the_pieces_of_a_stream_are_what_generate_writes(lab: Lab, settings: dict[str, Any]) -> None:
+    for text in ("Léo 中 🦁", "a"):
+        pieces = list(lab.stream(text, **{"max_new_tokens": None if "max_length" in settings else 60, **settings}))
+        assert all(pieces) and len(pieces) > 2
+        whole = lab.generate(text, **{"max_new_tokens": None if "max_length" in settings else 60, **settings})
+        assert "".join(pieces) == whole and "".join(pieces).startswith(text)
+
+
+def test_a_piece_is_whole_characters_even_across_special_tokens_and_at_the_end(lab: Lab) -> None:
+    reader = lab.tokenizer
+    lion, end = reader.encode("🦁"), reader.eos_token_id
+    assert len(lion) == 4
+    assert list(reader.pieces([*lion, *lion])) == ["🦁", "🦁"]
+    assert list(reader.pieces([*lion[:2], end, *lion[2:]], skip_special_tokens=True)) == ["🦁"]
+    assert "".join(reader.pieces([*lion[:2], end, *lion[2:]])) == reader.decode([*lion[:2], end, *lion[2:]])
+    assert list(reader.pieces([*reader.encode("a"), *lion[:3]])) == ["a", "�"]
+    assert list(reader.pieces([10**12, *reader.encode("a")])) == ["a"]
+
+
+def test_a_stream_of_several_is_refused_before_its_first_piece(lab: Lab) -> None:
+    with pytest.raises(GenerationError, match="a stream shows one continuation"):
+        lab.stream("Leo", num_return_sequences=2, do_sample=True)
+    with pytest.raises(GenerationError, match="beams have no single next step"):
+        lab.stream("Leo", num_beams=2)
+    with pytest.raises(InputError, match="the text is empty"):
+        lab.stream("")
+
+
+def test_lengths_count_the_text(lab: Lab) -> None:
+    n = len(lab.tokenizer.encode("Leo lives in"))
+    long = lab.generate("Leo lives in", max_length=17, eos_token_id=None)
+    assert long == lab.generate("Leo lives in", max_new_tokens=17 - n, eos_token_id=None)
+    assert lab.generate("Leo lives in") == lab.generate("Leo lives in", max_new_tokens=20)
+    assert lab.write("Leo lives in", max_length=17, eos_token_id=None).play().text == long
+
+
 def test_the_lab_says_how_it_was_opened(folder: Path) -> None:
     assert load(folder, dtype="bfloat16").code == f"lab = bloomlab.load({str(folder)!r}, dtype='bfloat16')"
     assert bloomlab.load().code == "lab = bloomlab.load()"

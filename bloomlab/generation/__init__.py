@@ -1,1 +1,4 @@
-"""From logits to text. Read in this order: sampling, settings, predict, beam, decode, tree."""
+"""From logits to text.
+
+Read in this order: sampling, rules, names, values, settings, predict, prompt, stopping, beam, decode, tree.
+"""

@@ -12,10 +12,11 @@ and the search ends when no live one could still beat the finished ones.
 import torch
 from torch import Tensor
 
-from bloomlab.generation.predict import adjust, predict
+from bloomlab.generation.predict import adjust, narrow, nothing_left, predict
+from bloomlab.generation.prompt import Prompt
 from bloomlab.generation.settings import Settings
+from bloomlab.generation.stopping import Ends
 from bloomlab.hooks import Hooks
-from bloomlab.model.cache import KVCache
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
@@ -32,39 +33,35 @@ class Beams:
         self.finished: list[tuple[float, Tensor]] = []  # (score, ids), best first
         self.open = True
 
-    def extend(self, log_probs: Tensor, stop_ids: Tensor, last: bool) -> Tensor:
-        """Take the best extensions: log_probs (beam, vocab) of the next token -> which beam each new one extends."""
-        n_beam, vocab = log_probs.shape
-        total = self.scores[:, None] + log_probs
-        # among so many candidates at least num_beams do not end here, whatever the number of stop tokens
-        keep = min(max(2, 1 + len(stop_ids)) * n_beam, total.numel())
-        scores, places = total.flatten().topk(keep)
-        parents, token_ids = places // vocab, places % vocab
-        candidates = torch.cat([self.live[parents], token_ids[:, None]], 1)
-        ends = torch.isin(token_ids, stop_ids) | last
+    def extend(self, scores: Tensor, candidates: Tensor, parents: Tensor, ends: Tensor) -> Tensor:
+        """Take the best of the candidates (candidate, pos): -> which beam each new one extends.
 
-        if self.open:
+        Of each candidate, `scores` is its log-probability, `parents` the beam it extends, `ends` whether it ends.
+        """
+        n_beam = self.settings.num_beams
+        enough = self.settings.early_stopping is True and len(self.finished) == n_beam
+        if self.open and not enough:
             for i in ends[:n_beam].nonzero()[:, 0].tolist():  # lower ranks are only considered as live beams
                 self._finish(float(scores[i]), candidates[i])
         alive = (scores - 1e9 * ends).topk(n_beam).indices
-        self.live, self.scores = candidates[alive], scores[alive]
+        self.live, self.scores = candidates[alive], (scores - 1e9 * ends)[alive]
         self.open = self.open and self._can_improve()
         return parents[alive]
 
     def _finish(self, score: float, ids: Tensor) -> None:
-        if self.settings.early_stopping and len(self.finished) == self.settings.num_beams:
-            return
         n_new = len(ids) - self.n_prompt
         self.finished.append((score / n_new**self.settings.length_penalty, ids))
         self.finished.sort(key=lambda item: -item[0])
         del self.finished[self.settings.num_beams :]
 
     def _can_improve(self) -> bool:
-        if len(self.finished) < self.settings.num_beams:
+        settings = self.settings
+        if len(self.finished) < settings.num_beams:
             return True
-        n_new = self.live.shape[1] - self.n_prompt
-        best_live = float(self.scores[0]) / n_new**self.settings.length_penalty
-        return not self.settings.early_stopping and best_live > self.finished[-1][0]
+        longest = settings.early_stopping == "never" and settings.length_penalty > 0
+        n_new = settings.max_new_tokens if longest else self.live.shape[1] - self.n_prompt
+        best_live = float(self.scores[0]) / n_new**settings.length_penalty
+        return settings.early_stopping is not True and best_live > self.finished[-1][0]
 
     def best(self) -> list[Tensor]:
         """The best continuations, finished ones first; after an interrupt, live ones make up the number."""
@@ -78,16 +75,19 @@ class BeamSearch:
     def __init__(
         self,
         model: BloomPreTrainedModel,
-        ids: Tensor,
-        mask: Tensor,
+        prompt: Prompt,
         hooks: Hooks,
         settings: Settings,
+        ends: Ends,
+        generator: torch.Generator,
     ) -> None:
         self.model, self.hooks, self.settings = model, hooks, settings
-        self.stop_ids = torch.tensor(settings.stop_ids(model.config), dtype=torch.long, device=ids.device)
-        self.searches = [Beams(row, settings) for row in ids]
-        self.mask = mask.repeat_interleave(settings.num_beams, 0)  # (text · beam, pos)
-        self.past: KVCache | None = None
+        self.ends, self.generator = ends, generator
+        self.stop_ids = torch.tensor(settings.stop_ids(model.config), dtype=torch.long, device=prompt.ids.device)
+        # among so many candidates at least num_beams do not end here, whatever the number of stop tokens
+        self.per_beam = max(2, 1 + len(self.stop_ids))
+        self.searches = [Beams(row, settings) for row in prompt.ids]
+        _, self.mask, self.past, self.embeds = prompt.repeated(settings.num_beams)  # (text · beam, …)
         self.n_new = 0
 
     @property
@@ -95,20 +95,39 @@ class BeamSearch:
         return self.n_new == self.settings.max_new_tokens or not any(search.open for search in self.searches)
 
     def step(self) -> None:
-        """Extend every text's beams by one token."""
-        n_beam = self.settings.num_beams
-        ids = torch.cat([search.live for search in self.searches])
-        logits, past = predict(self.model, ids, self.mask, self.past, self.settings.use_cache, self.hooks)
-        scores = logits.float().log_softmax(-1)
-        scores = adjust(scores, ids, self.mask, self.n_new, self.stop_ids, self.settings)
-        last = self.n_new + 1 == self.settings.max_new_tokens
-        rows = [
-            i * n_beam + search.extend(scores[i * n_beam : (i + 1) * n_beam], self.stop_ids, last)
-            for i, search in enumerate(self.searches)
-        ]
-        self.past = past.rows(torch.cat(rows)) if past else None
+        """Extend every text's beams by one token.
+
+        Raises:
+            GenerationError: the rules leave a text no token.
+        """
+        settings, ids = self.settings, torch.cat([search.live for search in self.searches])
+        finite = not settings.remove_invalid_values
+        inputs = (self.mask, self.past, settings.use_cache, self.hooks, self.embeds, finite)
+        logits, past = predict(self.model, ids, *inputs)
+        scores = adjust(logits.float().log_softmax(-1), ids, self.mask, self.n_new, self.stop_ids, settings)
+        scores = narrow(scores, settings, self.per_beam)
+        rows = self._extended(ids, scores)
+        self.past, self.embeds = past.rows(rows) if past else None, None
         self.mask = torch.cat([self.mask, torch.ones_like(self.mask[:, :1])], 1)
         self.n_new += 1
+
+    def _extended(self, ids: Tensor, scores: Tensor) -> Tensor:
+        """Extend the beams by these scores (text · beam, vocab): -> which row each new beam extends."""
+        n_beam, (n_row, vocab) = self.settings.num_beams, scores.shape
+        total = (torch.cat([search.scores for search in self.searches])[:, None] + scores).view(-1, n_beam * vocab)
+        if not total.amax(-1).isfinite().all():
+            raise nothing_left()
+        n_candidate = min(self.per_beam * n_beam, total.shape[1])
+        if self.settings.greedy:
+            places = total.topk(n_candidate).indices
+        else:  # none twice, each as often as its probability says
+            places = torch.multinomial(total.softmax(-1), n_candidate, generator=self.generator)
+        parents = places // vocab + torch.arange(0, n_row, n_beam, device=ids.device)[:, None]  # (text, candidate)
+        candidates = torch.cat([ids[parents], (places % vocab)[..., None]], 2)  # (text, candidate, pos)
+        last = self.n_new + 1 == self.settings.max_new_tokens
+        ends = self.ends(candidates.flatten(0, 1), scores[parents.flatten()]).view_as(parents) | last
+        found = zip(self.searches, total.gather(1, places), candidates, parents, ends, strict=True)
+        return torch.cat([search.extend(*candidate) for search, *candidate in found])
 
     def result(self) -> Tensor:
         """The best continuations of every text, (text · num_return_sequences, pos), padded on the right."""

@@ -4,44 +4,57 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from torch import Tensor
+
 from bloomlab.config import BloomConfig
-from bloomlab.errors import GenerationError, did_you_mean, shorten
+from bloomlab.errors import GenerationError
+from bloomlab.generation.names import check_names
+from bloomlab.generation.values import CHECKS, as_biases, flat, whole
 
-MAX_NEW_TOKENS = 1_000_000  # more is a slip: no machine could hold them
 COLDEST = 1e-6  # below this temperature the likeliest token is always drawn, and the numbers overflow
-
-
-ELSEWHERE = {  # what other libraries call it
-    "stop": "stop_strings=…, the texts that end a row",
-    "max_length": "max_new_tokens=…, which does not count the prompt",
-    "max_tokens": "max_new_tokens=…",
-    "min_length": "min_new_tokens=…, which does not count the prompt",
-    "streamer": "stream(…) yields each step as it comes",
-    "return_dict_in_generate": "stream(…) yields each step with its scores, and lab.write(…).steps explains them",
-    "output_scores": "stream(…) yields each step with its scores, and lab.write(…).steps explains them",
-    "output_logits": "stream(…) yields each step with its scores, and lab.write(…).steps explains them",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to continue a text.
+    """How to continue a text. `of` takes `max_length` and `min_length`, too, which count the prompt.
 
+    How long:
     max_new_tokens       at most so many tokens are added to each row
     min_new_tokens       no row ends before it has so many
-    do_sample            draw by probability; otherwise take the likeliest (greedy)
-    temperature          divides the logits when sampling; 0 is greedy
-    top_k, top_p         draw among the k likeliest, among the likeliest that together reach p; None: among all
-    repetition_penalty   above 1: tokens already in the row become less likely
-    num_beams            above 1: keep so many continuations of each row and choose the likeliest whole ones
-    length_penalty       for beams: above 0 favours longer continuations, below 0 shorter ones
-    early_stopping       for beams: stop once there are as many finished continuations as beams
-    num_return_sequences continuations of each row, for sampling and beams
     eos_token_id         the id, or ids, that end a row; "config" is the model's own, None never stops
     pad_token_id         what follows the end of a row; None is the config's, or else the end token itself
-    use_cache            keep keys and values, so that a step computes one column only
     stop_strings         a text, or texts, that end a row as soon as its last token completes one; needs `tokenizer=`
+    max_time             all rows end with the first token after so many seconds
+    stopping_criteria    functions (ids, scores) -> whether the rows end: True or False, or a tensor (batch)
+
+    What may come next (`rules` says how, in this order):
+    sequence_bias        {(5, 6): -2.0}: added to the score of 6 after 5; -inf forbids it
+    repetition_penalty   above 1: tokens already in the row become less likely
+    no_repeat_ngram_size no run of so many tokens comes twice in a row
+    bad_words_ids        lists of ids that do not come
+    forced_eos_token_id  the id, or ids, of which one comes last, where a row reaches max_new_tokens
+    remove_invalid_values  go on where the model gives scores that are no numbers, as if they were 0
+    exponential_decay_length_penalty  (start, factor): after so many new tokens the end is ever likelier
+    suppress_tokens      ids that do not come; begin_suppress_tokens: not as the first new token
+    logits_processor     functions (ids, scores) -> scores
+
+    What is drawn (`sampling` says how, in this order):
+    do_sample            draw by probability; otherwise take the likeliest (greedy)
+    temperature          divides the scores; 0 is greedy
+    top_k, top_p         draw among the k likeliest, among the likeliest that together reach p; None: among all
+    min_p                drop what is less than p times as likely as the likeliest
+    typical_p            draw among those of usual surprise that together reach p
+    epsilon_cutoff, eta_cutoff  drop what is less likely than this, or than a bound that falls where the choice is open
+    renormalize_logits   log_softmax of the scores at the end
     seed                 of the random numbers; None draws other ones each time
+    num_return_sequences continuations of each row, for sampling and beams
+
+    Beams:
+    num_beams            above 1: keep so many continuations of each row and choose the likeliest whole ones
+    length_penalty       above 0 favours longer continuations, below 0 shorter ones
+    early_stopping       True: stop once there are as many finished as beams; "never": only where none can get better
+
+    use_cache            keep keys and values, so that a step computes one column only
     progress             show a bar when a generation takes longer than two seconds
 
     Raises:
@@ -54,62 +67,47 @@ class Settings:
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+    min_p: float | None = None
+    typical_p: float | None = None
+    epsilon_cutoff: float | None = None
+    eta_cutoff: float | None = None
+    renormalize_logits: bool = False
+    sequence_bias: Any = None
     repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int | None = None
+    bad_words_ids: list[list[int]] | None = None
+    forced_eos_token_id: int | list[int] | None = None
+    remove_invalid_values: bool = False
+    exponential_decay_length_penalty: tuple[int, float] | None = None
+    suppress_tokens: list[int] | None = None
+    begin_suppress_tokens: list[int] | None = None
+    logits_processor: list[Callable[[Tensor, Tensor], Tensor]] | None = None
     num_beams: int = 1
     length_penalty: float = 1.0
-    early_stopping: bool = False
+    early_stopping: bool | Literal["never"] = False
     num_return_sequences: int = 1
     eos_token_id: int | list[int] | Literal["config"] | None = "config"
     pad_token_id: int | None = None
     use_cache: bool = True
     stop_strings: str | list[str] | None = None
+    max_time: float | None = None
+    stopping_criteria: list[Callable[[Tensor, Tensor], Any]] | None = None
     seed: int | None = None
     progress: bool = True
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> "Settings":
-        """Settings from a dictionary; an unknown name is an error."""
-        names = [field.name for field in fields(cls)]
-        for name in values:
-            if name in ELSEWHERE:
-                raise GenerationError(f"{name} goes by another name here: {ELSEWHERE[name]}")
-            if name not in names:
-                raise GenerationError(f"there is no generation setting {name!r}{did_you_mean(name, names)}")
-        return cls(**values)
+    def of(cls, given: dict[str, Any], n_prompt: int | None = None) -> "Settings":
+        """Settings from a dictionary, for a prompt of so many columns; an unknown name is an error."""
+        check_names(given, [*(each.name for each in fields(cls)), "max_length", "min_length"])
+        return cls(**lengths(given, n_prompt))
 
     def __post_init__(self) -> None:
-        _whole("max_new_tokens", self.max_new_tokens, 0, MAX_NEW_TOKENS)
-        _whole("min_new_tokens", self.min_new_tokens, 0)
-        _whole("num_return_sequences", self.num_return_sequences, 1)
-        _whole("num_beams", self.num_beams, 1)
-        _number("length_penalty", self.length_penalty, "(0 ignores the length)", lambda _: True)
-        for name in ("do_sample", "early_stopping", "use_cache", "progress"):
-            if not isinstance(getattr(self, name), bool):
-                raise GenerationError(f"{name} must be True or False, but got {getattr(self, name)!r}")
-        _number("temperature", self.temperature, "at least 0 (0 is greedy)", lambda t: t >= 0)
-        _number("repetition_penalty", self.repetition_penalty, "above 0 (1 changes nothing)", lambda r: r > 0)
-        if self.top_k == 0 and self.top_k is not False:
-            raise GenerationError(
-                "top_k must be a whole number of at least 1, but got 0; without it all are drawn among"
-            )
-        if self.top_k is not None:
-            _whole("top_k", self.top_k, 1)
-        if any(not isinstance(text, str) or not text for text in self.stop_texts):
-            raise GenerationError(
-                f"stop_strings must be a text, or a list of them, but got {shorten(self.stop_strings)}"
-            )
-        if self.top_p is not None:
-            _number("top_p", self.top_p, "above 0 and at most 1", lambda p: 0 < p <= 1)
-        if self.seed is not None:
-            _whole("seed", self.seed, 0, 2**63 - 1)
+        for name, check in CHECKS.items():
+            check(name, getattr(self, name))
         if self.min_new_tokens > self.max_new_tokens:
             raise GenerationError(
                 f"min_new_tokens is {self.min_new_tokens} but max_new_tokens is {self.max_new_tokens}; raise the latter"
             )
-        if self.num_beams > 1 and self.do_sample:
-            raise GenerationError("beams are chosen, not drawn; pass do_sample=False, or num_beams=1")
-        if self.num_beams > 1 and self.stop_strings is not None:
-            raise GenerationError("beams do not look for stop_strings; end them by eos_token_id, or pass num_beams=1")
         if self.num_beams > 1 and self.num_return_sequences > self.num_beams:
             raise GenerationError(
                 f"{self.num_beams} beams cannot give {self.num_return_sequences} continuations; raise num_beams"
@@ -129,16 +127,25 @@ class Settings:
 
     def check(self, config: BloomConfig) -> None:
         """Refuse what this model does not have: ids beyond its vocabulary, or a top_k larger than it."""
-        _whole("pad_token_id", self.pad_id(config), 0, config.vocab_size - 1)
+        top = config.vocab_size - 1
+        whole(0, top)("pad_token_id", self.pad_id(config))
         if self.top_k is not None:
-            _whole("top_k", self.top_k, 1, config.vocab_size)
+            whole(1, config.vocab_size)("top_k", self.top_k)
+        for name in ("forced_eos_token_id", "suppress_tokens", "begin_suppress_tokens", "bad_words_ids"):
+            for token_id in flat(getattr(self, name)):
+                whole(0, top)(f"each id in {name}", token_id)
+        for token_id in flat([] if self.sequence_bias is None else list(as_biases(self.sequence_bias))):
+            whole(0, top)("each id in sequence_bias", token_id)
+        if self.exponential_decay_length_penalty is not None and not self.stop_ids(config):
+            raise GenerationError(
+                "exponential_decay_length_penalty makes the end likelier, but nothing ends a row; pass eos_token_id=…"
+            )
 
     def stop_ids(self, config: BloomConfig) -> list[int]:
         """The ids that end a row."""
-        ids = config.eos_token_id if self.eos_token_id == "config" else self.eos_token_id
-        ids = [] if ids is None else ids if isinstance(ids, list) else [ids]
+        ids = flat(config.eos_token_id if self.eos_token_id == "config" else self.eos_token_id)
         for token_id in ids:
-            _whole("eos_token_id", token_id, 0, config.vocab_size - 1)
+            whole(0, config.vocab_size - 1)("eos_token_id", token_id)
         return ids
 
     def pad_id(self, config: BloomConfig) -> int:
@@ -149,13 +156,31 @@ class Settings:
         return pad
 
 
-def _whole(name: str, value: object, low: int, high: int | None = None) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low or (high is not None and value > high):
-        limits = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise GenerationError(f"{name} must be a whole number {limits}, but got {shorten(value)}")
+def lengths(given: dict[str, Any], n_prompt: int | None) -> dict[str, Any]:
+    """The settings, with max_length and min_length, which count the prompt, as numbers of new tokens.
 
+    A number of new tokens that is given, too, wins. None leaves any of the four out.
 
-def _number(name: str, value: object, limits: str, fits: Callable[[float], bool]) -> None:
-    # (an int of 400 digits is finite, but does not fit a float)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e30 or not fits(value):
-        raise GenerationError(f"{name} must be a number {limits}, but got {shorten(value)}")
+    >>> lengths({"max_length": 12, "min_length": 3}, n_prompt=5)
+    {'max_new_tokens': 7, 'min_new_tokens': 0}
+
+    Raises:
+        GenerationError: they are not numbers of tokens, or the prompt leaves no room.
+    """
+    limits = ("max_length", "min_length", "max_new_tokens", "min_new_tokens")
+    settings = {name: value for name, value in given.items() if name not in limits or value is not None}
+    for name in ("max_length", "min_length"):
+        if name not in settings:
+            continue
+        length, new = settings.pop(name), f"{name[:4]}new_tokens"
+        whole(0)(name, length)
+        if new in settings:
+            continue
+        if n_prompt is None:
+            raise GenerationError(f"{name} counts the prompt, which is not known here; pass {new}=…")
+        if name == "max_length" and length <= n_prompt:
+            raise GenerationError(
+                f"max_length is {length}, but the prompt has {n_prompt} columns already; raise it, or pass {new}=…"
+            )
+        settings[new] = max(length - n_prompt, 0)
+    return settings

@@ -9,14 +9,17 @@ off need no run of the model, and a tree takes memory by the token, however ofte
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bloomlab.errors import GenerationError
 from bloomlab.generation.beam import BeamSearch
-from bloomlab.generation.predict import checked_prompt, predict
+from bloomlab.generation.predict import predict
+from bloomlab.generation.prompt import Prompt, begin
 from bloomlab.generation.settings import Settings
+from bloomlab.generation.stopping import endings
 from bloomlab.hooks import Edits, Hooks
 from bloomlab.model.cache import KVCache
 from bloomlab.weights.pretrained import BloomPreTrainedModel
@@ -99,7 +102,7 @@ class Tree:
 def planted(model: BloomPreTrainedModel, prompt: Tensor, settings: Settings, edit: Edits | None = None) -> Tree:
     """The tree of a prompt (pos) and nothing written yet: one pass over it."""
     row = prompt[None]
-    logits, past = predict(model, row, checked_prompt(row, None), None, True, Hooks(edit=edit))
+    logits, past = predict(model, row, begin(model, row).mask, None, True, Hooks(edit=edit))
     return Tree(prompt, (Node(-1, -1, 0.0, "", settings, logits[0], _kept(past)),))
 
 
@@ -132,12 +135,18 @@ def grown(
 
 
 def searched(
-    model: BloomPreTrainedModel, tree: Tree, at: int, settings: Settings, edit: Edits | None = None
+    model: BloomPreTrainedModel,
+    tree: Tree,
+    at: int,
+    settings: Settings,
+    edit: Edits | None = None,
+    tokenizer: Any = None,
 ) -> tuple[Tree, list[int]]:
     """The tree with every beam that a search kept alive on its way, and the ends it gives back, best first.
 
-    The first of them is what `generate(num_beams=…)` writes. The tokens are those of the search; each is then read
-    once as the tree reads it, so that a node's scores do not depend on how it was come by.
+    The first of them is what `generate(num_beams=…)` writes, with the seed where beams are drawn. The tokens are those
+    of the search; each is then read once as the tree reads it, so that a node's scores do not depend on how it was
+    come by.
 
     Raises:
         GenerationError: the scores are not finite, or `use_cache` is off.
@@ -145,7 +154,10 @@ def searched(
     if not settings.use_cache:
         raise GenerationError("a tree is made of caches; leave use_cache=True")
     row, start = tree.ids(at)[None], len(tree.ids(at))
-    search = BeamSearch(model, row, torch.ones_like(row), model.checked(Hooks(edit=edit)), settings)
+    ends, generator = endings(settings, model.config, tokenizer, row.device), torch.Generator(row.device)
+    generator.manual_seed(settings.seed or 0)
+    prompt = Prompt(row, torch.ones_like(row))
+    search = BeamSearch(model, prompt, model.checked(Hooks(edit=edit)), settings, ends, generator)
     texts: list[list[int]] = []
     while not search.done:
         search.step()
@@ -153,13 +165,13 @@ def searched(
     found = search.searches[0]
     texts += [ids.tolist() for _, ids in found.finished]
     best = [ids.tolist() for ids in found.best()]
-    ends = {}
+    nodes = {}
     for ids in texts:
         node = at
         for token_id in ids[start:]:
             tree, node, _ = grown(model, tree, node, token_id, settings, "beam", edit)
-        ends[tuple(ids)] = node
-    return tree, [ends[tuple(ids)] for ids in best]
+        nodes[tuple(ids)] = node
+    return tree, [nodes[tuple(ids)] for ids in best]
 
 
 def parting(first: Iterable[int], second: Iterable[int]) -> int:

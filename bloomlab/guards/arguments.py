@@ -46,6 +46,8 @@ def id_list(ids: Any) -> list[int]:
     if isinstance(row, str | bytes | dict) or not isinstance(row, Iterable):
         raise InputError(f"expected token ids, but got {shorten(ids)}; pass a list of whole numbers")
     row = list(row)
+    if {*map(type, row)} <= {int} and min(row, default=0) >= 0:  # as nearly all are: said of all at once
+        return row
     for index in row:
         if getattr(index, "ndim", None) == 0:  # a tensor or array of one number
             return id_list([each.item() if hasattr(each, "item") else each for each in row])

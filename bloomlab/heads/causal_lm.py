@@ -110,7 +110,9 @@ class BloomForCausalLM(BloomPreTrainedModel):
         result = CausalLMOutputWithCrossAttentions(loss=loss, logits=logits, **dict(output.items()[1:]))
         return result.returned(return_dict, self.config)
 
-    def generate(self, input_ids: Tensor, attention_mask: Tensor | None = None, **settings: Any) -> Tensor:
+    def generate(
+        self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **settings: Any
+    ) -> Tensor:
         """Continue each row: (batch, pos) ids -> (batch, longer) ids, prompt included. See `Settings`.
 
         Raises:
@@ -118,7 +120,9 @@ class BloomForCausalLM(BloomPreTrainedModel):
         """
         return generate(self, input_ids, attention_mask, **settings)
 
-    def stream(self, input_ids: Tensor, attention_mask: Tensor | None = None, **settings: Any) -> Iterator[Step]:
+    def stream(
+        self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **settings: Any
+    ) -> Iterator[Step]:
         """Continue each row, a `Step` at a time."""
         return stream(self, input_ids, attention_mask, **settings)
 

@@ -7,6 +7,7 @@ or `jax.vmap` nobody knows how long the rows become, so there they come out at f
 """
 
 import secrets
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from jax import Array, lax
 
 from bloomlab.config import BloomConfig
 from bloomlab.errors import GenerationError
-from bloomlab.generation.predict import checked_prompt
+from bloomlab.generation.prompt import checked_mask
 from bloomlab.generation.settings import Settings
 from bloomlab.guards.memory import check_memory
 from bloomlab.hooks import Hooks
@@ -27,6 +28,12 @@ from bloomlab.jax.cache import KVCache, init_cache
 from bloomlab.jax.checkpoint import checked_params
 from bloomlab.jax.outputs import FlaxGenerateOutput
 from bloomlab.jax.sampling import draw, keep_top_k, keep_top_p, penalise_repetition, scale_temperature
+
+COMPILED = (
+    "max_new_tokens min_new_tokens do_sample temperature top_k top_p repetition_penalty num_return_sequences "
+    "eos_token_id pad_token_id seed progress"
+).split()
+"""The settings that the compiled loop knows; a value of any other is refused by name."""
 
 
 class Plan(NamedTuple):
@@ -69,7 +76,9 @@ def generate(
             (inside `jax.jit`, where no value is known, the row ends there instead, and padding follows).
         InputError: the ids or the mask do not fit.
     """
-    config, chosen = model.config, Settings.of(settings)
+    config = model.config
+    ids, mask, _ = checked_inputs(input_ids, attention_mask, None, config)
+    chosen = Settings.of(settings, ids.shape[1])
     chosen.check(config)
     if chosen.num_beams > 1:
         raise GenerationError("beams are searched by the torch classes; pass num_beams=1, or use BloomForCausalLM")
@@ -77,13 +86,16 @@ def generate(
         raise GenerationError("the compiled loop sees ids, not texts; leave stop_strings out, or use BloomForCausalLM")
     if not chosen.use_cache:
         raise GenerationError("the compiled loop always keeps a cache; leave use_cache=True")
+    usual = Settings()
+    for name in (field.name for field in fields(usual)):
+        if name not in COMPILED and getattr(chosen, name) != getattr(usual, name):
+            raise GenerationError(f"the compiled loop has no {name}; leave it out, or use BloomForCausalLM")
     if prng_key is not None and chosen.seed is not None:
         raise GenerationError("pass a seed or a prng_key, not both")
     if prng_key is not None:
         checked_key("prng_key", prng_key)
-    ids, mask, _ = checked_inputs(input_ids, attention_mask, None, config)
     if not _has_no_values(ids, mask):
-        checked_prompt(torch.tensor(np.asarray(ids)), torch.tensor(np.asarray(mask)))
+        checked_mask(torch.tensor(np.asarray(mask)), ids.shape, "input_ids", torch.device("cpu"))
     if _has_no_values(ids) and not chosen.greedy and chosen.seed is None and prng_key is None:
         raise GenerationError(
             "inside jax.jit or jax.vmap a seed drawn at random would stay the same for ever; pass prng_key=…"

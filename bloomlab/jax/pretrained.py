@@ -15,6 +15,7 @@ from jax import Array
 
 from bloomlab.config import BloomConfig
 from bloomlab.errors import CheckpointError, InputError, shorten
+from bloomlab.guards.arguments import flag
 from bloomlab.guards.memory import check_memory
 from bloomlab.hooks import Hooks as TorchHooks
 from bloomlab.hooks import Spot, list_spots
@@ -36,6 +37,12 @@ from bloomlab.weights.checkpoint import match, read_state, shard_bytes, write_st
 from bloomlab.weights.hub import find
 from bloomlab.weights.layouts import MSGPACK
 from bloomlab.weights.pretrained import overridden
+
+SAYS = (
+    "vocab_size hidden_size n_layer n_head layer_norm_epsilon apply_residual_connection_post_layernorm slow_but_exact "
+    "pretraining_tp tie_word_embeddings"
+).split()
+"""What of a config the module computes by."""
 
 SAME_STEP = 3  # after so many calls, each a column longer than the last, it must be a loop that compiles at every token
 
@@ -74,6 +81,7 @@ class FlaxBloomPreTrainedModel:
             raise InputError(f"seed must be a whole number, but got {shorten(seed)}")
         self.config, self.input_shape, self.dtype = config, checked_shape(input_shape), checked_dtype(dtype)
         self.module: nn.Module = self.module_class(config, self.dtype)
+        self._built = {name: getattr(config, name) for name in SAYS}
         self.key = jax.random.PRNGKey(seed)
         self._params: Any = None
         self.name = "unnamed"
@@ -238,6 +246,7 @@ class FlaxBloomPreTrainedModel:
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         _do_init: bool = True,
+        ignore_mismatched_sizes: bool = False,
         **config_overrides: Any,
     ) -> Any:
         """The model in a folder or on the hub, from the very files the torch classes read, or flax_model.msgpack.
@@ -248,6 +257,7 @@ class FlaxBloomPreTrainedModel:
             config: in place of the folder's config.json.
             revision, cache_dir: of a name: which branch, tag or commit, and where to keep what is downloaded.
             _do_init: False gives (model, params), and the model holds none.
+            ignore_mismatched_sizes: make a head new, too, that has another shape in the files.
             **config_overrides: win over config.json.
 
         Raises:
@@ -272,7 +282,7 @@ class FlaxBloomPreTrainedModel:
         model.name = place.parent.name if place.name == "weights" else place.name
         tree = model.params_shape_tree
         head = [torch_name(path) for path in flatten_dict(tree) if path[0] == "lm_head"]
-        plan = match(stored, torch_shapes(tree), head)
+        plan = match(stored, torch_shapes(tree), head, flag("ignore_mismatched_sizes", ignore_mismatched_sizes))
         state = read_state(plan, DTYPES["float32"])
         if plan.new:
             drawn = to_state(model.init_weights(model.key))
@@ -294,14 +304,16 @@ class FlaxBloomPreTrainedModel:
     ) -> None:
         """Write config.json and model.safetensors, which the torch classes and transformers read too.
 
-        `safe_serialization=False` writes flax_model.msgpack in its place.
+        `safe_serialization=False` writes flax_model.msgpack in its place. What was saved opens as the same model.
 
         Raises:
-            CheckpointError: the folder cannot be written.
-            InputError: max_shard_size is not a size.
+            CheckpointError: the folder cannot be written; or the config was changed after the model was made, or the
+                params are in several dtypes, so that another model would be opened. Then nothing is written.
+            InputError: max_shard_size is not a size; or the params are of another model.
         """
         shard_bytes(max_shard_size)
-        params = self.params if params is None else params
+        params = checked_params(self.params if params is None else params, self.params_shape_tree)
+        self._check_reopens(params)
         path = Path(folder)
         name = type(self).__name__.removeprefix("Flax")
         about = {"architectures": [name], "dtype": jax.tree.leaves(params)[0].dtype.name}
@@ -320,6 +332,22 @@ class FlaxBloomPreTrainedModel:
             raise CheckpointError(str(error)) from None
         except OSError as error:
             raise CheckpointError(f"cannot save to {path}: {error.strerror or error}; choose another place") from None
+
+    def _check_reopens(self, params: Any) -> None:
+        """Refuse params that would open as another model."""
+        for name, built in self._built.items():
+            now = getattr(self.config, name)
+            if now != built:
+                raise CheckpointError(
+                    f"config.{name} was changed from {built!r} to {shorten(now)} after the model was made; "
+                    "set it back, or make the model anew, and save again"
+                )
+        dtypes = sorted({leaf.dtype.name for leaf in jax.tree.leaves(params)})
+        if len(dtypes) > 1:
+            raise CheckpointError(
+                f"the params are {' and '.join(dtypes)}, but a model opens in one dtype; "
+                "make it one: model.to_fp32(params)"
+            )
 
     # -- hooks ----
 

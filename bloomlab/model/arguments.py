@@ -24,6 +24,20 @@ def refuse_unknown(extra: dict[str, Any]) -> None:
         raise InputError(f"forward got arguments it does not know: {', '.join(sorted(extra))}; remove them")
 
 
+def check_config(config: BloomConfig, blocks: Any) -> None:
+    """Refuse a config that no longer describes the model's blocks.
+
+    Raises:
+        InputError: its numbers of layers or heads are not the model's.
+    """
+    n_layer, n_head = len(blocks), blocks[0].self_attention.n_head if blocks else config.n_head
+    if (config.n_layer, config.n_head) != (n_layer, n_head):
+        raise InputError(
+            f"the config was changed after the model was made: it says {config.n_layer} layers of {config.n_head} "
+            f"heads, but there are {n_layer} of {n_head}; set it back, or make the model anew"
+        )
+
+
 def caches(use_cache: bool, recompute: bool) -> bool:
     """Whether this call keeps a cache. Gradient checkpointing, which computes every block twice, keeps none."""
     if use_cache and recompute:

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from bloomlab.config import BloomConfig
 from bloomlab.hooks import Hooks, chain
-from bloomlab.model.arguments import begin, caches, full_mask, past_pairs, refuse_unknown, switches
+from bloomlab.model.arguments import begin, caches, check_config, full_mask, past_pairs, refuse_unknown, switches
 from bloomlab.model.attention import make_bias
 from bloomlab.model.block import BloomBlock
 from bloomlab.model.cache import KVCache
@@ -74,6 +74,7 @@ class BloomModel(BloomPreTrainedModel):
         """
         config = self.config
         refuse_unknown(deprecated)
+        check_config(config, self.h)
         past = past_pairs(past_key_values, config)
         column = past[0][0].shape[2] if past else 0
         mask = full_mask(input_ids, inputs_embeds, attention_mask, cache_position, past, config)

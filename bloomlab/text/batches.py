@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Self
+from itertools import chain
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
+from tokenizers import Encoding
 
 from bloomlab.errors import InputError, MissingPackageError, shorten
 from bloomlab.guards.arguments import choice, whole_number, whole_text
@@ -37,43 +39,90 @@ TRUNCATION = {
 NO_LIMIT = int(1e30)  # how files write "no limit", and ALiBi has none
 
 
+class Part(NamedTuple):
+    """Some tokens of one encoded text: those from `start` to `stop`; `sequence` is 1 for the second text of a pair."""
+
+    encoding: Encoding
+    start: int
+    stop: int
+    sequence: int
+
+    def cut(self, values: list[Any]) -> list[Any]:
+        """Those of all tokens' values that belong to it."""
+        return values if self.start == 0 and self.stop == len(values) else values[self.start : self.stop]
+
+
 @dataclass(frozen=True)
 class Row:
-    """The tokens of one text, or of a pair of texts, one entry per token in each list.
+    """The tokens of one text, or of a pair of texts, and the padding around them.
 
-    `word_ids` holds the index of the piece a token was cut from, `sequence_ids` 0 for the first text of a pair and
-    1 for the second; both are None for padding.
+    Only the ids are kept as a list; what few ask for is read from the library's own encodings then.
     """
 
     ids: list[int]
-    tokens: list[str]
-    offsets: list[tuple[int, int]]
-    word_ids: list[int | None]
-    sequence_ids: list[int | None]
+    parts: tuple[Part, ...]
+    left: int = 0  # tokens of padding on either side
+    right: int = 0
+    pad_token: str = ""
+
+    @classmethod
+    def of(cls, encoding: Encoding, sequence: int) -> Self:
+        """The row of one encoded text."""
+        ids = encoding.ids
+        return cls(ids, (Part(encoding, 0, len(ids), sequence),))
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __add__(self, other: "Row") -> "Row":
-        return Row(
-            self.ids + other.ids,
-            self.tokens + other.tokens,
-            self.offsets + other.offsets,
-            self.word_ids + other.word_ids,
-            self.sequence_ids + other.sequence_ids,
-        )
+        return Row(self.ids + other.ids, self.parts + other.parts)
+
+    @property
+    def tokens(self) -> list[str]:
+        """Each token as the vocabulary spells it."""
+        return self._whole([part.cut(part.encoding.tokens) for part in self.parts], self.pad_token)
+
+    @property
+    def offsets(self) -> list[tuple[int, int]]:
+        """Of each token, its first character and the one after its last; (0, 0) for padding."""
+        return self._whole([part.cut(part.encoding.offsets) for part in self.parts], (0, 0))
+
+    @property
+    def word_ids(self) -> list[int | None]:
+        """Of each token, the index of the piece it was cut from; None for padding."""
+        return self._whole([part.cut(part.encoding.word_ids) for part in self.parts], None)
+
+    @property
+    def sequence_ids(self) -> list[int | None]:
+        """Of each token, 0 for the first text of a pair and 1 for the second; None for padding."""
+        return self._whole([[part.sequence] * (part.stop - part.start) for part in self.parts], None)
+
+    @property
+    def mask(self) -> list[int]:
+        """1 for each token, 0 for padding."""
+        return [0] * self.left + [1] * (len(self) - self.left - self.right) + [0] * self.right
+
+    def _whole(self, parts: list[list[Any]], padding: Any) -> list[Any]:
+        if len(parts) == 1 and not self.left and not self.right:  # no copy of what is new already
+            return parts[0]
+        return [*[padding] * self.left, *chain.from_iterable(parts), *[padding] * self.right]
 
     def truncate(self, length: int, side: str) -> "Row":
-        """At most `length` tokens: the surplus is cut off on this side."""
-        surplus = max(0, len(self) - length)
-        keep = slice(surplus, None) if side == "left" else slice(0, len(self) - surplus)
-        return Row(self.ids[keep], self.tokens[keep], self.offsets[keep], self.word_ids[keep], self.sequence_ids[keep])
+        """At most `length` tokens of a row of one text without padding: the surplus is cut off on this side."""
+        surplus = len(self) - length
+        if surplus <= 0:
+            return self
+        encoding, start, stop, sequence = self.parts[0]
+        start, stop = (start + surplus, stop) if side == "left" else (start, stop - surplus)
+        kept = self.ids[surplus:] if side == "left" else self.ids[:length]
+        return Row(kept, (Part(encoding, start, stop, sequence),))
 
     def pad(self, length: int, side: str, pad_id: int, pad_token: str) -> "Row":
         """At least `length` tokens: padding is added on this side."""
         n = max(0, length - len(self))
-        padding = Row([pad_id] * n, [pad_token] * n, [(0, 0)] * n, [None] * n, [None] * n)
-        return padding + self if side == "left" else self + padding
+        if side == "left":
+            return Row([pad_id] * n + self.ids, self.parts, n, 0, pad_token)
+        return Row(self.ids + [pad_id] * n, self.parts, 0, n, pad_token)
 
 
 def split_input(text: Any, text_pair: Any, words: bool) -> tuple[list[Any], list[Any] | None, bool]:

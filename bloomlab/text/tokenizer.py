@@ -8,7 +8,7 @@ has tokens, because every byte has one.
 import codecs
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -239,6 +239,10 @@ class BloomTokenizerFast(NearNames):
 
     chips = display_tokens  # its first name, kept for code that calls it so
 
+    @cached_property
+    def _bytes_by_id(self) -> "_BytesById":
+        return _BytesById(self._bytes)
+
     def _bytes(self, token_id: int) -> bytes:
         """The bytes of one token; none for an id that no token has."""
         if token_id in self._added:
@@ -313,9 +317,9 @@ class BloomTokenizerFast(NearNames):
         if return_token_type_ids:
             values["token_type_ids"] = [[sequence or 0 for sequence in row.sequence_ids] for row in rows]
         if return_attention_mask is not False:
-            values["attention_mask"] = [[int(sequence is not None) for sequence in row.sequence_ids] for row in rows]
+            values["attention_mask"] = [row.mask for row in rows]
         if return_special_tokens_mask:
-            values["special_tokens_mask"] = [[int(sequence is None) for sequence in row.sequence_ids] for row in rows]
+            values["special_tokens_mask"] = [[1 - each for each in row.mask] for row in rows]
         if return_offsets_mapping:
             values["offset_mapping"] = [row.offsets for row in rows]
         if return_tensors:
@@ -333,7 +337,7 @@ class BloomTokenizerFast(NearNames):
                 encodings = [self._library.encode(texts[0], is_pretokenized=words)]
             else:
                 encodings = self._library.encode_batch(texts, is_pretokenized=words)
-            return [Row(e.ids, e.tokens, e.offsets, e.word_ids, [sequence] * len(e)) for e in encodings]
+            return [Row.of(encoding, sequence) for encoding in encodings]
 
     def _pad(self, row: Row, width: int, side: str | None) -> Row:
         side = self.padding_side if side is None else one_of("padding_side", side, ("left", "right"))
@@ -359,8 +363,10 @@ class BloomTokenizerFast(NearNames):
         Raises:
             InputError: not a list of ids; or bytes that are not text, when the tokenizer's `errors` is "strict".
         """
-        skipped = self._special_ids if skip_special_tokens else ()
-        text = self._text(b"".join(self._bytes(token_id) for token_id in id_list(token_ids) if token_id not in skipped))
+        ids = id_list(token_ids)
+        if skip_special_tokens and not self._special_ids.isdisjoint(ids):
+            ids = [token_id for token_id in ids if token_id not in self._special_ids]
+        text = self._text(b"".join(map(self._bytes_by_id.__getitem__, ids)))
         clean = clean_up_tokenization_spaces
         return _clean_up(text) if (self.clean_up_tokenization_spaces if clean is None else clean) else text
 
@@ -370,6 +376,31 @@ class BloomTokenizerFast(NearNames):
         if not isinstance(rows, Iterable):
             raise InputError(f"expected rows of token ids, but got {shorten(rows)}; for one row use decode")
         return [self.decode(row, **options) for row in rows]
+
+    def pieces(self, token_ids: Iterable[int], skip_special_tokens: bool = False) -> Iterator[str]:
+        """The text of ids as they come, in whole characters: bytes that begin one wait for the rest.
+
+        Joined, the pieces are `decode` of all ids (without its cleaning up of spaces).
+
+        Raises:
+            InputError: bytes that are not text, when the tokenizer's `errors` is "strict".
+        """
+        reader = codecs.getincrementaldecoder("utf-8")(self.errors)
+        skipped = self._special_ids if skip_special_tokens else ()
+        for token_id in token_ids:
+            if token_id not in skipped and (piece := self._read(reader, self._bytes_by_id[token_id])):
+                yield piece
+        if piece := self._read(reader, b"", last=True):
+            yield piece
+
+    def _read(self, reader: codecs.IncrementalDecoder, data: bytes, last: bool = False) -> str:
+        try:
+            return reader.decode(data, last)
+        except UnicodeDecodeError:
+            raise InputError(
+                "expected tokens that make a text, but some bytes do not fit; "
+                "make the tokenizer with errors='replace' to show them as �"
+            ) from None
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """The vocabulary's spelling of an id, or of each id in a list; None for an id that no token has."""
@@ -446,6 +477,7 @@ class BloomTokenizerFast(NearNames):
             if not whole_text(name, "new token"):
                 raise InputError("expected a new token of at least one character, but got ''")
         before = len(self)
+        self.__dict__.pop("_bytes_by_id", None)  # an id may have been none before
         with library_errors("adding tokens"):
             add = self._library.add_special_tokens if special_tokens else self._library.add_tokens
             add([AddedToken(name, special=special_tokens, normalized=False) for name in names])
@@ -484,6 +516,19 @@ class BloomTokenizerFast(NearNames):
 
     def __repr__(self) -> str:
         return f"BloomTokenizerFast({len(self)} tokens, padding_side={self.padding_side!r})"
+
+
+class _BytesById(dict[int, bytes]):
+    """The bytes of each token that was asked for, looked up once."""
+
+    def __init__(self, look_up: Callable[[int], bytes]) -> None:
+        self._look_up = look_up
+
+    def __missing__(self, token_id: int) -> bytes:
+        found = self._look_up(token_id)
+        if found:  # ids without a token are without end, so they are not kept
+            self[token_id] = found
+        return found
 
 
 # -- checking ----

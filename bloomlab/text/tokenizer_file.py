@@ -10,10 +10,10 @@ tokens. The pipeline around them is always BLOOM's own:
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class TokenizerParts:
     added: list[tuple[str, int, bool]]
     add_prefix_space: bool = False
     trim_offsets: bool = False
+    source: str = "the tokenizer"  # where they come from, for an error
 
 
 @contextmanager
@@ -90,9 +91,18 @@ def bloom_pipeline(tokenizer: Tokenizer, add_prefix_space: bool = False, trim_of
 
 
 def build(parts: TokenizerParts) -> Tokenizer:
-    """The library's tokenizer for these parts, which must have been checked."""
+    """The library's tokenizer for these parts, which must have been checked.
+
+    Raises:
+        TokenizerError: a merge is not of tokens of the vocabulary, or does not make one.
+    """
+    try:
+        with library_errors("building the tokenizer"):
+            tokenizer = Tokenizer(models.BPE(vocab=parts.vocab, merges=parts.merges))
+    except TokenizerError:
+        _check_each_merge(parts.merges, parts.vocab, parts.source)  # which says what is wrong with which
+        raise
     with library_errors("building the tokenizer"):
-        tokenizer = Tokenizer(models.BPE(vocab=parts.vocab, merges=parts.merges))
         bloom_pipeline(tokenizer, parts.add_prefix_space, parts.trim_offsets)
         for special, group in groupby(sorted(parts.added, key=lambda entry: entry[1]), lambda entry: entry[2]):
             add = tokenizer.add_special_tokens if special else tokenizer.add_tokens
@@ -129,7 +139,7 @@ def read_vocab_and_merges(vocab_file: str | os.PathLike[str], merges_file: str |
     except UnicodeDecodeError as error:
         raise TokenizerError(f"expected UTF-8 in {path}, but byte {error.start} is not; fetch it again") from None
     merges = [line for line in lines[lines[0].startswith("#version") :] if line]
-    return TokenizerParts(vocab, _check_merges(merges, vocab, str(path)), [])
+    return TokenizerParts(vocab, _check_merges(merges, vocab, str(path)), [], source=str(path))
 
 
 def check_tokenizer(values: dict[str, Any], source: str) -> TokenizerParts:
@@ -160,7 +170,8 @@ def check_tokenizer(values: dict[str, Any], source: str) -> TokenizerParts:
     merges = _check_merges(model.get("merges"), vocab, source)
     _check_ids(vocab, tokens, source)
     trim = (values.get("post_processor") or {}).get("trim_offsets", False)
-    return TokenizerParts(vocab, merges, tokens, prefix, _boolean(trim, source, "post_processor.trim_offsets"))
+    trims = _boolean(trim, source, "post_processor.trim_offsets")
+    return TokenizerParts(vocab, merges, tokens, prefix, trims, source)
 
 
 def write_vocab_and_merges(tokenizer: Tokenizer, vocab_file: Path, merges_file: Path) -> None:
@@ -227,7 +238,9 @@ def _check_pipeline(values: dict[str, Any], source: str) -> bool:
 def _check_vocab(vocab: object, source: str, added: set[str]) -> dict[str, int]:
     if not isinstance(vocab, dict):
         raise _not_bloom(source, "vocabulary", "a table of tokens and ids", vocab)
-    for token in vocab:
+    sizes = {*map(len, vocab)}
+    right = bool(sizes) and min(sizes) > 0 and max(sizes) <= MAX_TOKEN and BYTE_OF.keys() >= {*"".join(vocab)}
+    for token in () if right else vocab:  # nearly all are, and that is said at once of all
         if not 0 < len(token) <= MAX_TOKEN:
             raise _not_bloom(source, "token", f"1 to {MAX_TOKEN} characters", token)
         if not BYTE_OF.keys() >= set(token) and token not in added:
@@ -235,8 +248,8 @@ def _check_vocab(vocab: object, source: str, added: set[str]) -> dict[str, int]:
     missing = [character for character in BYTE_OF if character not in vocab]
     if missing:  # without them, some text would silently have no tokens
         raise _not_bloom(source, "vocabulary", "all 256 bytes", f"{256 - len(missing)} of them, not {missing[0]!r}")
-    wrong = next((token_id for token_id in vocab.values() if type(token_id) is not int), None)
-    if wrong is not None:
+    if {*map(type, vocab.values())} != {int}:
+        wrong = next(token_id for token_id in vocab.values() if type(token_id) is not int)
         raise _not_bloom(source, "token id", "a whole number", wrong)
     return vocab
 
@@ -244,10 +257,20 @@ def _check_vocab(vocab: object, source: str, added: set[str]) -> dict[str, int]:
 def _check_merges(merges: object, vocab: dict[str, int], source: str) -> list[tuple[str, str]]:
     if not isinstance(merges, list):
         raise _not_bloom(source, "merges", "a list", merges)
+    kinds = {*map(type, merges)}
+    if kinds == {str} or kinds == {list}:  # nearly all are right, and that is said at once of all
+        pairs = [tuple(merge.split(" ")) for merge in merges] if kinds == {str} else [*map(tuple, merges)]
+        if {*map(len, pairs)} == {2} and {*map(type, chain.from_iterable(pairs))} == {str}:
+            return pairs  # the library looks for them in the vocabulary, much quicker
+    return _check_each_merge(merges, vocab, source)
+
+
+def _check_each_merge(merges: Sequence[Any], vocab: dict[str, int], source: str) -> list[tuple[str, str]]:
+    """Look through the merges one by one, for the first that is wrong."""
     checked = []
     for rank, merge in enumerate(merges):
         pair = merge.split(" ") if isinstance(merge, str) else merge
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
             raise _not_bloom(source, f"merge {rank}", "two tokens", merge)
         left, right = pair
         if left not in vocab or right not in vocab or left + right not in vocab:

@@ -89,8 +89,15 @@ class Plan:
     new: list[str]
 
 
-def match(stored: Mapping[str, Stored], needed: Mapping[str, tuple[int, ...]], head: Iterable[str]) -> Plan:
+def match(
+    stored: Mapping[str, Stored],
+    needed: Mapping[str, tuple[int, ...]],
+    head: Iterable[str],
+    ignore_mismatched_sizes: bool = False,
+) -> Plan:
     """Compare the stored tensors with those the model needs; `head` lists those that may be missing.
+
+    With `ignore_mismatched_sizes` a tensor of the head that has another shape counts as missing.
 
     Raises:
         CheckpointError: a tensor is missing, is not the model's, or has another shape.
@@ -98,6 +105,12 @@ def match(stored: Mapping[str, Stored], needed: Mapping[str, tuple[int, ...]], h
     optional = set(head)
     where = next(iter(stored.values())).file.parent if stored else "the files"
     source = {name: stored[name.removeprefix(PREFIX)] for name in needed if name.removeprefix(PREFIX) in stored}
+    if ignore_mismatched_sizes:
+        source = {
+            name: tensor
+            for name, tensor in source.items()
+            if name not in optional or tensor.shape == tuple(needed[name])
+        }
     missing = [name for name in needed if name not in source and name not in optional]
     expected = {name.removeprefix(PREFIX) for name in needed}
     extra = [name for name in stored if name not in expected and name not in HEADS]
@@ -111,9 +124,10 @@ def match(stored: Mapping[str, Stored], needed: Mapping[str, tuple[int, ...]], h
         raise CheckpointError(f"{where} holds {_some(extra)}, which the model does not have; {advice}")
     for name, shape in needed.items():
         if name in source and source[name].shape != tuple(shape):
+            hint = f"{advice}; ignore_mismatched_sizes=True makes a head new" if name in optional else advice
             raise CheckpointError(
                 f"expected shape {tuple(shape)} for {name!r}, but {source[name].file} holds {source[name].shape}; "
-                f"{advice}"
+                f"{hint}"
             )
     return Plan(source, [name for name in needed if name not in source])
 
@@ -165,7 +179,7 @@ def write_state(folder: Path, state: Mapping[str, Tensor], max_shard_size: int |
 
     Each file is written beside its place and then moved there; weights left by an earlier save are removed.
     """
-    shards = _split(state, shard_bytes(max_shard_size))
+    shards = _split(_apart(state), shard_bytes(max_shard_size))
     names = [LAYOUTS[0]]
     if len(shards) > 1:
         names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
@@ -185,6 +199,17 @@ def write_state(folder: Path, state: Mapping[str, Tensor], max_shard_size: int |
     return [folder / name for name in names]
 
 
+def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors; of those that share memory, all but one as copies, since a file keeps each by itself."""
+    own, end = dict(state), 0
+    for name, tensor in sorted(state.items(), key=lambda item: item[1].data_ptr()):
+        extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+        if tensor.data_ptr() < end:
+            own[name] = tensor.detach().clone()
+        end = max(end, tensor.data_ptr() + extent * tensor.itemsize)
+    return own
+
+
 def convert(folder: Path) -> list[Path]:
     """Write the weights of a folder's .bin files as safetensors beside them; their names and numbers stay as they are.
 
@@ -196,13 +221,7 @@ def convert(folder: Path) -> list[Path]:
     for name in LAYOUTS[:2]:
         if (folder / name).exists():
             raise CheckpointError(f"{shorten_path(folder)} holds {name} already; there is nothing to convert")
-    seen: set[int] = set()
-    state: dict[str, Tensor] = {}
-    for name, place in stored.items():
-        tensor = place.load(place.dtype)
-        state[name] = tensor.clone() if tensor.data_ptr() in seen else tensor  # a file keeps each by itself
-        seen.add(tensor.data_ptr())
-    return write_state(folder, state, "5GB")
+    return write_state(folder, {name: place.load(place.dtype) for name, place in stored.items()}, "5GB")
 
 
 def shard_bytes(size: int | str) -> int:

@@ -15,11 +15,13 @@ from torch.overrides import TorchFunctionMode
 
 from bloomlab.config import ALIASES, BloomConfig
 from bloomlab.errors import CheckpointError, InputError, did_you_mean
+from bloomlab.guards.arguments import flag
 from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
 from bloomlab.weights.checkpoint import check_fits, match, open_folder, read_state, shard_bytes, write_state
 from bloomlab.weights.hub import find
+from bloomlab.weights.reopens import state_to_save
 
 Result = TypeVar("Result")
 
@@ -58,6 +60,7 @@ class BloomPreTrainedModel(nn.Module):
         config: BloomConfig | None = None,
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
+        ignore_mismatched_sizes: bool = False,
         **config_overrides: Any,
     ) -> Self:
         """The model in a folder or on the hub, ready to use (in eval mode).
@@ -73,6 +76,7 @@ class BloomPreTrainedModel(nn.Module):
             device: where to put it; the CPU unless said otherwise.
             config: in place of the folder's config.json.
             revision, cache_dir: of a name: which branch, tag or commit, and where to keep what is downloaded.
+            ignore_mismatched_sizes: make a head new, too, that has another shape in the files.
             **config_overrides: win over config.json, e.g. num_labels=3.
 
         A head that the files do not have is made new, with one warning that says so.
@@ -96,31 +100,40 @@ class BloomPreTrainedModel(nn.Module):
         path = source.fetch("weights")
         stored = open_folder(path)
         shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
-        plan = match(stored, shapes, head=model._head_names())
+        plan = match(stored, shapes, model._head_names(), flag("ignore_mismatched_sizes", ignore_mismatched_sizes))
         if number_type is None:
             number_type = next(tensor.dtype for tensor in plan.source.values())
         without_gradients(model.load_state_dict, state_dict=read_state(plan, number_type), strict=False, assign=True)
-        model._make_new(plan.new, number_type)
+        model._make_new(plan.new, number_type, ignore_mismatched_sizes)
         model._tie()
         return model.eval() if place is None else without_gradients(model.to, device=place).eval()
 
     def save_pretrained(self, folder: str | os.PathLike[str], max_shard_size: int | str = "50GB") -> None:
         """Write config.json and model.safetensors (or shards of at most max_shard_size, e.g. "5GB").
 
-        Names and layout are those that transformers reads and writes. Weights that are tied are written once.
+        Names and layout are those that transformers reads and writes. Weights that are tied are written once, and the
+        config says whether they are. What was saved opens as the same model, bit for bit, in the dtype that it has.
 
         Raises:
-            CheckpointError: the folder cannot be written.
+            CheckpointError: the folder cannot be written; or the model was changed in a way that the config does not
+                say, so that another one would be opened. Then nothing is written.
             InputError: max_shard_size is not a size.
         """
         shard_bytes(max_shard_size)
-        path = Path(folder)
-        about = {"architectures": [type(self).__name__], "dtype": str(self.dtype).removeprefix("torch.")}
+        path, head = Path(folder), self.get_output_embeddings()
+        about: dict[str, Any] = {
+            "architectures": [type(self).__name__],
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+        if head is not None:
+            about["tie_word_embeddings"] = head.weight is self.get_input_embeddings().weight
         values = {name: value for name, value in self.config.to_dict().items() if name != "torch_dtype"}
+        config = BloomConfig.from_dict({**values, **about})
+        state = state_to_save(self, uninterrupted(partial(_without_numbers, type(self), config))[0])
         try:
             path.mkdir(parents=True, exist_ok=True)
-            write_state(path, dict(self.named_parameters()), max_shard_size)
-            BloomConfig.from_dict({**values, **about}).save_pretrained(path)
+            write_state(path, state, max_shard_size)
+            config.save_pretrained(path)
         except InputError as error:
             raise CheckpointError(str(error)) from None
         except OSError as error:
@@ -133,7 +146,7 @@ class BloomPreTrainedModel(nn.Module):
             name for name, _ in self.named_parameters() if not name.startswith(start) and self.base_model is not self
         ]
 
-    def _make_new(self, names: list[str], dtype: torch.dtype) -> None:
+    def _make_new(self, names: list[str], dtype: torch.dtype, resized: bool = False) -> None:
         """Initialise the parameters that the files lacked, and warn."""
         if not names:
             return
@@ -145,7 +158,8 @@ class BloomPreTrainedModel(nn.Module):
                     new.normal_(0.0, self.config.initializer_range)
                 setattr(self.get_submodule(owner), leaf, nn.Parameter(new))
         shown = ", ".join(names)
-        warnings.warn(f"{shown}: not in the files, so made new at random; train the model before use", stacklevel=3)
+        why = "not in the files, or not in this shape" if resized else "not in the files"
+        warnings.warn(f"{shown}: {why}, so made new at random; train the model before use", stacklevel=3)
 
     # -- initialisation ----
 
@@ -198,9 +212,12 @@ class BloomPreTrainedModel(nn.Module):
         if not isinstance(value, nn.Embedding) or value.embedding_dim != self.config.hidden_size:
             got = f"width {value.embedding_dim}" if isinstance(value, nn.Embedding) else type(value).__name__
             raise InputError(f"expected an nn.Embedding of width {self.config.hidden_size}, but got {got}")
+        head, table = self.get_output_embeddings(), self.get_input_embeddings()
+        follows = head is not None and head.weight is table.weight
         self.base_model.word_embeddings = value
         self.config.vocab_size = value.num_embeddings
-        self._tie()
+        if follows:  # a head with weights of its own keeps them
+            self.tie_weights()
 
     def get_output_embeddings(self) -> nn.Linear | None:
         """The layer that scores every token, if the model has one."""

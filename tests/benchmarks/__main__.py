@@ -19,7 +19,7 @@ import torch
 import transformers
 
 from bloomlab import BloomConfig, BloomForCausalLM, Lab, scale, zero
-from tests.benchmarks import edits, explorer, maps, views
+from tests.benchmarks import edits, explorer, maps, texts, views
 from tests.benchmarks.plain import without_hooks
 from tests.tiny_random import byte_tokenizer
 
@@ -206,6 +206,8 @@ def main() -> None:
             print(row(what, bound, mine, other, rounds), flush=True)
         for what, bound, mine, other in rows_tiny(tiny):
             print(row(what, bound, mine, other, rounds), flush=True)
+    for what, bound, mine, other in texts.rows_tokenizer():
+        print(row(what, bound, mine, other, min(rounds, 5)), flush=True)
     print("\nthe views")
     for line in views.first_pictures():
         print(line, flush=True)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from bloomlab.generation.sampling import draw, keep_top_k, keep_top_p, penalise_repetition, scale_temperature
+from bloomlab.generation.rules import penalise_repetition
+from bloomlab.generation.sampling import draw, keep_top_k, keep_top_p, scale_temperature
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5, 0.0, 1.5], [0.0, 0.0, 3.0, -2.0, 1.0]])
 

@@ -32,7 +32,8 @@ ROOT = Path(__file__).parents[2]
 FILES = (
     "config hooks lab guards/arguments guards/files guards/memory lens/difference text/tokenizer text/tokenizer_file "
     "tracing/edits tracing/record tracing/trace_file views/measured views/shared/edits weights/bin_file "
-    "weights/checkpoint weights/download weights/hub weights/layouts weights/pretrained weights/tensor_file"
+    "weights/checkpoint weights/download weights/hub weights/layouts weights/pretrained weights/reopens "
+    "weights/tensor_file"
 ).split()
 HEAVY = [
     "tests.conftest",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from bloomlab.generation import rules
 from bloomlab.generation import sampling as torch_sampling
 from bloomlab.jax import alibi, attention, bloom, causal_lm, sampling
 from bloomlab.model import alibi as torch_alibi
@@ -74,7 +75,7 @@ def test_what_narrows_the_choice_is_the_same(name: str, value: float) -> None:
 @pytest.mark.slow
 def test_repetition_is_penalised_once_however_often_a_token_stands_there() -> None:
     ids = torch.tensor([[0, 1, 1], [8, 8, 8]])
-    theirs = torch_sampling.penalise_repetition(LOGITS, ids, 1.7)
+    theirs = rules.penalise_repetition(LOGITS, ids, 1.7)
     np.testing.assert_allclose(sampling.penalise_repetition(array(LOGITS), array(ids), 1.7), theirs, rtol=1e-6)
 
 

@@ -141,6 +141,8 @@ def test_what_only_torch_does_is_said() -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"num_beams": 2}, "beams are searched by the torch classes"),
         ({"use_cache": False}, "always keeps a cache"),
+        ({"no_repeat_ngram_size": 2}, "the compiled loop has no no_repeat_ngram_size; leave it out"),
+        ({"min_p": 0.1, "do_sample": True}, "the compiled loop has no min_p"),
         ({"seed": 1, "prng_key": jnp.zeros(2, jnp.uint32)}, "pass a seed or a prng_key, not both"),
     ]
     for settings, words in cases:

@@ -418,3 +418,42 @@ def test_twins_are_what_they_say() -> None:
     torch_model, jax_model = make_twins()
     state = torch_model.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in to_state(jax_model.params).items())
+
+
+# -- a save that would lose something ----
+
+CHANGES: dict[str, Any] = {
+    "n_head": 3,
+    "layer_norm_epsilon": 0.1,
+    "apply_residual_connection_post_layernorm": True,
+    "n_layer": 2,
+    "vocab_size": 301,
+    "tie_word_embeddings": False,
+    "pretraining_tp": 2,
+}
+
+
+@pytest.mark.parametrize("kind", [FlaxBloomModel, FlaxBloomForCausalLM])
+@pytest.mark.parametrize("safe", [True, False])
+def test_what_would_open_as_another_model_is_not_written(kind: Any, safe: bool, tmp_path: Path) -> None:
+    config = BloomConfig(**SIZES)
+    model = kind(config, _do_init=False)
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), model.params_shape_tree)
+    for name, value in CHANGES.items():
+        before = getattr(config, name)
+        setattr(config, name, value)
+        with pytest.raises(CheckpointError, match=f"config.{name} was changed from .* after the model was made"):
+            model.save_pretrained(tmp_path / "new", params, safe_serialization=safe)
+        setattr(config, name, before)
+    mixed = {**params, **({} if kind is FlaxBloomModel else {"transformer": {**params["transformer"]}})}
+    trunk = mixed if kind is FlaxBloomModel else mixed["transformer"]
+    trunk["ln_f"] = jax.tree.map(lambda leaf: leaf.astype(np.float16), trunk["ln_f"])
+    with pytest.raises(CheckpointError, match="the params are float16 and float32, but a model opens in one dtype"):
+        model.save_pretrained(tmp_path / "new", mixed, safe_serialization=safe)
+    for wrong in ({**params, "lm_head": {"kernel": np.zeros((24, 300), np.float32)}}, {}):
+        with pytest.raises(InputError, match="params must be of this model"):
+            model.save_pretrained(tmp_path / "new", wrong, safe_serialization=safe)
+    assert not (tmp_path / "new").exists()
+    model.save_pretrained(tmp_path / "new", params, safe_serialization=safe)
+    again = kind.from_pretrained(tmp_path / "new")
+    assert jax.tree.all(jax.tree.map(lambda one, other: (one == other).all(), again.params, params))

@@ -11,7 +11,7 @@ from bloomlab.lab import Lab
 from bloomlab.notebook.commands import COMMANDS, Command, Page, overview
 
 NOT_FOR_A_LINE = {
-    *("trace", "fits"),  # tensors are for Python; `%bloom info` says what fits
+    *("trace", "fits", "stream"),  # tensors and pieces are for Python; `%bloom info` says what fits
     *("refute", "keep", "without", "cases", "like", "direction", "finding"),  # edits, and several texts
 }
 

@@ -347,3 +347,28 @@ def test_unknown_keys_are_kept_and_do_nothing(folder: Path) -> None:
     )
     assert tokenizer.init_kwargs["trust_remote_code"] is True
     assert tokenizer.encode("hello") == BloomTokenizerFast.from_pretrained(folder).encode("hello")
+
+
+def test_an_id_is_looked_up_once_and_a_new_token_is_seen() -> None:
+    tokenizer = BloomTokenizerFast(tokenizer_object=Tokenizer.from_str(trained_json()))
+    new = len(tokenizer)
+    assert tokenizer.decode([new, 5, 10**12]) == tokenizer.decode([5])
+    assert set(tokenizer._bytes_by_id) == {5}  # what no token has is not kept
+    tokenizer.add_tokens(["<new>"])
+    assert tokenizer.decode([new, 5]) == "<new>" + tokenizer.decode([5])
+    assert tokenizer.decode([0, 5, 2], skip_special_tokens=True) == tokenizer.decode([5])
+
+
+def test_what_is_read_later_from_an_encoding_fits_its_ids() -> None:
+    tokenizer = BloomTokenizerFast(tokenizer_object=Tokenizer.from_str(trained_json()))
+    for side in ("left", "right"):
+        options = {"truncation": True, "max_length": 7, "padding": "max_length", "padding_side": side}
+        encoded = tokenizer([("Leo lives", "in Oslo."), ("a", "b c")], return_offsets_mapping=True, **options)
+        for row, ids in enumerate(encoded["input_ids"]):
+            assert encoded.tokens(row) == tokenizer.convert_ids_to_tokens(ids)
+            real = [sequence is not None for sequence in encoded.sequence_ids(row)]
+            assert real == [bool(each) for each in encoded["attention_mask"][row]]
+            assert [word is not None for word in encoded.word_ids(row)] == real
+            assert [tuple(span) != (0, 0) for span in encoded["offset_mapping"][row]] == real
+    again = pickle.loads(pickle.dumps(encoded))
+    assert again.tokens(1) == encoded.tokens(1) and again == encoded

@@ -22,6 +22,8 @@ SAMPLED: list[dict[str, Any]] = [
     {"repetition_penalty": 1.3},
     {"do_sample": True, "seed": 4},
     {"do_sample": True, "seed": 9, "temperature": 1.4, "top_k": 30, "top_p": 0.9, "repetition_penalty": 1.2},
+    {"no_repeat_ngram_size": 2, "bad_words_ids": [[5], [6, 7]], "begin_suppress_tokens": [300]},
+    {"do_sample": True, "seed": 2, "typical_p": 0.8, "min_p": 0.01, "suppress_tokens": [9], "renormalize_logits": True},
 ]
 
 
@@ -74,17 +76,38 @@ def test_a_seed_is_chosen_when_none_is_given_and_the_code_has_it(lab: Lab) -> No
     assert one.settings.seed != other.settings.seed and f"seed={one.settings.seed}" in one.code
 
 
-@pytest.mark.parametrize("settings", [{"num_beams": 3}, {"num_beams": 4, "repetition_penalty": 1.3}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_beams": 3},
+        {"num_beams": 4, "repetition_penalty": 1.3},
+        {"num_beams": 3, "do_sample": True, "seed": 5},
+        {"num_beams": 2, "stop_strings": ["Mumbai", "."]},
+    ],
+)
 def test_beams_are_a_tree_that_ends_where_generate_ends(lab: Lab, settings: dict[str, Any]) -> None:
     writing = lab.write(TEXT, **settings).play(9)
     assert writing.text == lab.generate(TEXT, max_new_tokens=9, **settings)
     ids = torch.tensor([lab.tokenizer.encode(TEXT)])
-    every = lab.model.generate(ids, max_new_tokens=9, num_return_sequences=settings["num_beams"], **settings)
+    several = {**settings, "num_return_sequences": settings["num_beams"], "tokenizer": lab.tokenizer}
+    every = lab.model.generate(ids, max_new_tokens=9, **several)
     leaves = {tuple(writing.tree.ids(node).tolist()) for node in range(len(writing.tree.nodes))}
     assert {tuple(row.tolist()) for row in every} <= leaves
     assert {node.how for node in writing.tree.nodes[1:]} == {"beam"}
     with pytest.raises(GenerationError, match="beams have no single next step"):
         writing.back(2).step()
+
+
+def test_a_writing_takes_functions_that_change_scores_and_none_that_end_it(lab: Lab) -> None:
+    def never_nine(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        return scores.index_fill(1, torch.tensor([9]), -torch.inf)
+
+    writing = lab.write(TEXT, logits_processor=[never_nine]).play(5)
+    assert writing.text == lab.generate(TEXT, max_new_tokens=5, logits_processor=[never_nine])
+    assert "logits_processor=[never_nine]" in writing.code
+    for settings in ({"max_time": 5.0}, {"stopping_criteria": [len]}):
+        with pytest.raises(GenerationError, match="leave max_time and stopping_criteria out"):
+            lab.write(TEXT, **settings)
 
 
 def test_writing_stops_at_the_end_of_the_text(small: Lab) -> None:

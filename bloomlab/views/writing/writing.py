@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import GenerationError, InputError, shorten
-from bloomlab.generation.decode import stop_finder
 from bloomlab.generation.predict import adjust, choose
 from bloomlab.generation.sampling import race
 from bloomlab.generation.settings import Settings
+from bloomlab.generation.stopping import stop_finder
 from bloomlab.generation.tree import BY_HAND, Tree, grown, parting, planted, searched
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.heads.causal_lm import BloomForCausalLM
@@ -102,6 +102,8 @@ class Writing:
         settings.check(model.config)
         if settings.num_return_sequences > 1:
             raise GenerationError("a tree grows one branch at a time; leave num_return_sequences out")
+        if settings.max_time is not None or settings.stopping_criteria:
+            raise GenerationError("a tree grows for as long as you let it; leave max_time and stopping_criteria out")
         if settings.do_sample and settings.seed is None:  # one of its own, so that what it draws can be drawn again
             settings = replace(settings, seed=torch.Generator().seed() % 2**31)
         self.model, self.tokenizer, self.edit, self.max_tokens = model, tokenizer, edit, max_tokens
@@ -275,7 +277,7 @@ class Writing:
             if self.settings.num_beams > 1:
                 self._check_room(n)
                 few = replace(self.settings, max_new_tokens=n, min_new_tokens=min(n, self.settings.min_new_tokens))
-                tree, ends = searched(self.model, self.tree, self.at, few, self.edit)
+                tree, ends = searched(self.model, self.tree, self.at, few, self.edit, self.tokenizer)
                 self._move(tree, ends[0])
                 return self
             while written < n and not self.ended and len(self.ids) < self.max_tokens:
@@ -530,8 +532,12 @@ def arguments(settings: Settings) -> str:
     'do_sample=True, seed=3'
     """
     usual = Settings()
-    names = [field.name for field in fields(settings)]
-    return ", ".join(f"{n}={getattr(settings, n)!r}" for n in names if getattr(settings, n) != getattr(usual, n))
+    given = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    shown = {name: repr(value) for name, value in given.items() if value != getattr(usual, name)}
+    if "logits_processor" in shown:  # functions, which are called what they are called
+        names = [getattr(each, "__name__", type(each).__name__) for each in settings.logits_processor or ()]
+        shown["logits_processor"] = f"[{', '.join(names)}]"
+    return ", ".join(f"{name}={value}" for name, value in shown.items())
 
 
 def edits_in_python(edit: Edits | None) -> list[str]:

@@ -10,6 +10,7 @@ import functools
 import inspect
 import json
 import logging
+import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -495,6 +496,91 @@ def surprises(library: Any, folder: Path) -> Answers:
     offsets = [t(" hello world", return_offsets_mapping=True)["offset_mapping"] for t in (tokenizer, trimmed)]
     answers["ignores trim_offsets"] = offsets[0] == offsets[1]
     return answers
+
+
+# -- generation ----
+
+Settings = dict[str, Any]
+ALONE: list[Settings] = [
+    {"max_length": 14},
+    {"min_length": 14},
+    {"min_new_tokens": 5},
+    {"repetition_penalty": 1.4},
+    {"no_repeat_ngram_size": 1},
+    {"no_repeat_ngram_size": 2},
+    {"no_repeat_ngram_size": 3},
+    {"bad_words_ids": [[7], [93, 93], [88, 9, 10], [26, 82]]},
+    {"sequence_bias": {(5,): 2.5, (60,): 4.0, (33, 34): -3.0, (12,): -1.5}},
+    {"sequence_bias": [[[5], 2.5], [[60], 4.0], [[33, 34], -3.0]]},
+    {"suppress_tokens": list(range(80, 100))},
+    {"begin_suppress_tokens": list(range(20, 90))},
+    {"forced_eos_token_id": 17},
+    {"exponential_decay_length_penalty": (2, 1.6)},
+    {"remove_invalid_values": True, "bad_words_ids": [[93], [82]]},
+    {"renormalize_logits": True, "repetition_penalty": 1.2},
+    {"max_time": 1e-9},
+    {"logits_processor": [lambda ids, scores: scores.roll(1, -1)]},
+    {"stopping_criteria": [lambda ids, scores, **_: ids[:, -1] > 70]},
+]
+"""Each setting that is not a draw, by itself; every one changes what is written."""
+
+NEVER_ENOUGH = [
+    {"early_stopping": True},
+    {"early_stopping": "never"},
+    {"length_penalty": -1.0},
+    {"length_penalty": 2.0},
+]
+
+
+def writing_prompt() -> tuple[Tensor, Tensor]:
+    """Ids and mask of three rows of 3, 7 and 9 tokens, padded on the left with an id that stands in each row, too.
+
+    (In transformers padding counts as text for some rules; so it makes no difference here.)
+    """
+    row, mask = ids(seed=5), torch.ones(3, 9, dtype=torch.long)
+    row[:, -3] = 3
+    for line, n_pad in enumerate((6, 2, 0)):
+        row[line, :n_pad], mask[line, :n_pad] = 3, 0
+    return row, mask
+
+
+def combinations(n: int, seed: int = 0) -> list[Settings]:
+    """Settings together, drawn at random but always the same."""
+    draw = random.Random(seed)
+    found = []
+    for _ in range(n):
+        chosen: Settings = {"eos_token_id": draw.sample(range(4, 101), draw.choice([1, 2, 6]))}
+        for alone in draw.sample(ALONE[2:16], draw.choice([2, 3, 4])):
+            chosen |= alone
+        if "forced_eos_token_id" in chosen:
+            chosen.pop("suppress_tokens", None)  # together they could leave no token
+        if "remove_invalid_values" in chosen:  # which makes a forbidden end a number, that grows beyond all numbers
+            chosen.pop("exponential_decay_length_penalty", None)
+        chosen |= {"num_beams": draw.choice([1, 1, 2, 4])}
+        if chosen["num_beams"] > 1:
+            chosen |= draw.choice([{}, *NEVER_ENOUGH])
+        found.append(chosen)
+    return found
+
+
+def written(model: Any, settings: Settings, **more: Any) -> Tensor:
+    """What a model writes after the prompt."""
+    row, mask = writing_prompt()
+    limits = {} if "max_length" in settings else {"max_new_tokens": 8}
+    usual = {"pad_token_id": 3, "eos_token_id": [11, 76], "do_sample": False}
+    return model.generate(row, attention_mask=mask, **{**usual, **limits, **settings, **more})
+
+
+@scenario
+def generation_settings(library: Any, folder: Path) -> Answers:
+    model = opened(library, folder, "BloomForCausalLM")
+    drawn = combinations(60, seed=1)
+    for settings in drawn:
+        if "min_new_tokens" in settings:  # in transformers 4 a growing end breaks it
+            settings.pop("exponential_decay_length_penalty", None)
+    alone = {f"{place} beams {n}": written(model, one, num_beams=n) for n in (1, 3) for place, one in enumerate(ALONE)}
+    together = {f"together {place}": written(model, several) for place, several in enumerate(drawn)}
+    return alone | together
 
 
 # -- the other side ----
