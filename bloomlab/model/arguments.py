@@ -25,13 +25,13 @@ def refuse_unknown(extra: dict[str, Any]) -> None:
 
 
 def check_config(config: BloomConfig, blocks: Any) -> None:
-    """Refuse a config that no longer describes the model's blocks.
+    """Refuse a config that no longer describes the model's blocks. A model whose last blocks were taken away still runs.
 
     Raises:
-        InputError: its numbers of layers or heads are not the model's.
+        InputError: it has fewer layers, or another number of heads, than the model.
     """
     n_layer, n_head = len(blocks), blocks[0].self_attention.n_head if blocks else config.n_head
-    if (config.n_layer, config.n_head) != (n_layer, n_head):
+    if config.n_layer < n_layer or config.n_head != n_head:
         raise InputError(
             f"the config was changed after the model was made: it says {config.n_layer} layers of {config.n_head} "
             f"heads, but there are {n_layer} of {n_head}; set it back, or make the model anew"

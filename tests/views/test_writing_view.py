@@ -195,8 +195,10 @@ def test_beams_are_set_in_the_explorer_and_found_there(lab: Lab) -> None:
     assert view.writing_tree["searches"]
     view.writing_asked = {"do": "search", "number": 1}
     assert view.writing_bars[str(view.writing_at)]["text"] == lab.generate(TEXT, num_beams=4)
-    view.writing_sample = True
-    assert "beams are chosen, not drawn" in view.writing_tree["message"]
+    view.writing_sample, view.writing_seed = True, 3
+    view.writing_at = 0
+    view.writing_asked = {"do": "search", "number": 2}
+    assert view.writing_bars[str(view.writing_at)]["text"] == lab.generate(TEXT, num_beams=4, do_sample=True, seed=3)
 
 
 def test_another_text_is_another_tree_with_the_same_settings(small: Lab) -> None:

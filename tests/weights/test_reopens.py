@@ -207,7 +207,7 @@ def test_what_would_be_lost_is_refused_before_anything_is_written(
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("changed", [{"n_head": 2}, {"n_layer": 4}, {"n_layer": 2}])
+@pytest.mark.parametrize("changed", [{"n_head": 2}, {"n_layer": 2}])
 def test_a_config_that_no_longer_fits_is_named_in_a_pass(changed: dict[str, Any]) -> None:
     model = made()
     set_config(**changed)(model)

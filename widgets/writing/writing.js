@@ -199,14 +199,14 @@ export function writingPanel(stage) {
       search.hidden = !tree.searches;
       if (![...beams.options].some((option) => option.value === String(stage.get("beams")))) beams.append(make("option", { value: stage.get("beams") }, `${stage.get("beams")} beams`));
       beams.value = String(stage.get("beams"));
-      beams.disabled = !live || stage.get("sample");
+      beams.disabled = !live;
       search.disabled = keepText.disabled = !live;
       play.hidden = step.hidden = speed.hidden = tree.searches;
       message.textContent = tree.message;
       message.hidden = !tree.message;
       open.textContent = openness(here);
       sample.checked = stage.get("sample");
-      sample.disabled = !live || tree.searches;
+      sample.disabled = !live;
       for (const { name, input } of inputs) {
         input.disabled = !live || (name !== "penalty" && !stage.get("sample"));
         if (document.activeElement !== input) input.value = String(stage.get(name));

@@ -39,6 +39,7 @@ SEEDS = 4  # whose random numbers are kept, for every place that was drawn at
 MOST_BYTES = 1 << 30  # that a tree may take up
 CHANGEABLE = ("temperature", "top_k", "top_p", "repetition_penalty", "do_sample", "seed", "num_beams")
 """The settings that may be others at each step."""
+ENDS = ("eos_token_id", "pad_token_id", "stop_strings", "stopping_criteria")
 LABELLING = {"language": BloomForSequenceClassification, "tags": BloomForTokenClassification}
 """The task heads that say something of every token."""
 
@@ -315,8 +316,8 @@ class Writing:
 
     @staticmethod
     def _alike(settings: Settings, others: Settings) -> Settings:
-        """The settings with those of the other that can change."""
-        return replace(settings, **{name: getattr(others, name) for name in CHANGEABLE})
+        """The other's settings; but where a text ends is its own."""
+        return replace(others, **{name: getattr(settings, name) for name in ENDS})
 
     def labels(self) -> dict[str, list[tuple[str, float]]]:
         """What the task heads say while it is written: for each token of the text, a label and its probability.
