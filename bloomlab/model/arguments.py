@@ -25,7 +25,7 @@ def refuse_unknown(extra: dict[str, Any]) -> None:
 
 
 def check_config(config: BloomConfig, blocks: Any) -> None:
-    """Refuse a config that no longer describes the model's blocks. A model whose last blocks were taken away still runs.
+    """Refuse a config that no longer describes the model's blocks. A model without its last blocks still runs.
 
     Raises:
         InputError: it has fewer layers, or another number of heads, than the model.

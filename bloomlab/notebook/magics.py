@@ -11,6 +11,7 @@ The table of sub-commands is `bloomlab.notebook.commands`; this file only connec
 
 import ast
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,7 +48,9 @@ class BloomMagics(Magics):
             if parsed.code:  # with {name} as it stands: this is about the line, not about a variable
                 return parsed.python(self.lab.code if self.lab is not None else "lab = bloomlab.load()")
             parsed = replace(parsed, arguments=[self._value(text) for text in parsed.arguments])
-            result = parsed.run(self._open_lab() if parsed.command.call.startswith("lab.") else None)
+            lab = self._open_lab() if parsed.command.call.startswith("lab.") else None
+            watched = parsed.command.call == "lab.generate" and sys.stdout.isatty()
+            result = parsed.run(AsItComes(lab) if watched else lab)
         except BloomlabError as error:
             message = " ".join(str(error).split())  # on one line, whatever the message quotes
             raise UsageError(message if message.startswith("%bloom") else f"%bloom {name}: {message}") from None
@@ -78,6 +81,32 @@ class BloomMagics(Magics):
         matches, ending = complete(typed, list(self.lab.model.hook_names()) if needs_spots else [])
         completions = [SimpleCompletion(word, type="magic") for word in matches]
         return {"completions": completions, "matched_fragment": ending, "suppress": bool(matches)}
+
+
+class Shown(str):
+    """A text that stands on the screen already, so that a terminal does not print it again."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("(the text above)")
+
+
+class AsItComes:
+    """`lab.generate` for a terminal: the text is printed piece by piece; Ctrl-C ends it and keeps what is there."""
+
+    def __init__(self, lab: Any) -> None:
+        self.lab = lab
+
+    def generate(self, text: str, **settings: Any) -> Shown:
+        """As `lab.generate`, which gives the same text."""
+        written = ""
+        try:
+            for piece in self.lab.stream(text, **settings):
+                written += piece
+                print(piece, end="", flush=True)
+        except KeyboardInterrupt:
+            warnings.warn("interrupted; here is what was written so far", stacklevel=2)
+        print()
+        return Shown(written)
 
 
 LINE_ENDS = (

@@ -221,3 +221,26 @@ def test_a_variable_in_braces_is_its_text_and_nothing_else_in_braces_is_anything
     assert "Leo lives in Oslo." in repr(said) and "{story}" not in repr(said)
     for text in ("{story} and more", "{unknown}", "{__name__.upper()}"):
         assert text in repr(run(shell, f"%bloom tokens {text}"))
+
+
+def test_a_terminal_shows_a_text_as_it_is_written_and_once(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = Lab(random_model(), byte_tokenizer(), name="random")
+    shell.magics_manager.registry["BloomMagics"].lab = lab
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    line = "%bloom generate -o story --max-new-tokens 6 --seed 3 Leo"
+    result = run(shell, line)
+    expected = lab.generate("Leo", max_new_tokens=6, do_sample=True, seed=3)
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{expected}\n") and shown.count(expected) == 1 and "(the text above)" in shown
+    assert result == expected == shell.user_ns["story"] and isinstance(result, str)
+    pieces = iter(["Leo", " li"])
+
+    def interrupted(text: str, **settings: Any) -> Iterator[str]:
+        yield from pieces
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lab, "stream", interrupted)
+    with pytest.warns(UserWarning, match="interrupted; here is what was written"):
+        assert run(shell, line) == "Leo li"
