@@ -4,6 +4,7 @@
 # make watch   run again what a change touches, at every change (the first time, all that make fast runs)
 # make gallery a page for each view, for any browser      (in gallery/)
 # make guards  leave out each guard against bad files: does a test notice?
+# make attack  a minute of made-up files, traces, texts and messages of each kind: what comes of them? (ARGS="--seed 7")
 # make claims  turn every sentence about the model around: does its test notice? (make claims-page: write the page)
 # make bench   measure bloomlab against transformers
 # make peers   measure the attention view against BertViz and CircuitsVis
@@ -15,7 +16,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test fast watch gallery guards claims claims-page bench peers format chromium
+.PHONY: help lab test fast watch gallery guards attack claims claims-page bench peers format chromium
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -43,6 +44,9 @@ gallery: .venv/.lab
 
 guards: .venv/.dev
 	$(PY) -m tests.hostile.guards $(ARGS)
+
+attack: .venv/.dev
+	$(PY) -m tests.hostile.attack $(ARGS)
 
 claims: .venv/.dev
 	$(PY) -m tests.claims $(ARGS)

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from bloomlab.config import ALIASES, BloomConfig
 from bloomlab.errors import CheckpointError, InputError, did_you_mean
+from bloomlab.guards.files import make_folder
 from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
@@ -117,14 +118,12 @@ class BloomPreTrainedModel(nn.Module):
         path = Path(folder)
         about = {"architectures": [type(self).__name__], "dtype": str(self.dtype).removeprefix("torch.")}
         values = {name: value for name, value in self.config.to_dict().items() if name != "torch_dtype"}
+        config = BloomConfig.from_dict({**values, **about}).to_dict()
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            write_state(path, dict(self.named_parameters()), max_shard_size)
-            BloomConfig.from_dict({**values, **about}).save_pretrained(path)
+            make_folder(path)
+            write_state(path, dict(self.named_parameters()), max_shard_size, {"config.json": config})
         except InputError as error:
             raise CheckpointError(str(error)) from None
-        except OSError as error:
-            raise CheckpointError(f"cannot save to {path}: {error.strerror or error}; choose another place") from None
 
     def _head_names(self) -> list[str]:
         """The parameters outside the base model, which a file may lack."""
