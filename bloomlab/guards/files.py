@@ -96,8 +96,11 @@ def parse_json(data: bytes, where: str, limit: int, error: type[BloomlabError]) 
         raise error(f"expected at most {MOST_VALUES:,} values in {where}, but it has about {count:,}; fetch it again")
     if count > MANY_VALUES:
         check_memory(len(data) + count * BYTES_OF_A_VALUE, where, "end other programs first")
+    start = data[:512]
     try:
-        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique)
+        text = data.decode("utf-8-sig")
+        del data  # so that it is not in memory three times
+        return json.loads(text, object_pairs_hook=unique)
     except UnicodeDecodeError as reason:
         raise error(f"expected UTF-8 text in {where}, but byte {reason.start} is not; fetch it again") from None
     except RecursionError:
@@ -105,7 +108,7 @@ def parse_json(data: bytes, where: str, limit: int, error: type[BloomlabError]) 
     except BloomlabError:
         raise
     except ValueError as reason:  # not JSON, or a number of thousands of digits
-        why = what_it_is(data) or str(reason)[:120]
+        why = what_it_is(start) or str(reason)[:120]
         raise error(f"expected JSON in {where}, but {why}; fetch it again") from None
 
 

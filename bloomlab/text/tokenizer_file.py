@@ -27,7 +27,7 @@ SPLIT = r" ?[^(\s|[.,!?…。，、।۔،])]+"
 one; whatever lies between two pieces is a piece too. The inner bracket is a class inside a class to the Oniguruma
 engine; Python's and JavaScript's engines read it otherwise, so nothing but `tokenizers.Regex` may run this."""
 
-MAX_BYTES = 100 << 20  # of a file; BLOOM's own tokenizer.json has 14.5 MB
+MAX_BYTES = 50 << 20  # of a file; BLOOM's own tokenizer.json has 14.5 MB
 MAX_TOKEN = 4096  # characters in one token
 MAX_ADDED = 1_000  # tokens beside the vocabulary
 

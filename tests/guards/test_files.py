@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -213,6 +214,18 @@ def test_values_that_do_not_fit_are_not_made(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("bloomlab.guards.memory.free_bytes", lambda: 10_000_000)
     with pytest.raises(MemoryLimitError, match=r"a text needs 50.4 MB, but 10.0 MB are free here"):
         parse_json(data, "a text", len(data), InputError)
+
+
+def test_a_text_is_not_in_memory_three_times(tmp_path: Path) -> None:
+    size = 20_000_000
+    (tmp_path / "a.json").write_bytes(b'{"a": "' + b"x" * size + b'"}')
+    tracemalloc.start()
+    try:
+        assert len(read_json(tmp_path / "a.json", 2 * size, InputError)["a"]) == size
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert size < most < 2.1 * size
 
 
 def test_a_text_of_too_many_bytes_is_not_parsed() -> None:
