@@ -4,7 +4,9 @@
 # make watch   run again what a change touches, at every change (the first time, all that make fast runs)
 # make gallery a page for each view, for any browser      (in gallery/)
 # make guards  leave out each guard against bad files: does a test notice?
+# make attack  a minute of made-up files, traces, texts and messages of each kind: what comes of them? (ARGS="--seed 7")
 # make claims  turn every sentence about the model around: does its test notice? (make claims-page: write the page)
+# make packages  build wheel and sdist, try the wheel in an empty environment (PYTHONS="python3.12 …"), licences, SBOM
 # make bench   measure bloomlab against transformers
 # make peers   measure the attention view against BertViz and CircuitsVis
 # Each sets up .venv first. PIP_ARGS="--extra-index-url …" adds a package index; PYTHON=… picks the Python.
@@ -15,7 +17,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test fast watch gallery guards claims claims-page bench peers format chromium
+.PHONY: help lab test fast watch gallery guards attack claims claims-page packages bench peers format chromium
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -44,11 +46,17 @@ gallery: .venv/.lab
 guards: .venv/.dev
 	$(PY) -m tests.hostile.guards $(ARGS)
 
+attack: .venv/.dev
+	$(PY) -m tests.hostile.attack $(ARGS)
+
 claims: .venv/.dev
 	$(PY) -m tests.claims $(ARGS)
 
 claims-page: .venv/.dev
 	$(PY) -m tests.claims.page
+
+packages: .venv/.dev
+	PIP_ARGS="$(PIP_ARGS)" $(PY) -m tests.supply $(PYTHONS)
 
 bench: .venv/.dev
 	$(PY) -m tests.benchmarks $(ARGS)

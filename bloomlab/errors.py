@@ -22,14 +22,17 @@ LONGEST = 400  # characters of a message
 
 
 class BloomlabError(Exception):
-    """The family: catch this to catch every error of this package.
+    r"""The family: catch this to catch every error of this package.
 
     A message has at most 400 characters, whatever it quotes: of a longer one the middle is left out, for its end says
-    what to do.
+    what to do. Half a character, which no screen and no file takes, is written as Python would.
+
+    >>> str(BloomlabError("cannot read \ud800"))
+    'cannot read \\ud800'
     """
 
     def __init__(self, message: object = "", *more: object) -> None:
-        text = str(message)
+        text = str(message).encode("utf-8", "backslashreplace").decode()
         if len(text) > LONGEST:
             text = f"{text[: LONGEST - 133]} … {text[-130:]}"
         super().__init__(text, *more)

@@ -118,7 +118,8 @@ def load(
         model = BloomForCausalLM.from_pretrained(source, dtype=dtype, device=device)
     else:
         model = open_snapshot(snapshot, dtype=dtype, device=device)
-    lab = Lab(model, tokenizer, name=Path(name_or_folder).resolve().name)
+    name = Path(name_or_folder).resolve().name
+    lab = Lab(model, tokenizer, name=name.encode("utf-8", "backslashreplace").decode())  # a folder's can be any bytes
     lab.embedded = embedded
     if embedded and snapshot is None:
         lab.heads = Heads(len(tokenizer), {task: partial(tiny.head, task) for task in tiny.TASKS})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bloomlab.errors import InputError
-from bloomlab.guards.files import read_json, replacing, write_json
+from bloomlab.guards.files import read_json, replacing, saying_why_not, write_json
 
 NOTE = ".bloomlab-lessons.json"
 FIRST = "00_welcome.ipynb"
@@ -90,9 +90,9 @@ def copy_to(place: str | os.PathLike[str]) -> Copied:
     Raises:
         InputError: it cannot be written to.
     """
-    place = Path(place).expanduser()
     new, same, kept = [], [], []
-    try:
+    with saying_why_not(Path(place)):
+        place = Path(place).expanduser()
         place.mkdir(parents=True, exist_ok=True)
         copied = read_json(place / NOTE, 1 << 20, InputError) if (place / NOTE).exists() else {}
         for lesson in sorted([*folder().glob("*.ipynb"), *folder().glob("README.md")]):
@@ -110,9 +110,6 @@ def copy_to(place: str | os.PathLike[str]) -> Copied:
             copied[lesson.name] = _hash(content)
         if new or not (place / NOTE).exists():
             write_json(place / NOTE, copied)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise InputError(f"cannot write to {place}: {why}; name another folder") from None
     return Copied(place, tuple(new), tuple(same), tuple(kept))
 
 

@@ -1,5 +1,7 @@
 """The lab: one object with a model, its tokenizer and the verbs; bad input is one clear error, and nothing changes."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -346,3 +348,18 @@ def test_a_text_has_as_many_tokens_as_its_length_says_or_more() -> None:
     for text in ("", "Leo lives in Oslo.", "猫" * 50, " " * 200, "</s></s>"):
         assert tokenizer.least_tokens(text) <= len(tokenizer.encode(text))
     assert tokenizer.least_tokens("a" * 1000) > 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are texts")
+def test_a_folder_whose_name_is_no_text_opens_or_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"a\xffb c")
+    byte_tokenizer().save_pretrained(folder)
+    random_model().save_pretrained(folder)
+    with pytest.raises(CheckpointError, match="not valid UTF-8; load again, or from a folder whose name is a text"):
+        load(folder)  # torch cannot map it, but what is cast is read
+    random_model().half().save_pretrained(folder)
+    lab = load(folder)
+    assert lab.name == "a\\udcffb c"
+    again = Trace.load(lab.trace("Leo", ["attn.scores", "attn.probs"]).save(tmp_path / "trace.safetensors"))
+    assert again.provenance["model"] == lab.name
+    lab.attention(again).save(folder / "page.html")

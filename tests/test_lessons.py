@@ -96,7 +96,7 @@ def test_a_note_that_is_broken_overwrites_nothing(shipped: Path, tmp_path: Path,
 def test_a_place_that_cannot_be_written_to_is_said(shipped: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(InputError, match=r"cannot write to .*(exists|directory); name another folder"):
+        with pytest.raises(InputError, match=r"cannot write .*(exists|directory); name a folder"):
             copy_to(place)
 
 

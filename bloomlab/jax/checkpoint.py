@@ -20,9 +20,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from torch import Tensor
 
 from bloomlab.errors import CheckpointError, InputError, shorten
-from bloomlab.guards.files import replacing, what_it_is
+from bloomlab.guards.files import json_bytes, replacing_all, saying_why_unread, what_it_is
 from bloomlab.guards.memory import check_memory
-from bloomlab.weights.checkpoint import PREFIX, open_folder
+from bloomlab.weights.checkpoint import PREFIX, open_folder, remove_weights
 from bloomlab.weights.layouts import LAYOUTS, MSGPACK
 from bloomlab.weights.tensor_file import Stored
 
@@ -116,8 +116,9 @@ def open_weights(folder: Path) -> dict[str, Stored]:
 
 
 def _open_msgpack(path: Path) -> dict[str, Stored]:
-    check_memory(2 * path.stat().st_size, f"reading {path.name}", "use a smaller model, or model.safetensors")
-    data = path.read_bytes()
+    with saying_why_unread(path, CheckpointError):
+        check_memory(2 * path.stat().st_size, f"reading {path.name}", "use a smaller model, or model.safetensors")
+        data = path.read_bytes()
     if strange := what_it_is(data):
         raise CheckpointError(f"expected weights in {path}, but {strange}; fetch the file itself")
     try:
@@ -137,16 +138,17 @@ def _open_msgpack(path: Path) -> dict[str, Stored]:
     return stored
 
 
-def write_msgpack(folder: Path, params: Any) -> None:
-    """Write the tree as flax_model.msgpack; remove weights left by an earlier save that would be read first.
+def write_msgpack(folder: Path, params: Any, beside: Mapping[str, dict[str, Any]]) -> None:
+    """Write the tree as flax_model.msgpack, and files of JSON that belong to it; remove weights left by an earlier save
+    that would be read first.
 
     Raises:
         CheckpointError: the folder holds somebody's pytorch_model.bin, which would be read in its place.
     """
-    for name in LAYOUTS[2:]:
-        if (folder / name).exists():
-            raise CheckpointError(f"{folder} holds {name}, which would be read first; choose another folder")
-    with replacing(folder / MSGPACK) as draft:
-        draft.write_bytes(serialization.msgpack_serialize(unflatten_dict(flatten_dict(params))))
-    for old in [*folder.glob("model-*-of-*.safetensors"), *(folder / name for name in LAYOUTS[:2])]:
-        old.unlink(missing_ok=True)
+    with replacing_all(folder, lambda: remove_weights(folder)) as draft:
+        for name in LAYOUTS[2:]:
+            if (folder / name).exists():
+                raise CheckpointError(f"{folder} holds {name}, which would be read first; choose another folder")
+        draft(MSGPACK).write_bytes(serialization.msgpack_serialize(unflatten_dict(flatten_dict(params))))
+        for name, values in beside.items():
+            draft(name).write_bytes(json_bytes(values))

@@ -16,6 +16,7 @@ from jax import Array
 from bloomlab.config import BloomConfig
 from bloomlab.errors import CheckpointError, InputError, shorten
 from bloomlab.guards.arguments import flag
+from bloomlab.guards.files import make_folder, saying_why_not
 from bloomlab.guards.memory import check_memory
 from bloomlab.hooks import Hooks as TorchHooks
 from bloomlab.hooks import Spot, list_spots
@@ -318,20 +319,17 @@ class FlaxBloomPreTrainedModel:
         name = type(self).__name__.removeprefix("Flax")
         about = {"architectures": [name], "dtype": jax.tree.leaves(params)[0].dtype.name}
         values = {name: value for name, value in self.config.to_dict().items() if name != "torch_dtype"}
+        config = {"config.json": BloomConfig.from_dict({**values, **about}).to_dict()}
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder(path)
             if safe_serialization:
-                write_state(path, to_state(params), max_shard_size)
-                (path / MSGPACK).unlink(missing_ok=True)
+                write_state(path, to_state(params), max_shard_size, config)
+                with saying_why_not(path):
+                    (path / MSGPACK).unlink(missing_ok=True)
             else:
-                write_msgpack(path, params)
-            BloomConfig.from_dict({**values, **about}).save_pretrained(path)
-        except CheckpointError:
-            raise
+                write_msgpack(path, params, config)
         except InputError as error:
             raise CheckpointError(str(error)) from None
-        except OSError as error:
-            raise CheckpointError(f"cannot save to {path}: {error.strerror or error}; choose another place") from None
 
     def _check_reopens(self, params: Any) -> None:
         """Refuse params that would open as another model."""

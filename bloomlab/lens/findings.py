@@ -7,7 +7,6 @@
 The file is JSON and holds data only: an edit is the name of one of a few functions, its numbers and its axes.
 """
 
-import json
 import math
 import os
 from collections import Counter
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from bloomlab.errors import HookError, InputError, shorten
-from bloomlab.guards.files import read_json, write_json
+from bloomlab.guards.arguments import whole_text
+from bloomlab.guards.files import json_bytes, read_json, write_json
 from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case, of_texts
 from bloomlab.lens.refute import Control, Refutation, number
@@ -27,6 +27,7 @@ from bloomlab.tracing.edits import add, cut, scale, zero
 
 LIMIT = 2_000_000  # bytes of a file
 FORMAT = 1
+LARGEST = 1e30  # a number that a model has said; of larger ones the square would be infinite
 SHOWN = 3  # numbers that moved, in the sentence
 EDITS: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a file may name, and what each takes beside axes
     "zero": (zero, ()),
@@ -127,7 +128,7 @@ class Finding:
             "controls": [list(control) for control in self.found.controls],
             "provenance": self.provenance,
         }
-        size = len(json.dumps(values, indent=2, ensure_ascii=False).encode())
+        size = len(json_bytes(values))
         if size > LIMIT:
             raise InputError(f"this finding would have {size:,} bytes, but at most {LIMIT:,} are read; use fewer texts")
         path = Path(path)
@@ -156,7 +157,8 @@ class Finding:
         if values["bloomlab_finding"] != FORMAT:
             raise ValueError(f"its format is {shorten(values['bloomlab_finding'], 20)}, but {FORMAT} is read here")
         request = {name: values[name] for name in REQUEST}
-        for name, kind in (("text", str), ("metric", str), ("n", int), ("seed", int), ("everywhere", bool)):
+        _text(request["text"])
+        for name, kind in (("metric", str), ("n", int), ("seed", int), ("everywhere", bool)):
             if type(request[name]) is not kind:
                 raise ValueError(f"its {name} is no {kind.__name__}")
         if not all(isinstance(case, list) and len(case) == len(Case._fields) for case in values["texts"]):
@@ -174,12 +176,9 @@ class Finding:
         found = Refutation(
             words, request["metric"], answer, rival, *numbers, tuple(controls), {}, request["everywhere"]
         )
-        provenance = {_text(name): value for name, value in values["provenance"].items()}
-        versions = provenance.get("versions")
-        if not isinstance(versions, dict) or not all(isinstance(one, str) for one in versions.values()):
-            raise ValueError("its versions are no texts")
-        for name in ("model", "weights", "dtype", "code"):
-            _text(provenance[name])
+        made = values["provenance"]
+        provenance: dict[str, Any] = {name: _text(made[name]) for name in ("model", "weights", "dtype", "code")}
+        provenance["versions"] = {_text(name): _text(version) for name, version in made["versions"].items()}
         return cls(_text(values["claim"]), request, edit, texts, found, provenance)
 
     def check(self, lab: Any = None, tolerance: float = 1e-3) -> Check:
@@ -286,10 +285,10 @@ def _index(index: Any) -> Any:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"a text is expected, but there is {shorten(value, 40)}")
-    return value
+    return str(whole_text(value, "its texts"))
 
 
 def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
+    if type(value) not in (int, float) or not abs(value) < LARGEST:  # nor is it nan
         raise ValueError(f"a number is expected, but there is {shorten(value, 40)}")
     return float(value)

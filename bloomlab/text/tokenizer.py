@@ -18,7 +18,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from bloomlab.errors import InputError, NearNames, TokenizerError, did_you_mean, shorten
 from bloomlab.guards.arguments import flag, id_list, one_of, whole_number, whole_text
-from bloomlab.guards.files import read_json, replacing, write_json
+from bloomlab.guards.files import json_bytes, make_folder, read_json, replacing_all
 from bloomlab.text.batches import (
     NO_LIMIT,
     BatchEncoding,
@@ -199,12 +199,16 @@ class BloomTokenizerFast(NearNames):
         path = _make_folder(folder)
         with library_errors("saving"):
             text = self._library.to_str(pretty=True)
-        with replacing(path / "tokenizer.json") as draft:
-            draft.write_text(text, encoding="utf-8")
         settings = {name: getattr(self, name) for name in SETTINGS}
-        write_json(path / "tokenizer_config.json", {"tokenizer_class": "BloomTokenizerFast", **settings})
-        write_json(path / "special_tokens_map.json", self.special_tokens_map)
-        return tuple(str(path / f"{name}.json") for name in ("tokenizer", "tokenizer_config", "special_tokens_map"))
+        files = {
+            "tokenizer.json": text.encode(),
+            "tokenizer_config.json": json_bytes({"tokenizer_class": "BloomTokenizerFast", **settings}),
+            "special_tokens_map.json": json_bytes(self.special_tokens_map),
+        }
+        with replacing_all(path) as draft:
+            for name, content in files.items():
+                draft(name).write_bytes(content)
+        return tuple(str(path / name) for name in files)
 
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
@@ -213,7 +217,8 @@ class BloomTokenizerFast(NearNames):
         path = _make_folder(save_directory)
         start = f"{filename_prefix}-" if filename_prefix else ""
         vocab_file, merges_file = path / f"{start}vocab.json", path / f"{start}merges.txt"
-        write_vocab_and_merges(self._library, vocab_file, merges_file)
+        with replacing_all(path) as draft:
+            write_vocab_and_merges(self._library, draft(vocab_file.name), draft(merges_file.name))
         return str(vocab_file), str(merges_file)
 
     # -- what a token shows as ----
@@ -550,9 +555,9 @@ def _read_parts(vocab_file: Any, merges_file: Any, tokenizer_file: Any, tokenize
 def _make_folder(folder: str | os.PathLike[str]) -> Path:
     path = Path(folder)
     try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TokenizerError(f"cannot make the folder {path}: {error.strerror}; choose another place") from None
+        make_folder(path)
+    except InputError as error:
+        raise TokenizerError(str(error)) from None
     return path
 
 

@@ -20,14 +20,14 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from bloomlab.errors import BloomlabError, TokenizerError, shorten
-from bloomlab.guards.files import read_json, replacing
+from bloomlab.guards.files import read_bytes, read_json
 
 SPLIT = r" ?[^(\s|[.,!?…。，、।۔،])]+"
 """A piece is a run of anything but ( ) | white space . , ! ? … 。 ， 、 । ۔ ، with one space before it, if there is
 one; whatever lies between two pieces is a piece too. The inner bracket is a class inside a class to the Oniguruma
 engine; Python's and JavaScript's engines read it otherwise, so nothing but `tokenizers.Regex` may run this."""
 
-MAX_BYTES = 100 << 20  # of a file; BLOOM's own tokenizer.json has 14.5 MB
+MAX_BYTES = 50 << 20  # of a file; BLOOM's own tokenizer.json has 14.5 MB
 MAX_TOKEN = 4096  # characters in one token
 MAX_ADDED = 1_000  # tokens beside the vocabulary
 
@@ -130,12 +130,8 @@ def read_vocab_and_merges(vocab_file: str | os.PathLike[str], merges_file: str |
     """
     vocab = _check_vocab(read_json(Path(vocab_file), MAX_BYTES, TokenizerError), str(vocab_file), set())
     path = Path(merges_file)
-    if not path.is_file():
-        raise TokenizerError(f"expected a file {path} with the merges, but there is none; put it beside {vocab_file}")
-    if path.stat().st_size > MAX_BYTES:
-        raise TokenizerError(f"expected {path} to have at most {MAX_BYTES} bytes, but it has {path.stat().st_size}")
     try:
-        lines = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+        lines = read_bytes(path, MAX_BYTES, TokenizerError).decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:
         raise TokenizerError(f"expected UTF-8 in {path}, but byte {error.start} is not; fetch it again") from None
     merges = [line for line in lines[lines[0].startswith("#version") :] if line]
@@ -178,11 +174,9 @@ def write_vocab_and_merges(tokenizer: Tokenizer, vocab_file: Path, merges_file: 
     """Write the older pair of files, which hold what was learned, but not the tokens added later."""
     with library_errors("saving"):
         model = json.loads(tokenizer.to_str())["model"]
-    with replacing(vocab_file) as draft:
-        draft.write_text(json.dumps(model["vocab"], ensure_ascii=False), encoding="utf-8")
+    vocab_file.write_text(json.dumps(model["vocab"], ensure_ascii=False), encoding="utf-8")
     merges = "".join(f"{left} {right}\n" for left, right in model["merges"])
-    with replacing(merges_file) as draft:
-        draft.write_text(f"#version: 0.2\n{merges}", encoding="utf-8")
+    merges_file.write_text(f"#version: 0.2\n{merges}", encoding="utf-8")
 
 
 def with_special_tokens(parts: TokenizerParts, names: list[str]) -> TokenizerParts:

@@ -76,7 +76,7 @@ def read_trace(path: str | os.PathLike[str]) -> Contents:
         return _checked(said, axes, tensors)
     except BloomlabError as error:
         why = str(error)
-    except (OSError, SafetensorError, TypeError, ValueError, OverflowError) as error:
+    except (OSError, RuntimeError, SafetensorError, TypeError, ValueError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error)
     raise InputError(f"{shorten_path(path)} is not a trace that trace.save() wrote: {why[:200]}")
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import CheckpointError, shorten, shorten_path
-from bloomlab.guards.files import parse_json
+from bloomlab.guards.files import Version, check_unchanged, parse_json
 from bloomlab.weights import bin_process
 
 PATIENCE = 30  # seconds on the clock; the process has less to compute in
@@ -77,7 +77,9 @@ def loader(path: Path, place: Place, pages: Callable[[], Any]) -> Callable[[torc
             return torch.empty(place.shape, dtype=target)
         try:
             flat = torch.frombuffer(pages(), dtype=place.dtype, count=count, offset=place.start)
-        except (OSError, ValueError) as error:  # the file was whole a moment ago
+        except CheckpointError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:  # the file was whole a moment ago
             raise CheckpointError(f"cannot read {shorten_path(path)}: {str(error)[:120]}; load again") from None
         tensor = flat.as_strided(place.shape, place.stride, place.offset)
         if place.start % place.dtype.itemsize and target == place.dtype:
@@ -87,13 +89,14 @@ def loader(path: Path, place: Place, pages: Callable[[], Any]) -> Callable[[torc
     return load
 
 
-def mapped(path: Path) -> Callable[[], Any]:
+def mapped(path: Path, seen: Version | None) -> Callable[[], Any]:
     """The file's bytes, mapped once, when they are first needed: a page is read when it is used, and never written."""
-    return cache(partial(_map, path))
+    return cache(partial(_map, path, seen))
 
 
-def _map(path: Path) -> mmap.mmap:
+def _map(path: Path, seen: Version | None) -> mmap.mmap:
     with path.open("rb") as file:
+        check_unchanged(path, seen, CheckpointError)
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 

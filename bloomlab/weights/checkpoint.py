@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from bloomlab.errors import CheckpointError, InputError, did_you_mean, shorten, shorten_path
-from bloomlab.guards.files import replacing, write_json
+from bloomlab.guards.files import check_unchanged, json_bytes, replacing_all, saying_why_unread, version
 from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.weights.layouts import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
@@ -32,6 +33,7 @@ HEADS = (
 )
 """Tensors that a file may hold for a head that the model does not have; they are left alone."""
 
+SHARDS = ("model", "model-again")  # how their names begin; the second where a save would overwrite the first
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
 
@@ -44,11 +46,10 @@ def open_folder(folder: Path) -> dict[str, Stored]:
     Raises:
         CheckpointError: there are no weights, or a file is missing or broken.
     """
-    for name in LAYOUTS:
-        if (folder / name).exists():
-            break
-    else:
+    with saying_why_unread(folder, CheckpointError):
+        name = next((name for name in LAYOUTS if (folder / name).exists()), "")
         there = FLAX_ONLY if (folder / MSGPACK).exists() else "none; check the folder"
+    if not name:
         raise CheckpointError(f"expected one of {', '.join(LAYOUTS)} in {folder}, but there is {there}")
     stored = _open_shards(folder / name) if name.endswith(".json") else open_file(folder / name)
     tensors: dict[str, Stored] = {}
@@ -61,7 +62,16 @@ def open_folder(folder: Path) -> dict[str, Stored]:
 
 
 def _open_shards(index: Path) -> dict[str, Stored]:
-    """Follow the index: each tensor is in the file it names, and all files are in this folder."""
+    """Follow the index, which must be the same at the end: else shards of two saves could be taken for one model."""
+    seen = version(index)
+    try:
+        return _follow(index)
+    finally:
+        check_unchanged(index, seen, CheckpointError)
+
+
+def _follow(index: Path) -> dict[str, Stored]:
+    """Each tensor is in the file that the index names, and all files are in this folder."""
     weight_map = read_index(index)
     stored: dict[str, Stored] = {}
     advice = "fetch the model's files again"
@@ -153,6 +163,8 @@ def read_state(plan: Plan, dtype: torch.dtype) -> dict[str, Tensor]:
         uninterrupted(read, threads=min(4, os.cpu_count() or 1))
     finally:
         to_do.clear()  # after an interrupt or an error the other threads have nothing more to read
+    for tensor in {tensor.file: tensor for tensor in plan.source.values()}.values():
+        tensor.check_unchanged()
     return {name: state[name] for name in plan.source}
 
 
@@ -174,28 +186,35 @@ def _some(names: list[str]) -> str:
 # -- writing ----
 
 
-def write_state(folder: Path, state: Mapping[str, Tensor], max_shard_size: int | str = "50GB") -> list[Path]:
+def write_state(
+    folder: Path,
+    state: Mapping[str, Tensor],
+    max_shard_size: int | str = "50GB",
+    beside: Mapping[str, dict[str, Any]] | None = None,
+) -> list[Path]:
     """Write tensors under these names as safetensors, in several files if they are larger than max_shard_size.
 
-    Each file is written beside its place and then moved there; weights left by an earlier save are removed.
+    `beside` are files of JSON that belong to them, by name. All are written beside their places, shards under names
+    that no index in the folder leads to, and moved at the end: a program that is killed leaves the old weights or the
+    new. Weights left by an earlier save are removed last.
+
+    Raises:
+        InputError: the folder is missing, full or read-only.
     """
     shards = _split(_apart(state), shard_bytes(max_shard_size))
     names = [LAYOUTS[0]]
-    if len(shards) > 1:
-        names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
-    for name, shard in zip(names, shards, strict=True):
-        with replacing(folder / name) as draft:
-            save_file(
-                {key: tensor.detach().cpu().contiguous() for key, tensor in shard.items()}, draft, {"format": "pt"}
-            )
-    if len(shards) > 1:
-        weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
-        sizes = {"total_size": sum(tensor.nbytes for tensor in state.values())}
-        write_json(folder / LAYOUTS[1], {"metadata": sizes, "weight_map": weight_map})
-        names.append(LAYOUTS[1])
-    for old in [*folder.glob("model-*-of-*.safetensors"), folder / LAYOUTS[0], folder / LAYOUTS[1]]:
-        if old.name not in names:
-            old.unlink(missing_ok=True)
+    with replacing_all(folder, lambda: remove_weights(folder, names)) as draft:
+        names[:] = _shard_names(folder, len(shards)) if len(shards) > 1 else names
+        for name, shard in zip(names, shards, strict=True):
+            tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in shard.items()}
+            save_file(tensors, draft(name), {"format": "pt"})
+        if len(shards) > 1:
+            weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
+            sizes = {"total_size": sum(tensor.nbytes for tensor in state.values())}
+            draft(LAYOUTS[1]).write_bytes(json_bytes({"metadata": sizes, "weight_map": weight_map}))
+            names.append(LAYOUTS[1])
+        for name, values in (beside or {}).items():
+            draft(name).write_bytes(json_bytes(values))
     return [folder / name for name in names]
 
 
@@ -210,6 +229,24 @@ def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return own
 
 
+def _shard_names(folder: Path, count: int) -> list[str]:
+    """Names for shards, none of which the folder's index leads to: until there is another, that must find its own."""
+    try:
+        taken = set(read_index(folder / LAYOUTS[1]).values())
+    except CheckpointError:  # there is none, or none that can be followed
+        taken = set()
+    usual, others = ([f"{start}-{i + 1:05d}-of-{count:05d}.safetensors" for i in range(count)] for start in SHARDS)
+    return usual if taken.isdisjoint(usual) else others
+
+
+def remove_weights(folder: Path, but: Iterable[str] = ()) -> None:
+    """Remove safetensors that were saved here before: what leads to shards first, for nothing to lead nowhere."""
+    shards = {path.name for start in SHARDS for path in folder.glob(f"{start}-[0-9]*-of-*.safetensors")}
+    for name in (*LAYOUTS[:2], *sorted(shards)):
+        if name not in but:
+            (folder / name).unlink(missing_ok=True)
+
+
 def convert(folder: Path) -> list[Path]:
     """Write the weights of a folder's .bin files as safetensors beside them; their names and numbers stay as they are.
 
@@ -221,7 +258,11 @@ def convert(folder: Path) -> list[Path]:
     for name in LAYOUTS[:2]:
         if (folder / name).exists():
             raise CheckpointError(f"{shorten_path(folder)} holds {name} already; there is nothing to convert")
-    return write_state(folder, {name: place.load(place.dtype) for name, place in stored.items()}, "5GB")
+    state: dict[str, Tensor] = {}
+    for name, place in stored.items():
+        state[name] = place.load(place.dtype)
+        place.check_unchanged()
+    return write_state(folder, state, "5GB")
 
 
 def shard_bytes(size: int | str) -> int:

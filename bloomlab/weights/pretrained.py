@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from bloomlab.config import ALIASES, BloomConfig
 from bloomlab.errors import CheckpointError, InputError, did_you_mean
 from bloomlab.guards.arguments import flag
+from bloomlab.guards.files import make_folder
 from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
@@ -131,13 +132,10 @@ class BloomPreTrainedModel(nn.Module):
         config = BloomConfig.from_dict({**values, **about})
         state = state_to_save(self, uninterrupted(partial(_without_numbers, type(self), config))[0])
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            write_state(path, state, max_shard_size)
-            config.save_pretrained(path)
+            make_folder(path)
+            write_state(path, state, max_shard_size, {"config.json": config.to_dict()})
         except InputError as error:
             raise CheckpointError(str(error)) from None
-        except OSError as error:
-            raise CheckpointError(f"cannot save to {path}: {error.strerror or error}; choose another place") from None
 
     def _head_names(self) -> list[str]:
         """The parameters outside the base model, which a file may lack."""

@@ -6,6 +6,7 @@ used. A .bin file is a pickle, which could contain a program: bin_file.py has an
 
 import math
 import mmap
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -17,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bloomlab.errors import CheckpointError, shorten, shorten_path
-from bloomlab.guards.files import parse_json, what_it_is
+from bloomlab.guards.files import Version, check_unchanged, parse_json, saying_why_unread, version, what_it_is
 from bloomlab.weights import bin_file
 
 DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
@@ -35,6 +36,16 @@ class Stored:
     shape: tuple[int, ...]
     dtype: torch.dtype
     load: Callable[[torch.dtype], Tensor]
+    seen: Version | None = None  # the file as it was when it was opened
+
+    def check_unchanged(self) -> None:
+        """Refuse numbers of a file that is no longer the one that was opened.
+
+        Raises:
+            CheckpointError: somebody has written to it.
+        """
+        if self.seen is not None:
+            check_unchanged(self.file, self.seen, CheckpointError)
 
 
 def open_file(path: Path) -> dict[str, Stored]:
@@ -46,14 +57,12 @@ def open_file(path: Path) -> dict[str, Stored]:
     """
     if not path.is_file():
         raise CheckpointError(f"expected a file {path}, but there is none; fetch the model's files again")
-    try:
+    with saying_why_unread(path, CheckpointError):
         with path.open("rb") as file:
             start = file.read(512)
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
-    if strange := what_it_is(start):
-        raise CheckpointError(f"expected weights in {path}, but {strange}; fetch the file itself")
-    return open_safetensors(path) if path.suffix == ".safetensors" else open_bin(path)
+        if strange := what_it_is(start):
+            raise CheckpointError(f"expected weights in {path}, but {strange}; fetch the file itself")
+        return open_safetensors(path) if path.suffix == ".safetensors" else open_bin(path)
 
 
 # -- safetensors ----
@@ -61,8 +70,9 @@ def open_file(path: Path) -> dict[str, Stored]:
 
 def open_safetensors(path: Path) -> dict[str, Stored]:
     """The tensors in a safetensors file, from its header, which must account for every byte."""
-    size = path.stat().st_size
+    seen = version(path)
     with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(MAX_HEADER, size - 8):
             raise _broken(path, f"its header would have {length} bytes, but the file has {size}")
@@ -79,9 +89,9 @@ def open_safetensors(path: Path) -> dict[str, Stored]:
         place = stop
     if 8 + length + place != size:
         raise _broken(path, f"its tensors end at byte {8 + length + place}, but the file at {size}")
-    opened = cache(partial(safe_open, path, "pt"))  # once for all tensors, when the first is needed
+    opened = cache(partial(_opened, path, seen))  # once for all tensors, when the first is needed
     return {
-        name: Stored(name, path, shape, dtype, _loader(opened, path, name, shape, dtype, 8 + length + start))
+        name: Stored(name, path, shape, dtype, _loader(opened, path, name, shape, dtype, 8 + length + start), seen)
         for name, shape, dtype, start, _ in entries
     }
 
@@ -108,10 +118,19 @@ def _loader(
     def load(target: torch.dtype) -> Tensor:
         try:
             return _mapped(opened(), name) if target == dtype else _cast(path, shape, dtype, start, target)
-        except (OSError, SafetensorError) as error:  # the file was whole a moment ago
-            raise CheckpointError(f"cannot read {name!r} from {path}: {str(error)[:120]}; load again") from None
+        except CheckpointError:
+            raise
+        except (OSError, RuntimeError, SafetensorError) as error:  # the file was whole a moment ago
+            why = f"{str(error)[:120]}; load again, or from a folder whose name is a text"  # all that torch can map
+            raise CheckpointError(f"cannot read {name!r} from {shorten_path(path)}: {why}") from None
 
     return load
+
+
+def _opened(path: Path, seen: Version | None) -> Any:
+    file = safe_open(path, "pt")
+    check_unchanged(path, seen, CheckpointError)
+    return file
 
 
 def _mapped(file: Any, name: str) -> Tensor:
@@ -146,9 +165,10 @@ def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, ta
 
 def open_bin(path: Path) -> dict[str, Stored]:
     """The tensors in a .bin file, memory-mapped."""
-    pages = bin_file.mapped(path)
+    seen = version(path)
+    pages = bin_file.mapped(path, seen)
     return {
-        name: Stored(name, path, place.shape, place.dtype, bin_file.loader(path, place, pages))
+        name: Stored(name, path, place.shape, place.dtype, bin_file.loader(path, place, pages), seen)
         for name, place in bin_file.places(path).items()
     }
 

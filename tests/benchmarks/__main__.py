@@ -19,6 +19,7 @@ import torch
 import transformers
 
 from bloomlab import BloomConfig, BloomForCausalLM, Lab, scale, zero
+from bloomlab.weights.pretrained import shapes_only
 from tests.benchmarks import edits, explorer, maps, texts, views
 from tests.benchmarks.plain import without_hooks
 from tests.tiny_random import byte_tokenizer
@@ -159,6 +160,28 @@ def rows_opening(shape: dict[str, Any]) -> Iterator[Row]:
                 lambda dtype=dtype: touched(BloomForCausalLM.from_pretrained(folder, dtype=dtype)),
                 lambda dtype=dtype: touched(transformers.BloomForCausalLM.from_pretrained(folder, dtype=dtype)),
             )
+        with TemporaryDirectory() as older:
+            model = BloomForCausalLM.from_pretrained(folder, dtype=torch.float16)
+            model.config.save_pretrained(older)
+            torch.save(dict(model.named_parameters()), f"{older}/pytorch_model.bin")
+            # mapped, a file is open in no time, so that the process which follows it, some 40 ms, is most of it
+            for dtype, bound in ((torch.float16, 4.0), (torch.float32, 1.3)):
+                yield (
+                    f"560m, open a .bin of float16 as {str(dtype)[6:]} / torch's loader, here",
+                    bound,
+                    lambda dtype=dtype: touched(BloomForCausalLM.from_pretrained(older, dtype=dtype)),
+                    lambda dtype=dtype: touched(opened_here(older, dtype)),
+                )
+
+
+def opened_here(folder: str, dtype: torch.dtype) -> Any:
+    """The model of a .bin file as torch's restricted loader gives it, which trusts the file with this process."""
+    with shapes_only():
+        model = BloomForCausalLM(BloomConfig.from_pretrained(folder))
+    state = torch.load(f"{folder}/pytorch_model.bin", map_location="cpu", weights_only=True, mmap=True)
+    model.load_state_dict({name: tensor.to(dtype) for name, tensor in state.items()}, strict=False, assign=True)
+    model.tie_weights()
+    return model
 
 
 def rows_tiny(shape: dict[str, Any]) -> Iterator[Row]:

@@ -2,13 +2,26 @@
 
 import os
 import signal
+import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bloomlab.errors import BloomlabError, CheckpointError, ConfigError, InputError, MemoryLimitError, shorten
-from bloomlab.guards.files import MOST_VALUES, make_folder, parse_json, read_json, replacing, saying_why_not, write_json
+from bloomlab.guards.files import (
+    MOST_VALUES,
+    check_unchanged,
+    make_folder,
+    parse_json,
+    read_json,
+    replacing,
+    replacing_all,
+    saying_why_not,
+    version,
+    write_json,
+)
 from bloomlab.lab import Lab
 from bloomlab.tiny.snapshot import write_snapshot
 from bloomlab.views.cover import Cover
@@ -43,6 +56,58 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_files_that_belong_together_are_replaced_all_or_none(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "folder").mkdir()
+    for failing in ("folder", "nul\0", "x" * 300, "none/x"):
+        with pytest.raises(InputError, match=r"cannot write .*; name a folder"), replacing_all(tmp_path) as draft:
+            draft("a").write_text("new")
+            draft(failing).write_text("new")
+        assert (tmp_path / "a").read_text() == "old" and len(list(tmp_path.iterdir())) == 2
+    done = []
+    with replacing_all(tmp_path, lambda: done.append((tmp_path / "b").read_text())) as draft:
+        draft("a").write_text("new")
+        draft("b").write_text("newer")
+        assert (tmp_path / "a").read_text() == "old" and done == []
+    assert (tmp_path / "a").read_text() == "new" and done == ["newer"] and len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_one_save_waits_for_another(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with replacing_all(tmp_path, lambda: order.append("second")) as draft:
+            order.append("second begins")
+            draft("a").write_text("second")
+
+    waiting = threading.Thread(target=second)
+    with replacing_all(tmp_path, lambda: order.append("first")) as draft:
+        draft("a").write_text("first")
+        waiting.start()
+        waiting.join(0.1)
+    waiting.join()
+    assert order == ["first", "second begins", "second"] and (tmp_path / "a").read_text() == "second"
+
+
+def test_half_a_character_is_written_in_letters_and_read_again(tmp_path: Path) -> None:
+    values = {"a\ud800": "é\udfff"}
+    write_json(tmp_path / "a.json", values)
+    assert read_json(tmp_path / "a.json", 1000, ConfigError) == values
+
+
+def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    assert version(path) is None
+    path.write_text("one")
+    seen = version(path)
+    check_unchanged(path, seen, CheckpointError)
+    for change in (lambda: path.write_text("longer"), path.unlink):
+        change()
+        with pytest.raises(CheckpointError, match="a changed while it was read; open it again"):
+            check_unchanged(path, seen, CheckpointError)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
@@ -149,6 +214,18 @@ def test_values_that_do_not_fit_are_not_made(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("bloomlab.guards.memory.free_bytes", lambda: 10_000_000)
     with pytest.raises(MemoryLimitError, match=r"a text needs 50.4 MB, but 10.0 MB are free here"):
         parse_json(data, "a text", len(data), InputError)
+
+
+def test_a_text_is_not_in_memory_three_times(tmp_path: Path) -> None:
+    size = 20_000_000
+    (tmp_path / "a.json").write_bytes(b'{"a": "' + b"x" * size + b'"}')
+    tracemalloc.start()
+    try:
+        assert len(read_json(tmp_path / "a.json", 2 * size, InputError)["a"]) == size
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert size < most < 2.1 * size
 
 
 def test_a_text_of_too_many_bytes_is_not_parsed() -> None:

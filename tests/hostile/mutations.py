@@ -1,4 +1,4 @@
-"""Small random changes to files: to their bytes, and to what their JSON says."""
+"""Small random changes to files: to their bytes, and to what their JSON says; and made-up texts that would be code."""
 
 import json
 import random
@@ -24,7 +24,21 @@ INTERESTING: list[Any] = [
     ),
     *([], {}, [[]], {"": None}, [0] * 100, ["a", "b"], {"type": "BPE"}, {"type": "Sequence"}),
 ]
+ENDS = ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+PIECES = [
+    *ENDS,
+    *("'", '"', "'''", '"""', "\\", "\\n", "\\u2028", "\x00", "\t", "%", "%%", "!", "?", "??", "$x", "#", ";"),
+    *("{", "}", "{layer}", "{quoted}", "TEXT", "SETUP", "HEADS", "EDITS", "ALIKE", "%bloom ", "!touch x", "%time 1"),
+    *("lab.trace(TEXT, read=['x'])", "import bloomlab\n", "tensor(3)", "<b>", "zero(", ">>> ", "In [1]: ", "é", "😀"),
+    *("\u202e", "\u200b", "\ufeff", "\xa0", "a", "b c", " "),
+]
+MARKUP = '</noscript></script></style><img src=x onerror="window.canary=1"> " onload=\'window.canary=1'
 BYTES = [b"\x00", b"\xff", b"{", b"}", b'"', b"[", b",", b"\\ud800", b"\xef\xbb\xbf", b"PK\x03\x04", b"\x80\x02", b"."]
+
+
+def text_like_code(chance: random.Random) -> str:
+    """A made-up text of what ends lines, closes quotes, or is a command somewhere."""
+    return "".join(chance.choice(PIECES) for _ in range(chance.randrange(1, 12)))
 
 
 def changed_bytes(content: bytes, chance: random.Random) -> bytes:

@@ -88,25 +88,39 @@ class Probe:
             self.process = None
 
 
+class Opener:
+    """Opens folders beside an honest one, and measures what each costs, and whether it changed anything."""
+
+    def __init__(self, honest: Path) -> None:
+        self.honest = bloomlab.load(honest, dtype="auto")
+        self.ids = torch.tensor([self.honest.tokenizer.encode(TEXT)])
+        self.expected = self._logits()
+        try_to_use(honest)  # what only the first use loads
+
+    def _logits(self) -> torch.Tensor:
+        with torch.no_grad():
+            return self.honest.model(self.ids).logits
+
+    def open(self, folder: Path) -> dict[str, Any]:
+        """What came of opening it: as `try_to_use`, with the seconds, the bytes, and whether all else is unchanged."""
+        state, dtype, threads = torch.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads()
+        gradients = torch.is_grad_enabled()
+        forget_peak()
+        before, started = peak(), time.process_time()  # of this process only: the machine may be busy
+        result = try_to_use(folder)
+        result |= {"seconds": time.process_time() - started, "bytes": peak() - before}
+        unchanged = torch.get_rng_state().equal(state) and torch.get_default_dtype() == dtype
+        unchanged = unchanged and torch.get_num_threads() == threads and torch.is_grad_enabled() is gradients
+        return result | {"unchanged": unchanged and self._logits().equal(self.expected)}
+
+
 def main() -> None:
-    honest = bloomlab.load(Path(sys.argv[1]), dtype="auto")
-    ids = torch.tensor([honest.tokenizer.encode(TEXT)])
-    with torch.no_grad():
-        expected = honest.model(ids).logits
-    try_to_use(Path(sys.argv[1]))  # what only the first use loads
-    with torch.no_grad():
-        for line in sys.stdin:
-            folder = Path(line.rstrip("\n"))
-            os.chdir(folder)  # a file in the current folder must not be imported either
-            state, dtype, threads = torch.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads()
-            forget_peak()
-            before, started = peak(), time.process_time()  # of this process only: the machine may be busy
-            result = try_to_use(folder)
-            result |= {"seconds": time.process_time() - started, "bytes": peak() - before}
-            unchanged = torch.get_rng_state().equal(state) and torch.get_default_dtype() == dtype
-            unchanged = unchanged and torch.get_num_threads() == threads and torch.is_grad_enabled() is False
-            result["unchanged"] = unchanged and honest.model(ids).logits.equal(expected)
-            print(json.dumps(result), flush=True)
+    opener = Opener(Path(sys.argv[1]))
+    torch.set_grad_enabled(False)
+    for line in sys.stdin:
+        folder = Path(line.rstrip("\n"))
+        os.chdir(folder)  # a file in the current folder must not be imported either
+        print(json.dumps(opener.open(folder)), flush=True)
 
 
 if __name__ == "__main__":

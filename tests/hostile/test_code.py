@@ -20,16 +20,9 @@ from bloomlab.views.hidden import payload as hidden
 from bloomlab.views.predictions import payload as predictions
 from bloomlab.views.shared.code import NAMED_EDITS, code_parts, edit_in_python, quoted
 from bloomlab.views.tokens import payload as tokens
+from tests.hostile.mutations import ENDS, text_like_code
 from tests.tiny_random import byte_tokenizer, random_model
 
-ENDS = ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
-PIECES = [
-    *ENDS,
-    *("'", '"', "'''", '"""', "\\", "\\n", "\\u2028", "\x00", "\t", "%", "%%", "!", "?", "??", "$x", "#", ";"),
-    *("{", "}", "{layer}", "{quoted}", "TEXT", "SETUP", "HEADS", "EDITS", "ALIKE", "%bloom ", "!touch x", "%time 1"),
-    *("lab.trace(TEXT, read=['x'])", "import bloomlab\n", "tensor(3)", "<b>", "zero(", ">>> ", "In [1]: ", "é", "😀"),
-    *("\u202e", "\u200b", "\ufeff", "\xa0", "a", "b c", " "),
-]
 TEMPLATES = [alibi.CODE, attention.CODE, hidden.CODE, predictions.CODE, tokens.CODE]
 CALLS = {"print", "zip", "display_tokens", "tuple", "sum", "len"}
 
@@ -37,8 +30,7 @@ CALLS = {"print", "zip", "display_tokens", "tuple", "sum", "len"}
 def texts(count: int) -> Iterator[str]:
     """Made-up texts of such pieces; always the same."""
     for number in range(count):
-        chance = random.Random(f"text {number}")
-        yield "".join(chance.choice(PIECES) for _ in range(chance.randrange(1, 12)))
+        yield text_like_code(random.Random(f"text {number}"))
 
 
 def strings(code: str) -> list[str]:

@@ -22,10 +22,9 @@ from bloomlab.tracing.edits import zero
 from bloomlab.tracing.trace import Trace
 from bloomlab.tracing.trace_file import read_trace
 from bloomlab.views.tokens.result import Tokens
-from tests.hostile.mutations import INTERESTING, changed_value
+from tests.hostile.mutations import INTERESTING, MARKUP, changed_value
 from tests.tiny_random import byte_tokenizer, random_model
 
-MARKUP = '</noscript></script></style><img src=x onerror="window.canary=1"> " onload=\'window.canary=1'
 LAB = Lab(random_model(n_layer=2), byte_tokenizer(), name="small")
 VIEWS = ("attention", "alibi", "hidden_states", "predictions", "tokens", "explore")
 TRACE = LAB.trace("a<中", read="*", edit={"h.0.attn.mixed": zero(head=1)})

@@ -235,7 +235,7 @@ def test_rows_and_tokens_that_cannot_be_are_refused_and_change_nothing(tokenizer
 
 def test_a_tokenizer_is_not_saved_under_a_file(tokenizer: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(TokenizerError, match=r"cannot make the folder .*: Not a directory; choose another place"):
+    with pytest.raises(TokenizerError, match=r"cannot write .*: not a directory; name a folder"):
         tokenizer.save_pretrained(tmp_path / "file" / "deeper")
     assert (tmp_path / "file").read_text() == "kept"
 

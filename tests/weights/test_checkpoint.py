@@ -1,6 +1,7 @@
 """A folder of weights: compared with what the model needs before anything is read."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 
 from bloomlab.errors import CheckpointError, InputError, MemoryLimitError
 from bloomlab.weights.checkpoint import match, open_folder, read_state, shard_bytes, write_state
+from bloomlab.weights.tensor_file import open_file
 
 STATE = {
     "transformer.word_embeddings.weight": torch.arange(12.0).view(4, 3),
@@ -53,6 +55,8 @@ def test_a_second_save_leaves_nothing_of_the_first(tmp_path: Path) -> None:
         write_state(tmp_path, STATE, limit)
         write_state(tmp_path, changed, limit)
         assert all(load(tmp_path)[name].equal(changed[name]) for name in STATE)
+        assert len(list(tmp_path.glob("*.safetensors"))) <= 1 + max(2, len(STATE))
+    write_state(tmp_path, STATE, 60)  # the names that the second save could not take are free again
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [
         "model-00001-of-00002.safetensors",
@@ -60,6 +64,31 @@ def test_a_second_save_leaves_nothing_of_the_first(tmp_path: Path) -> None:
         "model-card.safetensors",
         "model.safetensors.index.json",
     ]
+
+
+@pytest.mark.parametrize("limit", [1000, 60])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_weights_that_change_while_they_are_read_are_refused(tmp_path: Path, limit: int, dtype: torch.dtype) -> None:
+    write_state(tmp_path, STATE, limit)
+    for change in (lambda: write_state(tmp_path, STATE, limit), lambda: shutil.rmtree(tmp_path)):
+        plan = match(open_folder(tmp_path), SHAPES, HEAD)
+        change()
+        with pytest.raises(CheckpointError, match=r"changed while it was read; open|cannot read .*; load again"):
+            read_state(plan, dtype)
+
+
+def test_shards_of_two_saves_are_not_taken_for_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_state(tmp_path, STATE, 60)
+
+    def meanwhile(path: Path) -> Any:
+        monkeypatch.undo()
+        opened = open_file(path)
+        write_state(tmp_path, {name: tensor + 1 for name, tensor in STATE.items()}, 60)
+        return opened
+
+    monkeypatch.setattr("bloomlab.weights.checkpoint.open_file", meanwhile)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors\.index\.json changed while it was read"):
+        open_folder(tmp_path)
 
 
 def test_a_save_that_fails_leaves_the_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,333 @@
+"""What `make attack` tries: for each kind of input a function that prepares, and gives one that tries an input.
+
+To try is to make the input of a `random.Random`, and use it as a person would. It returns if that went well; it raises
+our error, if the input was refused; or `Broken`, if something of SECURITY.md did not hold. Whatever else it raises is
+somebody else's error, which nobody should see.
+"""
+
+import ast
+import io
+import json
+import os
+import pickle
+import random
+import string
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bloomlab.checks.guesses import report
+from bloomlab.errors import BloomlabError, CheckpointError
+from bloomlab.lab import Lab
+from bloomlab.lab import finding as read_finding
+from bloomlab.lens.cases import Case
+from bloomlab.lessons import NOTE, copy_to
+from bloomlab.notebook.line_parser import parse
+from bloomlab.tracing.edits import scale
+from bloomlab.tracing.trace import Trace
+from bloomlab.views.cover import Cover
+from bloomlab.views.shared.code import code_parts, quoted
+from bloomlab.views.tokens.result import Tokens
+from bloomlab.views.view import View
+from bloomlab.weights.checkpoint import convert
+from tests.hostile import test_code, test_lying_pages, test_traces
+from tests.hostile.attack import Broken, Try
+from tests.hostile.folders import BIN, WEIGHTS, honest_bin, honest_folder, sharded_folder
+from tests.hostile.mutations import INTERESTING, MARKUP, changed, changed_value, text_like_code
+from tests.hostile.probe import BYTES, SECONDS, Opener
+from tests.tiny_random import byte_tokenizer, random_model
+
+OPCODES = [each[0] for each in vars(pickle).values() if isinstance(each, bytes) and len(each) == 1]
+LAB = Lab(random_model(n_layer=2), byte_tokenizer(), name="small")
+
+
+def promised(holds: object, what: str) -> None:
+    if not holds:
+        raise Broken(what)
+
+
+# -- files of a model ----
+
+
+def older_folder(folder: Path) -> Path:
+    """The older files: weights in a .bin, a vocabulary and merges."""
+    honest_folder(folder)
+    (folder / WEIGHTS).unlink()
+    (folder / BIN).write_bytes(honest_bin(folder))
+    model = json.loads((folder / "tokenizer.json").read_text())["model"]
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"]))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in model["merges"]))
+    return folder
+
+
+def files(folder: Path) -> Try:
+    """A file of a model is changed: config, weights in each layout, index, tokenizer, vocabulary, merges."""
+    folders = [make(folder / make.__name__) for make in (honest_folder, sharded_folder, older_folder)]
+    honest = [path for each in folders for path in sorted(each.iterdir())]
+    opener = Opener(honest_folder(folder / "unchanged"))
+
+    def attempt(chance: random.Random) -> None:
+        path = chance.choice(honest)
+        content = path.read_bytes()
+        path.write_bytes(changed(path.name, content, chance))
+        try:
+            result = opener.open(path.parent)
+        finally:
+            path.write_bytes(content)
+        if result["kind"] == "not ours":
+            raise RuntimeError(f"{path.name}: {result['error']}")
+        promised(result["unchanged"], f"{path.name}: something else changed")
+        promised(result["seconds"] < SECONDS, f"{path.name}: {result['seconds']:.1f} s of computing")
+        promised(result["bytes"] < BYTES, f"{path.name}: {result['bytes']} bytes")
+        if result["error"]:
+            raise CheckpointError(result["error"])
+
+    return attempt
+
+
+def pickles(folder: Path) -> Try:
+    """The instructions in a .bin are changed, and the file is converted."""
+    honest_folder(folder)
+    (folder / WEIGHTS).unlink()
+    with zipfile.ZipFile(io.BytesIO(honest_bin(folder))) as archive:
+        parts = {part.filename: archive.read(part) for part in archive.infolist()}
+    name = next(name for name in parts if name.endswith("data.pkl"))
+
+    def attempt(chance: random.Random) -> None:
+        table = bytearray(parts[name])
+        for _ in range(chance.choice((1, 1, 2, 4))):
+            place = chance.randrange(2, len(table))
+            if chance.random() < 0.5:
+                table[place] = chance.choice(OPCODES)
+            else:
+                table[place : place + chance.choice((0, 1, 1, 5))] = chance.randbytes(chance.choice((0, 1, 1, 5)))
+        with zipfile.ZipFile(folder / BIN, "w") as out:
+            for part, content in parts.items():
+                out.writestr(part, bytes(table) if part == name else content)
+        for path in convert(folder):
+            path.unlink()
+
+    return attempt
+
+
+# -- traces, and what is drawn of them ----
+
+
+def traces(folder: Path) -> Try:
+    """The description of a saved trace is changed, often to markup; what opens is shown in a view and on a page."""
+    said = test_traces.description()
+    places = list(test_traces.leaves(said))
+
+    def attempt(chance: random.Random) -> None:
+        value = chance.choice([MARKUP, [MARKUP], {MARKUP: MARKUP}, *INTERESTING])
+        match chance.randrange(4):
+            case 0:
+                now = changed_value(said, chance)
+            case 1:
+                now = test_traces.with_key(said, chance.choice(places), MARKUP) or changed_value(said, chance)
+            case _:
+                now = test_traces.with_value(said, chance.choice(places), value)
+        trace = Trace.load(test_traces.saved(folder / "trace.safetensors", now))
+        repr(trace)
+        show(LAB, trace, chance, folder)
+
+    return attempt
+
+
+def show(lab: Lab, what: Any, chance: random.Random, folder: Path) -> None:
+    """One view of it, as a cell and as a page; nothing of them may run."""
+    made = getattr(lab, chance.choice(test_traces.VIEWS))(what)
+    view = made.view if isinstance(made, Tokens) else made
+    html = view._repr_mimebundle_()[0]["text/html"]
+    html += view.save(folder / "page.html").read_text(encoding="utf-8") if chance.random() < 0.3 else ""
+    html += made._repr_html_() if isinstance(made, Tokens) else ""
+    promised(not test_traces.would_run(html), f"code in {type(made).__name__}")
+    repr(view), compile(view.code, "code", "exec")
+
+
+def texts(folder: Path) -> Try:
+    """A text is asked of every verb, and is the name of the model, of labels and of a cover."""
+    verbs: dict[str, Callable[[Lab, str], Any]] = {
+        "receipt": lambda lab, text: lab.receipt(text),
+        "lens": lambda lab, text: lab.lens(text),
+        "ablate": lambda lab, text: lab.ablate(text, "h.0.attn.mixed", head=1),
+        "refute": lambda lab, text: lab.refute(text, {"embed": scale(0.5)}, n=1),
+        "tokens": lambda lab, text: lab.tokens(text),
+        "write": lambda lab, text: lab.write(text).play(2),
+        "card": lambda lab, text: lab.card(),
+        "cover": lambda lab, text: Cover(text, text, because=text, unit=text),
+        "info": lambda lab, text: lab.info(),
+        "generate": lambda lab, text: lab.generate(text, max_new_tokens=2),
+    }
+
+    def attempt(chance: random.Random) -> None:
+        text = chance.choice([MARKUP, text_like_code(chance), text_like_code(chance)])
+        lab = Lab(LAB.model, LAB.tokenizer, name=chance.choice(["small", MARKUP, text]))
+        if chance.random() < 0.4:
+            return show(lab, text, chance, folder)
+        made = verbs[chance.choice(list(verbs))](lab, text)
+        bundle = getattr(made, "_repr_mimebundle_", dict)()
+        html = str((bundle[0] if isinstance(bundle, tuple) else bundle).get("text/html", ""))
+        html += made._repr_html_() if hasattr(made, "_repr_html_") else ""
+        promised(not test_traces.would_run(html), f"code in {type(made).__name__}")
+        repr(made), compile(getattr(made, "code", ""), "code", "exec")
+
+    return attempt
+
+
+# -- pages ----
+
+
+def pages(folder: Path) -> Try:
+    """A message that no page of ours would send, or one that it would, to a view; then the view is used."""
+    views: dict[str, View] = {}
+    sent: dict[str, int] = {}
+
+    def attempt(chance: random.Random) -> None:
+        name = chance.choice(list(test_lying_pages.VIEWS))
+        if sent.get(name, 0) % 100 == 0:
+            views[name] = test_lying_pages.VIEWS[name]()
+        sent[name] = sent.get(name, 0) + 1
+        view = views[name]
+        try:
+            view.__class__._handle_msg(view, test_lying_pages.message(view, chance))
+            promised(view.picture and view.trace is not None, f"{name} has no picture")
+            promised(view.state in ("ready", "error", "empty") and not _is_others(view.message), view.message)
+            troubles = getattr(view, "troubles", {})
+            promised(not any(map(_is_others, troubles.values())), str(troubles))
+            tree = getattr(view, "tree", None) or getattr(view, "writing_tree", None) or {}
+            promised(not _is_others(str(tree.get("message", ""))), str(tree.get("message")))
+            repr(view), compile(view.code, name, "exec")
+            if chance.random() < 0.05:
+                view.show("Leo lives")
+                promised(view.state == "ready" and view.text == "Leo lives", f"{name} no longer shows a text")
+                promised(not test_traces.would_run(view._repr_mimebundle_()[0]["text/html"]), f"code in {name}")
+        except BaseException:
+            sent[name] = 0  # the next begins with a new one
+            raise
+        if view.state == "error":
+            raise BloomlabError(view.message)
+
+    return attempt
+
+
+def _is_others(words: str) -> bool:
+    """Whether a sentence on a page is another library's: it begins with the name of its error."""
+    return words.split(":")[0].endswith(("Error", "Exception"))
+
+
+# -- texts as code ----
+
+
+def code(folder: Path) -> Try:
+    """A text in `.code`, in a question, in `--code` and on a line of `%bloom`: the same text and nothing more."""
+
+    def attempt(chance: random.Random) -> None:
+        text = text_like_code(chance)
+        edits = {"embed": f"scale(0.5, pos={text!r})", text: "scale(2)"}
+        template = chance.choice(test_code.TEMPLATES)
+        parts = code_parts(template, test_code.trace_of(text, edits))
+        _holds("".join("0" if place % 2 else part for place, part in enumerate(parts)), text, 2)
+        _holds(f"ask({quoted(text)})\n", text, 1)
+        line = text.replace("\n", " ").strip()
+        if line and not set(line) <= {"?"}:
+            made = ast.parse(test_code.cell(f"x = 1\n%bloom tokens {line}", "y = 2\n"))
+            promised(len(made.body) == 3, f"{len(made.body)} statements")
+            typed = test_code.strings(ast.unparse(made))[-1]
+            promised(typed.split() == f"tokens {line}".split(), f"{typed!r} is not what was typed")
+        if line and line[0] not in "-\"'":
+            _holds(parse(f"generate {line}").python(f"lab = bloomlab.load({line!r})"), line, 2)
+
+    return attempt
+
+
+def _holds(shown: str, text: str, times: int) -> None:
+    found = test_code.strings(shown).count(text)
+    promised(found >= times, f"{found} of {times} times the text in {shown!r}")
+    promised(not test_code.lines_that_ipython_changes(shown), f"IPython changes {shown!r}")
+
+
+# -- other files ----
+
+
+def findings(folder: Path) -> Try:
+    """A saved finding is changed; one that opens is shown, and sometimes measured again."""
+    case = Case("Leo has", "Bo has", " a", " b")
+    found = LAB.finding("so", "Leo lives", {"h.0.attn.mixed": scale(0.5, head=1)}, texts=["Bo lives", "Al lives"], n=1)
+    found.texts = [*found.texts, case]
+    said = json.loads(found.save(folder / "finding.json").read_text(encoding="utf-8"))
+
+    def attempt(chance: random.Random) -> None:
+        now = changed_value(said, chance)
+        if chance.random() < 0.3:
+            now = test_traces.with_value(said, chance.choice(list(test_traces.leaves(said))), MARKUP)
+        (folder / "finding.json").write_text(json.dumps(now), encoding="utf-8")
+        opened = read_finding(folder / "finding.json", LAB)
+        repr(opened), opened.save(folder / "again.json")
+        promised(not test_traces.would_run(str(getattr(opened, "_repr_html_", str)())), "code in a finding")
+        if chance.random() < 0.2:
+            repr(opened.check(LAB))
+
+    return attempt
+
+
+def notebooks(folder: Path) -> Try:
+    """The note beside the lessons, and a student's notebook, are changed; lessons are copied, guesses are read."""
+    copy_to(folder / "lessons")
+    note = folder / "lessons" / NOTE
+    honest = note.read_bytes()
+    about = {"question": "How many?", "prediction": "4", "answer": "3"}
+    cells = [{"cell_type": "code", "outputs": [{"metadata": {"bloomlab": about}}]}] * 3
+    book = json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
+
+    def attempt(chance: random.Random) -> None:
+        if chance.random() < 0.3:
+            note.write_bytes(changed("note.json", honest, chance))
+            try:
+                copied = copy_to(note.parent)
+            finally:
+                note.write_bytes(honest)
+            repr(copied)
+            promised(copied.kept == () and not copied.new, f"lessons were copied that are there: {copied}")
+        else:
+            path = folder / "lesson.ipynb"
+            path.write_bytes(changed("lesson.json", book, chance))
+            repr(report(path))
+
+    return attempt
+
+
+def paths(folder: Path) -> Try:
+    """A name that no file has, or no file should have: opened, written to, and asked of the hub."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    letters = [*string.ascii_letters, "/", "..", "~", "~nobody", "\x00", "\ud800", "\udcff", " ", "\n", "%s", ":", "\\"]
+    trace, view = LAB.trace("Leo"), LAB.attention("Leo")
+    doings: list[Callable[[str], object]] = [
+        *(Trace.load, read_finding, report, copy_to, LAB.info, LAB.fits),
+        *(trace.save, view.save, LAB.model.save_pretrained, LAB.tokenizer.save_pretrained, _load),
+        *(lambda name: view.save(f"{name}.html"), lambda name: Cover("How many?", 3).save(f"{name}.html")),
+        lambda name: convert(Path(name)),
+    ]
+
+    def attempt(chance: random.Random) -> None:
+        name = "".join(chance.choice(letters) for _ in range(chance.choice((0, 1, 3, 8, 300, 5000))))
+        inside = folder / f"x{name}"
+        if ".." not in name:  # what is written stays in this folder
+            chance.choice(doings)(str(inside))
+        else:
+            _load(name)
+
+    return attempt
+
+
+def _load(name: str) -> None:
+    import bloomlab
+
+    bloomlab.load(name)
+
+
+KINDS: dict[str, Callable[[Path], Try]] = {
+    each.__name__: each for each in (files, pickles, traces, texts, pages, code, findings, notebooks, paths)
+}
