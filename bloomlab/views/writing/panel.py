@@ -100,12 +100,17 @@ class WritingPanel(Panel):
         if other is not None:
             other.follow(writing)
         picture = {**text_picture(trace), "heads": [task for task in LABELLING if task in writing.heads]}
-        return {"picture": picture, **self._pieces(writing, {**shown, "beside": -1}, other), "beside": -1}
+        picture |= {} if base is None else {"difference": {}}
+        pieces = self._pieces(writing, {**shown, "beside": -1}, other)
+        return {"picture": picture, **pieces, "beside": -1, **_as_the_page_has(writing.settings, shown)}
 
     def _of(self, trace: "Trace", shown: Shown) -> Writing:
         """The writing that begins where a trace ends."""
         if trace not in self._writings:
-            self._writings[trace] = self._begin(trace, self._chosen(shown))
+            try:
+                self._writings[trace] = self._begin(trace, self._chosen(shown))
+            except GenerationError:  # a page may have set what nothing can be written with
+                self._writings[trace] = self._begin(trace, self._settings)
         return self._writings[trace]
 
     def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
@@ -224,3 +229,15 @@ class WritingPanel(Panel):
             writing.branch(asked.get("token", -1))
         else:
             raise GenerationError(f"a writing can step, go back, branch and search; it cannot {shorten(wish, 40)}")
+
+
+def _as_the_page_has(settings: Settings, shown: Shown) -> dict[str, Any]:
+    return {
+        "sample": settings.do_sample,
+        "temperature": settings.temperature,
+        "top_k": settings.top_k or 0,
+        "top_p": 1.0 if settings.top_p is None else settings.top_p,
+        "penalty": settings.repetition_penalty,
+        "seed": shown["seed"] if settings.seed is None else settings.seed,
+        "beams": settings.num_beams,
+    }
