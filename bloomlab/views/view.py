@@ -509,16 +509,19 @@ class View(Measured):
         """A panel's setting was changed, by the page or in Python."""
         if panel.name not in self._computed:
             return
-        if panel.job:
-            asked = panel.asked(name, self._shown(panel))
-            if asked == "run":
-                self._begin_soon(panel)
-            elif asked == "stop" and panel.name in self._jobs:
-                self._jobs[panel.name].stop()
+        self._follow_with_job(panel, name)
         if name in panel.typed:  # typing comes in bursts: only the last of one counts
             self._after_a_pause(self._trait(panel, name), partial(self._send_more, panel, name))
         else:
             self._send_more(panel, name)
+
+    def _follow_with_job(self, panel: Panel, changed: str) -> None:
+        """Begin a panel's job, or stop it, if a change asks for that."""
+        asked = panel.asked(changed, self._shown(panel)) if panel.job and panel.name in self._computed else ""
+        if asked == "run":
+            self._begin_soon(panel)
+        elif asked == "stop" and panel.name in self._jobs:
+            self._jobs[panel.name].stop()
 
     def _send_more(self, panel: Panel, changed: str) -> None:
         if self.trace is not None and panel.name in self._computed:
@@ -551,11 +554,13 @@ class View(Measured):
             return
         if self._alone:
             self._send_more(self._open, change["name"])
+            self._follow_with_job(self._open, change["name"])
             return
         with self.hold_sync():
             if change["name"] == "tab":  # a failed panel may be tried again
                 self.troubles = {name: words for name, words in self.troubles.items() if name != self.tab}
             self._compute(self.tab, self._place, change["name"])
+        self._follow_with_job(self._open, change["name"])
 
     @traitlets.observe("run")
     def _another_run(self, _: dict[str, Any]) -> None:
