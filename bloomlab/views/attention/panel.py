@@ -27,7 +27,7 @@ from bloomlab.views.attention.payload import (
 )
 from bloomlab.views.attention.receipt import IDLE, look_html, look_steps, place_of
 from bloomlab.views.attention.still import change_html, noticed_sentence, static_html, static_text
-from bloomlab.views.shared.panel import SELECTION, Panel, Piece, Place, Shown
+from bloomlab.views.shared.panel import SELECTION, Job, Panel, Piece, Place, Shown
 from bloomlab.views.shared.tables import names
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class AttentionPanel(Panel):
         "averages": Piece("float32", "pattern cell"),
         "look": Piece(empty=IDLE),
     }
-    job, verb, found, job_of_text = "look", "explain_look", "look_parts", True
+    jobs = (Job("look", "explain_look", "look_parts", of_text=True),)
 
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
         """Whose pattern is shown, and what of it; whether the chosen look is explained, and against which other key."""
@@ -138,7 +138,7 @@ class AttentionPanel(Panel):
 
     # ---- why this look ----
 
-    def asked(self, changed: str, shown: Shown) -> str:
+    def asked(self, job: str, changed: str, shown: Shown) -> str:
         """While it is open, it follows the chosen look."""
         if changed not in ("explaining", "against", "tab", "picture", *SELECTION):
             return ""
@@ -150,7 +150,7 @@ class AttentionPanel(Panel):
         follows = changed in ("tab", *SELECTION)
         return "" if follows and (look["state"] == "idle" or look["place"] == place_of(shown)) else "run"
 
-    def steps(self, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
         """The parts of the chosen look's score.
 
         Raises:

@@ -23,7 +23,7 @@ from bloomlab.views.predictions.payload import (
 from bloomlab.views.predictions.receipt import IDLE, Like, receipt_html, receipt_steps
 from bloomlab.views.predictions.still import still_html, still_text
 from bloomlab.views.shared.code import quoted
-from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, last_layer_first, own
+from bloomlab.views.shared.panel import Job, Panel, Piece, Place, Shown, last_layer_first, own
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class PredictionsPanel(Panel):
         "receipt": Piece(empty=IDLE),
     }
     typed = ("question",)
-    job, verb, found, job_of_text = "receipt", "explain", "explained", True
+    jobs = (Job("receipt", "explain", "explained", of_text=True),)
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class PredictionsPanel(Panel):
 
     # ---- the receipt ----
 
-    def asked(self, changed: str, shown: Shown) -> str:
+    def asked(self, job: str, changed: str, shown: Shown) -> str:
         """It is made anew for another token, and while it is open for another place or text."""
         receipt, mode = shown["receipt"], shown["explaining"]
         if changed not in ("explaining", "query", "tab", "picture") and not changed.startswith("receipt_"):
@@ -195,7 +195,7 @@ class PredictionsPanel(Panel):
             return ""
         return "" if changed == "explaining" and receipt["state"] == "running" and receipt["mode"] == mode else "run"
 
-    def steps(self, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
         """The receipt of the next token, then some totals a step.
 
         Raises:
