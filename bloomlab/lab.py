@@ -738,7 +738,7 @@ class Lab(NearNames):
             self._tokens_panel(),
             AttentionPanel(),
             AlibiPanel(partial(self._length_texts, None)),
-            HiddenPanel(self.model, self.tokenizer),
+            HiddenPanel(self.model, self.tokenizer, self._texts_like),
             PredictionsPanel(self.model, self.tokenizer, self.heads, FIRST_QUESTION, self._texts_like),
             WritingPanel(self._writing),
         ]
@@ -886,7 +886,7 @@ class Lab(NearNames):
         from bloomlab.views.hidden.panel import HiddenPanel
         from bloomlab.views.hidden.payload import READ
 
-        return self._view(READ, [HiddenPanel(self.model, self.tokenizer)], x, edit, against)
+        return self._view(READ, [HiddenPanel(self.model, self.tokenizer, self._texts_like)], x, edit, against)
 
     def alibi(
         self,
