@@ -739,8 +739,8 @@ class Lab(NearNames):
             self._tokens_panel(),
             AttentionPanel(),
             AlibiPanel(partial(self._length_texts, None)),
-            HiddenPanel(self.model, self.tokenizer),
-            PredictionsPanel(self.model, self.tokenizer, self.heads, FIRST_QUESTION),
+            HiddenPanel(self.model, self.tokenizer, self._texts_like),
+            PredictionsPanel(self.model, self.tokenizer, self.heads, FIRST_QUESTION, self._texts_like),
             WritingPanel(self._writing),
         ]
 
@@ -866,8 +866,12 @@ class Lab(NearNames):
         from bloomlab.views.predictions.panel import PredictionsPanel
         from bloomlab.views.predictions.payload import READ
 
-        panel = PredictionsPanel(self.model, self.tokenizer, self.heads, whole_text(question, "question"))
+        asked = whole_text(question, "question")
+        panel = PredictionsPanel(self.model, self.tokenizer, self.heads, asked, self._texts_like)
         return self._view(READ, [panel], x, edit, against)
+
+    def _texts_like(self, text: str) -> list[str]:
+        return self.like(text).texts
 
     def hidden_states(
         self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
@@ -883,7 +887,7 @@ class Lab(NearNames):
         from bloomlab.views.hidden.panel import HiddenPanel
         from bloomlab.views.hidden.payload import READ
 
-        return self._view(READ, [HiddenPanel(self.model, self.tokenizer)], x, edit, against)
+        return self._view(READ, [HiddenPanel(self.model, self.tokenizer, self._texts_like)], x, edit, against)
 
     def alibi(
         self,

@@ -73,7 +73,19 @@ def test_imports_go_down_the_floors_only(module: str) -> None:
 
 def test_a_view_that_is_a_folder_reads_from_payload_to_panel() -> None:
     """And what all views share knows none of them."""
-    order = ["languages", "lengths", "writing", "payload", "still", "figure", "panel", "result"]
+    order = [
+        "languages",
+        "lengths",
+        "writing",
+        "receipt",
+        "mattered",
+        "effects",
+        "payload",
+        "still",
+        "figure",
+        "panel",
+        "result",
+    ]
     for module, path in MODULES.items():
         room, _, file = module.rpartition(".")
         if not room.startswith("views."):

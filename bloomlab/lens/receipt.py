@@ -172,6 +172,8 @@ def total_effects(
 ) -> Iterator[tuple[int, Receipt]]:
     """Measure `total` and `moved` of a receipt, some parts at a time: (parts that are done, the receipt so far).
 
+    What has not been measured yet is NaN in `total`.
+
     `run(ids, edit)` traces READ in rows of ids; `instead(**axes)` is what stands in a part's place: zeros by default.
     Parts are replaced at every position. The biases stay as they are: nothing stands in their place.
     """
@@ -181,6 +183,7 @@ def total_effects(
     before = _lines(norm, whole, last, scaled)[0]
     total, moved = torch.zeros(len(found.direct)), torch.zeros(len(found.direct), len(found.direct))
     parts = list(places_of_parts(trace.config.n_layer, trace.config.n_head).items())
+    total[[number for number, _ in parts]] = torch.nan
     for first in range(0, len(parts), ROWS_AT_ONCE):
         some = parts[first : first + ROWS_AT_ONCE]
         edit: dict[str, list[Edit]] = {}

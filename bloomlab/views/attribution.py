@@ -52,6 +52,8 @@ class TokenAttribution(NearNames):
         pair = f"the lead of {found.answer!r} over {found.rival!r} ({number(found.difference)} nats)"
         said = f"{found.instead} in the place of token {self._tokens[first]} takes most of {pair}: "
         said += f"{number(self.left_out[first].item())}"
+        if self.left_out[first] <= 0:
+            said = f"{found.instead} in the place of one token takes nothing from {pair}, wherever it stands"
         same = "the same token" if first == second else f"token {self._tokens[second]}"
         said += f"; integrated gradients give most to {same}: {number(self.integrated[second].item())}"
         said += f". The two agree at r = {found.agreement:.2f}"

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import torch
+
 from bloomlab.errors import InputError, did_you_mean, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.heads.question_answering import BloomForQuestionAnswering
@@ -14,6 +16,7 @@ from bloomlab.lens.mlp_receipt import MlpLines
 from bloomlab.lens.receipt import Receipt
 from bloomlab.lens.receipts import Receipts, receipts
 from bloomlab.lens.trials import token_id
+from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import drawn
 from bloomlab.tracing.edits import NamedEdit, zero
 from bloomlab.tracing.record import record
@@ -71,16 +74,18 @@ class ReceiptTable:
         """The lines, in the order of the model."""
         return self.receipt.names
 
-    def _order(self) -> list[int]:
+    def order(self) -> list[int]:
+        """The numbers of the lines, the largest first: by its direct or its total effect, whichever is larger."""
         found = self.receipt
-        size = found.direct.abs() if found.total is None else found.direct.abs().maximum(found.total.abs())
+        totals = torch.zeros_like(found.direct) if found.total is None else found.total.nan_to_num()
+        size = found.direct.abs().maximum(totals.abs())
         order: list[int] = size.argsort(descending=True, stable=True).tolist()
         return order
 
     def words(self, part: int) -> str:
         """What the parts that follow make of its loss: amplified or made up for, and by which of them most."""
         found = self.receipt
-        if found.total is None:
+        if found.total is None or found.total[part].isnan():
             return ""
         alone, total, whom = found.adapted[part].item(), found.total[part].item(), found.by_whom(part)
         if whom is None or abs(total - alone) < LITTLE:
@@ -88,11 +93,11 @@ class ReceiptTable:
         other, change = whom
         does = "turned" if total * alone < 0 else "amplified" if abs(total) > abs(alone) else "made up for"
         line = found.direct[other].item()
-        return f"{does}, most by {found.names[other]}: {line:.2f} → {line + change:.2f}"
+        return f"{does}, most by {found.names[other]}: {line:.2f} → {line + change:.2f}".replace("-", "−")
 
     def _lines(self) -> list[list[str]]:
         found, rows = self.receipt, []
-        order = self._order()
+        order = self.order()
         for part in order[:SHOWN]:
             total = "" if found.total is None else change_cell(found.total[part].item(), 2)
             numbers = [change_cell(values[part].item(), 2) for values in (found.direct, found.adapted)]
@@ -181,13 +186,14 @@ def receipt_table(
     trace = lab.trace(text, mlp_receipt.READ)
     _check_position(trace, position)
     best: list[int] = lens.said(model, trace, position).topk(2).indices.tolist()
-    first = best[0] if token is None else _token_id(lab, token)
-    second, rival = _rival(lab, versus, next(one for one in best if one != first))
+    size = model.config.vocab_size
+    first = best[0] if token is None else token_number(lab.tokenizer, size, token)
+    second, rival = rival_of(lab.tokenizer, size, versus, next(one for one in best if one != first))
     donors = None if texts is None else [case.text for case in texts]
     instead = zero if donors is None else partial(drawn, donors)
     found = _measured(lab.trace, model, trace, first, second, position, instead)
     other = "zeros" if donors is None else f"what one of {len(donors)} texts has"
-    words, where = word(lab.tokenizer, first), _where(trace, position)
+    words, where = word(lab.tokenizer, first), where_in(trace, position)
     table = ReceiptTable(found, words, rival, where, other, stamp(trace.provenance))
     table.open = partial(_opened, model, trace, first, second, position)
     if texts is not None and position % trace.ids.shape[1] == trace.ids.shape[1] - 1:
@@ -230,7 +236,7 @@ def _of_head(
     instead = zero if donors is None else partial(drawn, donors)
     found = _measured(read, model, trace, first, second, position, instead)
     other = "zeros" if donors is None else f"what one of {len(donors)} texts has"
-    table = ReceiptTable(found, labels[first], rival, _where(trace, position), other, stamp(trace.provenance))
+    table = ReceiptTable(found, labels[first], rival, where_in(trace, position), other, stamp(trace.provenance))
     table.open = partial(_opened, model, trace, first, second, position)
     return table
 
@@ -271,7 +277,8 @@ def _check_position(trace: Trace, position: int) -> None:
         raise InputError(f"the text has {columns} tokens, so a position is from 0 to {columns - 1}; got {position}")
 
 
-def _where(trace: Trace, position: int) -> str:
+def where_in(trace: Trace, position: int) -> str:
+    """A position in words."""
     return f"after token {position % trace.ids.shape[1]} {token_names(trace.tokens)[position]}"
 
 
@@ -295,21 +302,31 @@ def _several(versus: Any) -> list[str | int]:
     return list(versus)
 
 
-def _rival(lab: Any, versus: str | int | Sequence[str | int] | None, runner_up: int) -> tuple[lens.Versus, str]:
-    """What a token is measured by, and that in words."""
+def rival_of(
+    tokenizer: BloomTokenizerFast, size: int, versus: str | int | Sequence[str | int] | None, runner_up: int
+) -> tuple[lens.Versus, str]:
+    """What a token is measured by, and that in words; the vocabulary has `size` tokens.
+
+    Raises:
+        InputError: there is no such token.
+    """
     if versus is None:
         return None, "nothing"
     if versus == lens.MEAN:
         return lens.MEAN, "the mean of all tokens"
     several = _several(versus)
-    ids = [runner_up if one == "runner-up" else _token_id(lab, one) for one in several]
-    return (ids[0] if len(ids) == 1 else ids), ", ".join(word(lab.tokenizer, one) for one in ids)
+    ids = [runner_up if one == "runner-up" else token_number(tokenizer, size, one) for one in several]
+    return (ids[0] if len(ids) == 1 else ids), ", ".join(word(tokenizer, one) for one in ids)
 
 
-def _token_id(lab: Any, token: str | int) -> int:
-    """The id of what is one token."""
+def token_number(tokenizer: BloomTokenizerFast, size: int, token: str | int) -> int:
+    """The id of what is one token of a vocabulary of so many.
+
+    Raises:
+        InputError: there is no such token.
+    """
     if isinstance(token, int) and not isinstance(token, bool):
-        if not 0 <= token < lab.model.config.vocab_size:
-            raise InputError(f"the ids go from 0 to {lab.model.config.vocab_size - 1}, but got {token}")
+        if not 0 <= token < size:
+            raise InputError(f"the ids go from 0 to {size - 1}, but got {token}")
         return token
-    return token_id(lab.tokenizer, whole_text(token, "token"), "token")
+    return token_id(tokenizer, whole_text(token, "token"), "token")

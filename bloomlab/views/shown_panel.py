@@ -28,14 +28,15 @@ class ShownPanel:
 
     def __getattr__(self, name: str) -> Any:
         view, panel = self._view, self._panel
-        if panel.verb and name == panel.verb:
-            return partial(view.run_job, panel)
-        if panel.found and name == panel.found:
-            return view._found.get(panel.name, panel.nothing_found)
+        for job in panel.jobs:
+            if name == job.verb:
+                return partial(view.run_job, panel, job)
+            if name == job.found:
+                return view.found(panel, job)
         shown = view._shown(panel)
         if name not in shown:
-            words = (panel.verb, panel.found, "trace", "code")
-            near = did_you_mean(name, [*shown, *filter(None, words), *(dir(type(view)) if view._alone else ())])
+            words = [*(word for job in panel.jobs for word in (job.verb, job.found)), "trace", "code"]
+            near = did_you_mean(name, [*shown, *words, *(dir(type(view)) if view._alone else ())])
             raise AttributeError(f"the panel {panel.name!r} has no {name!r}; it has {', '.join(sorted(shown))}{near}")
         return shown[name]
 

@@ -27,7 +27,7 @@ from bloomlab.views.shared.beside import show_beside
 from bloomlab.views.shared.code import code_parts
 from bloomlab.views.shared.edits import EditList
 from bloomlab.views.shared.page import page
-from bloomlab.views.shared.panel import SELECTION, Panel, Place, last_layer_first, text_picture
+from bloomlab.views.shared.panel import SELECTION, Job, Panel, Place, last_layer_first, text_picture
 from bloomlab.views.shared.steps import Steps
 from bloomlab.views.shown_panel import ShownPanel
 from bloomlab.views.worth import Worth
@@ -222,8 +222,9 @@ class View(Measured):
                 for other in self.panels.values():
                     setattr(self, self._trait(other, "picture"), {})  # that of another text
             for other in self.panels.values():
-                if other.job_of_text:
-                    self._forget(other)
+                for job in other.jobs:
+                    if job.of_text:
+                        self._forget(other, job)
             if pieces:
                 self._take(panel, pieces)
             with self.hold_trait_notifications():  # a place, not one coordinate after the other
@@ -437,57 +438,64 @@ class View(Measured):
 
     # ---- long jobs ----
 
-    def run_job(self, panel: Panel) -> Any:
+    def run_job(self, panel: Panel, job: Job) -> Any:
         """Do a panel's long job here and now, and return what it has found; Ctrl-C keeps what is finished.
 
         Raises:
             InputError: nothing is shown yet, or the panel has nothing to do it with.
         """
-        self._begin(panel).run()
-        return self._found.get(panel.name, panel.nothing_found)
+        self._begin(panel, job).run()
+        return self.found(panel, job)
 
-    def _begin(self, panel: Panel) -> Steps:
-        """A new run of the job, in place of one that may still be going on."""
+    def found(self, panel: Panel, job: Job) -> Any:
+        """What a job has found so far."""
+        return self._found.get(self._trait(panel, job.piece), job.nothing)
+
+    def _begin(self, panel: Panel, job: Job) -> Steps:
+        """A new run of a job, in place of one that may still be going on."""
         if self.trace is None:
             raise InputError(
-                f"there is nothing for {panel.verb} to read yet; show a text first: view.show('Leo lives in Oslo.')"
+                f"there is nothing for {job.verb} to read yet; show a text first: view.show('Leo lives in Oslo.')"
             )
-        steps = panel.steps(self.trace, self._shown(panel))
+        steps = panel.steps(job.piece, self.trace, self._shown(panel))
         begun, _ = next(steps)  # what cannot be done is refused here, and what was done before stays
         with self.hold_sync():
-            self._forget(panel)
-            self._jobs[panel.name] = job = Steps(self._do(panel, steps), partial(self._end, panel))
+            self._forget(panel, job)
+            run = Steps(self._do(panel, job, steps), partial(self._end, panel, job))
+            self._jobs[self._trait(panel, job.piece)] = run
             self._set(panel, begun)
-        return job
+        return run
 
-    def _do(self, panel: Panel, steps: Iterator[tuple[dict[str, Any], Any]]) -> Iterator[None]:
+    def _do(self, panel: Panel, job: Job, steps: Iterator[tuple[dict[str, Any], Any]]) -> Iterator[None]:
         for pieces, found in steps:
-            self._found[panel.name] = found
+            self._found[self._trait(panel, job.piece)] = found
             self._set(panel, pieces)
             yield
 
-    def _end(self, panel: Panel, state: str, message: str) -> None:
-        trait = self._trait(panel, panel.job)
+    def _end(self, panel: Panel, job: Job, state: str, message: str) -> None:
+        trait = self._trait(panel, job.piece)
         piece = getattr(self, trait)
         setattr(self, trait, {**piece, "state": state, "message": message or piece["message"]})
 
-    def _forget(self, panel: Panel) -> None:
-        """Drop a job, and what it found."""
-        if panel.name in self._jobs:
-            self._jobs.pop(panel.name).open = False
-        self._found.pop(panel.name, None)
-        setattr(self, self._trait(panel, panel.job), panel.pieces[panel.job].empty)
+    def _forget(self, panel: Panel, job: Job) -> None:
+        """Drop a job's run, and what it found."""
+        trait = self._trait(panel, job.piece)
+        if trait in self._jobs:
+            self._jobs.pop(trait).open = False
+        self._found.pop(trait, None)
+        setattr(self, trait, panel.pieces[job.piece].empty)
 
     def _begin_if_asked(self, panel: Panel) -> None:
-        """Begin the job of a panel that a new picture is enough to ask for it."""
-        if panel.job and panel.name in self._computed and panel.asked("picture", self._shown(panel)) == "run":
-            self._begin_soon(panel)
+        """Begin those jobs of a panel that a new picture is enough to ask for."""
+        for job in panel.jobs:
+            if panel.name in self._computed and panel.asked(job.piece, "picture", self._shown(panel)) == "run":
+                self._begin_soon(panel, job)
 
-    def _begin_soon(self, panel: Panel) -> None:
+    def _begin_soon(self, panel: Panel, job: Job) -> None:
         try:
-            self._begin(panel).start()
+            self._begin(panel, job).start()
         except BloomlabError as error:  # nobody is there to catch it, so the page shows it
-            self._end(panel, "error", str(error))
+            self._end(panel, job, "error", str(error))
 
     # ---- listening to the page ----
 
@@ -509,16 +517,20 @@ class View(Measured):
         """A panel's setting was changed, by the page or in Python."""
         if panel.name not in self._computed:
             return
-        if panel.job:
-            asked = panel.asked(name, self._shown(panel))
-            if asked == "run":
-                self._begin_soon(panel)
-            elif asked == "stop" and panel.name in self._jobs:
-                self._jobs[panel.name].stop()
+        self._follow_with_jobs(panel, name)
         if name in panel.typed:  # typing comes in bursts: only the last of one counts
             self._after_a_pause(self._trait(panel, name), partial(self._send_more, panel, name))
         else:
             self._send_more(panel, name)
+
+    def _follow_with_jobs(self, panel: Panel, changed: str) -> None:
+        """Begin a panel's jobs, or stop them, if a change asks for that."""
+        for job in panel.jobs if panel.name in self._computed else ():
+            asked, running = panel.asked(job.piece, changed, self._shown(panel)), self._trait(panel, job.piece)
+            if asked == "run":
+                self._begin_soon(panel, job)
+            elif asked == "stop" and running in self._jobs:
+                self._jobs[running].stop()
 
     def _send_more(self, panel: Panel, changed: str) -> None:
         if self.trace is not None and panel.name in self._computed:
@@ -551,11 +563,13 @@ class View(Measured):
             return
         if self._alone:
             self._send_more(self._open, change["name"])
+            self._follow_with_jobs(self._open, change["name"])
             return
         with self.hold_sync():
             if change["name"] == "tab":  # a failed panel may be tried again
                 self.troubles = {name: words for name, words in self.troubles.items() if name != self.tab}
             self._compute(self.tab, self._place, change["name"])
+        self._follow_with_jobs(self._open, change["name"])
 
     @traitlets.observe("run")
     def _another_run(self, _: dict[str, Any]) -> None:

@@ -248,7 +248,7 @@ def test_the_length_lab_is_run_from_the_page(blank: BlankPage) -> None:
 
 def test_a_running_lab_says_how_far_and_can_be_cancelled(blank: BlankPage) -> None:
     assert blank.view is not None
-    blank.view._begin(blank.view.panels["alibi"])._step()
+    blank.view._begin(panel := blank.view.panels["alibi"], panel.jobs[0])._step()
     blank.push()
     page = blank.page
     assert "1 of 4 tokens" in page.locator('[data-part="lab"]').inner_text()

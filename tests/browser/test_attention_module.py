@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from matplotlib import colormaps
 from playwright.sync_api import expect
 
+import bloomlab
 from bloomlab.errors import InputError
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
+from tests.browser.test_accessibility import grave
 from tests.views.lone import attention_view
 from tests.views.small_trace import small_trace
 
@@ -365,3 +368,47 @@ def test_nothing_jumps_when_another_cell_is_pointed_at(blank: BlankPage) -> None
         blank.hover_cell(query, key)
         heights.add(blank.page.locator(".bl-view").bounding_box()["height"])  # type: ignore[index]
     assert len(heights) == 1
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_why_this_look_and_not_another(visit: Visit, tmp_path: Path, theme: str) -> None:
+    """Its score in parts; against another key; a part becomes an edit; a saved page keeps what was found."""
+    blank, page = BlankPage(visit.page), visit.page
+    page.set_viewport_size({"width": 816, "height": 720})
+    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
+    view = bloomlab.load().explore("Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in")
+    view.layer, view.head, view.query, view.key = 1, 1, 19, 16
+    blank.draw(view)
+    page.evaluate(
+        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
+    )
+    look = page.locator('[data-part="look"]')
+    assert page.locator('[data-part="look-says"]').is_hidden()
+    look.locator("summary").click()
+    blank.answered()
+    expect(page.locator('[data-part="look-says"]')).to_contain_text("a score of +8.943 nats")
+    content = page.locator('[data-ledger="content"]').inner_text()
+    assert float(look.get_attribute("data-score") or "nan") == pytest.approx(float(content), abs=6e-4)
+    against = page.locator('[data-part="look-against"]')
+    assert against.locator("option").nth(1).get_attribute("value") in ("4", "9")  # the same token comes first
+    against.select_option("4")
+    blank.answered()
+    expect(page.locator('[data-part="look-says"]')).to_contain_text(
+        "+5.962 nats, of which MLP 0 in the key gives +3.87"
+    )
+    for side in ("key", "query", "pairs"):
+        rows = look.locator(f'[data-side="{side}"] tr')
+        values = [float(row.get_attribute("data-value") or "nan") for row in rows.all()]
+        assert sum(values) == pytest.approx(view.attention.look["score"], abs=1e-4)
+    look.scroll_into_view_if_needed()
+    visit.screenshot(f"attention-look-{theme}")
+    assert grave(page) == []
+    saved = view.save(tmp_path / "page.html")
+    look.locator('[data-side="key"] [data-silence="MLP 0"]').click()
+    blank.answered()
+    assert view.changes == ["mlp.out of layer 0 silent at 16"]
+    page.goto(saved.as_uri())
+    assert page.locator("[data-silence]").count() == 0
+    page.locator('[data-part="look"] summary').click()
+    expect(page.locator('[data-part="look-says"]')).to_contain_text("+5.962 nats")
+    assert visit.errors == [] and visit.refused == []

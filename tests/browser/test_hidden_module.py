@@ -22,6 +22,7 @@ from bloomlab.views.shared.assets import module_text, theme_colour
 from bloomlab.views.view import View
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
+from tests.browser.test_accessibility import grave
 from tests.browser.texts import HOSTILE, TEXTS
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.lone import hidden_view, shown
@@ -376,3 +377,57 @@ def test_pictures_to_look_at(chromium: Browser, tmp_path: Path, language: str, t
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"hidden-{language}-600-{theme}.png", full_page=True)
     context.close()
+
+
+STORY = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_where_the_answer_is_carried(visit: Visit, tmp_path: Path, theme: str) -> None:
+    """A map is asked for by opening it; a cell is chosen, told in words and made an edit; a saved page keeps it."""
+    blank, page = BlankPage(visit.page), visit.page
+    page.set_viewport_size({"width": 816, "height": 900})
+    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
+    view = bloomlab.load().explore(STORY)
+    blank.draw(view)
+    page.evaluate(
+        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
+    )
+    page.locator('[data-tab="hidden"]').click()
+    blank.answered()
+    page.locator('[data-part="more"]').click()
+    effects = page.locator('[data-part="effects"]')
+    effects.locator("summary").click()
+    blank.answered()
+    expect(effects).to_have_attribute("data-state", "done")
+    found = view.hidden.effects
+    expect(page.locator('[data-part="effects-says"]')).to_have_text(found["says"])
+    grid = page.locator('[data-part="effects-grid"]')
+    assert grid.locator("[data-cell]").count() == len(found["values"]) == 100
+    for row, token in ((0, 3), (4, 19), (2, 5)):
+        cell = grid.locator(f'[data-row="{row}"][data-column="{token}"]')
+        assert float(cell.get_attribute("data-value") or "nan") == pytest.approx(found["values"][token * 5 + row])
+    assert page.locator('[data-part="effects-cell"]').inner_text().startswith("embed, \u20683 ·Oslo\u2069: +1.056")
+    page.screenshot(path=visit.screenshot(f"hidden-effects-{theme}"), full_page=True)
+    assert grave(page) == []
+    page.locator('[data-part="effects"] input[value="positions"]').check()
+    blank.answered()
+    expect(effects).to_have_attribute("data-what", "positions")
+    assert grid.locator("[data-cell]").count() == 640
+    assert page.evaluate("document.documentElement.scrollWidth") <= 816
+    page.screenshot(path=visit.screenshot(f"hidden-effects-heads-{theme}"), full_page=True)
+    saved = view.save(tmp_path / "page.html")
+    says = view.hidden.effects["says"]
+    grid.press("ArrowLeft")
+    assert "token 18" not in says
+    expect(page.locator('[data-part="effects-cell"]')).to_contain_text("18 ·lives")
+    grid.press("ArrowRight")
+    page.locator('[data-part="effects-cell"] [data-silence]').click()
+    blank.answered()
+    assert view.changes == ["head 3.4 drawn at 19 from 64 like texts, seed 0"]
+    page.goto(saved.as_uri())
+    page.locator('[data-part="more"]').click()
+    effects.locator("summary").click()
+    expect(page.locator('[data-part="effects-says"]')).to_have_text(says)
+    assert page.locator('[data-part="effects-cell"] [data-silence]').count() == 0
+    assert visit.errors == [] and visit.refused == []

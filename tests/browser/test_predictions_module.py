@@ -305,3 +305,68 @@ def test_pictures_to_look_at(chromium: Browser, tmp_path: Path, language: str, t
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"predictions-{language}-600-{theme}.png", full_page=True)
     context.close()
+
+
+STORY = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+
+
+def told(page: Page, kind: str) -> dict[str, float]:
+    """The lines of the receipt: by name, what each says it adds or costs."""
+    rows = page.locator(f'[data-part="receipt-lines"] tbody tr[data-{kind}]').all()
+    return {row.get_attribute("data-name") or "": float(row.get_attribute(f"data-{kind}") or "nan") for row in rows}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_which_part_wrote_the_next_token(visit: Visit, tmp_path: Path, theme: str) -> None:
+    """A click asks for the receipt, another for its totals; a line becomes an edit; a saved page keeps it."""
+    blank, page = BlankPage(visit.page), visit.page
+    page.set_viewport_size({"width": 816, "height": 900})
+    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
+    blank.draw(bloomlab.load().explore(STORY))
+    page.evaluate(
+        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
+    )
+    page.locator('[data-tab="predictions"]').click()
+    blank.answered()
+    page.locator('[data-part="next"] [data-explain]').nth(1).click()  # against the second
+    blank.answered()
+    receipt = blank.view.predictions.receipt
+    expect(part(page, "receipt-says")).to_contain_text("·Oslo against ·Sydney, after token 19 ·in: +4.970 nats")
+    direct = told(page, "direct")
+    assert direct.pop("the difference") == pytest.approx(sum(direct.values()), abs=1e-4)
+    assert told(page, "total") == {}
+    row = page.locator('[data-part="receipt-lines"] tr[data-name="head 3.5"]')
+    assert row.locator('td[data-kind="direct"]').inner_text() == "+1.80"
+    assert row.locator('td[data-kind="direct"]').get_attribute("title") == f"+{direct['head 3.5']:.6f} nats"
+    bars = page.locator('[data-part="receipt-lines"] .bl-change-bar > span')
+    widths = bars.evaluate_all("all => all.map(bar => bar.getBoundingClientRect().width)")
+    assert widths[0] / widths[-1] == pytest.approx(receipt["lines"][0]["direct"] / receipt["difference"], abs=0.02)
+
+    part(page, "receipt-total").click()
+    blank.answered()
+    totals = {line["name"]: line["total"] for line in blank.view.predictions.receipt["lines"]}
+    assert told(page, "total") == {name: total for name, total in totals.items() if total is not None}
+    visit.screenshot(f"predictions-receipt-{theme}")
+    found = Axe().run(page).response["violations"]
+    assert [rule["id"] for rule in found if rule["impact"] in ("serious", "critical")] == []
+    saved = blank.view.save(tmp_path / "page.html")
+
+    part(page, "receipt-versus").fill("two tokens")
+    part(page, "receipt-versus").press("Enter")
+    blank.answered()
+    expect(part(page, "receipt-says")).to_contain_text("must be one token")
+    part(page, "receipt-versus").fill("")
+    part(page, "receipt-versus").press("Enter")
+    blank.answered()
+    page.locator('[data-silence="head 3.4"]').click()
+    blank.answered()
+    assert blank.view.changes == ["head 3.4 drawn from 64 like texts, seed 0"]
+    expect(part(page, "receipt-says")).to_contain_text("with the changes")  # that of the run that is shown now
+
+    page.goto(saved.as_uri())
+    page.locator('[data-part="more"]').click()
+    assert told(page, "total") == {name: total for name, total in totals.items() if total is not None}
+    assert part(page, "receipt-total").is_hidden() and page.locator("[data-silence]").count() == 0
+    part(page, "receipt").locator("summary").click()
+    expect(part(page, "receipt-closes")).to_be_visible()
+    assert visit.errors == [] and visit.refused == []

@@ -305,7 +305,7 @@ def test_the_loss_by_slope_is_drawn_as_it_is_measured_and_can_be_stopped(visit: 
     lab.locator('input[value="slopes"]').check()
     settled(blank)
     assert (lab.get_attribute("data-question"), lab.get_attribute("data-state")) == ("slopes", "idle")
-    job = blank.view._begin(blank.view.panels["alibi"])
+    job = blank.view._begin(panel := blank.view.panels["alibi"], panel.jobs[0])
     for _ in range(4):
         job._step()
     blank.push()

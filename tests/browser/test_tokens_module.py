@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+import bloomlab
 from bloomlab.errors import InputError
 from bloomlab.lab import load
 from bloomlab.lens.tokens import merges
@@ -17,6 +18,7 @@ from bloomlab.text.tokens import visible
 from bloomlab.views.view import View
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
+from tests.browser.test_accessibility import grave
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
 from tests.views.aside import aside
 from tests.views.lone import tokens_view
@@ -229,7 +231,9 @@ def test_languages_are_compared_when_the_comparison_is_opened(blank: BlankPage) 
 
 def test_a_running_comparison_says_how_far_and_can_be_cancelled_and_taken_up_again(blank: BlankPage) -> None:
     page, compare = blank.page, part(blank.page, "compare")
-    blank.view._begin(blank.view.panels["tokens"])._step()  # the tokenizer has cut all, the model has read one
+    blank.view._begin(
+        panel := blank.view.panels["tokens"], panel.jobs[0]
+    )._step()  # the tokenizer has cut all, the model has read one
     blank.view.set_trait("comparing", "open")
     blank.push()
     assert "the model has read 1 of them" in part(page, "compare-says").inner_text()
@@ -422,3 +426,61 @@ def test_the_replay_on_the_page_is_the_replay_in_python(visit: Visit) -> None:
         data = bytes.fromhex(replay["bytes"])
         expected = [[part.hex(" ") for part in step.parts] for step in merges(LAB.tokenizer, data)]
         assert shown == [[f"{byte:02x}" for byte in data], *expected]
+
+
+STORY = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_which_tokens_mattered_in_three_answers(visit: Visit, tmp_path: Path, theme: str) -> None:
+    """Asked for by opening; a row chooses its token, or silences it; a saved page keeps the numbers."""
+    blank, page = BlankPage(visit.page), visit.page
+    page.set_viewport_size({"width": 816, "height": 900})
+    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
+    view = bloomlab.load().explore(STORY)
+    blank.draw(view)
+    page.evaluate(
+        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
+    )
+    page.locator('[data-tab="tokens"]').click()
+    blank.answered()
+    page.locator('[data-part="more"]').click()
+    mattered = page.locator('[data-part="mattered"]')
+    mattered.locator("summary").click()
+    blank.answered()
+    expect(mattered).to_have_attribute("data-state", "done")
+    found = view.tokens.mattered
+    says = page.locator('[data-part="mattered-says"]')
+    expect(says).to_have_text(found["says"])
+    rows = page.locator('[data-part="mattered-table"] tbody tr')
+    assert rows.count() == 20
+    for kind in ("left_out", "gradient", "integrated"):
+        told = [float(row.get_attribute(f"data-{kind.replace('_', '-')}") or "nan") for row in rows.all()]
+        assert told == pytest.approx(found[kind])
+    widths = rows.locator("td:nth-child(2) .bl-weight > span").evaluate_all(
+        "all => all.map(bar => bar.getBoundingClientRect().width)"
+    )
+    most = max(range(20), key=lambda token: abs(found["left_out"][token]))
+    assert widths[2] / widths[most] == pytest.approx(abs(found["left_out"][2] / found["left_out"][most]), abs=0.02)
+    assert page.locator("tr[data-furthest]").get_attribute("data-token") == str(found["furthest"])
+    mattered.scroll_into_view_if_needed()
+    page.screenshot(path=visit.screenshot(f"tokens-mattered-{theme}"), full_page=True)
+    assert grave(page) == []
+    saved = view.save(tmp_path / "page.html")
+
+    rows.nth(2).locator("th button").click()
+    assert blank.root("query") == "2"
+    page.locator('[data-part="mattered-rival"]').fill("two tokens")
+    page.locator('[data-part="mattered-rival"]').press("Enter")
+    blank.answered()
+    expect(says).to_contain_text("must be one token")
+    page.locator('[data-silence="2"]').click()
+    blank.answered()
+    assert view.changes == ["embed silent at 2"]
+    expect(says).to_contain_text("choose “as it is”")
+    page.goto(saved.as_uri())
+    page.locator('[data-part="more"]').click()
+    mattered.locator("summary").click()
+    expect(says).to_have_text(found["says"])
+    assert rows.count() == 20 and page.locator("[data-silence]").count() == 0
+    assert visit.errors == [] and visit.refused == []

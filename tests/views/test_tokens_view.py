@@ -194,7 +194,7 @@ def test_opening_counts_at_once_and_measures_a_text_at_a_time() -> None:
     view = in_a_loop(open_and_close)
     assert view.comparison["state"] == "stopped" and len(read) == view.comparison["done"] <= 4
     assert view.costs.keys() == {row["name"] for row in view.comparison["rows"] if row["bits"] is not None}
-    going_on = {"comparison": {**view.comparison, "state": "running"}}
+    going_on = {"comparison": {**view.comparison, "state": "running"}, "mattered": view.mattered}
     assert view.panels["tokens"].saved(view.trace, going_on)["comparison"]["state"] == "stopped"
 
 

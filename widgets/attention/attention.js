@@ -19,6 +19,7 @@
 //   input[name][value="head|layer|all|rollout"]                     whose pattern: data-pattern of the root
 //   [data-part="shares"]                   data-exact; [data-share="position|content"]: how much each alone explains
 //   [data-part="arcs"]                     takes the arrow keys; data-arcs: how many; [data-part="arcs-canvas"]
+//   [data-part="look"]                     why this look: its score as parts of query × key; look.js
 //   [data-part="forms"]                    slope × key beside slope × distance; data-error
 //   [data-part="live"]                     one sentence about the cell, read aloud by screen readers
 //   [data-part="code"], [data-part="copy"], [data-part="stamp"]
@@ -33,6 +34,7 @@ import { alibiForms } from "./forms.js";
 import { viewFrame } from "../lib/frame.js";
 import { headGrid } from "./heads.js";
 import { scoreLedger } from "./ledger.js";
+import { lookReceipt } from "./look.js";
 import { legend } from "../lib/legend.js";
 import { attentionMatrix } from "./matrix.js";
 import { fixed, probability, signed, slopeName } from "../lib/numbers.js";
@@ -142,6 +144,7 @@ export function attentionPanel(stage) {
   const ledger = scoreLedger();
   const forms = alibiForms();
   const shares = patternShares();
+  const look = lookReceipt(stage);
   const change = lookChange({ pick: stage.choose });
   const menu = changeMenu(stage);
   const arcs = tokenArcs({ pick: stage.choose, point: pointAtCell, pointToken: pointAtToken });
@@ -172,7 +175,7 @@ export function attentionPanel(stage) {
       scale.element,
     ),
   );
-  stage.why.append(menu.element, change.element, ledger.element, shares.element);
+  stage.why.append(menu.element, change.element, ledger.element, look.element, shares.element);
   stage.more.append(arcs.element, forms.element);
 
   // ---- pointing ----
@@ -221,7 +224,7 @@ export function attentionPanel(stage) {
     headTitle.replaceChildren(`${patternName()} `, make("span", { class: "bl-how" }, `${more}${more && " · "}query ↓ key →`));
     headTitle.title = pattern === "head" ? "reach: how far back ALiBi has taken 3 nats off, leaving a twentieth of the weight" : "";
     about.textContent = String(PATTERNS.find(([name]) => name === pattern)?.[2]);
-    for (const { element } of [shares, ledger, forms]) element.hidden = differs(); // what they say is of one run
+    for (const { element } of [shares, ledger, forms, look]) element.hidden = differs(); // what they say is of one run
     arcs.element.hidden = differs() || names.length < 2;
     change.element.hidden = !differs();
     shares.show(differs() ? null : exact, slope, names.length, `layer ${layer}, head ${head}`);
@@ -279,6 +282,7 @@ export function attentionPanel(stage) {
       stage.get("live"),
       pattern === "head" ? "" : `in layer ${layer}, head ${head}`,
     );
+    if (!differs()) look.show(picture, names, { layer, head, query, key }, exactHead?.probs ?? null);
     const row = pointed.query ?? query;
     const to = pointed.key === null || pointed.key >= row ? key : pointed.key;
     const values = exactOf(layer, head);
@@ -297,7 +301,7 @@ export function attentionPanel(stage) {
     stage.say(`${whole}: token ${cell.query} `, quoted(names[cell.query]), verb, ...who, how);
     steps.mark({ layer: picture.layers, head: picture.heads });
     menu.show(picture, names, { layer, head, query, key, part: "head" });
-    stage.showCode(picture, { layer, head, query, key, pattern });
+    stage.showCode(/** @type {any} */ ({ code: [.../** @type {any} */ (picture).code, "more"] }), { layer, head, query, key, pattern, more: stage.get("look").code });
     set(stage.root, { "data-mode": mode, "data-pattern": pattern });
   }
 
@@ -305,7 +309,7 @@ export function attentionPanel(stage) {
     readExact();
     stage.drawOnce();
   });
-  stage.listen("change:mode change:pattern", stage.drawOnce);
+  stage.listen("change:mode change:pattern change:look change:explaining change:against", stage.drawOnce);
 
   return {
     draw,

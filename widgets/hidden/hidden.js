@@ -14,6 +14,7 @@
 //   [data-part="parts"] [data-share="N"]   what part N added; [data-share="sum"]; its table takes the arrow keys
 //   [data-part="turns"]                    the cosines; takes the arrow keys; data-row, data-other
 //   [data-part="map"] [data-dot="N"]       a token on the map; [data-part="slider"] chooses the state
+//   [data-part="effects"]                  where the answer is carried, a map of effects: effects.js
 //   input[name][value="prediction|script|entropy|rank|norm|added"]   the toggles
 //   [data-part="live"], "code", "copy", "stamp"
 // Colours: probabilities as in the explorer; script: a colour for each; entropy, rank (log) and norm as a share of the largest; added: signed.
@@ -25,6 +26,7 @@ import { viewFrame } from "../lib/frame.js";
 import { legend } from "../lib/legend.js";
 import { fixed, probability, signed } from "../lib/numbers.js";
 import { stateCell, streamParts } from "./cell.js";
+import { effectMap } from "./effects.js";
 import { stateGrid } from "./grid.js";
 import { stateTurns, tokenMap } from "./maps.js";
 import { partName, placeOfRow, rowOfPlace, scriptKind, scriptMark, stateName, stateNumbers } from "../lib/states.js";
@@ -86,7 +88,8 @@ export function hiddenPanel(stage) {
   );
   const menu = changeMenu(stage);
   stage.why.append(menu.element, cell.element);
-  stage.more.append(turns.element, map.element);
+  const effects = effectMap(stage);
+  stage.more.append(effects.element, turns.element, map.element);
 
   // ---- choosing and pointing ----
 
@@ -243,7 +246,8 @@ export function hiddenPanel(stage) {
     steps.mark({ layer: picture.layers, head: picture.heads });
     const part = stage.get("part");
     menu.show(picture, names, { layer: stage.get("layer"), head: stage.get("head"), query: token, key: token, part });
-    stage.showCode(picture, { row, query: token });
+    effects.show();
+    stage.showCode({ code: [.../** @type {any} */ (picture).code, "more"] }, { row, query: token, more: stage.get("effects").code });
     modes.mark(mode);
     modes.enable(!differs());
     set(stage.root, { "data-row": row, "data-mode": mode });
@@ -254,7 +258,7 @@ export function hiddenPanel(stage) {
     numbers = null;
     stage.drawSoon();
   });
-  stage.listen("change:part change:mode", stage.drawOnce);
+  stage.listen("change:part change:mode change:effects change:mapping change:map_what change:map_mode change:map_other change:map_instead", stage.drawOnce);
 
   return {
     draw,
@@ -269,6 +273,7 @@ export function hiddenPanel(stage) {
     },
 
     fit() {
+      effects.fit();
       painted = turned = "";
     },
 

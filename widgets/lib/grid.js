@@ -55,9 +55,10 @@ export function tokenGrid({ part, says, kind, pick, point }) {
      * @param {{name: (Node | string)[], data?: Record<string, string | number | boolean>}[]} rows
      * @param {string[]} names of all tokens
      * @param {{from: number, to: number}} columns which of them to show, the end excluded
-     * @param {{id: string, corner: string, inside: () => Node[]}} look the cells' ids, the first heading, what each cell holds
+     * @param {{id: string, corner: string, inside: () => Node[], column?: string}} look the cells' ids, the first heading,
+     *   what each cell holds, and what a column is
      */
-    show(rows, names, { from, to }, { id, corner, inside }) {
+    show(rows, names, { from, to }, { id, corner, inside, column = "token" }) {
       first = from;
       tokens = names.length;
       marked = [];
@@ -66,7 +67,7 @@ export function tokenGrid({ part, says, kind, pick, point }) {
       heads = places.map((token) =>
         make(
           "span",
-          { class: `${kind}s-head`, role: "columnheader", title: `token ${token}: ${names[token]}` },
+          { class: `${kind}s-head`, role: "columnheader", title: `${column} ${token}: ${names[token]}` },
           make("span", { class: "bl-how" }, String(token)),
           make("bdi", { class: "bl-token" }, names[token]),
         ),

@@ -12,6 +12,7 @@
 //   [data-part="slider"]                   chooses the layer
 //   [data-part="question"]                 the box to ask in; [data-part="answer-text"], "note", "entities"
 //   input[name][value="all|next|language|tags|answer"]    the toggles
+//   [data-part="next"] [data-explain]      a token of the list: what the likeliest one has over it; receipt.js
 import { tokenNames } from "../lib/causal.js";
 import { changeMenu } from "../lib/change.js";
 import { inPython } from "../lib/code.js";
@@ -22,6 +23,7 @@ import { headGrid } from "./grid.js";
 import { legend } from "../lib/legend.js";
 import { fixed, probability, signed } from "../lib/numbers.js";
 import { headReadings, moved, ROW_NAMES } from "./readings.js";
+import { receiptOf } from "./receipt.js";
 import { toggles } from "../lib/toggles.js";
 import { stepper } from "../lib/zones.js";
 
@@ -106,6 +108,8 @@ export function predictionsPanel(stage) {
   );
   const menu = changeMenu(stage);
   stage.why.append(menu.element, language.element, tags.element, answer.element);
+  const receipt = receiptOf(stage);
+  stage.more.append(receipt.element);
 
   /** One head: what it says of the chosen token, as bars. @param {string} part @param {string} plain @param {string} term */
   function headPanel(part, plain, term) {
@@ -121,8 +125,8 @@ export function predictionsPanel(stage) {
       /**
        * @param {{layer: number, token: number | null}} place
        * @param {string} missing why there is nothing to show; "" if there is
-       * @param {{name: string, how?: string, p: number, before?: number, data: Record<string, string | number | boolean>}[]} bars
-       *   of a difference with `before`
+       * @param {{name: string, how?: string, p: number, before?: number, press?: () => void, data: Record<string, string | number | boolean>}[]} bars
+       *   of a difference with `before`; `press`: what a click on the name does
        */
       show({ layer, token }, missing, bars) {
         set(element, { "data-layer": layer, "data-token": token ?? false });
@@ -131,8 +135,10 @@ export function predictionsPanel(stage) {
         why.hidden = missing === "";
         table.hidden = bars.length === 0;
         body.replaceChildren(
-          ...bars.map(({ name, how = "", p, before, data }) => {
-            const heading = make("th", { scope: "row" }, quoted(name), how && make("span", { class: "bl-how" }, how));
+          ...bars.map(({ name, how = "", p, before, press, data }) => {
+            const shown = press ? pushButton("", { class: "bl-button bl-plain bl-explain", title: "which part wrote it?", "data-explain": data["data-id"] }, press) : quoted(name);
+            if (press) shown.append(quoted(name));
+            const heading = make("th", { scope: "row" }, shown, how && make("span", { class: "bl-how" }, how));
             if (before !== undefined) return make("tr", { ...data, "data-before": before, "data-after": p }, heading, ...changeCells(before, p));
             const bar = make("span", { class: "bl-said-bar" });
             bar.style.setProperty("--bl-part", p.toFixed(3));
@@ -313,7 +319,8 @@ export function predictionsPanel(stage) {
     if (here) stage.say(sentence(here, at.token));
     steps.mark({ layer: picture.layers, head: picture.heads });
     menu.show(picture, names, { layer, head: stage.get("head"), query: token, key: token, part: "post" });
-    stage.showCode(picture, { layer, query: token, quoted: inPython(stage.get("question")) });
+    stage.showCode({ code: [...picture.code, "more"] }, { layer, query: token, quoted: inPython(stage.get("question")), more: stage.get("receipt").code });
+    receipt.show();
     set(stage.root, { "data-asked": asked });
   }
 
@@ -327,8 +334,9 @@ export function predictionsPanel(stage) {
       at,
       words.length ? noChange(words, told) : "the next token is not asked here yet; choose this token to ask",
       told
-        .map(({ id, word, p, before }) => ({
+        .map(({ id, word, p, before }, i) => ({
           name: word,
+          ...(stage.get("live") && pointedToken === null && at.layer === picture.layers - 1 && !readings.differs ? { press: () => receipt.explain(i === 0 ? "" : id) } : {}),
           how: readings.differs ? (id === follows ? " ✓" : "") : ` ${id}${id === follows ? " ✓ follows" : ""}`,
           p,
           ...(readings.differs ? { before } : {}),
@@ -413,7 +421,7 @@ export function predictionsPanel(stage) {
     stale = true;
     stage.drawSoon();
   });
-  stage.listen("change:asked change:question", stage.drawOnce);
+  stage.listen("change:asked change:question change:receipt change:explaining change:receipt_by change:receipt_instead", stage.drawOnce);
 
   return {
     draw,

@@ -13,12 +13,14 @@
 //   [data-part="compare"]                  data-state = idle | running | done | stopped | error; data-rows; data-done
 //   [data-part="languages"] [data-language] [data-cost="tokens | per_word | per_character | per_byte | bits"]
 //   [data-part="compare-run" | "compare-stop" | "compare-progress" | "compare-says"]
+//   [data-part="mattered"]                 which tokens mattered for the next one: mattered.js
 // Of a difference: surprise.js, in place of the merges.
 import { tokenNames } from "../lib/causal.js";
 import { changeMenu } from "../lib/change.js";
 import { make, quoted, set } from "../lib/dom.js";
 import { viewFrame } from "../lib/frame.js";
 import { languageTable } from "./languages.js";
+import { tokenWeights } from "./mattered.js";
 import { fixed } from "../lib/numbers.js";
 import { mergeReplay, partName } from "./replay.js";
 import { surpriseNumbers, surprises } from "./surprise.js";
@@ -116,7 +118,11 @@ export function tokensPanel(stage) {
   );
   const menu = changeMenu(stage);
   stage.why.prepend(menu.element);
-  stage.more.append(make("section", { class: "bl-panel bl-across", "aria-label": "other languages" }, languages.element));
+  const mattered = tokenWeights(stage, (token) => stage.choose({ query: token, key: Math.min(stage.get("key"), token) }));
+  stage.more.append(
+    make("section", { class: "bl-panel bl-across", "aria-label": "which tokens mattered" }, mattered.element),
+    make("section", { class: "bl-panel bl-across", "aria-label": "other languages" }, languages.element),
+  );
 
   /** One sentence about a stage of the replay. @param {number} step */
   function saysStep(step) {
@@ -157,7 +163,7 @@ export function tokensPanel(stage) {
     if (numbers) surprise.show(numbers, picture.text, names);
   }
 
-  stage.listen("change:replayed change:comparison change:comparing", stage.drawOnce);
+  stage.listen("change:replayed change:comparison change:comparing change:mattered change:attributing", stage.drawOnce);
   // one message, many traits: they are all there when the first is told, and one drawing is enough
   stage.listen("change:loss change:loss_before", () => {
     stale = true;
@@ -212,8 +218,9 @@ export function tokensPanel(stage) {
         stage.say(surprise.sentence(numbers, names, pointed ?? query));
       } else stage.say(`token ${query} `, quoted(shown), `${part}, id ${token.id}, bytes ${token.bytes || "none"}; ${done}`);
       const comparison = stage.get("comparison");
-      stage.showCode({ code: [...picture.code, "more"] }, { chip, more: comparison.code });
+      stage.showCode({ code: [...picture.code, "more"] }, { chip, more: comparison.code + stage.get("mattered").code });
       languages.show(comparison, stage.get("live"), stage.get("comparing"));
+      mattered.show(names, query);
       set(stage.root, { "data-chip": chip });
     },
 

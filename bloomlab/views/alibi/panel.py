@@ -15,7 +15,7 @@ from bloomlab.lens.slopes import Factor
 from bloomlab.views.alibi.lengths import FACTORS, LengthTexts, curve, desk_factors, slope_curve
 from bloomlab.views.alibi.payload import CODE, alibi_payload
 from bloomlab.views.alibi.still import measured_of, still_html, still_text
-from bloomlab.views.shared.panel import Panel, Piece, Shown
+from bloomlab.views.shared.panel import Job, Panel, Piece, Shown
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
@@ -43,7 +43,7 @@ class AlibiPanel(Panel):
             empty={"state": "idle", "done": 0, "total": 0, "message": "", "curves": [], "asked": "", "by_slope": {}}
         ),
     }
-    job, verb, found, nothing_found = "lengths", "run_length_lab", "length_losses", ()
+    jobs = (Job("lengths", "run_length_lab", "length_losses", ()),)
 
     def __init__(self, texts: Callable[[str], LengthTexts] | None = None) -> None:
         self._texts = texts
@@ -101,11 +101,11 @@ class AlibiPanel(Panel):
 
     # ---- the lab ----
 
-    def asked(self, changed: str, shown: Shown) -> str:
+    def asked(self, job: str, changed: str, shown: Shown) -> str:
         """It runs, and stops, on a click."""
         return {"wanted": "run", "stopped": "stop"}.get(changed, "")
 
-    def steps(self, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
         """Measure the loss by position for texts of growing length, or by slope, a batch each.
 
         What the other question has found stays.

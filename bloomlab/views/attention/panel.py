@@ -1,6 +1,9 @@
-"""The attention panel: every head in small, one head's matrix, and the sum behind each of its cells."""
+"""The attention panel: every head in small, one head's matrix, and the sum behind each of its cells.
 
-from collections.abc import Mapping
+And, where somebody asks, why a token looks there: the score as parts of the query × parts of the key.
+"""
+
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,8 +25,9 @@ from bloomlab.views.attention.payload import (
     strongest,
     together,
 )
+from bloomlab.views.attention.receipt import IDLE, look_html, look_steps, place_of
 from bloomlab.views.attention.still import change_html, noticed_sentence, static_html, static_text
-from bloomlab.views.shared.panel import Panel, Piece, Place, Shown
+from bloomlab.views.shared.panel import SELECTION, Job, Panel, Piece, Place, Shown
 from bloomlab.views.shared.tables import names
 
 if TYPE_CHECKING:
@@ -39,6 +43,8 @@ class AttentionPanel(Panel):
         view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # point at a cell, here or in the page
         view.mode = "content"                                        # or "position", "both", "probability"
         view.pattern = "rollout"                                     # or "layer", "all": means; "head"
+        view.against = 2                                             # another key: why there, and not here?
+        view.explain_look()                                          # the parts of the score
     """
 
     name, title, compares = "attention", "Attention", True
@@ -50,13 +56,17 @@ class AttentionPanel(Panel):
         "before": Piece("float32", "count cell"),  # of a difference: the probabilities it is measured by
         "averaged": Piece(empty={"patterns": []}),  # the patterns of several heads that are here
         "averages": Piece("float32", "pattern cell"),
+        "look": Piece(empty=IDLE),
     }
+    jobs = (Job("look", "explain_look", "look_parts", of_text=True),)
 
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
-        """Whose pattern is shown, and what of it."""
+        """Whose pattern is shown, and what of it; whether the chosen look is explained, and against which other key."""
         return {
             "pattern": traitlets.Enum(("head", "layer", "all", "rollout"), "head"),
             "mode": traitlets.Enum(("probability", "content", "position", "both"), "probability"),
+            "explaining": traitlets.Enum(("closed", "open"), "closed"),
+            "against": traitlets.Int(-1),  # no other key
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
@@ -69,7 +79,7 @@ class AttentionPanel(Panel):
             payload = attention_payload(trace, shown["layer"], shown["head"]) | {"before": b""}
         else:
             payload = difference_payload(trace, base, shown["layer"], shown["head"])
-        return payload | average_values(trace, _together(shown), base)
+        return payload | average_values(trace, _together(shown), base) | {"look": IDLE}
 
     def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """The exact values of another head, or another pattern of several."""
@@ -87,11 +97,17 @@ class AttentionPanel(Panel):
     def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """Exact values of as many heads, and as many patterns, as a file should hold."""
         pieces = saved_values(trace, shown["layer"], shown["head"]) | saved_averages(trace, _together(shown), base)
+        if shown["look"]["state"] in ("running", "error"):  # it will not be finished there
+            pieces["look"] = {**shown["look"], "state": "stopped" if shown["look"]["pairs"] else "idle"}
         return pieces if base is None else pieces | before_values(base, *pieces["exact"].values())
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that computes the chosen cell, its head and its pattern."""
         return CODE
+
+    def more_code(self, shown: Shown) -> str:
+        """The parts of the chosen look, if they were asked for."""
+        return str(shown["look"]["code"])
 
     def still(self, trace: "Trace | None", shown: Shown) -> str:
         """The text's chips, all heads as one picture, a matrix of colour steps, and one row of it in numbers."""
@@ -102,7 +118,7 @@ class AttentionPanel(Panel):
             return change_html(shown["picture"], shown["thumbs"], change.numpy(), words, shown["query"])
         matrix, words = _matrix(trace, shown)
         steps = colour_steps(matrix[None], shown["picture"]["block"])[0].numpy()
-        return static_html(shown["picture"], shown["thumbs"], steps, words, shown["query"])
+        return static_html(shown["picture"], shown["thumbs"], steps, words, shown["query"]) + look_html(shown["look"])
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
         """The matrix; of a difference, how it has changed."""
@@ -119,6 +135,28 @@ class AttentionPanel(Panel):
         """The size of the model, and which head is shown."""
         says = static_text(shown["picture"], shown["layer"], shown["head"])
         return f"{says}; {noticed_sentence(shown['picture'])}" if "difference" in shown["picture"] else says
+
+    # ---- why this look ----
+
+    def asked(self, job: str, changed: str, shown: Shown) -> str:
+        """While it is open, it follows the chosen look."""
+        if changed not in ("explaining", "against", "tab", "picture", *SELECTION):
+            return ""
+        if shown["explaining"] == "closed" or "difference" in shown["picture"]:
+            return "stop"
+        look = shown["look"]
+        if look["state"] == "running" and changed == "explaining":
+            return ""
+        follows = changed in ("tab", *SELECTION)
+        return "" if follows and (look["state"] == "idle" or look["place"] == place_of(shown)) else "run"
+
+    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+        """The parts of the chosen look's score.
+
+        Raises:
+            InputError: the trace has no model at hand.
+        """
+        return look_steps(trace, shown)
 
 
 def _together(shown: Shown) -> list[tuple[str, int]]:

@@ -1,6 +1,9 @@
-"""The hidden states: what BLOOM would say at every step, how long its vectors are, and who added what."""
+"""The hidden states: what BLOOM would say at every step, how long its vectors are, and who added what.
 
-from collections.abc import Mapping
+And, where somebody asks, where the answer is carried: a map of effects.
+"""
+
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -9,9 +12,10 @@ import traitlets
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.difference import stream_change
 from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.views.hidden.effects import NOWHERE, Like, effect_steps, effects_html
 from bloomlab.views.hidden.payload import CODE, difference_values, hidden_payload, window_values
 from bloomlab.views.hidden.still import still_html, still_text
-from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, last_layer_first, own
+from bloomlab.views.shared.panel import Job, Panel, Piece, Place, Shown, last_layer_first, own
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
@@ -23,11 +27,14 @@ NO_DIFFERENCE = {"moved": b"", "ids_before": b""}
 class HiddenPanel(Panel):
     """What BLOOM would say at every step of every layer, how long its vectors are, and who added what.
 
-    The trace must have READ; `model` and `tokenizer` read its states as predictions.
+    The trace must have READ; `model` and `tokenizer` read its states as predictions. `like(text)` gives texts like one,
+    to draw from for a map of effects.
 
         view = lab.hidden_states("Leo lives in Oslo.")
         view.layer, view.part, view.query = 1, "mid", 2  # the state after attention in layer 1, and a token
         view.mode = "entropy"                            # or "prediction", "script", "rank", "norm", "added"
+        view.map_what, view.map_other = "heads", "Leo lives in Lima."
+        view.map_effects()                               # where the answer is carried; Ctrl-C keeps what is finished
     """
 
     name, title, compares = "hidden", "Hidden states", True
@@ -46,16 +53,26 @@ class HiddenPanel(Panel):
         "added": Piece("float32", "part count"),
         "moved": Piece("float32", "state count"),  # of a difference: how far what it would say has moved
         "ids_before": Piece("int32", "state count"),
+        "effects": Piece(empty=NOWHERE),
     }
+    jobs = (Job("effects", "map_effects", "effect_map", of_text=True),)
 
-    def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> None:
-        self._model, self._tokenizer = model, tokenizer
+    def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, like: Like | None = None) -> None:
+        self._model, self._tokenizer, self._like = model, tokenizer, like
 
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
-        """`part`: the embedding, the state after attention, or after the MLP. `mode`: what the cells show."""
+        """`part`: the embedding, the state after attention, or after the MLP. `mode`: what the cells show.
+
+        Those of the map are what `lab.effects` takes; with no other text, `map_instead` stands in a cell's place.
+        """
         return {
             "part": traitlets.Enum(("embed", "mid", "post"), "post"),
             "mode": traitlets.Enum(("prediction", "script", "entropy", "rank", "norm", "added"), "prediction"),
+            "mapping": traitlets.Enum(("closed", "open", "stopped"), "closed"),
+            "map_what": traitlets.Enum(("stream", "mlps", "heads", "positions", "looks"), "stream"),
+            "map_mode": traitlets.Enum(("needed", "enough"), "needed"),
+            "map_other": traitlets.Unicode(),
+            "map_instead": traitlets.Enum(("drawn", "zero"), "drawn"),
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
@@ -65,6 +82,7 @@ class HiddenPanel(Panel):
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """The states' names, the maps, and the numbers of the window that the token is in."""
         payload = hidden_payload(trace, *self._reader(trace), shown["query"]) | NO_DIFFERENCE
+        payload["effects"] = NOWHERE
         if base is not None:
             reached = stream_change(base, trace).reached.tolist()
             payload["picture"]["difference"] = {"reached": reached}
@@ -88,6 +106,15 @@ class HiddenPanel(Panel):
         values = window_values(trace, *self._reader(trace), shown["query"])
         return values if base is None else values | self._difference(trace, base, values)
 
+    def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
+        """A map that is being made will not be finished there."""
+        found = shown["effects"]
+        return {"effects": {**found, "state": "stopped"}} if found["state"] == "running" else {}
+
+    def more_code(self, shown: Shown) -> str:
+        """The map, if there is one."""
+        return str(shown["effects"]["code"])
+
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that computes the chosen state's numbers."""
         return CODE
@@ -97,8 +124,8 @@ class HiddenPanel(Panel):
         return {"row": 0 if shown["part"] == "embed" else 2 * shown["layer"] + (1 if shown["part"] == "mid" else 2)}
 
     def still(self, trace: "Trace | None", shown: Shown) -> str:
-        """The grid as it is shown, in its mode."""
-        return still_html(dict(shown))
+        """The grid as it is shown, in its mode; and the map of effects, if one was asked for."""
+        return still_html(dict(shown)) + effects_html(shown["effects"])
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
         """The grid as it is shown, in its mode; of a text of more than WINDOW tokens, the WINDOW that is shown."""
@@ -110,3 +137,21 @@ class HiddenPanel(Panel):
     def says(self, shown: Shown) -> str:
         """What the model would say at the chosen state."""
         return still_text(dict(shown))
+
+    # ---- the map of effects ----
+
+    def asked(self, job: str, changed: str, shown: Shown) -> str:
+        """It is measured when it is opened; while it is open, anew for another map or text."""
+        if changed not in ("mapping", "picture") and not changed.startswith("map_"):
+            return ""
+        if shown["mapping"] != "open":
+            return "stop"
+        return "run" if changed.startswith("map_") or shown["effects"]["state"] not in ("running", "done") else ""
+
+    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+        """The estimate of the map, then measured cells.
+
+        Raises:
+            BloomlabError: the run was edited, or the two texts do not fit each other.
+        """
+        return effect_steps(trace, *self._reader(trace), shown, self._like)

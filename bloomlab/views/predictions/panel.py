@@ -1,6 +1,9 @@
-"""Predictions: the four heads over the same tokens: the next token, a label, tags, an answer, each at every layer."""
+"""Predictions: the four heads over the same tokens: the next token, a label, tags, an answer, each at every layer.
 
-from collections.abc import Mapping
+And, where somebody asks, which part of the model wrote the next token: the receipt.
+"""
+
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,9 +20,10 @@ from bloomlab.views.predictions.payload import (
     predictions_payload,
     usable,
 )
+from bloomlab.views.predictions.receipt import IDLE, Like, receipt_html, receipt_steps
 from bloomlab.views.predictions.still import still_html, still_text
 from bloomlab.views.shared.code import quoted
-from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, last_layer_first, own
+from bloomlab.views.shared.panel import Job, Panel, Piece, Place, Shown, last_layer_first, own
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 if TYPE_CHECKING:
@@ -30,12 +34,14 @@ class PredictionsPanel(Panel):
     """What the four heads say of a text, at every layer.
 
     The trace must have READ; `model` predicts the next token, `heads` do the rest: "language", "tags" and "answer",
-    those that there are. `question` is asked at first.
+    those that there are. `question` is asked at first. `like(text)` gives texts like one, to draw from for the receipt.
 
         view = lab.predictions("Leo lives in Oslo.", "Where does Leo live?")
         view.layer, view.query = 1, 3              # after which layer, and at which token
         view.asked = "answer"                      # one head at every layer; or "next", "language", "tags", "all"
         view.question = "Who lives in Oslo?"
+        view.receipt_versus = " Lima"              # by default the runner-up
+        view.explain()                             # which part wrote the next token; Ctrl-C keeps what is finished
     """
 
     name, title, compares = "predictions", "Predictions", True
@@ -56,8 +62,10 @@ class PredictionsPanel(Panel):
         "named": Piece(empty=[]),
         "answers": Piece(empty=[]),
         "trouble": Piece(empty=""),
+        "receipt": Piece(empty=IDLE),
     }
     typed = ("question",)
+    jobs = (Job("receipt", "explain", "explained", of_text=True),)
 
     def __init__(
         self,
@@ -65,14 +73,26 @@ class PredictionsPanel(Panel):
         tokenizer: BloomTokenizerFast,
         heads: Mapping[str, BloomPreTrainedModel],
         question: str = "",
+        like: Like | None = None,
     ) -> None:
         self._model, self._tokenizer, self._heads, self._question = model, tokenizer, heads, question
+        self._like = like
 
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
-        """Which head is shown at every layer, and what is asked of the text."""
+        """Which head is shown at every layer, what is asked of the text, and what the receipt is of.
+
+        A token is a text or an id; by default the likeliest, against the runner-up.
+        """
+        token: Any = traitlets.Union([traitlets.Unicode(), traitlets.Int()], default_value="")
+        versus: Any = traitlets.Union([traitlets.Unicode(), traitlets.Int()], default_value="")
         return {
             "asked": traitlets.Enum(("all", "next", "language", "tags", "answer"), "all"),
             "question": traitlets.Unicode(self._question),
+            "explaining": traitlets.Enum(("closed", "direct", "total", "stopped"), "closed"),
+            "receipt_token": token,
+            "receipt_versus": versus,
+            "receipt_by": traitlets.Enum(("token", "mean", "nothing"), "token"),
+            "receipt_instead": traitlets.Enum(("drawn", "zero"), "drawn"),
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
@@ -81,11 +101,18 @@ class PredictionsPanel(Panel):
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """What every head says; the next tokens of the window that the token is in. Of a difference, in both runs."""
-        asked = (shown["question"], shown["query"])
+        asked, nothing = (shown["question"], shown["query"]), {"receipt": IDLE}  # that of another run says nothing here
         if base is None:
-            return predictions_payload(trace, *self._reader(trace), self._heads_of(trace), *asked)
+            return predictions_payload(trace, *self._reader(trace), self._heads_of(trace), *asked) | nothing
         heads = (self._heads_of(trace), self._heads_of(base))
-        return difference_payload(trace, base, *self._readers(trace, base), *heads, *asked)
+        return difference_payload(trace, base, *self._readers(trace, base), *heads, *asked) | nothing
+
+    def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
+        """A receipt that is being made will not be finished there."""
+        receipt = shown["receipt"]
+        if receipt["state"] not in ("running", "error"):
+            return {}
+        return {"receipt": {**receipt, "state": "stopped" if receipt["lines"] else "idle"}}
 
     def _reader(self, trace: "Trace") -> tuple[BloomForCausalLM, BloomTokenizerFast]:
         """The model that reads a trace's states, and the tokenizer that names its tokens."""
@@ -136,8 +163,12 @@ class PredictionsPanel(Panel):
         return {"quoted": quoted(shown["question"])}
 
     def still(self, trace: "Trace | None", shown: Shown) -> str:
-        """All heads at the selected layer, or one head at every layer."""
-        return still_html(dict(shown))
+        """All heads at the selected layer, or one head at every layer; and the receipt, if one was asked for."""
+        return still_html(dict(shown)) + receipt_html(shown["receipt"])
+
+    def more_code(self, shown: Shown) -> str:
+        """The receipt, if there is one."""
+        return str(shown["receipt"]["code"])
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
         """What the still picture shows."""
@@ -149,3 +180,25 @@ class PredictionsPanel(Panel):
     def says(self, shown: Shown) -> str:
         """What the heads say at the chosen layer and token."""
         return still_text(dict(shown))
+
+    # ---- the receipt ----
+
+    def asked(self, job: str, changed: str, shown: Shown) -> str:
+        """It is made anew for another token, and while it is open for another place or text."""
+        receipt, mode = shown["receipt"], shown["explaining"]
+        if changed not in ("explaining", "query", "tab", "picture") and not changed.startswith("receipt_"):
+            return ""
+        if mode not in ("direct", "total"):
+            return "stop"
+        idle, there = receipt["state"] == "idle", receipt["at"] == shown["query"]
+        if changed in ("query", "tab") and (idle or there):
+            return ""
+        return "" if changed == "explaining" and receipt["state"] == "running" and receipt["mode"] == mode else "run"
+
+    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+        """The receipt of the next token, then some totals a step.
+
+        Raises:
+            InputError: what is asked for is no token.
+        """
+        return receipt_steps(trace, *self._reader(trace), shown, self._like)

@@ -35,6 +35,16 @@ class Piece(NamedTuple):
     empty: Any = b""  # what it is while nothing is read
 
 
+class Job(NamedTuple):
+    """A long job of a panel: it goes on while the page stays responsive, and can be stopped."""
+
+    piece: str  # that tells how it goes
+    verb: str  # that does it here and now
+    found: str  # what it finds is called so
+    nothing: Any = None  # that, before it has run
+    of_text: bool = False  # another text makes what it found worthless
+
+
 class Panel:
     """One part of a view. A subclass names itself, its settings and its pieces; "picture" is one of every panel's."""
 
@@ -45,12 +55,7 @@ class Panel:
     compares: ClassVar[bool] = False  # whether it can draw the difference of two runs
     typed: ClassVar[tuple[str, ...]] = ()  # settings that are typed: only the last of a burst counts
 
-    # a long job, if it has one: the piece that tells how it goes, the verb that does it here and now, what it finds
-    job: ClassVar[str] = ""
-    verb: ClassVar[str] = ""
-    found: ClassVar[str] = ""
-    nothing_found: ClassVar[Any] = None
-    job_of_text: ClassVar[bool] = False  # another text makes what it found worthless
+    jobs: ClassVar[tuple[Job, ...]] = ()
 
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
         """What the page, or Python, can set: by name, with what it may be and what it is at first."""
@@ -100,14 +105,14 @@ class Panel:
         """What is shown, in one line for a terminal."""
         raise NotImplementedError
 
-    # ---- a long job ----
+    # ---- long jobs ----
 
-    def asked(self, changed: str, shown: Shown) -> str:
-        """Whether a change asks for the job: "run", "stop" or ""."""
+    def asked(self, job: str, changed: str, shown: Shown) -> str:
+        """Whether a change asks for a job, by its piece: "run", "stop" or ""."""
         return ""
 
-    def steps(self, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
-        """The job: first the pieces that say it has begun, then a step each; with each, what it has found so far.
+    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+        """A job, by its piece: first the pieces that say it has begun, then a step each; with each, what it has found.
 
         Raises:
             InputError: before the first, if there is nothing to be done.

@@ -1,6 +1,7 @@
 """The tokens panel: a text as BLOOM reads it, the merges that built each piece, and what other languages cost.
 
-Only the comparison of languages, which a person has to ask for, has the model read anything. Of a difference it shows
+Only what a person has to ask for has the model read anything: the comparison of languages, and which tokens mattered
+for the next one. Of a difference it shows
 how much each token surprises the model in both runs, which have read what that takes.
 """
 
@@ -17,8 +18,9 @@ from bloomlab.lens import costs
 from bloomlab.lens.costs import Cost
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import display_tokens
-from bloomlab.views.shared.panel import Panel, Piece, Place, Shown, own, stamp
+from bloomlab.views.shared.panel import Job, Panel, Piece, Place, Shown, own, stamp
 from bloomlab.views.tokens.languages import texts_to_compare
+from bloomlab.views.tokens.mattered import NOBODY, mattered_html, mattered_steps
 from bloomlab.views.tokens.payload import (
     CODE,
     COMPARE,
@@ -45,17 +47,21 @@ class TokensPanel(Panel):
         view = lab.tokens("Leo lives in Oslo.").view
         view.query = 3                                # a token: the chip it is in is the one replayed
         view.compare()                                # costs by language; Ctrl-C keeps what is finished
+        view.weigh_tokens()                           # which tokens mattered for the next one, in three answers
         view.trace.tokens                             # what is shown, as a list
     """
 
     name, title, compares = "tokens", "Tokens", True
     pieces: ClassVar = {
         "comparison": Piece(empty=IDLE),
+        "mattered": Piece(empty=NOBODY),
         "loss": Piece("float32", "pos"),  # of a difference: in nats; NaN for the first token
         "loss_before": Piece("float32", "pos"),
     }
-    job, verb, found, job_of_text = "comparison", "compare", "costs", True
-    nothing_found: ClassVar = {}
+    jobs = (
+        Job("comparison", "compare", "costs", {}, of_text=True),
+        Job("mattered", "weigh_tokens", "weights", of_text=True),
+    )
 
     def __init__(
         self,
@@ -71,6 +77,9 @@ class TokensPanel(Panel):
         return {
             "replayed": traitlets.Dict({"chip": 0, "step": -1}),
             "comparing": traitlets.Enum(("closed", "open", "stopped"), "closed"),
+            "attributing": traitlets.Enum(("closed", "open", "stopped"), "closed"),
+            "mattered_answer": traitlets.Unicode(),  # the likeliest next token
+            "mattered_rival": traitlets.Unicode(),  # the runner-up
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
@@ -85,20 +94,20 @@ class TokensPanel(Panel):
             models = (own(base, "model", self._model), own(trace, "model", self._model))
             payload["picture"]["difference"], surprise = difference_values(trace, base, models)
             payload |= surprise
-        return payload | {"replayed": {"chip": 0, "step": -1}}
+        return payload | {"replayed": {"chip": 0, "step": -1}, "mattered": NOBODY}
 
     def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
-        """A comparison that is going on will not go on there."""
-        comparison = shown["comparison"]
-        return {"comparison": {**comparison, "state": "stopped"}} if comparison["state"] == "running" else {}
+        """What is going on will not go on there."""
+        going = {name: shown[name] for name in ("comparison", "mattered") if shown[name]["state"] == "running"}
+        return {name: {**piece, "state": "stopped"} for name, piece in going.items()}
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that computes the chosen chip's merges and the counts."""
         return CODE
 
     def more_code(self, shown: Shown) -> str:
-        """The comparison, if there is one."""
-        return str(shown["comparison"]["code"])
+        """The comparison, and the weights, if there are any."""
+        return str(shown["comparison"]["code"] + shown["mattered"]["code"])
 
     def derived(self, shown: Shown) -> dict[str, Any]:
         """`chip`: the place of the chip that the chosen token is in."""
@@ -108,6 +117,7 @@ class TokensPanel(Panel):
     def still(self, trace: "Trace | None", shown: Shown) -> str:
         """The strip of chips, the merges of one of them, the costs by language if they were measured, a difference."""
         still = still_html(trace.tokens if trace else [], shown["picture"], shown["comparison"], shown.get("chip", 0))
+        still += mattered_html(shown["picture"], shown["mattered"])
         return surprise_html(shown) + still if "difference" in shown["picture"] else still
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
@@ -124,22 +134,31 @@ class TokensPanel(Panel):
         """How the chosen chip is built; of a difference, which token's surprise has changed most."""
         return surprise_text(shown) or still_text(shown["picture"], shown["chip"])
 
-    # ---- the comparison of languages ----
+    # ---- the comparison of languages, and which tokens mattered ----
 
-    def asked(self, changed: str, shown: Shown) -> str:
-        """It runs while it is open."""
-        if changed not in ("comparing", "picture"):
+    def asked(self, job: str, changed: str, shown: Shown) -> str:
+        """Each runs while it is open; the weights are measured anew for another token."""
+        opened = {"comparison": "comparing", "mattered": "attributing"}[job]
+        other = job == "mattered" and changed in ("mattered_answer", "mattered_rival")
+        if changed not in (opened, "picture") and not other:
             return ""
-        if shown["comparing"] != "open":
+        if shown[opened] != "open":
             return "stop"
-        return "run" if shown["comparison"]["state"] not in ("running", "done") else ""
+        return "run" if other or shown[job]["state"] not in ("running", "done") else ""
 
-    def steps(self, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
-        """Count at once, which needs no model; then measure, a text each.
+    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+        """What a job does; see `mattered_steps` for the weights of the tokens.
 
         Raises:
             InputError: the panel was made without a model to measure.
         """
+        if job == "mattered":
+            model = own(trace, "model", self._model)
+            return mattered_steps(trace, model, own(trace, "tokenizer", self._tokenizer), shown)
+        return self._compared(trace)
+
+    def _compared(self, trace: "Trace") -> Iterator[tuple[dict[str, Any], Any]]:
+        """Count at once, which needs no model; then measure, a text each."""
         if self._measure is None:
             raise InputError("this view was made without a model to measure; lab.tokens(text) compares languages")
         another = trace.lab is not None and self._model is not None and trace.lab.model is not self._model

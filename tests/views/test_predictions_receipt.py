@@ -1,0 +1,137 @@
+"""Which part wrote the next token, in the predictions panel: the same numbers as lab.receipt, in lines that sum."""
+
+import asyncio
+import math
+from typing import Any
+
+import pytest
+
+import bloomlab
+from bloomlab.hooks import Edits
+from bloomlab.lab import Lab
+from bloomlab.tracing.donors import usual
+from bloomlab.tracing.edits import zero
+from bloomlab.views.predictions.receipt import IDLE, LINES
+from bloomlab.views.view import View
+from tests.tasks.task_heads import random_lab
+
+TEXT = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    return bloomlab.load()
+
+
+def closes(receipt: dict[str, Any]) -> bool:
+    told = math.fsum([*(line["direct"] for line in receipt["lines"]), receipt["rest"][1]])
+    return abs(told - receipt["difference"]) < 1e-4 * max(1, abs(receipt["difference"]))
+
+
+def test_it_is_asked_for_and_then_follows_the_chosen_token(lab: Lab) -> None:
+    view = lab.predictions(TEXT)
+    assert view.receipt == IDLE
+    view.query = 5
+    assert view.receipt == IDLE
+    view.explaining = "direct"
+    for at in (5, 19, 0):
+        view.query = at
+        found = lab.receipt(TEXT, position=at).receipt
+        receipt = view.receipt
+        assert (receipt["state"], receipt["at"]) == ("done", at) and closes(receipt)
+        assert receipt["difference"] == pytest.approx(found.difference, abs=1e-5)
+        assert receipt["rest"][0] == len(found.names) - LINES
+        for line in receipt["lines"]:
+            assert line["direct"] == pytest.approx(found.direct[found.names.index(line["name"])].item(), abs=1e-5)
+            assert line["total"] is None
+    view.explaining = "closed"
+    view.query = 7
+    assert view.receipt["at"] == 0
+
+
+@pytest.mark.slow
+def test_its_code_gives_the_same_totals(lab: Lab) -> None:
+    view = lab.predictions(TEXT)
+    view.receipt_versus = " Sydney"
+    shows = view.explain()
+    receipt = view.receipt
+    assert receipt["state"] == "done" and receipt["done"] == receipt["total"] == 37 and view.explaining == "total"
+    assert receipt["code"] in view.code
+    names: dict[str, Any] = {"lab": lab}
+    exec(receipt["code"].replace("print(", "found = (", 1), names)
+    found = names["found"].receipt
+    assert shows.receipt.total.tolist() == pytest.approx(found.total.tolist(), abs=1e-5)
+    totals = {line["name"]: line["total"] for line in receipt["lines"] if line["total"] is not None}
+    assert totals == pytest.approx({name: found.total[found.names.index(name)].item() for name in totals}, abs=1e-5)
+    assert "MLP 0 costs most: 4.7" in receipt["says"] and receipt["closes"].startswith("the 43 lines sum to +4.970")
+
+
+@pytest.mark.parametrize("by", ["mean", "nothing"])
+def test_it_can_be_measured_by_the_mean_of_all_or_by_nothing(lab: Lab, by: str) -> None:
+    view = lab.predictions(TEXT)
+    view.receipt_by = by
+    view.explaining = "direct"
+    expected = lab.receipt(TEXT, versus="mean" if by == "mean" else None).receipt.difference
+    assert view.receipt["difference"] == pytest.approx(expected, abs=1e-4) and closes(view.receipt)
+
+
+def test_zeros_stand_in_where_no_text_is_like_it() -> None:
+    view = random_lab().predictions("😀!")
+    view.explain()
+    assert view.receipt["kind"] == "zero" and "no texts like this one" in view.receipt["instead"]
+
+
+def test_what_is_no_token_is_said_and_the_lines_stay(lab: Lab) -> None:
+    view = lab.predictions(TEXT)
+    view.explaining = "direct"
+    lines = view.receipt["lines"]
+    view.receipt_versus = "two tokens"
+    assert view.receipt["state"] == "error" and "must be one token" in view.receipt["message"]
+    assert view.receipt["lines"] == lines
+    view.receipt_versus = " Oslo"  # against itself: the likeliest other is asked about
+    assert view.receipt["state"] == "done" and view.receipt["versus"] == "·Oslo" and view.receipt["token"] != "·Oslo"
+    view.receipt_token = " Oslo"
+    assert view.receipt["state"] == "error" and "are the same" in view.receipt["message"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["zero", "usual"])
+def test_of_an_edited_run_it_is_that_run_s(lab: Lab, kind: str) -> None:
+    edit = zero(head=4) if kind == "zero" else usual(lab.like(TEXT).texts, head=4)
+    edits: Edits = {"h.3.attn.mixed": edit}
+    view = lab.predictions(TEXT, edit=edits)
+    view.explaining = "total"
+    logits = lab.trace(TEXT, ["logits"], edits)["logits"][0, -1].topk(2).values
+    receipt = view.receipt
+    assert receipt["difference"] == pytest.approx((logits[0] - logits[1]).item(), abs=1e-4) and closes(receipt)
+    assert "with the changes" in receipt["where"] and receipt["code"] == ""
+    found = view.explained.receipt
+    silent = found.direct[found.names.index("head 3.4")].item()
+    assert silent == 0 if kind == "zero" else silent != 0
+    view.run = "as it is"  # another run: it is measured anew
+    assert "with the changes" not in view.receipt["where"]
+
+
+def test_stopping_keeps_what_was_measured_and_says_what_was_not(lab: Lab) -> None:
+    async def stopped() -> View:
+        view = lab.predictions(TEXT)
+        view.explaining = "total"
+        while not any(line["total"] is not None for line in view.receipt["lines"]):
+            await asyncio.sleep(0)
+        view.explaining = "stopped"
+        await asyncio.sleep(0.05)
+        return view
+
+    receipt = asyncio.run(stopped()).receipt
+    assert receipt["state"] == "stopped" and receipt["done"] == 32 < receipt["total"]
+    totals = {line["name"]: line["total"] for line in receipt["lines"]}
+    assert totals["head 2.3"] is not None and totals["MLP 3"] is None
+
+
+@pytest.mark.slow
+def test_a_page_without_scripts_has_it_too(lab: Lab) -> None:
+    view = lab.predictions(TEXT)
+    assert "nats" not in view._repr_mimebundle_()[0]["text/html"]
+    view.explain()
+    still = view._repr_mimebundle_()[0]["text/html"]
+    assert view.receipt["says"] in still and "head 3.5" in still and "smaller parts" in still
