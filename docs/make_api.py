@@ -74,6 +74,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.effect": ["effect", "Effect"],
         "lens.slopes": ["slopes_used", "text_effect", "TextEffect", "loss_by_slope", "SlopeLoss"],
         "lens.cases": ["cases", "Case", "Cases"],
+        "lens.over_texts": ["over_texts", "OverTexts"],
         "lens.refute": ["refute", "Refutation", "Control"],
         "lens.keep": ["keep", "Kept"],
         "lens.direction": ["direction", "Direction"],
