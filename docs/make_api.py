@@ -76,6 +76,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.cases": ["cases", "Case", "Cases"],
         "lens.over_texts": ["over_texts", "OverTexts"],
         "lens.refute": ["refute", "Refutation", "Control"],
+        "lens.held": ["held", "Held", "noticed", "holding"],
         "lens.keep": ["keep", "Kept"],
         "lens.direction": ["direction", "Direction"],
         "lens.patching": ["effects", "effects_over"],

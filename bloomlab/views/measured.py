@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
 OVER = ("this text", "texts")
-ASKS = ("compare", "refute", "stop", "restore")
+ASKS = ("compare", "refute", "held", "stop", "restore")
 SETS = ("metric", "answer", "rival", "over")
 MOST_TRIED = 500
 LONGEST_HOPE = 300  # characters of what somebody expects
@@ -158,17 +158,19 @@ class Measured(FromPage):
         if worth is None:
             return
         if what == "compare" or not self.worth["lines"] or self.worth["state"] != "done":
-            self.worth = {**self.worth, "refuted": {}}
+            self.worth = {**self.worth, "refuted": {}, "held": {}}
             for pieces in worth.compared(self._asked):
                 facts = pieces.pop("facts", None)
                 self.worth = {**self.worth, **pieces}
                 if facts is not None and self.worth["done"] == self.worth["total"]:
                     self._note({name: self.worth[name] for name in ("answer", "rival", "nothing")} | facts)
                 yield
-        if what == "refute":
-            for pieces in worth.refuted(self._asked, self.worth["answer"], self.worth["rival"]):
+        if what != "compare":
+            more = worth.refuted if what == "refute" else worth.held
+            for pieces in more(self._asked, self.worth["answer"], self.worth["rival"]):
                 self.worth = {**self.worth, **pieces}
                 yield
+        if what == "refute":
             refuted = self.worth["refuted"]
             self._note({"verdict": refuted["sentence"], "as far": refuted["as far"], "controls": refuted["controls"]})
 
@@ -228,8 +230,8 @@ class Measured(FromPage):
     def _by_another_measure(self, _: dict[str, Any]) -> None:
         if self._worth is None or not self._edits.on or self._two is None or self._two[1] is None:
             return
-        again = "refute" if self.worth["refuted"] else "compare"
-        self.worth = {**self.worth, "lines": [], "refuted": {}, "state": "idle"}
+        again = "refute" if self.worth["refuted"] else "held" if self.worth["held"] else "compare"
+        self.worth = {**self.worth, "lines": [], "refuted": {}, "held": {}, "state": "idle"}
         if self.worth["doing"]:  # somebody has asked for it, or it costs little
             self._measure(again)
 
@@ -247,4 +249,6 @@ def in_words(worth: Mapping[str, Any]) -> list[str]:
         said.append(f"{where}{of}: as it is {worth['before']:.3f}; {', '.join(each)}.")
     if worth["refuted"]:
         said.append(worth["refuted"]["sentence"])
+    if worth["held"]:
+        said.append(worth["held"]["sentence"])
     return [readable(sentence) for sentence in said]

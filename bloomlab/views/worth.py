@@ -17,6 +17,7 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case
 from bloomlab.lens.effect import kl
+from bloomlab.lens.held import WAYS, Held, held
 from bloomlab.lens.instead import Effects, effects, ends, moved_most
 from bloomlab.lens.refute import CONTROLS, DOSES, ROUNDING, TEXTS, Refutation, in_case, refute
 from bloomlab.lens.trials import METRICS, SpotEdits, by_spot, measured, token_id
@@ -34,7 +35,7 @@ MADE = "made"  # the edits as they stand, among what could stand there
 KINDS = (*CONTROLS, DOSES, TEXTS)
 NOTHING: dict[str, Any] = {
     "state": "idle",  # or running, done, stopped, error
-    "doing": "",  # compare or refute
+    "doing": "",  # compare, refute or held
     "done": 0,
     "total": 0,
     "message": "",
@@ -48,6 +49,7 @@ NOTHING: dict[str, Any] = {
     "doses": [],  # of one edit by itself, how much it changes where it is made
     "nothing": False,  # whether the edits change nothing at all, exactly
     "refuted": {},  # before, after, rows of dots by kind, sentence
+    "held": {},  # before, after, together, rows: part, whole, q, k, v (None where it has none); sentence
 }
 
 
@@ -191,6 +193,19 @@ class Worth:
             else:
                 yield {"done": step.done, "total": step.total}
 
+    def held(self, asked: Asked, answer: str, rival: str) -> Iterator[dict[str, Any]]:
+        """What is left of the change with each part that noticed it held as it was.
+
+        Raises:
+            BloomlabError: the edits cannot be made, or a token is not one.
+        """
+        yield {"state": "running", "doing": "held", "done": 0, "total": 1, "message": ""}
+        first, others, _ = self._texts(replace(asked, answer=answer, rival=rival))
+        cases = [first, *(others if asked.many else [])]
+        for step in held(self.model, self.tokenizer, cases, by_spot(self.model, asked.edits.on), asked.metric):
+            found = {"held": _of_held(step.results[-1])} if step.results else {}
+            yield {"done": step.done, "total": step.total, **found}
+
     def _texts(self, asked: Asked) -> tuple[Case, list[Case], str]:
         """The text itself as a case, the others, and why there are none.
 
@@ -296,6 +311,15 @@ def _of_controls(found: Refutation, why: str) -> dict[str, Any]:
         "as far": 0 if abs(found.change) < ROUNDING else len(found.as_far),
         "controls": sum(len(found.of(kind)) for kind in CONTROLS),
     }
+
+
+def _of_held(found: Held) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = []
+    for place in found.order:
+        ways = zip(WAYS, found.left[place].mean(-1).tolist(), strict=True)
+        rows.append({"part": found.parts[place]} | {way: rounded(left) if left == left else None for way, left in ways})
+    means = {name: getattr(found, name).mean().item() for name in ("before", "after", "together")}
+    return {**{name: rounded(mean) for name, mean in means.items()}, "rows": rows, "sentence": found.sentence}
 
 
 def rounded(value: float) -> float:

@@ -226,6 +226,45 @@ def test_what_is_expected_is_kept_and_a_try_is_brought_back(blank: BlankPage) ->
     assert blank.view.tried[0]["expected"] == "<b>Oslo</b> comes back"
 
 
+def test_each_part_that_noticed_is_held_in_the_sheet_and_beside_who_noticed(blank: BlankPage, visit: Visit) -> None:
+    blank.draw(LAB.explore(CHANGED))
+    page = blank.page
+    copy_sixteen(blank)
+    measure(blank, "probability")
+    held = page.locator('[data-part="held"]')
+    assert held.locator("table").is_hidden() and held.locator('[data-part="hold-each"]').is_enabled()
+    held.locator('[data-part="hold-each"]').click()
+    blank.answered()
+    rows = {row["part"]: row for row in blank.view.worth["held"]["rows"]}
+    assert held.locator("tbody tr").count() == len(rows) + 3
+    for part, row in rows.items():
+        for way, value in row.items():
+            if way != "part":
+                shown = held.locator(f'[data-held="{part}"] [data-way="{way}"]').inner_text()
+                assert shown == ("" if value is None else f"{value:.3f}")
+    assert float(held.locator('[data-held="head 1.1"] [data-way="k"]').inner_text()) < 0.3
+    expect(held.locator('[role="status"]')).to_have_text(blank.view.worth["held"]["sentence"])
+    visit.screenshot("worth-held")
+    page.keyboard.press("Escape")
+    page.locator('input[value="difference"]').first.check()
+    blank.answered()
+    beside = page.locator('[data-part="noticed"] [data-of="head 1.1"]')
+    expect(beside).to_have_text(f"; held as it was, p {rows['head 1.1']['whole']:.3f} is left")
+    assert page.locator('[data-part="noticed-hold"]').is_hidden()  # it is known already
+    page.locator('[data-part="clear"]').click()
+    blank.answered()
+    select(blank)
+    change(blank, "silence")
+    page.locator('input[value="difference"]').first.check()
+    blank.answered()
+    assert page.locator('[data-part="noticed"] [data-left]').count() == 0
+    page.locator('[data-part="noticed-hold"]').click()
+    blank.answered()
+    known = {row["part"] for row in blank.view.worth["held"]["rows"]}
+    listed = page.locator('[data-part="noticed"] [data-left]').evaluate_all("all => all.map(one => one.dataset.of)")
+    assert listed and {*listed} <= known
+
+
 def test_a_token_is_typed_and_a_wrong_one_is_explained(blank: BlankPage) -> None:
     blank.draw(LAB.explore(RECAP))
     page = blank.page
@@ -274,6 +313,25 @@ def test_a_saved_page_has_the_strip_and_the_record(visit: Visit, tmp_path: Path,
     assert sheet and sheet["x"] >= 0 and sheet["x"] + sheet["width"] <= 816 and sheet["y"] + sheet["height"] <= 580
     assert page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().bottom") <= 580
     visit.screenshot(f"worth-saved-{over.replace(' ', '-')}-{theme}")
+    assert visit.errors == [] and visit.refused == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_saved_page_has_what_is_left_with_each_part_held(visit: Visit, tmp_path: Path, theme: str) -> None:
+    view = LAB.explore(RECAP, edit={SPOT: zero(head=1, query=STOP)})
+    view.wished = {"do": "held", "number": 1}
+    visit.page.set_viewport_size({"width": 816, "height": 580})
+    visit.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # "light" or "dark"
+    path = view.save(tmp_path / "x.html")
+    visit.page.goto(path.as_uri())
+    page = visit.page
+    page.locator('[data-part="worth-more"]').click()
+    assert page.locator('[data-part="held"] tbody tr').count() == len(view.worth["held"]["rows"]) + 3
+    assert not page.locator('[data-part="hold-each"]').is_visible()
+    expect(page.locator('[data-part="held"] [role="status"]')).to_have_text(view.worth["held"]["sentence"])
+    assert grave(page) == []
+    visit.screenshot(f"worth-held-saved-{theme}")
+    assert "that noticed most" in path.read_text(encoding="utf-8").partition("<script")[0]
     assert visit.errors == [] and visit.refused == []
 
 

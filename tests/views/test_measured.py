@@ -1,6 +1,7 @@
 """What an edit by hand is worth: the numbers of the lens, many texts, controls, the record; and a page that lies."""
 
 import asyncio
+import html
 import json
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from bloomlab.errors import MissingPackageError
 from bloomlab.hooks import in_order
 from bloomlab.lab import Lab
 from bloomlab.lens.cases import Case
+from bloomlab.lens.held import WAYS, held
 from bloomlab.lens.refute import DOSES, HEADS, PLACES, RANDOM, SAME, TEXTS
 from bloomlab.tracing.donors import copied, drawn, hold, usual
 from bloomlab.tracing.edits import zero
@@ -141,13 +143,13 @@ def test_a_donor_that_is_the_text_changes_nothing_and_it_is_said(tiny: Lab) -> N
 @pytest.mark.slow
 def test_what_is_held_leaves_the_way_that_is_left(tiny: Lab, sixteen: View) -> None:
     """Which way the sixteen numbers take: as the numbers of trace say."""
-    for spot, axes, held in (
+    for spot, axes, kept in (
         ("h.0.mlp.out", {}, {"h.0.mlp.out": hold()}),
         ("h.1.attn.k", {"head": [1]}, {"h.1.attn.k": hold(head=1)}),
         ("h.1.attn.q", {"head": [1]}, {"h.1.attn.q": hold(head=1)}),
     ):
         add(sixteen, "hold", spot, axes)
-        expected = p_oslo(tiny, CHANGED, {SPOT: copied(RECAP, **WHERE), **held})
+        expected = p_oslo(tiny, CHANGED, {SPOT: copied(RECAP, **WHERE), **kept})
         assert lines(sixteen)["made"] == pytest.approx(expected, abs=BOUND), spot
         assert "held as it was" in sixteen.changes[-1]
         wish(sixteen, do="undo")
@@ -226,6 +228,48 @@ def test_over_many_texts_each_number_is_a_mean_and_refute_makes_its_controls_in_
     wish(view, do="refute")
     assert view.worth["refuted"]["sentence"].startswith("mean of 13 texts: p(answer) ")
     assert view.worth["refuted"]["after"] == pytest.approx(line["value"], abs=BOUND)
+
+
+def test_each_part_that_noticed_is_held_as_lens_held_holds_it(tiny: Lab, sixteen: View) -> None:
+    wish(sixteen, do="held")
+    worth = sixteen.worth
+    assert worth["state"] == "done" and worth["doing"] == "held" and worth["done"] == worth["total"]
+    case = Case(CHANGED, "", worth["answer"], worth["rival"])
+    edits: Any = {SPOT: (copied(RECAP, **WHERE),)}
+    *_, step = held(tiny.model, tiny.tokenizer, [case], edits, "probability")
+    found = step.results[-1]
+    assert worth["held"]["sentence"] == found.sentence
+    assert [row["part"] for row in worth["held"]["rows"]] == [found.parts[place] for place in found.order]
+    for row, place in zip(worth["held"]["rows"], found.order, strict=True):
+        left = {
+            way: None if value != value else pytest.approx(value, abs=BOUND)
+            for way, value in zip(WAYS, found.left[place, :, 0].tolist(), strict=True)
+        }
+        assert row == {"part": row["part"], **left}
+    assert worth["held"]["after"] == pytest.approx(lines(sixteen)["made"], abs=BOUND)
+    assert found.sentence in sixteen._still() or html.escape(found.sentence) in sixteen._still()
+    json.dumps(worth)
+    send(sixteen, metric="logit difference")  # measured again
+    assert sixteen.worth["held"]["sentence"].startswith("logit of ' Oslo' less ")
+    add(sixteen, "zero")
+    assert sixteen.worth["held"] == {}  # it was of other edits
+
+
+@pytest.mark.slow
+def test_over_many_texts_what_is_left_is_a_mean_and_can_be_stopped(tiny: Lab) -> None:
+    view = tiny.explore(RECAP, texts=tiny.like(RECAP, 8))
+    add(view)
+    send(view, over="texts")
+    wish(view, do="held")
+    assert view.worth["held"]["sentence"].startswith("mean of 9 texts: ")
+
+    async def stopped() -> None:
+        view.set_state({"wished": {"do": "held", "number": 9}})
+        await asyncio.sleep(0.05)
+        view.set_state({"wished": {"do": "stop", "number": 10}})
+
+    in_a_loop(stopped)
+    assert view.worth["state"] == "stopped" and view.worth["lines"]
 
 
 def test_given_texts_of_other_lengths_are_left_out(tiny: Lab) -> None:
@@ -382,6 +426,7 @@ def test_saving_waits_for_what_is_being_measured(tiny: Lab, tmp_path: Path) -> N
 LIES: list[Any] = [
     {"do": "refute"},  # there is no edit
     {"do": "compare"},
+    {"do": "held"},
     {"do": "restore"},
     {"do": "restore", "at": 0},
     {"do": "restore", "at": -1},
