@@ -265,6 +265,48 @@ def test_each_part_that_noticed_is_held_in_the_sheet_and_beside_who_noticed(blan
     assert listed and {*listed} <= known
 
 
+def test_a_few_parts_are_kept_alone_or_taken_out_among_random_sets(blank: BlankPage, visit: Visit) -> None:
+    blank.draw(LAB.explore(RECAP))
+    page = blank.page
+    select(blank, layer=3, head=5)
+    change(blank, "silence", reach="every-token")
+    page.locator('[data-part="worth-more"]').click()
+    keep = page.locator('[data-part="keep"]')
+    assert keep.locator('[data-part="keep-only"]').is_disabled()  # nothing is named
+    keep.locator('[data-part="keep-parts"]').fill("head 3.4")
+    keep.locator('[data-part="keep-selected"]').click()
+    assert keep.locator('[data-part="keep-parts"]').input_value() == "3.4, 3.5"
+    keep.locator('[data-part="keep-only"]').click()
+    blank.answered()
+    kept = blank.view.worth["kept"]
+    texts = LAB.like(RECAP).texts
+    answer, rival = blank.view.worth["answer"], blank.view.worth["rival"]
+    found = LAB.keep(RECAP, ["3.4", "3.5"], bloomlab.drawn(texts), "heads", answer=answer, rival=rival).found
+    assert [row["share"] for row in kept["rows"]] == pytest.approx(found.share(found.values[1:]).tolist(), abs=1e-4)
+    own = keep.locator('[data-row="+ 3.5"] [data-own]')
+    assert float(str(own.get_attribute("data-value"))) == pytest.approx(kept["rows"][1]["share"])
+    assert keep.locator('[data-row="+ 3.5"] [role="option"]').count() == 21
+    expect(keep.locator('[data-part="keep-says"]')).to_contain_text(
+        "only 3.4, 3.5 kept and the rest of 32 heads replaced"
+    )
+    visit.screenshot("worth-keep")
+    keep.locator('[data-part="keep-instead"]').select_option("zero")
+    keep.locator('[data-part="keep-parts"]').fill("3.4, 3.5, MLP 3")
+    assert (
+        keep.locator('[data-part="keep-mlps"]').is_checked() and keep.locator('[data-part="keep-mlps"]').is_disabled()
+    )
+    keep.locator('[data-part="keep-without"]').click()
+    blank.answered()
+    expect(keep.locator('[data-part="keep-says"]')).to_contain_text(
+        "3.4, 3.5, mlp 3 of 36 heads and MLPs replaced by zeros"
+    )
+    assert keep.get_attribute("data-mode") == "without"
+    keep.locator('[data-part="keep-parts"]').fill("<b>9.9")
+    keep.locator('[data-part="keep-parts"]').press("Enter")
+    blank.answered()
+    expect(page.locator('[data-part="worth-says"]')).to_contain_text("none of 36 parts is '<b>9.9'")
+
+
 def test_a_token_is_typed_and_a_wrong_one_is_explained(blank: BlankPage) -> None:
     blank.draw(LAB.explore(RECAP))
     page = blank.page

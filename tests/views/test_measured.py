@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 import bloomlab
 from bloomlab.errors import MissingPackageError
@@ -18,12 +19,13 @@ from bloomlab.hooks import in_order
 from bloomlab.lab import Lab
 from bloomlab.lens.cases import Case
 from bloomlab.lens.held import WAYS, held
+from bloomlab.lens.keep import MODES, Kept
 from bloomlab.lens.refute import DOSES, HEADS, PLACES, RANDOM, SAME, TEXTS
 from bloomlab.tracing.donors import copied, drawn, hold, usual
 from bloomlab.tracing.edits import zero
-from bloomlab.views.measured import LONGEST_HOPE, Tried
+from bloomlab.views.measured import LONGEST_HOPE, MOST_PARTS, OTHERS, Tried, in_words
 from bloomlab.views.view import View
-from bloomlab.views.worth import NOTHING
+from bloomlab.views.worth import NOTHING, _of_kept
 from tests.claims.stories import recaps
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
@@ -272,6 +274,57 @@ def test_over_many_texts_what_is_left_is_a_mean_and_can_be_stopped(tiny: Lab) ->
     assert view.worth["state"] == "stopped" and view.worth["lines"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("instead", OTHERS)
+@pytest.mark.parametrize("mode", MODES)
+def test_parts_that_are_kept_give_the_curve_of_lab_keep(tiny: Lab, mode: str, instead: str) -> None:
+    view = tiny.explore(RECAP)
+    add(view)
+    wish(view, do=mode, parts=["3.4", "mlp 3"], among="all", instead=instead)
+    kept, texts = view.worth["kept"], tiny.like(RECAP).texts
+    assert view.worth["state"] == "done" and view.worth["doing"] == mode and kept["mode"] == mode
+    stands: Any = {"zero": zero(), "usual": usual(texts), "drawn": drawn(texts)}[instead]
+    verb = tiny.keep if mode == "keep" else tiny.without
+    found = verb(RECAP, ["3.4", "mlp 3"], stands, answer=view.worth["answer"], rival=view.worth["rival"]).found
+    assert [row["name"] for row in kept["rows"]] == ["3.4", "+ mlp 3"]
+    for size, row in enumerate(kept["rows"], 1):
+        assert row["share"] == pytest.approx(found.share(found.values[size]).item(), abs=1e-4)
+        assert row["dots"] == pytest.approx(found.share(found.chance[size]).tolist(), abs=1e-4)
+    assert ("zeros" if instead == "zero" else "64 like texts") in kept["sentence"]
+    assert kept["sentence"] in " ".join(in_words(view.worth))
+    json.dumps(view.worth)
+    add(view, "zero", "h.1.mlp.out", {})
+    assert view.worth["kept"] == {}
+
+
+def test_over_many_texts_what_is_kept_is_a_mean_and_another_measure_asks_again(tiny: Lab) -> None:
+    view = tiny.explore(RECAP, texts=tiny.like(RECAP, 4))
+    add(view)
+    send(view, over="texts")
+    wish(view, do="keep", parts=["3.4"], among="all", instead="drawn")
+    assert view.worth["kept"]["sentence"].startswith("mean of 5 texts: logit of answer less rival")
+    send(view, metric="probability")
+    assert view.worth["kept"]["sentence"].startswith("mean of 5 texts: p(") and view.worth["doing"] == "keep"
+
+
+def test_where_all_kept_and_none_kept_say_the_same_no_share_is_told() -> None:
+    same = torch.ones(1)
+    found = Kept(
+        "keep", ("0.0",), "zeros", "2 parts", "probability", "a", "b", same, same, torch.ones(2, 1), torch.ones(2, 3, 1)
+    )
+    assert _of_kept(found)["rows"] == [{"name": "0.0", "share": None, "dots": []}]
+
+
+@pytest.mark.parametrize("parts", [["9.9"], ["3.4", "3.4"], ["h.3.attn"], ["\u202e"]])
+def test_parts_that_the_model_lacks_are_named_in_a_sentence(tiny: Lab, parts: list[str]) -> None:
+    view = tiny.attention(RECAP)
+    add(view)
+    before = view.worth["lines"]
+    wish(view, do="keep", parts=parts, among="all", instead="zero")
+    assert view.worth["state"] == "error" and "parts" in view.worth["message"]
+    assert view.worth["lines"] == before and view.worth["kept"] == {} and view.state == "ready"
+
+
 def test_given_texts_of_other_lengths_are_left_out(tiny: Lab) -> None:
     view = tiny.explore(RECAP, texts=[RECAP.replace("Oslo", "Lima"), "Leo lives in", RECAP])
     add(view, "drawn")
@@ -427,6 +480,18 @@ LIES: list[Any] = [
     {"do": "refute"},  # there is no edit
     {"do": "compare"},
     {"do": "held"},
+    {"do": "keep"},
+    {"do": "keep", "parts": ["3.4"], "among": "all", "instead": "zero"},  # there is no edit
+    {"do": "keep", "parts": [], "among": "all", "instead": "zero"},
+    {"do": "keep", "parts": "3.4", "among": "all", "instead": "zero"},
+    {"do": "keep", "parts": ["3.4"] * (MOST_PARTS + 1), "among": "all", "instead": "zero"},
+    {"do": "without", "parts": ["x" * 1000], "among": "all", "instead": "zero"},
+    {"do": "without", "parts": [34], "among": "all", "instead": "zero"},
+    {"do": "without", "parts": ["3.4"], "among": "all", "instead": "copied"},
+    {"do": "without", "parts": ["3.4"], "among": "all", "instead": nested(100)},
+    {"do": "keep", "parts": ["3.4"], "among": "some", "instead": "zero"},
+    {"do": "keep", "parts": ["3.4"], "among": ["all"], "instead": "zero"},
+    {"do": "without", "parts": nested(100), "among": "all", "instead": "zero"},
     {"do": "restore"},
     {"do": "restore", "at": 0},
     {"do": "restore", "at": -1},

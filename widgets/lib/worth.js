@@ -6,11 +6,12 @@
 //   [data-part="worth"]                       the line; hidden where there are no edits; data-state = idle | running | done | …
 //   [data-worth="before | made | zero | usual | drawn | copied"]   a number; data-value, and of many texts data-against
 //   [data-part="refute" | "worth-many" | "worth-more" | "worth-stop" | "worth-progress" | "worth-says"]
-//   [data-part="worth-sheet"]                 what opens; in it the strip of dots (lib/dots.js), the ways (lib/held.js) and
+//   [data-part="worth-sheet"]                 what opens; in it the strip of dots (lib/dots.js), the ways (lib/held.js), the curve of parts (lib/keep.js), and
 //   [data-part="verdict"], [data-part="tries"] [data-try="N"], [data-part="worth-answer" | "worth-rival"], input[value="probability"]
 import { isolated, lastOf, make, pushButton, quoted, set } from "./dom.js";
 import { dotStrip } from "./dots.js";
 import { heldTable } from "./held.js";
+import { keepCurve } from "./keep.js";
 import { fixed, probability, signed } from "./numbers.js";
 import { toggles } from "./toggles.js";
 
@@ -46,6 +47,11 @@ export function worthLine({ id, get, choose, ask, undo }) {
   const rival = tokenBox("rival", "worth-rival");
   const dots = dotStrip({ id: `${id}-dots` });
   const ways = heldTable({ ask: () => ask({ do: "held" }) });
+  const keep = keepCurve({
+    id: `${id}-keep`,
+    ask: (mode, of) => ask({ do: mode, ...of }),
+    selected: () => ({ layer: get("layer"), head: get("head") }),
+  });
   const verdict = make("p", { class: "bl-verdict", role: "status", "data-part": "verdict" });
   const tries = make("ol", { class: "bl-tries", "data-part": "tries" });
   const record = make("section", { "aria-label": "what was tried" }, make("h3", { class: "bl-title" }, "what was tried"), tries);
@@ -55,7 +61,7 @@ export function worthLine({ id, get, choose, ask, undo }) {
     make("div", { class: "bl-sheet-top" }, metrics.element, answer.element, rival.element, close),
     dots.element,
     verdict,
-    ways.element,
+    make("div", { class: "bl-sheet-pair" }, ways.element, keep.element),
     record,
   );
   sheet.hidden = true;
@@ -195,7 +201,7 @@ export function worthLine({ id, get, choose, ask, undo }) {
     set(element, { "data-state": now });
     drawNumbers();
     numbers.hidden = !edited;
-    const waiting = { running: { refute: "refuting …", held: "holding each part …" }[/** @type {"held"} */ (worth.doing)] ?? "measuring …", error: worth.message, stopped: "stopped; what was finished stays" }[/** @type {"running"} */ (now)] ?? "";
+    const waiting = { running: { refute: "refuting …", held: "holding each part …", keep: "keeping only these …", without: "taking these out …" }[/** @type {"held"} */ (worth.doing)] ?? "measuring …", error: worth.message, stopped: "stopped; what was finished stays" }[/** @type {"running"} */ (now)] ?? "";
     if (says.textContent !== waiting) says.textContent = waiting;
     set(says, { "data-trouble": now === "error" });
     progress.hidden = stop.hidden = !running;
@@ -216,6 +222,7 @@ export function worthLine({ id, get, choose, ask, undo }) {
     if (sheet.hidden) return;
     drawDots();
     ways.show(edited ? worth.held : {}, live && edited, running, short);
+    keep.show(edited ? worth.kept : {}, live && edited, running);
     drawTries();
   }
 
