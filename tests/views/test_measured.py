@@ -482,16 +482,6 @@ LIES: list[Any] = [
     {"do": "held"},
     {"do": "keep"},
     {"do": "keep", "parts": ["3.4"], "among": "all", "instead": "zero"},  # there is no edit
-    {"do": "keep", "parts": [], "among": "all", "instead": "zero"},
-    {"do": "keep", "parts": "3.4", "among": "all", "instead": "zero"},
-    {"do": "keep", "parts": ["3.4"] * (MOST_PARTS + 1), "among": "all", "instead": "zero"},
-    {"do": "without", "parts": ["x" * 1000], "among": "all", "instead": "zero"},
-    {"do": "without", "parts": [34], "among": "all", "instead": "zero"},
-    {"do": "without", "parts": ["3.4"], "among": "all", "instead": "copied"},
-    {"do": "without", "parts": ["3.4"], "among": "all", "instead": nested(100)},
-    {"do": "keep", "parts": ["3.4"], "among": "some", "instead": "zero"},
-    {"do": "keep", "parts": ["3.4"], "among": ["all"], "instead": "zero"},
-    {"do": "without", "parts": nested(100), "among": "all", "instead": "zero"},
     {"do": "restore"},
     {"do": "restore", "at": 0},
     {"do": "restore", "at": -1},
@@ -518,6 +508,49 @@ def test_a_page_that_lies_is_answered_in_a_sentence_and_the_picture_stays(tiny: 
     after = view.get_state()
     assert view.state == "error" and 20 < len(view.message) <= 400 and "Error" not in view.message, view.message
     assert {name for name in before if before[name] != after[name]} <= {"wished", "heard", "state", "message"}
+
+
+NAMES: list[tuple[dict[str, Any], str]] = [
+    ({}, "names 1 to 100 parts"),
+    ({"parts": []}, "names 1 to 100 parts"),
+    ({"parts": "3.4"}, "names 1 to 100 parts"),
+    ({"parts": ["3.4"] * (MOST_PARTS + 1)}, "names 1 to 100 parts"),
+    ({"parts": ["x" * 1000]}, "names 1 to 100 parts"),
+    ({"parts": [34]}, "names 1 to 100 parts"),
+    ({"parts": nested(100)}, "names 1 to 100 parts"),
+    ({"parts": ["3.4"], "among": "some"}, "among all or heads"),
+    ({"parts": ["3.4"], "among": ["all"]}, "among all or heads"),
+    ({"parts": ["3.4"], "instead": "copied"}, "can stand zero, usual, drawn"),
+    ({"parts": ["3.4"], "instead": nested(100)}, "can stand zero, usual, drawn"),
+]
+
+
+@pytest.mark.parametrize(("lie", "message"), NAMES, ids=range(len(NAMES)))
+def test_a_page_that_lies_about_parts_is_answered_in_a_sentence(tiny: Lab, lie: dict[str, Any], message: str) -> None:
+    view = tiny.attention(RECAP)
+    add(view)
+    before = view.worth
+    wish(view, do="keep", **{"among": "all", "instead": "zero", **lie})
+    assert view.state == "error" and message in view.message and len(view.message) <= 400
+    assert view.worth is before
+
+
+def test_an_interrupt_while_parts_are_held_or_kept_leaves_what_was_found(tiny: Lab, monkeypatch: Any) -> None:
+    view = tiny.attention(RECAP)
+    add(view)
+    found = view.worth["lines"]
+
+    def interrupted(*_: Any) -> Iterator[Any]:
+        yield {"state": "running"}
+        raise KeyboardInterrupt
+
+    for name, asked in (("held", {"do": "held"}), ("kept", {"do": "keep", "parts": ["3.4"]})):
+        with monkeypatch.context() as patched:
+            patched.setattr(view._worth, name, interrupted)
+            wish(view, among="all", instead="zero", **asked)
+        assert view.worth["state"] == "stopped" and view.worth["lines"] == found and view.worth[name] == {}
+        wish(view, among="all", instead="zero", **asked)
+        assert view.worth["state"] == "done" and view.worth[name]["sentence"]
 
 
 def test_what_a_page_may_not_set_stays_as_it_is(tiny: Lab) -> None:
