@@ -24,17 +24,18 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab import tiny
-from bloomlab.errors import CheckpointError, GenerationError, InputError, NearNames, TokenizerError
+from bloomlab.errors import CheckpointError, GenerationError, InputError, NearNames, TokenizerError, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
@@ -45,9 +46,11 @@ from bloomlab.lens.cases import Case, Cases, cases, of_texts
 from bloomlab.lens.direction import DOSES, Direction, direction
 from bloomlab.lens.findings import Finding
 from bloomlab.lens.keep import Kept, keep
+from bloomlab.lens.over_texts import OverTexts, over_texts
 from bloomlab.lens.patching import effects, effects_over
 from bloomlab.lens.refute import Refutation, refute
 from bloomlab.lens.sizes import Info, info
+from bloomlab.lens.trials import METRICS, by_spot, check_places
 from bloomlab.lessons import Lessons, listed
 from bloomlab.tasks.ask import answer, classify, tag
 from bloomlab.tasks.results import Answer, Classification, Tagging
@@ -347,23 +350,78 @@ class Lab(NearNames):
         rows = logit_lens.logit_lens(self.model, trace, top)
         return LogitLens(rows, trace.tokens, self.tokenizer, self.model.config.vocab_size)
 
-    def ablate(self, text: str, spot: str, **axes: Index) -> "Ablation":
+    @overload
+    def ablate(
+        self,
+        text: str,
+        spot: str,
+        texts: None = None,
+        metric: None = None,
+        answer: None = None,
+        rival: None = None,
+        **axes: Index,
+    ) -> "Ablation": ...
+    @overload
+    def ablate(
+        self,
+        text: str,
+        spot: str,
+        texts: Sequence[str | Case],
+        metric: str = "logit difference",
+        answer: str | None = None,
+        rival: str | None = None,
+        **axes: Index,
+    ) -> "Evidence[OverTexts]": ...
+    def ablate(
+        self,
+        text: str,
+        spot: str,
+        texts: Sequence[str | Case] | None = None,
+        metric: str | None = None,
+        answer: str | None = None,
+        rival: str | None = None,
+        **axes: Index,
+    ) -> "Ablation | Evidence[OverTexts]":
         """What the model loses without one of its parts: the text is read twice, once with zeros there.
 
         `spot` is named as in `trace`; `axes` say which part of it: `ablate(text, "h.2.attn.mixed", head=3)`. The
         second run has the logits of `trace(text, ["logits", spot], edit={spot: zero(head=3)})`, bit for bit.
 
+        With `texts` the same is done in this text and in those: a list, or the cases of `lab.cases`, `lab.like`,
+        `tiny.pairs`. Then the result has a metric of the next token in each text, with mean and spread (see
+        `bloomlab.lens.over_texts.OverTexts`): the logit of `answer` less that of `rival`, or the "probability" of the
+        answer. A case has its own two tokens; by default they are the likeliest, and the runner-up.
+
         Raises:
-            InputError: the text is empty, not a text, or longer than `max_tokens`.
+            InputError: a text is empty, not a text, or longer than `max_tokens`; an answer is not one token; or a
+                position is named, and the texts have different token counts.
             HookError: there is no such spot or axis, or the text has no such position.
         """
         from bloomlab.views.ablation import Ablation
+        from bloomlab.views.evidence import Evidence
         from bloomlab.views.shared.panel import stamp
 
         edit = zero(**axes)
+        if texts is not None:
+            cases = self._with_others(self._checked(text), texts, answer, rival)
+            edits = by_spot(self.model, {spot: edit})
+            check_places(edits, len(self.tokenizer.encode(text)))
+            steps = over_texts(self.model, self.tokenizer, cases, edits, metric or METRICS[0])
+            found = replace(self._last(steps, whole=True), edit=f"{edit!r} at {spot}")
+            return Evidence(found, self._stamp())
+        for name, asked in (("metric", metric), ("answer", answer), ("rival", rival)):
+            if asked is not None:
+                raise InputError(f"{name}={shorten(asked)} says what is measured in several texts; pass texts=[…], too")
         changed, whole = self._read(effect.READ, text, {spot: edit})
         difference = effect.effect(whole, changed)
         return Ablation(spot, repr(edit), whole.tokens, difference, self.tokenizer, stamp(whole.provenance))
+
+    def _with_others(self, text: str, texts: Iterable[str | Case], answer: str | None, rival: str | None) -> list[Case]:
+        """The text as a case, and the others; a case of this very text says what is compared after it."""
+        cases = self._checked_cases(texts)
+        own = next((case for case in cases if case.text == text), Case(text))
+        own = own._replace(answer=answer or own.answer, rival=rival or own.rival)
+        return [own, *(case for case in cases if case.text != text)]
 
     def receipt(
         self,

@@ -38,6 +38,7 @@ class Effects:
         before: (text) the metric without edits.
         after: (text) by the name of the edit, the metric with it.
         refused: by the name of an edit, why it cannot be made.
+        pairs: (answer, rival) of each text.
     """
 
     metric: str
@@ -46,6 +47,7 @@ class Effects:
     before: Tensor
     after: Mapping[str, Tensor] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    pairs: tuple[tuple[str, str], ...] = ()
 
     def mean(self, name: str) -> float:
         """The mean over the texts."""
@@ -53,8 +55,7 @@ class Effects:
 
     def spread(self, name: str) -> tuple[float, float]:
         """Between which two numbers eight in ten of the texts are."""
-        low, high = self.after[name].quantile(torch.tensor(SPREAD)).tolist()
-        return low, high
+        return spread(self.after[name])
 
     def against(self, name: str) -> int:
         """In how many texts the edit has the opposite effect of its mean, or none.
@@ -62,8 +63,26 @@ class Effects:
         >>> Effects("probability", "a", "b", torch.zeros(3), {"e": torch.tensor([0.5, 0.25, -0.25])}).against("e")
         1
         """
-        changes = self.after[name] - self.before
-        return int((changes * changes.mean() <= 0).sum())
+        return against(self.after[name] - self.before)
+
+
+def spread(values: Tensor) -> tuple[float, float]:
+    """Between which two of these numbers eight in ten of them are.
+
+    >>> spread(torch.arange(11.0))
+    (1.0, 9.0)
+    """
+    low, high = values.quantile(torch.tensor(SPREAD)).tolist()
+    return low, high
+
+
+def against(changes: Tensor) -> int:
+    """How many of these changes are opposite to their mean, or none.
+
+    >>> against(torch.tensor([2.0, 1.0, 0.0, -1.0]))
+    2
+    """
+    return int((changes * changes.mean() <= 0).sum())
 
 
 def effects(
@@ -95,7 +114,8 @@ def _steps(read: Texts, each: Mapping[str, Sequence[SpotEdits]], metric: str) ->
     total, done = count * (1 + len(each)), 0
     for done in read.without_edits(metric):
         yield Progress(done, total, ())
-    found = Effects(metric, *read.tokens(), torch.tensor(read.before))
+    pairs = tuple(map(read.tokens, range(count)))
+    found = Effects(metric, *pairs[0], torch.tensor(read.before), pairs=pairs)
     yield Progress(done, total, (found,))
     for place, (name, edits) in enumerate(each.items(), 1):
         values = torch.zeros(count)

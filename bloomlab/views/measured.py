@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from bloomlab.errors import HookError, InputError, shorten
+from bloomlab.lens.keep import AMONG, MODES
 from bloomlab.lens.trials import METRICS
 from bloomlab.tasks.results import readable
 from bloomlab.views.shared.edits import EditList
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
 OVER = ("this text", "texts")
-ASKS = ("compare", "refute", "stop", "restore")
+ASKS = ("compare", "refute", "held", *MODES, "stop", "restore")
 SETS = ("metric", "answer", "rival", "over")
 MOST_TRIED = 500
 LONGEST_HOPE = 300  # characters of what somebody expects
 LONGEST_TOKEN = 100  # characters
+MOST_PARTS = 100  # that a page may name
+OTHERS = ("zero", "usual", "drawn")  # what a page may put in the place of all other parts
 SAVED = ("worth", "tries", *SETS)
 
 
@@ -82,6 +85,7 @@ class Measured(FromPage):
         self._measuring: Steps | None = None
         self._rows: list[EditList] = []  # of each row of the record
         self._hope = ""
+        self._parts: tuple[list[str], str, str] = [], AMONG[0], OTHERS[0]  # kept or taken out; see `_parts_of`
         super().__init__(**traits)
 
     @property
@@ -158,17 +162,23 @@ class Measured(FromPage):
         if worth is None:
             return
         if what == "compare" or not self.worth["lines"] or self.worth["state"] != "done":
-            self.worth = {**self.worth, "refuted": {}}
+            self.worth = {**self.worth, "refuted": {}, "held": {}, "kept": {}}
             for pieces in worth.compared(self._asked):
                 facts = pieces.pop("facts", None)
                 self.worth = {**self.worth, **pieces}
                 if facts is not None and self.worth["done"] == self.worth["total"]:
                     self._note({name: self.worth[name] for name in ("answer", "rival", "nothing")} | facts)
                 yield
-        if what == "refute":
-            for pieces in worth.refuted(self._asked, self.worth["answer"], self.worth["rival"]):
+        if what != "compare":
+            given = self._asked, self.worth["answer"], self.worth["rival"]
+            if what in MODES:
+                steps = worth.kept(*given, what, *self._parts)
+            else:
+                steps = worth.refuted(*given) if what == "refute" else worth.held(*given)
+            for pieces in steps:
                 self.worth = {**self.worth, **pieces}
                 yield
+        if what == "refute":
             refuted = self.worth["refuted"]
             self._note({"verdict": refuted["sentence"], "as far": refuted["as far"], "controls": refuted["controls"]})
 
@@ -200,6 +210,8 @@ class Measured(FromPage):
                 raise HookError(f"there is no try {shorten(at, 60)} to go back to; there are {len(self._rows)}")
             self._restore(str(self.tries[at]["text"]), self._rows[at])
         else:
+            if wish["do"] in MODES:
+                self._parts = _parts_of(wish)
             self._measure(wish["do"])
 
     def _restore(self, text: str, edits: EditList) -> None:
@@ -228,10 +240,31 @@ class Measured(FromPage):
     def _by_another_measure(self, _: dict[str, Any]) -> None:
         if self._worth is None or not self._edits.on or self._two is None or self._two[1] is None:
             return
-        again = "refute" if self.worth["refuted"] else "compare"
-        self.worth = {**self.worth, "lines": [], "refuted": {}, "state": "idle"}
+        mode = self.worth["kept"].get("mode", "compare")
+        again = "refute" if self.worth["refuted"] else "held" if self.worth["held"] else mode
+        self.worth = {**self.worth, "lines": [], "refuted": {}, "held": {}, "kept": {}, "state": "idle"}
         if self.worth["doing"]:  # somebody has asked for it, or it costs little
             self._measure(again)
+
+
+def _parts_of(wish: Mapping[str, Any]) -> tuple[list[str], str, str]:
+    """The names of the parts that a page asks for, among which they are, and what stands in the place of a part.
+
+    Raises:
+        HookError: they are no such names. Whether the model has these parts, the lens says.
+    """
+    parts, among, instead = wish.get("parts"), wish.get("among"), wish.get("instead")
+    if (
+        not isinstance(parts, list)
+        or not 0 < len(parts) <= MOST_PARTS
+        or not all(isinstance(part, str) and len(part) <= LONGEST_TOKEN for part in parts)
+    ):
+        raise HookError(f"the page names 1 to {MOST_PARTS} parts in a list, such as '3.4' and 'mlp 3'")
+    if among not in AMONG:
+        raise HookError(f"the parts are among {' or '.join(AMONG)}, but the page asked for {shorten(among, 60)}")
+    if instead not in OTHERS:
+        raise HookError(f"in the place of a part can stand {', '.join(OTHERS)}, but got {shorten(instead, 60)}")
+    return [str(part).encode("utf-8", "ignore").decode() for part in parts], str(among), str(instead)
 
 
 def in_words(worth: Mapping[str, Any]) -> list[str]:
@@ -247,4 +280,5 @@ def in_words(worth: Mapping[str, Any]) -> list[str]:
         said.append(f"{where}{of}: as it is {worth['before']:.3f}; {', '.join(each)}.")
     if worth["refuted"]:
         said.append(worth["refuted"]["sentence"])
+    said += [worth[more]["sentence"] for more in ("held", "kept") if worth[more]]
     return [readable(sentence) for sentence in said]

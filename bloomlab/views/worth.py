@@ -17,7 +17,9 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case
 from bloomlab.lens.effect import kl
+from bloomlab.lens.held import WAYS, Held, held
 from bloomlab.lens.instead import Effects, effects, ends, moved_most
+from bloomlab.lens.keep import Kept, keep
 from bloomlab.lens.refute import CONTROLS, DOSES, ROUNDING, TEXTS, Refutation, in_case, refute
 from bloomlab.lens.trials import METRICS, SpotEdits, by_spot, measured, token_id
 from bloomlab.text.tokenizer import BloomTokenizerFast
@@ -34,7 +36,7 @@ MADE = "made"  # the edits as they stand, among what could stand there
 KINDS = (*CONTROLS, DOSES, TEXTS)
 NOTHING: dict[str, Any] = {
     "state": "idle",  # or running, done, stopped, error
-    "doing": "",  # compare or refute
+    "doing": "",  # compare, refute, held, keep or without
     "done": 0,
     "total": 0,
     "message": "",
@@ -48,6 +50,8 @@ NOTHING: dict[str, Any] = {
     "doses": [],  # of one edit by itself, how much it changes where it is made
     "nothing": False,  # whether the edits change nothing at all, exactly
     "refuted": {},  # before, after, rows of dots by kind, sentence
+    "kept": {},  # mode, parts, instead, among, sentence; rows: name, share (None if none can be told), dots
+    "held": {},  # before, after, together, rows: part, whole, q, k, v (None where it has none); sentence
 }
 
 
@@ -191,6 +195,42 @@ class Worth:
             else:
                 yield {"done": step.done, "total": step.total}
 
+    def held(self, asked: Asked, answer: str, rival: str) -> Iterator[dict[str, Any]]:
+        """What is left of the change with each part that noticed it held as it was.
+
+        Raises:
+            BloomlabError: the edits cannot be made, or a token is not one.
+        """
+        yield {"state": "running", "doing": "held", "done": 0, "total": 1, "message": ""}
+        first, others, _ = self._texts(replace(asked, answer=answer, rival=rival))
+        cases = [first, *(others if asked.many else [])]
+        for step in held(self.model, self.tokenizer, cases, by_spot(self.model, asked.edits.on), asked.metric):
+            found = {"held": _of_held(step.results[-1])} if step.results else {}
+            yield {"done": step.done, "total": step.total, **found}
+
+    def kept(
+        self, asked: Asked, answer: str, rival: str, mode: str, parts: Sequence[str], among: str, instead: str
+    ) -> Iterator[dict[str, Any]]:
+        """How much of the answer these parts keep by themselves; or "without", how much is left when they are gone.
+
+        It is a question of the text and the model, whatever edits stand. `among` is as in `lab.keep`,
+        `instead` "zero", "usual" or "drawn".
+
+        Raises:
+            BloomlabError: there are no such parts, or no texts to take from.
+        """
+        yield {"state": "running", "doing": mode, "done": 0, "total": 1, "message": ""}
+        first, others, _ = self._texts(replace(asked, answer=answer, rival=rival))
+        cases = [first, *(others if asked.many else [])]
+        stands, said = zero(), "zeros"
+        if instead != "zero":
+            texts = self.set_of(asked.text)
+            stands = in_place(instead, texts, {})
+            said = f"what {'is usual in' if instead == 'usual' else 'is drawn from'} {texts.name}"
+        for step in keep(self.model, self.tokenizer, cases, parts, stands, mode, among, asked.metric):
+            found = {"kept": _of_kept(replace(step.results[-1], instead=said))} if step.results else {}
+            yield {"done": step.done, "total": step.total, **found}
+
     def _texts(self, asked: Asked) -> tuple[Case, list[Case], str]:
         """The text itself as a case, the others, and why there are none.
 
@@ -296,6 +336,31 @@ def _of_controls(found: Refutation, why: str) -> dict[str, Any]:
         "as far": 0 if abs(found.change) < ROUNDING else len(found.as_far),
         "controls": sum(len(found.of(kind)) for kind in CONTROLS),
     }
+
+
+def _of_held(found: Held) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = []
+    for place in found.order:
+        ways = zip(WAYS, found.left[place].mean(-1).tolist(), strict=True)
+        rows.append({"part": found.parts[place]} | {way: rounded(left) if left == left else None for way, left in ways})
+    means = {name: getattr(found, name).mean().item() for name in ("before", "after", "together")}
+    return {**{name: rounded(mean) for name, mean in means.items()}, "rows": rows, "sentence": found.sentence}
+
+
+def _of_kept(found: Kept) -> dict[str, Any]:
+    """The curve: of the first 1, 2, … parts the share of the answer, and those of random sets as large."""
+    shares = found.share(found.values)
+    rows = [
+        {
+            "name": f"{'+ ' if size > 1 else ''}{found.parts[size - 1]}",
+            "share": rounded(share) if math.isfinite(share) else None,
+            "dots": [rounded(one) for one in found.share(found.chance[size]).tolist() if math.isfinite(one)],
+        }
+        for size, share in enumerate(shares.tolist())
+        if size
+    ]
+    named = {"mode": found.mode, "parts": list(found.parts), "instead": found.instead, "among": found.among}
+    return {**named, "rows": rows, "sentence": found.sentence}
 
 
 def rounded(value: float) -> float:

@@ -226,6 +226,87 @@ def test_what_is_expected_is_kept_and_a_try_is_brought_back(blank: BlankPage) ->
     assert blank.view.tried[0]["expected"] == "<b>Oslo</b> comes back"
 
 
+def test_each_part_that_noticed_is_held_in_the_sheet_and_beside_who_noticed(blank: BlankPage, visit: Visit) -> None:
+    blank.draw(LAB.explore(CHANGED))
+    page = blank.page
+    copy_sixteen(blank)
+    measure(blank, "probability")
+    held = page.locator('[data-part="held"]')
+    assert held.locator("table").is_hidden() and held.locator('[data-part="hold-each"]').is_enabled()
+    held.locator('[data-part="hold-each"]').click()
+    blank.answered()
+    rows = {row["part"]: row for row in blank.view.worth["held"]["rows"]}
+    assert held.locator("tbody tr").count() == len(rows) + 3
+    for part, row in rows.items():
+        for way, value in row.items():
+            if way != "part":
+                shown = held.locator(f'[data-held="{part}"] [data-way="{way}"]').inner_text()
+                assert shown == ("" if value is None else f"{value:.3f}")
+    assert float(held.locator('[data-held="head 1.1"] [data-way="k"]').inner_text()) < 0.3
+    expect(held.locator('[role="status"]')).to_have_text(blank.view.worth["held"]["sentence"])
+    visit.screenshot("worth-held")
+    page.keyboard.press("Escape")
+    page.locator('input[value="difference"]').first.check()
+    blank.answered()
+    beside = page.locator('[data-part="noticed"] [data-of="head 1.1"]')
+    expect(beside).to_have_text(f"; held as it was, p {rows['head 1.1']['whole']:.3f} is left")
+    assert page.locator('[data-part="noticed-hold"]').is_hidden()  # it is known already
+    page.locator('[data-part="clear"]').click()
+    blank.answered()
+    select(blank)
+    change(blank, "silence")
+    page.locator('input[value="difference"]').first.check()
+    blank.answered()
+    assert page.locator('[data-part="noticed"] [data-left]').count() == 0
+    page.locator('[data-part="noticed-hold"]').click()
+    blank.answered()
+    known = {row["part"] for row in blank.view.worth["held"]["rows"]}
+    listed = page.locator('[data-part="noticed"] [data-left]').evaluate_all("all => all.map(one => one.dataset.of)")
+    assert listed and {*listed} <= known
+
+
+def test_a_few_parts_are_kept_alone_or_taken_out_among_random_sets(blank: BlankPage, visit: Visit) -> None:
+    blank.draw(LAB.explore(RECAP))
+    page = blank.page
+    select(blank, layer=3, head=5)
+    change(blank, "silence", reach="every-token")
+    page.locator('[data-part="worth-more"]').click()
+    keep = page.locator('[data-part="keep"]')
+    assert keep.locator('[data-part="keep-only"]').is_disabled()  # nothing is named
+    keep.locator('[data-part="keep-parts"]').fill("head 3.4")
+    keep.locator('[data-part="keep-selected"]').click()
+    assert keep.locator('[data-part="keep-parts"]').input_value() == "3.4, 3.5"
+    keep.locator('[data-part="keep-only"]').click()
+    blank.answered()
+    kept = blank.view.worth["kept"]
+    texts = LAB.like(RECAP).texts
+    answer, rival = blank.view.worth["answer"], blank.view.worth["rival"]
+    found = LAB.keep(RECAP, ["3.4", "3.5"], bloomlab.drawn(texts), "heads", answer=answer, rival=rival).found
+    assert [row["share"] for row in kept["rows"]] == pytest.approx(found.share(found.values[1:]).tolist(), abs=1e-4)
+    own = keep.locator('[data-row="+ 3.5"] [data-own]')
+    assert float(str(own.get_attribute("data-value"))) == pytest.approx(kept["rows"][1]["share"])
+    assert keep.locator('[data-row="+ 3.5"] [role="option"]').count() == 21
+    expect(keep.locator('[data-part="keep-says"]')).to_contain_text(
+        "only 3.4, 3.5 kept and the rest of 32 heads replaced"
+    )
+    visit.screenshot("worth-keep")
+    keep.locator('[data-part="keep-instead"]').select_option("zero")
+    keep.locator('[data-part="keep-parts"]').fill("3.4, 3.5, MLP 3")
+    assert (
+        keep.locator('[data-part="keep-mlps"]').is_checked() and keep.locator('[data-part="keep-mlps"]').is_disabled()
+    )
+    keep.locator('[data-part="keep-without"]').click()
+    blank.answered()
+    expect(keep.locator('[data-part="keep-says"]')).to_contain_text(
+        "3.4, 3.5, mlp 3 of 36 heads and MLPs replaced by zeros"
+    )
+    assert keep.get_attribute("data-mode") == "without"
+    keep.locator('[data-part="keep-parts"]').fill("<b>9.9")
+    keep.locator('[data-part="keep-parts"]').press("Enter")
+    blank.answered()
+    expect(page.locator('[data-part="worth-says"]')).to_contain_text("none of 36 parts is '<b>9.9'")
+
+
 def test_a_token_is_typed_and_a_wrong_one_is_explained(blank: BlankPage) -> None:
     blank.draw(LAB.explore(RECAP))
     page = blank.page
@@ -274,6 +355,25 @@ def test_a_saved_page_has_the_strip_and_the_record(visit: Visit, tmp_path: Path,
     assert sheet and sheet["x"] >= 0 and sheet["x"] + sheet["width"] <= 816 and sheet["y"] + sheet["height"] <= 580
     assert page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().bottom") <= 580
     visit.screenshot(f"worth-saved-{over.replace(' ', '-')}-{theme}")
+    assert visit.errors == [] and visit.refused == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_saved_page_has_what_is_left_with_each_part_held(visit: Visit, tmp_path: Path, theme: str) -> None:
+    view = LAB.explore(RECAP, edit={SPOT: zero(head=1, query=STOP)})
+    view.wished = {"do": "held", "number": 1}
+    visit.page.set_viewport_size({"width": 816, "height": 580})
+    visit.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # "light" or "dark"
+    path = view.save(tmp_path / "x.html")
+    visit.page.goto(path.as_uri())
+    page = visit.page
+    page.locator('[data-part="worth-more"]').click()
+    assert page.locator('[data-part="held"] tbody tr').count() == len(view.worth["held"]["rows"]) + 3
+    assert not page.locator('[data-part="hold-each"]').is_visible()
+    expect(page.locator('[data-part="held"] [role="status"]')).to_have_text(view.worth["held"]["sentence"])
+    assert grave(page) == []
+    visit.screenshot(f"worth-held-saved-{theme}")
+    assert "that noticed most" in path.read_text(encoding="utf-8").partition("<script")[0]
     assert visit.errors == [] and visit.refused == []
 
 

@@ -19,7 +19,7 @@ WIDTHS = {"float32": 4, "int32": 4, "uint8": 1}
 BEFORE = {"before", "ids_before", "language_before", "tags_before", "ends_before"}
 DIFFERENCE = {"moved", "loss", "loss_before", *BEFORE}  # what only a difference has
 ONE_RUN = {"scores"}  # and what it does not need
-SHARED = {"editable", "heard", *SELECTION, "live", "scale", "picture", "run", "runs", "state", "wished"}
+SHARED = {"editable", "heard", *SELECTION, "live", "scale", "picture", "run", "runs", "state", "wished", "worth"}
 
 
 @pytest.fixture(scope="module")

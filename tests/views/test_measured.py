@@ -1,6 +1,7 @@
 """What an edit by hand is worth: the numbers of the lens, many texts, controls, the record; and a page that lies."""
 
 import asyncio
+import html
 import json
 import sys
 from collections.abc import Iterator
@@ -10,18 +11,21 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 import bloomlab
 from bloomlab.errors import MissingPackageError
 from bloomlab.hooks import in_order
 from bloomlab.lab import Lab
 from bloomlab.lens.cases import Case
+from bloomlab.lens.held import WAYS, held
+from bloomlab.lens.keep import MODES, Kept
 from bloomlab.lens.refute import DOSES, HEADS, PLACES, RANDOM, SAME, TEXTS
 from bloomlab.tracing.donors import copied, drawn, hold, usual
 from bloomlab.tracing.edits import zero
-from bloomlab.views.measured import LONGEST_HOPE, Tried
+from bloomlab.views.measured import LONGEST_HOPE, MOST_PARTS, OTHERS, Tried, in_words
 from bloomlab.views.view import View
-from bloomlab.views.worth import NOTHING
+from bloomlab.views.worth import NOTHING, _of_kept
 from tests.claims.stories import recaps
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
@@ -141,13 +145,13 @@ def test_a_donor_that_is_the_text_changes_nothing_and_it_is_said(tiny: Lab) -> N
 @pytest.mark.slow
 def test_what_is_held_leaves_the_way_that_is_left(tiny: Lab, sixteen: View) -> None:
     """Which way the sixteen numbers take: as the numbers of trace say."""
-    for spot, axes, held in (
+    for spot, axes, kept in (
         ("h.0.mlp.out", {}, {"h.0.mlp.out": hold()}),
         ("h.1.attn.k", {"head": [1]}, {"h.1.attn.k": hold(head=1)}),
         ("h.1.attn.q", {"head": [1]}, {"h.1.attn.q": hold(head=1)}),
     ):
         add(sixteen, "hold", spot, axes)
-        expected = p_oslo(tiny, CHANGED, {SPOT: copied(RECAP, **WHERE), **held})
+        expected = p_oslo(tiny, CHANGED, {SPOT: copied(RECAP, **WHERE), **kept})
         assert lines(sixteen)["made"] == pytest.approx(expected, abs=BOUND), spot
         assert "held as it was" in sixteen.changes[-1]
         wish(sixteen, do="undo")
@@ -226,6 +230,99 @@ def test_over_many_texts_each_number_is_a_mean_and_refute_makes_its_controls_in_
     wish(view, do="refute")
     assert view.worth["refuted"]["sentence"].startswith("mean of 13 texts: p(answer) ")
     assert view.worth["refuted"]["after"] == pytest.approx(line["value"], abs=BOUND)
+
+
+def test_each_part_that_noticed_is_held_as_lens_held_holds_it(tiny: Lab, sixteen: View) -> None:
+    wish(sixteen, do="held")
+    worth = sixteen.worth
+    assert worth["state"] == "done" and worth["doing"] == "held" and worth["done"] == worth["total"]
+    case = Case(CHANGED, "", worth["answer"], worth["rival"])
+    edits: Any = {SPOT: (copied(RECAP, **WHERE),)}
+    *_, step = held(tiny.model, tiny.tokenizer, [case], edits, "probability")
+    found = step.results[-1]
+    assert worth["held"]["sentence"] == found.sentence
+    assert [row["part"] for row in worth["held"]["rows"]] == [found.parts[place] for place in found.order]
+    for row, place in zip(worth["held"]["rows"], found.order, strict=True):
+        left = {
+            way: None if value != value else pytest.approx(value, abs=BOUND)
+            for way, value in zip(WAYS, found.left[place, :, 0].tolist(), strict=True)
+        }
+        assert row == {"part": row["part"], **left}
+    assert worth["held"]["after"] == pytest.approx(lines(sixteen)["made"], abs=BOUND)
+    assert found.sentence in sixteen._still() or html.escape(found.sentence) in sixteen._still()
+    json.dumps(worth)
+    send(sixteen, metric="logit difference")  # measured again
+    assert sixteen.worth["held"]["sentence"].startswith("logit of ' Oslo' less ")
+    add(sixteen, "zero")
+    assert sixteen.worth["held"] == {}  # it was of other edits
+
+
+@pytest.mark.slow
+def test_over_many_texts_what_is_left_is_a_mean_and_can_be_stopped(tiny: Lab) -> None:
+    view = tiny.explore(RECAP, texts=tiny.like(RECAP, 8))
+    add(view)
+    send(view, over="texts")
+    wish(view, do="held")
+    assert view.worth["held"]["sentence"].startswith("mean of 9 texts: ")
+
+    async def stopped() -> None:
+        view.set_state({"wished": {"do": "held", "number": 9}})
+        await asyncio.sleep(0.05)
+        view.set_state({"wished": {"do": "stop", "number": 10}})
+
+    in_a_loop(stopped)
+    assert view.worth["state"] == "stopped" and view.worth["lines"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("instead", OTHERS)
+@pytest.mark.parametrize("mode", MODES)
+def test_parts_that_are_kept_give_the_curve_of_lab_keep(tiny: Lab, mode: str, instead: str) -> None:
+    view = tiny.explore(RECAP)
+    add(view)
+    wish(view, do=mode, parts=["3.4", "mlp 3"], among="all", instead=instead)
+    kept, texts = view.worth["kept"], tiny.like(RECAP).texts
+    assert view.worth["state"] == "done" and view.worth["doing"] == mode and kept["mode"] == mode
+    stands: Any = {"zero": zero(), "usual": usual(texts), "drawn": drawn(texts)}[instead]
+    verb = tiny.keep if mode == "keep" else tiny.without
+    found = verb(RECAP, ["3.4", "mlp 3"], stands, answer=view.worth["answer"], rival=view.worth["rival"]).found
+    assert [row["name"] for row in kept["rows"]] == ["3.4", "+ mlp 3"]
+    for size, row in enumerate(kept["rows"], 1):
+        assert row["share"] == pytest.approx(found.share(found.values[size]).item(), abs=1e-4)
+        assert row["dots"] == pytest.approx(found.share(found.chance[size]).tolist(), abs=1e-4)
+    assert ("zeros" if instead == "zero" else "64 like texts") in kept["sentence"]
+    assert kept["sentence"] in " ".join(in_words(view.worth))
+    json.dumps(view.worth)
+    add(view, "zero", "h.1.mlp.out", {})
+    assert view.worth["kept"] == {}
+
+
+def test_over_many_texts_what_is_kept_is_a_mean_and_another_measure_asks_again(tiny: Lab) -> None:
+    view = tiny.explore(RECAP, texts=tiny.like(RECAP, 4))
+    add(view)
+    send(view, over="texts")
+    wish(view, do="keep", parts=["3.4"], among="all", instead="drawn")
+    assert view.worth["kept"]["sentence"].startswith("mean of 5 texts: logit of answer less rival")
+    send(view, metric="probability")
+    assert view.worth["kept"]["sentence"].startswith("mean of 5 texts: p(") and view.worth["doing"] == "keep"
+
+
+def test_where_all_kept_and_none_kept_say_the_same_no_share_is_told() -> None:
+    same = torch.ones(1)
+    found = Kept(
+        "keep", ("0.0",), "zeros", "2 parts", "probability", "a", "b", same, same, torch.ones(2, 1), torch.ones(2, 3, 1)
+    )
+    assert _of_kept(found)["rows"] == [{"name": "0.0", "share": None, "dots": []}]
+
+
+@pytest.mark.parametrize("parts", [["9.9"], ["3.4", "3.4"], ["h.3.attn"], ["\u202e"]])
+def test_parts_that_the_model_lacks_are_named_in_a_sentence(tiny: Lab, parts: list[str]) -> None:
+    view = tiny.attention(RECAP)
+    add(view)
+    before = view.worth["lines"]
+    wish(view, do="keep", parts=parts, among="all", instead="zero")
+    assert view.worth["state"] == "error" and "parts" in view.worth["message"]
+    assert view.worth["lines"] == before and view.worth["kept"] == {} and view.state == "ready"
 
 
 def test_given_texts_of_other_lengths_are_left_out(tiny: Lab) -> None:
@@ -382,6 +479,9 @@ def test_saving_waits_for_what_is_being_measured(tiny: Lab, tmp_path: Path) -> N
 LIES: list[Any] = [
     {"do": "refute"},  # there is no edit
     {"do": "compare"},
+    {"do": "held"},
+    {"do": "keep"},
+    {"do": "keep", "parts": ["3.4"], "among": "all", "instead": "zero"},  # there is no edit
     {"do": "restore"},
     {"do": "restore", "at": 0},
     {"do": "restore", "at": -1},
@@ -408,6 +508,49 @@ def test_a_page_that_lies_is_answered_in_a_sentence_and_the_picture_stays(tiny: 
     after = view.get_state()
     assert view.state == "error" and 20 < len(view.message) <= 400 and "Error" not in view.message, view.message
     assert {name for name in before if before[name] != after[name]} <= {"wished", "heard", "state", "message"}
+
+
+NAMES: list[tuple[dict[str, Any], str]] = [
+    ({}, "names 1 to 100 parts"),
+    ({"parts": []}, "names 1 to 100 parts"),
+    ({"parts": "3.4"}, "names 1 to 100 parts"),
+    ({"parts": ["3.4"] * (MOST_PARTS + 1)}, "names 1 to 100 parts"),
+    ({"parts": ["x" * 1000]}, "names 1 to 100 parts"),
+    ({"parts": [34]}, "names 1 to 100 parts"),
+    ({"parts": nested(100)}, "names 1 to 100 parts"),
+    ({"parts": ["3.4"], "among": "some"}, "among all or heads"),
+    ({"parts": ["3.4"], "among": ["all"]}, "among all or heads"),
+    ({"parts": ["3.4"], "instead": "copied"}, "can stand zero, usual, drawn"),
+    ({"parts": ["3.4"], "instead": nested(100)}, "can stand zero, usual, drawn"),
+]
+
+
+@pytest.mark.parametrize(("lie", "message"), NAMES, ids=range(len(NAMES)))
+def test_a_page_that_lies_about_parts_is_answered_in_a_sentence(tiny: Lab, lie: dict[str, Any], message: str) -> None:
+    view = tiny.attention(RECAP)
+    add(view)
+    before = view.worth
+    wish(view, do="keep", **{"among": "all", "instead": "zero", **lie})
+    assert view.state == "error" and message in view.message and len(view.message) <= 400
+    assert view.worth is before
+
+
+def test_an_interrupt_while_parts_are_held_or_kept_leaves_what_was_found(tiny: Lab, monkeypatch: Any) -> None:
+    view = tiny.attention(RECAP)
+    add(view)
+    found = view.worth["lines"]
+
+    def interrupted(*_: Any) -> Iterator[Any]:
+        yield {"state": "running"}
+        raise KeyboardInterrupt
+
+    for name, asked in (("held", {"do": "held"}), ("kept", {"do": "keep", "parts": ["3.4"]})):
+        with monkeypatch.context() as patched:
+            patched.setattr(view._worth, name, interrupted)
+            wish(view, among="all", instead="zero", **asked)
+        assert view.worth["state"] == "stopped" and view.worth["lines"] == found and view.worth[name] == {}
+        wish(view, among="all", instead="zero", **asked)
+        assert view.worth["state"] == "done" and view.worth[name]["sentence"]
 
 
 def test_what_a_page_may_not_set_stays_as_it_is(tiny: Lab) -> None:

@@ -145,7 +145,7 @@ export function attentionPanel(stage) {
   const forms = alibiForms();
   const shares = patternShares();
   const look = lookReceipt(stage);
-  const change = lookChange({ pick: stage.choose });
+  const change = lookChange({ pick: stage.choose, hold: () => stage.wish({ do: "held" }) });
   const menu = changeMenu(stage);
   const arcs = tokenArcs({ pick: stage.choose, point: pointAtCell, pointToken: pointAtToken });
   const about = make("p", { class: "bl-how bl-about", "data-part": "about" });
@@ -282,7 +282,8 @@ export function attentionPanel(stage) {
       stage.get("live"),
       pattern === "head" ? "" : `in layer ${layer}, head ${head}`,
     );
-    if (!differs()) look.show(picture, names, { layer, head, query, key }, exactHead?.probs ?? null);
+    if (differs()) change.left(stage.get("worth"), Boolean(stage.get("live") && stage.get("editable")));
+    else look.show(picture, names, { layer, head, query, key }, exactHead?.probs ?? null);
     const row = pointed.query ?? query;
     const to = pointed.key === null || pointed.key >= row ? key : pointed.key;
     const values = exactOf(layer, head);

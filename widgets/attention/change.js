@@ -4,8 +4,10 @@
 // What tests can rely on:
 //   [data-part="change"]                    data-query, data-key: the cell; [data-change="before | after | change"]
 //   [data-part="noticed"] [data-layer][data-head]   a head that noticed, the strongest first; a click goes to its look
+//   [data-part="noticed"] [data-left]       what is left of the change with that head held as it was, where it is known
+//   [data-part="noticed-hold"]              asks for that
 import { make, pushButton, quoted, set } from "../lib/dom.js";
-import { probability, signed } from "../lib/numbers.js";
+import { fixed, probability, signed } from "../lib/numbers.js";
 
 const LINES = [
   ["before", "as it is"],
@@ -14,15 +16,16 @@ const LINES = [
 ];
 
 /**
- * @param {{pick: (place: {layer: number, head: number, query: number, key: number}) => void}} listeners
+ * @param {{pick: (place: {layer: number, head: number, query: number, key: number}) => void, hold: () => void}} listeners
  */
-export function lookChange({ pick }) {
+export function lookChange({ pick, hold }) {
   const title = make("h3", { class: "bl-title" });
   const numbers = Object.fromEntries(LINES.map(([name]) => [name, make("td", { class: "bl-value", "data-change": name })]));
   const table = make("table", { class: "bl-facts" }, make("tbody", {}, ...LINES.map(([name, word]) => make("tr", {}, make("th", { scope: "row" }, word), numbers[name]))));
   const says = make("p", { class: "bl-how" });
   const list = make("ol", { class: "bl-noticed", "data-part": "noticed" });
-  const heading = make("h3", { class: "bl-title" }, "who noticed ", make("span", { class: "bl-how" }, "the largest change of a look"));
+  const holds = pushButton("hold each", { class: "bl-button bl-plain", "data-part": "noticed-hold", title: "what is left of the change with each of these heads held as it was" }, hold);
+  const heading = make("h3", { class: "bl-title" }, "who noticed ", make("span", { class: "bl-how" }, "the largest change of a look"), holds);
   const element = make("section", { class: "bl-panel", "aria-label": "what has changed", "data-part": "change" }, title, table, heading, list, says);
 
   return {
@@ -35,11 +38,24 @@ export function lookChange({ pick }) {
         ...noticed.map((/** @type {number[]} */ [layer, head, query, key, before, after]) => {
           const go = pushButton(`head ${layer}.${head}`, { class: "bl-button bl-plain", "data-layer": layer, "data-head": head }, () => pick({ layer, head, query, key }));
           const whom = query === key ? ["itself"] : [quoted(names[key])];
-          return make("li", {}, go, " ", quoted(names[query]), " looks at ", ...whom, ` ${probability(before)} → ${probability(after)}`);
+          const left = make("span", { class: "bl-how", "data-of": `head ${layer}.${head}` });
+          return make("li", {}, go, " ", quoted(names[query]), " looks at ", ...whom, ` ${probability(before)} → ${probability(after)}`, left);
         }),
       );
       const all = picture.layers * picture.heads;
       says.textContent = noticed.length ? `${heads} of ${all} heads look otherwise than before; grey: no change` : "no head looks otherwise than before";
+    },
+
+    /** @param {any} worth what was measured of the edits @param {boolean} possible whether a kernel can measure more */
+    left(worth, possible) {
+      const rows = worth?.held?.rows ?? [];
+      holds.hidden = !possible || rows.length > 0 || list.children.length === 0;
+      holds.disabled = worth?.state === "running";
+      for (const place of list.querySelectorAll("[data-of]")) {
+        const row = rows.find((/** @type {any} */ { part }) => part === place.getAttribute("data-of"));
+        set(place, { "data-left": row?.whole ?? false });
+        place.textContent = row ? `; held as it was, ${worth.metric === "probability" ? `p ${probability(row.whole)}` : `${fixed(row.whole, 2)} nats`} is left` : "";
+      }
     },
 
     /** @param {string[]} names @param {import("../lib/causal.js").Cell} cell @param {number} before @param {number} after */

@@ -5,14 +5,14 @@
 // What tests can rely on:
 //   [data-part="dots"]                        data-low, data-high: the ends of the axis
 //   [data-row="NAME"]                         role="listbox"; data-count
-//   [data-row="NAME"] [role="option"]         a dot: data-value, aria-label
+//   [data-row="NAME"] [role="option"]         a dot: data-value, aria-label; data-own: what the others are there for
 //   [data-row="NAME"] [data-part="dot-says"]  the one that is pointed at, or what all are
 import { isolated, make, set } from "./dom.js";
 import { roundStep } from "./plot.js";
 
 /**
- * @typedef {{name: string, says: string, dots: {name: string, value: number}[], none?: string}} DotRow
- *   `says`: what stands at the end of the row while nothing is pointed at; `none`: why it has no dots
+ * @typedef {{name: string, says: string, dots: {name: string, value: number, own?: boolean}[], none?: string}} DotRow
+ *   `own`: it is the one that the others are there for; `says`: what stands at the end of the row while nothing is pointed at; `none`: why it has no dots
  */
 
 const PARTS = 4; // of the axis
@@ -27,14 +27,15 @@ export function dotStrip({ id }) {
   let shownKey = "";
 
   /**
-   * @param {DotRow[]} shown @param {{before: number, after: number | null}} claim
+   * @param {DotRow[]} shown @param {{before: number, after: number | null, lines?: string[]}} claim
+   *   where the two lines stand, and what they are
    * @param {(value: number) => string} write a number with its unit
    */
-  function show(shown, { before, after }, write) {
+  function show(shown, { before, after, lines: words = ["as it is", "the change"] }, write) {
     const now = JSON.stringify([shown, before, after]);
     if (now === shownKey) return;
     shownKey = now;
-    key.textContent = `┊ as it is${after === null ? "" : "  ┃ the change"}`;
+    key.textContent = `┊ ${words[0]}${after === null ? "" : `  ┃ ${words[1]}`}`;
     const values = [...shown.flatMap(({ dots }) => dots.map(({ value }) => value)), before, ...(after === null ? [] : [after])];
     const [least, most] = [Math.min(...values), Math.max(...values)];
     const step = roundStep(Math.max(most - least, 1e-6), PARTS);
@@ -65,7 +66,7 @@ export function dotStrip({ id }) {
   function rowOf({ name, says, dots, none = "" }, rowId, lines, at, write) {
     const order = dots.map((_, i) => i).sort((a, b) => dots[a].value - dots[b].value);
     const label = (/** @type {number} */ i) => `${isolated(dots[i].name)}: ${write(dots[i].value)}`;
-    const options = dots.map(({ value }, i) => placed(make("span", { class: "bl-dot", role: "option", id: `${rowId}-${i}`, "aria-selected": "false", "aria-label": label(i), "data-value": value }), at(value)));
+    const options = dots.map(({ value, own = false }, i) => placed(make("span", { class: "bl-dot", "data-own": own, role: "option", id: `${rowId}-${i}`, "aria-selected": "false", "aria-label": label(i), "data-value": value }), at(value)));
     const ends = make("span", { class: "bl-dot-says", "data-part": "dot-says", "aria-live": "off" }, none || says);
     let chosen = -1; // a place in `order`
     const take = (/** @type {number} */ place) => {

@@ -6,10 +6,12 @@
 //   [data-part="worth"]                       the line; hidden where there are no edits; data-state = idle | running | done | …
 //   [data-worth="before | made | zero | usual | drawn | copied"]   a number; data-value, and of many texts data-against
 //   [data-part="refute" | "worth-many" | "worth-more" | "worth-stop" | "worth-progress" | "worth-says"]
-//   [data-part="worth-sheet"]                 what opens; in it the strip of dots (lib/dots.js) and
+//   [data-part="worth-sheet"]                 what opens; in it the strip of dots (lib/dots.js), the ways (lib/held.js), the curve of parts (lib/keep.js), and
 //   [data-part="verdict"], [data-part="tries"] [data-try="N"], [data-part="worth-answer" | "worth-rival"], input[value="probability"]
 import { isolated, lastOf, make, pushButton, quoted, set } from "./dom.js";
 import { dotStrip } from "./dots.js";
+import { heldTable } from "./held.js";
+import { keepCurve } from "./keep.js";
 import { fixed, probability, signed } from "./numbers.js";
 import { toggles } from "./toggles.js";
 
@@ -44,6 +46,12 @@ export function worthLine({ id, get, choose, ask, undo }) {
   const answer = tokenBox("answer", "worth-answer");
   const rival = tokenBox("rival", "worth-rival");
   const dots = dotStrip({ id: `${id}-dots` });
+  const ways = heldTable({ ask: () => ask({ do: "held" }) });
+  const keep = keepCurve({
+    id: `${id}-keep`,
+    ask: (mode, of) => ask({ do: mode, ...of }),
+    selected: () => ({ layer: get("layer"), head: get("head") }),
+  });
   const verdict = make("p", { class: "bl-verdict", role: "status", "data-part": "verdict" });
   const tries = make("ol", { class: "bl-tries", "data-part": "tries" });
   const record = make("section", { "aria-label": "what was tried" }, make("h3", { class: "bl-title" }, "what was tried"), tries);
@@ -53,6 +61,7 @@ export function worthLine({ id, get, choose, ask, undo }) {
     make("div", { class: "bl-sheet-top" }, metrics.element, answer.element, rival.element, close),
     dots.element,
     verdict,
+    make("div", { class: "bl-sheet-pair" }, ways.element, keep.element),
     record,
   );
   sheet.hidden = true;
@@ -129,9 +138,9 @@ export function worthLine({ id, get, choose, ask, undo }) {
   /** The strip: what can stand there, in many texts; and the controls. */
   function drawDots() {
     const { lines, before, refuted } = get("worth");
-    const ways = lines.filter((/** @type {any} */ { dots }) => dots?.length);
+    const places = lines.filter((/** @type {any} */ { dots }) => dots?.length);
     const rows = [
-      ...(refuted.rows ? [] : ways).map((/** @type {any} */ { name, value, dots: values, against }) => ({
+      ...(refuted.rows ? [] : places).map((/** @type {any} */ { name, value, dots: values, against }) => ({
         name: name === "made" ? "the change" : WAYS[/** @type {"zero"} */ (name)],
         says: `mean ${write(value)}; ${against} the other way`,
         dots: values.map((/** @type {number} */ one, /** @type {number} */ i) => ({ name: i ? `text ${i}` : "this text", value: one })),
@@ -149,7 +158,7 @@ export function worthLine({ id, get, choose, ask, undo }) {
     ];
     dots.element.hidden = rows.length === 0;
     if (rows.length) dots.show(rows, { before: refuted.before ?? before, after: refuted.after ?? null }, write);
-    const sentence = refuted.sentence ?? (ways.length ? "" : "Refute makes the same change in random directions, in other heads, at other tokens, from texts with the same answer, half and twice as large, and in other texts.");
+    const sentence = refuted.sentence ?? (places.length ? "" : "Refute makes the same change in random directions, in other heads, at other tokens, from texts with the same answer, half and twice as large, and in other texts.");
     if (verdict.textContent !== sentence) verdict.textContent = sentence;
   }
 
@@ -192,7 +201,7 @@ export function worthLine({ id, get, choose, ask, undo }) {
     set(element, { "data-state": now });
     drawNumbers();
     numbers.hidden = !edited;
-    const waiting = { running: worth.doing === "refute" ? "refuting …" : "measuring …", error: worth.message, stopped: "stopped; what was finished stays" }[/** @type {"running"} */ (now)] ?? "";
+    const waiting = { running: { refute: "refuting …", held: "holding each part …", keep: "keeping only these …", without: "taking these out …" }[/** @type {"held"} */ (worth.doing)] ?? "measuring …", error: worth.message, stopped: "stopped; what was finished stays" }[/** @type {"running"} */ (now)] ?? "";
     if (says.textContent !== waiting) says.textContent = waiting;
     set(says, { "data-trouble": now === "error" });
     progress.hidden = stop.hidden = !running;
@@ -212,6 +221,8 @@ export function worthLine({ id, get, choose, ask, undo }) {
     rival.element.hidden = get("metric") === "probability";
     if (sheet.hidden) return;
     drawDots();
+    ways.show(edited ? worth.held : {}, live && edited, running, short);
+    keep.show(edited ? worth.kept : {}, live && edited, running);
     drawTries();
   }
 
