@@ -351,6 +351,11 @@ def test_which_part_wrote_the_next_token(visit: Visit, tmp_path: Path, theme: st
     assert [rule["id"] for rule in found if rule["impact"] in ("serious", "critical")] == []
     saved = blank.view.save(tmp_path / "page.html")
 
+    tokyo = page.locator('[data-part="next"] [data-explain]').nth(2)
+    tokyo.click()  # against another than the runner-up
+    blank.answered()
+    assert blank.view.predictions.receipt_rival == int(tokyo.get_attribute("data-explain") or -1)
+    expect(part(page, "receipt-says")).to_contain_text("·Oslo against ·Tokyo")
     part(page, "receipt-versus").fill("two tokens")
     part(page, "receipt-versus").press("Enter")
     blank.answered()

@@ -66,6 +66,18 @@ def test_its_code_gives_the_same_totals(lab: Lab) -> None:
     assert "MLP 0 costs most: 4.7" in receipt["says"] and receipt["closes"].startswith("the 43 lines sum to +4.970")
 
 
+def test_the_rival_can_be_an_id_and_a_text_goes_before_it(lab: Lab) -> None:
+    view = lab.predictions(TEXT)
+    view.explaining = "direct"
+    lima, sydney = (lab.tokens(word)[0].id for word in (" Lima", " Sydney"))
+    view.set_state({"receipt_rival": lima})
+    assert view.receipt["versus"] == "·Lima"
+    view.set_state({"receipt_versus": " Sydney"})
+    assert view.receipt["versus"] == "·Sydney" and sydney != lima
+    view.set_state({"receipt_versus": "", "receipt_rival": 10**9})
+    assert view.receipt["state"] == "error" and "the ids go from 0 to" in view.receipt["message"]
+
+
 @pytest.mark.parametrize("by", ["mean", "nothing"])
 def test_it_can_be_measured_by_the_mean_of_all_or_by_nothing(lab: Lab, by: str) -> None:
     view = lab.predictions(TEXT)

@@ -336,7 +336,7 @@ export function predictionsPanel(stage) {
       told
         .map(({ id, word, p, before }, i) => ({
           name: word,
-          ...(stage.get("live") && pointedToken === null && at.layer === picture.layers - 1 && !readings.differs ? { press: () => receipt.explain(i === 0 ? "" : id) } : {}),
+          ...(stage.get("live") && pointedToken === null && at.layer === picture.layers - 1 && !readings.differs ? { press: () => receipt.explain(i === 0 ? -1 : id) } : {}),
           how: readings.differs ? (id === follows ? " ✓" : "") : ` ${id}${id === follows ? " ✓ follows" : ""}`,
           p,
           ...(readings.differs ? { before } : {}),

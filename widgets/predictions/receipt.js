@@ -58,7 +58,7 @@ export function receiptOf(stage) {
     const input = make("input", { class: "bl-receipt-box", type: "text", dir: "auto", id: `${stage.id}-${part}`, spellcheck: "false", autocomplete: "off", "data-lm-suppress-shortcuts": "true", "data-part": part });
     const send = () => {
       const whole = input.value.isWellFormed?.() ?? true; // Python's side could not even write half a character down
-      if (whole && input.value !== written(trait)) stage.choose({ [trait]: input.value });
+      if (whole && input.value !== stage.get(trait)) stage.choose({ [trait]: input.value, receipt_rival: -1 });
     };
     input.addEventListener("change", send);
     input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
@@ -67,9 +67,6 @@ export function receiptOf(stage) {
     });
     return { input, element: make("label", { class: "bl-receipt-label", for: input.id }, `${word} `, input) };
   }
-
-  /** What was typed; a token that was clicked is an id, and its word stands there in grey. @param {string} trait */
-  const written = (trait) => (typeof stage.get(trait) === "string" ? stage.get(trait) : "");
 
   /** @param {number} value @param {number} most @param {string} kind */
   function bar(value, most, kind) {
@@ -126,11 +123,11 @@ export function receiptOf(stage) {
   return {
     element,
 
-    /** Open it, of the likeliest token against another; "" is the runner-up. @param {string | number} rival */
+    /** Open it, of the likeliest token against another, by its id; −1 is the runner-up. @param {number} rival */
     explain(rival) {
       const more = /** @type {HTMLElement | null} */ (stage.root.querySelector('[data-part="more"]'));
       if (more?.getAttribute("aria-pressed") === "false") more.click();
-      stage.choose({ receipt_token: "", receipt_versus: rival, receipt_by: "token", ...(["direct", "total"].includes(stage.get("explaining")) ? {} : { explaining: "direct" }) });
+      stage.choose({ receipt_token: "", receipt_versus: "", receipt_rival: rival, receipt_by: "token", ...(["direct", "total"].includes(stage.get("explaining")) ? {} : { explaining: "direct" }) });
       element.scrollIntoView({ block: "nearest" });
       summary.focus({ preventScroll: true });
     },
@@ -148,7 +145,7 @@ export function receiptOf(stage) {
       for (const [{ input }, trait, word] of /** @type {const} */ ([[token, "receipt_token", receipt.token], [versus, "receipt_versus", receipt.versus]])) {
         input.readOnly = !live;
         set(input, { placeholder: word ? isolated(word) : "" });
-        if (document.activeElement !== input) input.value = written(trait);
+        if (document.activeElement !== input) input.value = stage.get(trait); // a token that was clicked stands there in grey
       }
       versus.element.hidden = stage.get("receipt_by") !== "token";
       by.mark(stage.get("receipt_by"));

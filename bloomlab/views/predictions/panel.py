@@ -42,6 +42,7 @@ class PredictionsPanel(Panel):
         view.question = "Who lives in Oslo?"
         view.receipt_versus = " Lima"              # by default the runner-up
         view.explain()                             # which part wrote the next token; Ctrl-C keeps what is finished
+        view.explaining = "direct"                 # without the totals; "total": with them
     """
 
     name, title, compares = "predictions", "Predictions", True
@@ -81,16 +82,15 @@ class PredictionsPanel(Panel):
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
         """Which head is shown at every layer, what is asked of the text, and what the receipt is of.
 
-        A token is a text or an id; by default the likeliest, against the runner-up.
+        By default, of the likeliest token against the runner-up; `receipt_rival` is an id, where no text is given.
         """
-        token: Any = traitlets.Union([traitlets.Unicode(), traitlets.Int()], default_value="")
-        versus: Any = traitlets.Union([traitlets.Unicode(), traitlets.Int()], default_value="")
         return {
             "asked": traitlets.Enum(("all", "next", "language", "tags", "answer"), "all"),
             "question": traitlets.Unicode(self._question),
             "explaining": traitlets.Enum(("closed", "direct", "total", "stopped"), "closed"),
-            "receipt_token": token,
-            "receipt_versus": versus,
+            "receipt_token": traitlets.Unicode(),
+            "receipt_versus": traitlets.Unicode(),
+            "receipt_rival": traitlets.Int(-1),
             "receipt_by": traitlets.Enum(("token", "mean", "nothing"), "token"),
             "receipt_instead": traitlets.Enum(("drawn", "zero"), "drawn"),
         }

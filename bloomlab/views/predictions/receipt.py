@@ -57,8 +57,8 @@ def measured_by(shown: Shown, tokenizer: BloomTokenizerFast, size: int) -> str |
         InputError: it is no token.
     """
     if shown["receipt_by"] == "token":
-        rival = shown["receipt_versus"]
-        return "runner-up" if rival == "" else token_number(tokenizer, size, rival)
+        rival = shown["receipt_versus"] or shown["receipt_rival"]
+        return "runner-up" if rival == -1 else token_number(tokenizer, size, rival)
     return lens.MEAN if shown["receipt_by"] == "mean" else None
 
 
