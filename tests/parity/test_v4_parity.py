@@ -52,6 +52,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = getattr(bloomlab, name)(BloomConfig(**SIZES, num_labels=LABELS.get(name, 2)))
         randomise(model, seed)
         model.save_pretrained(place / name)
+    for n_head, width in scenarios.WIDTHS.items():
+        model = bloomlab.BloomForCausalLM(BloomConfig(**SIZES | {"n_head": n_head, "hidden_size": width}))
+        randomise(model, n_head)
+        model.save_pretrained(place / f"{n_head} heads")
     wide = bloomlab.BloomForCausalLM(BloomConfig(vocab_size=101, hidden_size=224, n_layer=2, n_head=112))
     randomise(wide)
     wide.save_pretrained(place / "112 heads")

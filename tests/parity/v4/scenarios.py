@@ -501,6 +501,7 @@ def surprises(library: Any, folder: Path) -> Answers:
 # -- generation ----
 
 Settings = dict[str, Any]
+WIDTHS = {1: 48, 6: 48, 7: 49}  # how wide a model of so many heads is
 ALONE: list[Settings] = [
     {"max_length": 14},
     {"min_length": 14},
@@ -573,7 +574,10 @@ def written(model: Any, settings: Settings, **more: Any) -> Tensor:
 
 @scenario
 def generation_settings(library: Any, folder: Path) -> Answers:
-    model = opened(library, folder, "BloomForCausalLM")
+    models = [
+        library.BloomForCausalLM.from_pretrained(folder / f"{n_head} heads", attn_implementation="eager")
+        for n_head in WIDTHS
+    ]
     drawn = combinations(200, seed=1)
     for settings in drawn:
         ends = set(settings["eos_token_id"])
@@ -583,8 +587,13 @@ def generation_settings(library: Any, folder: Path) -> Answers:
             forbidden and {"suppress_tokens", "begin_suppress_tokens"} & settings.keys()
         ):
             settings.pop("exponential_decay_length_penalty", None)
-    alone = {f"{place} beams {n}": written(model, one, num_beams=n) for n in (1, 3) for place, one in enumerate(ALONE)}
-    together = {f"together {place}": written(model, several) for place, several in enumerate(drawn)}
+    alone = {
+        f"{place} beams {n} of {i}": written(model, one, num_beams=n)
+        for i, model in enumerate(models)
+        for n in (1, 3)
+        for place, one in enumerate(ALONE)
+    }
+    together = {f"together {place}": written(models[place % 3], several) for place, several in enumerate(drawn)}
     return alone | together
 
 
