@@ -15,7 +15,7 @@ import { roundStep } from "./plot.js";
  *   `own`: it is the one that the others are there for; `says`: what stands at the end of the row while nothing is pointed at; `none`: why it has no dots
  */
 
-const PARTS = 4; // of the axis
+const AXIS_PARTS = 4; // of the axis
 
 /** @param {{id: string}} options */
 export function dotStrip({ id }) {
@@ -38,7 +38,7 @@ export function dotStrip({ id }) {
     key.textContent = `┊ ${words[0]}${after === null ? "" : `  ┃ ${words[1]}`}`;
     const values = [...shown.flatMap(({ dots }) => dots.map(({ value }) => value)), before, ...(after === null ? [] : [after])];
     const [least, most] = [Math.min(...values), Math.max(...values)];
-    const step = roundStep(Math.max(most - least, 1e-6), PARTS);
+    const step = roundStep(Math.max(most - least, 1e-6), AXIS_PARTS);
     const [low, high] = [step * Math.floor(least / step + 1e-9), step * Math.ceil(most / step - 1e-9)];
     const at = (/** @type {number} */ value) => String((value - low) / (high - low || 1));
     const digits = Math.max(0, Math.min(6, -Math.floor(Math.log10(step) + 1e-9)));

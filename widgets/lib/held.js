@@ -7,7 +7,7 @@
 //   [data-held="head 1.1 | MLP 0 | nothing | together | before"] [data-way="whole | q | k | v"]   a number; data-value
 import { make, pushButton } from "./dom.js";
 
-const WAYS = [
+const HELD_BY = [
   ["whole", "held as it was", "with what the part gives held at its value without the change"],
   ["q", "its q alone", "with what its tokens ask for held"],
   ["k", "its k alone", "with what its tokens offer to be found by held"],
@@ -18,7 +18,7 @@ const WAYS = [
 export function heldTable({ ask }) {
   const button = pushButton("hold each", { "data-part": "hold-each", title: "run the change once more for each part that noticed it, with that part held at its value without the change" }, ask);
   const rows = make("tbody", {});
-  const head = make("tr", {}, make("th", { scope: "col" }, "part"), ...WAYS.map(([, word, title]) => make("th", { scope: "col", class: "bl-value", title }, word)));
+  const head = make("tr", {}, make("th", { scope: "col" }, "part"), ...HELD_BY.map(([, word, title]) => make("th", { scope: "col", class: "bl-value", title }, word)));
   const table = make("table", { class: "bl-facts bl-held" }, make("thead", {}, head), rows);
   const says = make("p", { class: "bl-how", role: "status" });
   const heading = make("h3", { class: "bl-title" }, "by which way ", make("span", { class: "bl-how" }, "what is left with a part held as it was"));
@@ -44,7 +44,7 @@ export function heldTable({ ask }) {
       says.textContent = found ? held.sentence : "";
       if (!found) return;
       const cells = (/** @type {any} */ row) =>
-        WAYS.map(([way]) => make("td", { class: "bl-value", "data-way": way, "data-value": row[way] ?? false }, row[way] === null || row[way] === undefined ? "" : write(row[way])));
+        HELD_BY.map(([way]) => make("td", { class: "bl-value", "data-way": way, "data-value": row[way] ?? false }, row[way] === null || row[way] === undefined ? "" : write(row[way])));
       const line = (/** @type {string} */ name, /** @type {string} */ word, /** @type {any} */ row) => make("tr", { "data-held": name }, make("th", { scope: "row" }, word), ...cells(row));
       rows.replaceChildren(
         line("nothing", "nothing", { whole: held.after }),

@@ -14,7 +14,7 @@ import { make, pushButton, set } from "./dom.js";
 import { dotStrip } from "./dots.js";
 import { fixed } from "./numbers.js";
 
-const INSTEAD = [
+const REPLACED_BY = [
   ["drawn", "drawn", "what is drawn from like texts"],
   ["usual", "usual", "the mean of like texts"],
   ["zero", "nothing", "zeros"],
@@ -27,7 +27,7 @@ const LONGEST = 2000; // characters of names
  */
 export function keepCurve({ id, ask, selected }) {
   const names = make("input", { class: "bl-factor bl-parts", type: "text", spellcheck: "false", maxlength: LONGEST, placeholder: "3.4, mlp 3", "aria-label": "heads and MLPs, the most important first", "data-lm-suppress-shortcuts": "true", "data-part": "keep-parts" });
-  const instead = make("select", { class: "bl-select", "aria-label": "what stands in the place of what is replaced", "data-lm-suppress-shortcuts": "true", "data-part": "keep-instead" }, ...INSTEAD.map(([value, word, title]) => make("option", { value, title }, word)));
+  const instead = make("select", { class: "bl-select", "aria-label": "what stands in the place of what is replaced", "data-lm-suppress-shortcuts": "true", "data-part": "keep-instead" }, ...REPLACED_BY.map(([value, word, title]) => make("option", { value, title }, word)));
   const mlps = make("input", { type: "checkbox", "data-lm-suppress-shortcuts": "true", "data-part": "keep-mlps" });
   const parts = () => names.value.split(/[,;\n]+/).map((/** @type {string} */ name) => name.trim().toLowerCase().replace(/^head\s+/, "")).filter(Boolean); // as the table beside it calls them, too
   const adds = pushButton("", { class: "bl-button bl-plain", title: "add the head that is selected", "data-part": "keep-selected" }, () => {
