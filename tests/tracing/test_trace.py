@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from bloomlab.errors import GenerationError, HookError, InputError, MemoryLimitError
@@ -436,3 +437,14 @@ def test_readings_that_the_memory_cannot_hold_are_refused_before_the_run(monkeyp
     with pytest.raises(MemoryLimitError, match=r"reading 3 spots of 10 columns needs 7.2 kB, but 5.0 kB are free here"):
         trace_of(read=["attn.probs"])
     assert trace_of(read=["embed"]).names == ["embed"]
+
+
+def test_a_file_that_lacks_a_tensor_says_which(tmp_path: Path) -> None:
+    path = trace_of().save(tmp_path / "trace.safetensors")
+    with safe_open(path, "pt") as file:
+        metadata, names = file.metadata(), sorted(file.keys())
+        tensors = {name: file.get_tensor(name) for name in names}
+    lost = next(name for name in names if name.startswith("h."))
+    save_file({name: tensor for name, tensor in tensors.items() if name != lost}, path, metadata)
+    with pytest.raises(InputError, match=f"it has no tensor '{re.escape(lost)}'"):
+        Trace.load(path)

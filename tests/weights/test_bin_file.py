@@ -204,3 +204,13 @@ def test_a_folder_is_converted_to_safetensors(tmp_path: Path) -> None:
     assert stored["lm_head.weight"].load(torch.float32).equal(weights)
     with pytest.raises(CheckpointError, match=r"holds model\.safetensors already"):
         convert(tmp_path)
+
+
+@pytest.mark.parametrize("fault", [OSError("gone"), ValueError("too short"), RuntimeError("no memory")])
+def test_a_file_that_changes_after_it_was_followed_is_one_error(tmp_path: Path, fault: Exception) -> None:
+    def pages() -> Any:
+        raise fault
+
+    place = bin_file.Place(torch.float32, 0, 16, 0, (4,), (1,))
+    with pytest.raises(CheckpointError, match=f"{fault}; load again"):
+        bin_file.loader(tmp_path / "pytorch_model.bin", place, pages)(torch.float32)
