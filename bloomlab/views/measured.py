@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
 OVER = ("this text", "texts")
+REST = 0.3  # seconds without another change before one is measured that nobody asked to measure
 ASKS = ("compare", "refute", "held", *MODES, "stop", "restore")
 SETS = ("metric", "answer", "rival", "over")
 MOST_TRIED = 500
@@ -111,7 +112,7 @@ class Measured(FromPage):
         self.worth = NOTHING
         self._write_down()
         if self._worth.cheap(str(after.text)):
-            self._measure("compare")
+            self._measure("compare", REST)
 
     def _write_down(self) -> None:
         """A row of the record; a drag is one row, and what was tried before is not written twice."""
@@ -148,13 +149,13 @@ class Measured(FromPage):
         donor = "" if self._donor is None else str(self._donor.text)
         return Asked(text, self._edits, donor, self.metric, self.answer, self.rival, self.over == "texts")
 
-    def _measure(self, what: str) -> None:
-        """Begin to measure, in place of what may still be going on."""
+    def _measure(self, what: str, rest: float = 0) -> None:
+        """Begin to measure, in place of what may still be going on; after so many seconds in which nothing changed."""
         if self._worth is None or self._two is None or self._two[1] is None or not self._edits.on:
             raise InputError("there is no change to be measured; make one first")
         self._stop_measuring()
         self._measuring = Steps(self._steps(what), self._measured)
-        self._measuring.start()
+        self._measuring.start(rest)
 
     def _steps(self, what: str) -> Iterator[None]:
         """Compare first, if that is not done yet: it says which tokens are compared."""

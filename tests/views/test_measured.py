@@ -23,9 +23,9 @@ from bloomlab.lens.keep import MODES, Kept
 from bloomlab.lens.refute import DOSES, HEADS, PLACES, RANDOM, SAME, TEXTS
 from bloomlab.tracing.donors import copied, drawn, hold, usual
 from bloomlab.tracing.edits import zero
-from bloomlab.views.measured import LONGEST_HOPE, MOST_PARTS, OTHERS, Tried, in_words
+from bloomlab.views.measured import LONGEST_HOPE, MOST_PARTS, OTHERS, REST, Tried, in_words
 from bloomlab.views.view import View
-from bloomlab.views.worth import NOTHING, _of_kept
+from bloomlab.views.worth import NOTHING, Worth, _of_kept
 from tests.claims.stories import recaps
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
@@ -373,6 +373,31 @@ def test_another_edit_ends_the_measurement_of_the_one_before(tiny: Lab) -> None:
     in_a_loop(hurried)
     assert len(view.tried) == 2 and view.worth["total"] == 65 * 5
     assert lines(view)["zero"] == lines(view)["made"]  # of the two edits that stand, not of the first
+
+
+def test_of_changes_that_follow_each_other_only_the_last_is_measured(
+    tiny: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = tiny.explore(RECAP)
+    measured: list[int] = []
+    compared = Worth.compared
+
+    def counted(worth: Worth, asked: Any) -> Any:
+        measured.append(len(asked.edits.entries))
+        return compared(worth, asked)
+
+    monkeypatch.setattr(Worth, "compared", counted)
+
+    async def hurried() -> None:
+        for number in range(4):
+            edit = {"spot": SPOT, "kind": "zero", "axes": {"head": [number]}}
+            view.set_state({"wished": {"do": "add", "edit": edit, "number": number + 1}})
+            await asyncio.sleep(REST / 3)
+        while view.worth["state"] != "done":
+            await asyncio.sleep(0.01)
+
+    in_a_loop(hurried)
+    assert measured == [4]
 
 
 def test_nothing_is_measured_where_a_model_is_large_until_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:

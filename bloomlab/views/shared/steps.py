@@ -20,10 +20,13 @@ class Steps:
         while self.open:
             self._step()
 
-    def start(self) -> None:
-        """Do all steps while the page stays responsive. An error only reaches `ended`: nobody is there to catch it."""
+    def start(self, rest: float = 0) -> None:
+        """Do all steps while the page stays responsive, the first after so many seconds of rest.
+
+        An error only reaches `ended`: nobody is there to catch it.
+        """
         try:
-            asyncio.get_running_loop().call_soon(self._step_and_wait)
+            asyncio.get_running_loop().call_later(rest, self._step_and_wait)
         except RuntimeError:  # without an event loop, nothing could stop it
             self.finish()
 
