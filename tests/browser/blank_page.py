@@ -65,6 +65,13 @@ class BlankPage:
         page.route(HOME + "**", self._serve)
         page.goto(HOME)
 
+    def themed(self, theme: str) -> None:
+        """The theme of a notebook, "light" or "dark", as Jupyter says it; the page's paper is the view's."""
+        self.page.evaluate("light => { document.body.dataset.jpThemeLight = String(light) }", theme == "light")
+        self.page.evaluate(
+            "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
+        )
+
     def _serve(self, route: Any) -> None:
         path = route.request.url.removeprefix(HOME)
         if path.startswith("widgets/"):

@@ -375,13 +375,10 @@ def test_why_this_look_and_not_another(visit: Visit, tmp_path: Path, theme: str)
     """Its score in parts; against another key; a part becomes an edit; a saved page keeps what was found."""
     blank, page = BlankPage(visit.page), visit.page
     page.set_viewport_size({"width": 816, "height": 720})
-    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
     view = bloomlab.load().explore("Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in")
     view.layer, view.head, view.query, view.key = 1, 1, 19, 16
     blank.draw(view)
-    page.evaluate(
-        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
-    )
+    blank.themed(theme)
     look = page.locator('[data-part="look"]')
     assert page.locator('[data-part="look-says"]').is_hidden()
     look.locator("summary").click()

@@ -341,11 +341,8 @@ def test_a_screen_reader_and_a_weak_eye_are_served(visit: Visit, theme: str) -> 
     """axe finds nothing serious, in each of the states and of what the cells show."""
     page = visit.page
     blank = BlankPage(page)
-    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
     blank.draw(view_of("Leo lives."))
-    page.evaluate(
-        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
-    )
+    blank.themed(theme)
     for step in ("prediction", "added", "bad", " "):
         if step in ("prediction", "added"):
             page.locator(f'input[value="{step}"]').check()
@@ -387,12 +384,9 @@ def test_where_the_answer_is_carried(visit: Visit, tmp_path: Path, theme: str) -
     """A map is asked for by opening it; a cell is chosen, told in words and made an edit; a saved page keeps it."""
     blank, page = BlankPage(visit.page), visit.page
     page.set_viewport_size({"width": 816, "height": 900})
-    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
     view = bloomlab.load().explore(STORY)
     blank.draw(view)
-    page.evaluate(
-        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
-    )
+    blank.themed(theme)
     page.locator('[data-tab="hidden"]').click()
     blank.answered()
     page.locator('[data-part="more"]').click()

@@ -269,11 +269,8 @@ def test_a_screen_reader_and_a_weak_eye_are_served(visit: Visit, theme: str) -> 
     """axe finds nothing serious, in each of the states and of what the grid shows."""
     page = visit.page
     blank = BlankPage(page)
-    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
     blank.draw(view_of("Leo lives."))
-    page.evaluate(
-        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
-    )
+    blank.themed(theme)
     for step in ("all", "answer", "bad", " "):
         if step in ("all", "answer"):
             page.locator(f'input[value="{step}"]').check()
@@ -321,11 +318,8 @@ def test_which_part_wrote_the_next_token(visit: Visit, tmp_path: Path, theme: st
     """A click asks for the receipt, another for its totals; a line becomes an edit; a saved page keeps it."""
     blank, page = BlankPage(visit.page), visit.page
     page.set_viewport_size({"width": 816, "height": 900})
-    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
     blank.draw(bloomlab.load().explore(STORY))
-    page.evaluate(
-        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
-    )
+    blank.themed(theme)
     page.locator('[data-tab="predictions"]').click()
     blank.answered()
     page.locator('[data-part="next"] [data-explain]').nth(1).click()  # against the second

@@ -371,13 +371,10 @@ def test_a_screen_reader_and_a_weak_eye_are_served(visit: Visit, theme: str) -> 
     """axe finds nothing serious: in the picture with its comparison, in an error, in the empty state."""
     page = visit.page
     blank = BlankPage(page)
-    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
     view = view_of(TEXTS["english"])
     aside(view.compare)
     blank.draw(view)
-    page.evaluate(
-        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
-    )
+    blank.themed(theme)
     page.locator(".bl-foot summary").click()
     for text in (None, "\x00" * 3000, " "):
         if text is not None:
@@ -436,12 +433,9 @@ def test_which_tokens_mattered_in_three_answers(visit: Visit, tmp_path: Path, th
     """Asked for by opening; a row chooses its token, or silences it; a saved page keeps the numbers."""
     blank, page = BlankPage(visit.page), visit.page
     page.set_viewport_size({"width": 816, "height": 900})
-    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
     view = bloomlab.load().explore(STORY)
     blank.draw(view)
-    page.evaluate(
-        "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
-    )
+    blank.themed(theme)
     page.locator('[data-tab="tokens"]').click()
     blank.answered()
     page.locator('[data-part="more"]').click()

@@ -292,7 +292,7 @@ def test_the_heads_are_asked_while_it_is_written(chromium: Browser, theme: str) 
     visit = Visit(chromium)
     written = Written(visit, "Léo habite à Oslo. أنا في ليو")
     page = visit.page
-    page.evaluate("theme => { document.body.dataset.jpThemeLight = String(theme === 'light') }", theme)
+    written.blank.themed(theme)
     page.set_viewport_size({"width": 1280, "height": 900})
     assert part(page, "said").locator("tr").count() == 0
     part(page, "labels").check()
@@ -367,7 +367,7 @@ def test_nothing_grave_in_any_state(chromium: Browser, theme: str) -> None:
     page = context.new_page()
     blank, writing = BlankPage(page), LAB.write(TEXTS["english"] + " " + TEXTS["arabic"], do_sample=True, seed=1)
     blank.draw(writing.view)
-    page.evaluate("theme => { document.body.dataset.jpThemeLight = String(theme === 'light') }", theme)
+    blank.themed(theme)
     assert grave(page) == []
     writing.play(40).back(20).branch(" Paris").play(5)
     writing.view.keep = "first and window"

@@ -12,6 +12,7 @@ from bloomlab.lens.cache import cache_bytes, change_of
 from bloomlab.tracing.edits import zero
 from bloomlab.views.shared.tables import word
 from bloomlab.views.view import View
+from bloomlab.views.writing.payload import other_payload
 from tests.browser.texts import HOSTILE
 from tests.test_interrupts import once
 from tests.tiny_random import byte_tokenizer, random_model
@@ -255,3 +256,11 @@ def test_what_turns_the_direction_of_a_prompt_is_written_as_its_name(lab: Lab) -
     assert view.tree["prompt"].startswith("a") and view.text == text
     assert "\u202e" not in view._still()
     assert lab.write("Leo lives in\nOslo. 😀 قطة").view.tree["prompt"] == "Leo lives in\nOslo. 😀 قطة"
+
+
+def test_the_code_of_the_run_beside_is_there_whatever_the_text_says(small: Lab) -> None:
+    text = "edit\nwriting = 1"
+    code = other_payload(small.write(text), small.write(text), [0])["code"]
+    assert code == f"other = lab.write({text!r}).follow(writing)\n"
+    edited = small.write(text, edit={"h.1.mlp.out": zero()})
+    assert other_payload(small.write(text), edited, [0])["code"] == ""

@@ -19,7 +19,7 @@ from bloomlab.lens.cache import (
 )
 from bloomlab.lens.writing import Choice, loop_period
 from bloomlab.text.tokens import DisplayToken, display_tokens
-from bloomlab.views.shared.tables import word
+from bloomlab.views.shared.tables import token_names, word
 from bloomlab.views.writing.writing import Writing, settings_in_words
 
 FAR = 2048  # columns of the cache that its bytes are told for
@@ -42,12 +42,14 @@ def tree_payload(writing: Writing, message: str = "") -> dict[str, Any]:
     rows = writing.segments()
     for row in rows:
         path = writing.tree.path(row[-1])
-        for chip in display_tokens(writing.tokenizer.tokens_of_ids([nodes[node].token_id for node in path[1:]])):
-            for part, place in enumerate(chip.tokens):
-                node = path[place + 1]
-                if node in row:
-                    shown[node] = chip.shown if len(chip.tokens) == 1 else f"{chip.shown} {part + 1}/{len(chip.tokens)}"
-                    flow[node] = _read(chip) if part == len(chip.tokens) - 1 else ""
+        tokens = writing.tokenizer.tokens_of_ids([nodes[node].token_id for node in path[1:]])
+        for node, name in zip(path[1:], token_names(tokens), strict=True):
+            if node in row:
+                shown[node] = name
+        for chip in display_tokens(tokens):
+            last = path[chip.tokens[-1] + 1]
+            if last in row:
+                flow[last] = _read(chip)
     return {
         "prompt": "".join(map(_read, display_tokens(writing.tokenizer.tokens_of_ids(writing.tree.ids(0))))),
         "parents": [node.parent for node in nodes],
@@ -98,22 +100,18 @@ def other_payload(writing: Writing, other: Writing, nodes: Iterable[int]) -> dic
             ids = writing.choice_at(node, chosen=_chosen(writing, node), top=TOP).ids
             own = other.tree.nodes[way[depth]].logits.double().softmax(-1)
             probs[str(node)] = _rounded(own[ids.to(own.device)].tolist())
-    begun = other.opening.rpartition("\nwriting = ")[2].removeprefix("writing = ")
+    begun = other.opening.removeprefix("writing = ")
     return {
         "tree": tree_payload(other),
         "at": other.at,
         "probs": probs,
-        "code": f"other = {begun}.follow(writing)\n" if "edit" not in begun and other.header == writing.header else "",
+        "code": "" if other.edit or other.header != writing.header else f"other = {begun}.follow(writing)\n",
     }
 
 
 def labels_payload(writing: Writing) -> dict[str, Any]:
     """The text so far as tokens, and what the task heads say at each."""
-    tokens = writing.tokenizer.tokens_of_ids(writing.ids)
-    names = [""] * len(tokens)
-    for chip in display_tokens(tokens):
-        for part, place in enumerate(chip.tokens):
-            names[place] = chip.shown if len(chip.tokens) == 1 else f"{chip.shown} {part + 1}/{len(chip.tokens)}"
+    names = token_names(writing.tokenizer.tokens_of_ids(writing.ids))
     said = {task: [[name, round(p, 6)] for name, p in row] for task, row in writing.labels().items()}
     return {"node": writing.at, "tokens": names, **said}
 

@@ -28,8 +28,9 @@ from bloomlab.lens.writing import Choice, choice, loop_period
 from bloomlab.model.cache import KVCache
 from bloomlab.tasks.ask import label_names
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.text.tokens import display_tokens, visible
+from bloomlab.text.tokens import visible
 from bloomlab.views.shared.code import NAMED_EDITS
+from bloomlab.views.shared.tables import token_names
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 if TYPE_CHECKING:
@@ -178,11 +179,7 @@ class Writing:
     def names(self, path: Sequence[int]) -> list[str]:
         """What each token on the way shows as: whole characters where they are whole, and else bytes."""
         new = [self.tree.nodes[node].token_id for node in path[1:]]
-        shown = [""] * len(new)
-        for chip in display_tokens(self.tokenizer.tokens_of_ids(new)):
-            for part, place in enumerate(chip.tokens):
-                shown[place] = chip.shown if len(chip.tokens) == 1 else f"{chip.shown} {part + 1}/{len(chip.tokens)}"
-        return shown
+        return token_names(self.tokenizer.tokens_of_ids(new))
 
     def written(self, node: int, shown: str = "", top: int = 10) -> WrittenStep:
         """How a node came about."""
