@@ -24,6 +24,8 @@ Columns count from the left edge of the input, padding included.
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -53,6 +55,38 @@ class Spot(NamedTuple):
 
 Edit = Callable[[Tensor, At], Tensor]
 """A new tensor for a spot: `edit(tensor, at)` returns one of the same shape and dtype and leaves its input alone."""
+
+Index = int | slice | Sequence[int]
+"""What an edit names on an axis: a column, a range of them, or a list."""
+
+
+@dataclass(frozen=True)
+class NamedEdit:
+    """An edit that can say what it does, as the functions of `bloomlab.tracing.edits` return it."""
+
+    text: str
+    change: Callable[[Tensor, At], Tensor]
+    where: Mapping[str, Index] = field(default_factory=dict)  # the axes that were named
+    source: str = ""  # of a copy, from which text, if that is known
+    again: "partial[NamedEdit] | None" = field(default=None, repr=False)  # what makes it, but for the axes
+
+    def at(self, **where: Index) -> "NamedEdit":
+        """The same edit with these axes named instead: `zero(head=3).at(head=4)` is zero(head=4).
+
+        Raises:
+            HookError: it was not made by a function of this package that could make it again.
+        """
+        if self.again is None:
+            raise HookError(f"{self.text} cannot be made again at another place; use zero, scale, add, patch, …")
+        made: NamedEdit = self.again(**where)
+        return made
+
+    def __call__(self, tensor: Tensor, at: At) -> Tensor:
+        return self.change(tensor, at)
+
+    def __repr__(self) -> str:
+        return self.text
+
 
 Edits = Mapping[str, Edit | Sequence[Edit]]
 """What to change in a run: for a spot's name an edit, or several, made in their order."""

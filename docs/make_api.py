@@ -56,6 +56,10 @@ CONTENTS = {  # section -> module, and the names in it
         "hooks": ["Hooks", "At", "Spot"],
         "tracing.trace": ["Trace"],
         "tracing.edits": ["zero", "scale", "add", "mean", "patch", "cut"],
+        "model.positions": [
+            *["in_place_of_alibi", "no_positions", "sinusoidal", "learned", "rotary"],
+            *["stretched_base", "gentler", "window"],
+        ],
         "tracing.donors": ["usual", "drawn", "copied", "hold"],
     },
     "Lenses": {

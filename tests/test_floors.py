@@ -18,7 +18,7 @@ FLOORS = [
         "weights: layouts bin_process bin_file download_errors download hub fits tensor_file checkpoint reopens "
         "pretrained"
     ],
-    ["model: embedding alibi attention mlp block cache arguments bloom"],
+    ["model: embedding alibi positions attention mlp block cache arguments bloom"],
     ["generation: sampling rules names values settings predict prompt stopping beam decode tree"],
     ["heads: *", "text: tokens batches tokenizer_file tokenizer"],
     ["tracing: trace_file trace edits donors record", "tasks: results ask finetune"],
@@ -29,7 +29,7 @@ FLOORS = [
     ["lens: *"],
     [
         "tiny: floors facts interrupt language world pairs like documents labelled measure heads measure_heads rows "
-        "card snapshot train_tokenizer evaluate train",
+        "card snapshot train_tokenizer evaluate train positions",
         "lessons",
     ],
     ["views: *"],

@@ -34,6 +34,7 @@ from bloomlab.jax.checkpoint import (
 )
 from bloomlab.jax.hooks import NO_HOOKS, Hooks
 from bloomlab.model.arguments import refuse_unknown
+from bloomlab.model.positions import kind_of
 from bloomlab.weights.checkpoint import match, read_state, shard_bytes, write_state
 from bloomlab.weights.hub import find
 from bloomlab.weights.layouts import MSGPACK
@@ -78,6 +79,8 @@ class FlaxBloomPreTrainedModel:
     ) -> None:
         if not isinstance(config, BloomConfig):
             raise InputError(f"a model is made from a BloomConfig, but got {type(config).__name__}")
+        if kind_of(config) != "alibi":
+            raise InputError(f"the JAX classes know ALiBi's positions only, but the config says {config.positions!r}")
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InputError(f"seed must be a whole number, but got {shorten(seed)}")
         self.config, self.input_shape, self.dtype = config, checked_shape(input_shape), checked_dtype(dtype)

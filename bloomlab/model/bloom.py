@@ -17,6 +17,7 @@ from bloomlab.model.attention import make_bias
 from bloomlab.model.block import BloomBlock
 from bloomlab.model.cache import KVCache
 from bloomlab.model.embedding import embed
+from bloomlab.model.positions import own_hooks, own_table
 from bloomlab.outputs import BaseModelOutputWithPastAndCrossAttentions
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
@@ -36,6 +37,7 @@ class BloomModel(BloomPreTrainedModel):
         self.word_embeddings_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
         self.h = nn.ModuleList(BloomBlock(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
+        self.position_embeddings = own_table(config)  # None: BLOOM learns no positions
         self.gradient_checkpointing = False
         self.init_weights()
 
@@ -83,7 +85,8 @@ class BloomModel(BloomPreTrainedModel):
 
         # the documented switches are edits and readings like any other
         masked, asked = switches(head_mask, output_attentions, output_hidden_states, config)
-        hooks = chain(masked, self.checked(hooks), asked)
+        positions = own_hooks(config, mask, self.position_embeddings)  # none, with ALiBi
+        hooks = chain(positions, masked, self.checked(hooks), asked)
         hooks.start(column)
 
         if hooks.known:  # another run has come as far as this

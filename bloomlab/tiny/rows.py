@@ -17,36 +17,39 @@ from bloomlab.tiny.documents import Document, documents
 from bloomlab.tiny.measure import FIRST_ID
 
 ROWS, LENGTH = 8, 256  # one step reads 8 rows of 256 tokens
-REPEATS, SEGMENT = 3 / 16, range(6, 100)  # this share of the rows repeats a random segment, of such a length
+REPEATS, SEGMENT = 3 / 16, range(6, 100)  # this share of the rows repeats a random segment, of such a length in 256
 FOLLOWS_ONLY = 2 / 3  # of this share of the stories only what follows from them is learned: answers, recaps
 
 
-def batch(step: int, seed: int, tokenizer: BloomTokenizerFast, vocab_size: int) -> tuple[Tensor, Tensor]:
-    """The ids a step reads and the labels it learns from: two times (ROWS, LENGTH). -100 is not learned."""
+def batch(
+    step: int, seed: int, tokenizer: BloomTokenizerFast, vocab_size: int, n_rows: int = ROWS, length: int = LENGTH
+) -> tuple[Tensor, Tensor]:
+    """The ids a step reads and the labels it learns from: two times (n_rows, length). -100 is not learned."""
     rng = random.Random(f"{seed} rows {step}")
     read = documents(f"{seed} step {step}")
     rows = []
-    for _ in range(ROWS):
-        row = repeated_row(rng, vocab_size) if rng.random() < REPEATS else document_row(rng, read, tokenizer)
-        rows.append((row[0][:LENGTH], row[1][:LENGTH]))
+    for _ in range(n_rows):
+        repeats = rng.random() < REPEATS
+        row = repeated_row(rng, vocab_size, length) if repeats else document_row(rng, read, tokenizer, length)
+        rows.append((row[0][:length], row[1][:length]))
     ids, labels = zip(*rows, strict=True)
     return torch.tensor(ids), torch.tensor(labels)
 
 
-def repeated_row(rng: random.Random, vocab_size: int) -> tuple[list[int], list[int]]:
+def repeated_row(rng: random.Random, vocab_size: int, length: int = LENGTH) -> tuple[list[int], list[int]]:
     """Random tokens, said again and again: nobody can foresee them the first time, so that is not learned."""
-    segment = [rng.randrange(FIRST_ID, vocab_size) for _ in range(rng.choice(SEGMENT))]
-    ids = segment * (LENGTH // len(segment) + 1)
+    segment = [rng.randrange(FIRST_ID, vocab_size) for _ in range(rng.choice(SEGMENT) * length // LENGTH or 1)]
+    ids = segment * (length // len(segment) + 1)
     return ids, [-100] * len(segment) + ids[len(segment) :]
 
 
 def document_row(
-    rng: random.Random, read: Iterator[Document], tokenizer: BloomTokenizerFast
+    rng: random.Random, read: Iterator[Document], tokenizer: BloomTokenizerFast, length: int = LENGTH
 ) -> tuple[list[int], list[int]]:
     """Documents one after the other, </s> behind each; of most, what is new is read but not learned."""
     ids: list[int] = []
     labels: list[int] = []
-    while len(ids) < LENGTH:
+    while len(ids) < length:
         text, news = next(read)
         row = [*tokenizer.encode(text), tokenizer.eos_token_id or 0]
         skipped = len(tokenizer.encode(text[:news])) if news and rng.random() < FOLLOWS_ONLY else 0

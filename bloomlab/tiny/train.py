@@ -45,10 +45,10 @@ SNAPSHOTS = (1200, 1600, 1800, 2000, 3000)  # around the steps where a head lear
 # ----------------------------------------------------------------------------------------------- model
 
 
-def new_model(seed: int) -> BloomForCausalLM:
-    """BLOOM in miniature, before it has read anything."""
+def new_model(seed: int, **settings: Any) -> BloomForCausalLM:
+    """BLOOM in miniature, before it has read anything; settings are the config's."""
     torch.manual_seed(seed)
-    sizes: dict[str, Any] = {**SIZES["tiny"], "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
+    sizes: dict[str, Any] = {**SIZES["tiny"], "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3, **settings}
     model = BloomForCausalLM(BloomConfig(**sizes))
     # 2 · n_layer additions go into the residual stream: shrink what is added, so that the sum keeps its size
     with torch.no_grad():

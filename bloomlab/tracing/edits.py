@@ -13,7 +13,7 @@ the column is left as it is. Columns count from 0 and are never negative.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, cast
@@ -23,38 +23,10 @@ from torch import Tensor
 
 from bloomlab.errors import HookError, did_you_mean
 from bloomlab.hooks import At, Reading
+from bloomlab.hooks import Index as Index
+from bloomlab.hooks import NamedEdit as NamedEdit
 
 LARGEST = 1e30  # what a number in an edit may be; a model's own are far smaller
-
-Index = int | slice | Sequence[int]
-
-
-@dataclass(frozen=True)
-class NamedEdit:
-    """An edit that can say what it does, as the functions of this module return it."""
-
-    text: str
-    change: Callable[[Tensor, At], Tensor]
-    where: Mapping[str, Index] = field(default_factory=dict)  # the axes that were named
-    source: str = ""  # of a copy, from which text, if that is known
-    again: "partial[NamedEdit] | None" = field(default=None, repr=False)  # what makes it, but for the axes
-
-    def at(self, **where: Index) -> "NamedEdit":
-        """The same edit with these axes named instead: `zero(head=3).at(head=4)` is zero(head=4).
-
-        Raises:
-            HookError: it was not made by a function of this package that could make it again.
-        """
-        if self.again is None:
-            raise HookError(f"{self.text} cannot be made again at another place; use zero, scale, add, patch, …")
-        made: NamedEdit = self.again(**where)
-        return made
-
-    def __call__(self, tensor: Tensor, at: At) -> Tensor:
-        return self.change(tensor, at)
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def zero(**where: Index) -> NamedEdit:

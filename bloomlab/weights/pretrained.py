@@ -292,7 +292,8 @@ def _dry_run(model_class: Any, values: str) -> dict[str, Spot]:
     """
     config = BloomConfig.from_dict(json.loads(values))
     with _Unfilled():
-        narrow = BloomConfig.from_dict(config.to_dict(), hidden_size=config.n_head, vocab_size=2)
+        # (the spots are the same with any positions, and an edit would refuse numbers that are not filled in)
+        narrow = BloomConfig.from_dict(config.to_dict(), hidden_size=config.n_head, vocab_size=2, positions="alibi")
         model = model_class(narrow).eval()
     widths = {
         "hidden": config.hidden_size,
