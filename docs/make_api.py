@@ -56,7 +56,7 @@ CONTENTS = {  # section -> module, and the names in it
         "hooks": ["Hooks", "At", "Spot"],
         "tracing.trace": ["Trace"],
         "tracing.edits": ["zero", "scale", "add", "mean", "patch", "cut"],
-        "tracing.donors": ["usual", "drawn", "copied", "hold"],
+        "tracing.donors": ["usual", "drawn", "copied", "hold", "steer"],
     },
     "Lenses": {
         "lens.look_receipt": ["look_receipt", "LookReceipt"],

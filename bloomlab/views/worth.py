@@ -16,6 +16,7 @@ from bloomlab.errors import BloomlabError, InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case
+from bloomlab.lens.direction import Direction, direction
 from bloomlab.lens.effect import kl
 from bloomlab.lens.held import WAYS, Held, held
 from bloomlab.lens.instead import Effects, effects, ends, moved_most
@@ -24,7 +25,7 @@ from bloomlab.lens.refute import CONTROLS, DOSES, ROUNDING, TEXTS, Refutation, i
 from bloomlab.lens.trials import METRICS, SpotEdits, by_spot, measured, token_id
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.like import like
-from bloomlab.tracing.donors import copied, hold
+from bloomlab.tracing.donors import copied, hold, steer
 from bloomlab.tracing.edits import NamedEdit, zero
 from bloomlab.tracing.record import record
 from bloomlab.tracing.trace import Trace
@@ -32,11 +33,12 @@ from bloomlab.views.shared.edits import COPIED, INSTEAD, EditList, TextSet, in_p
 
 AT_ONCE = 1 << 34  # parameters × columns that are measured unasked: less than a second
 TEXTS_LIKE = 64
+DIRECTIONS = 3  # random ones beside a direction
 MADE = "made"  # the edits as they stand, among what could stand there
 KINDS = (*CONTROLS, DOSES, TEXTS)
 NOTHING: dict[str, Any] = {
     "state": "idle",  # or running, done, stopped, error
-    "doing": "",  # compare, refute, held, keep or without
+    "doing": "",  # compare, refute, held, curve, keep or without
     "done": 0,
     "total": 0,
     "message": "",
@@ -51,6 +53,7 @@ NOTHING: dict[str, Any] = {
     "nothing": False,  # whether the edits change nothing at all, exactly
     "refuted": {},  # before, after, rows of dots by kind, sentence
     "kept": {},  # mode, parts, instead, among, sentence; rows: name, share (None if none can be told), dots
+    "curve": {},  # answer, rival, size, limit, falls apart, sentence; rows: dose, target, loss, written, dots, losses
     "held": {},  # before, after, together, rows: part, whole, q, k, v (None where it has none); sentence
 }
 
@@ -231,6 +234,29 @@ class Worth:
             found = {"kept": _of_kept(replace(step.results[-1], instead=said))} if step.results else {}
             yield {"done": step.done, "total": step.total, **found}
 
+    def curve(self, asked: Asked, answer: str, rival: str) -> Iterator[dict[str, Any]]:
+        """What each dose of the last direction does by itself, dose by dose.
+
+        Raises:
+            BloomlabError: there is no direction, or it is in every layer; or there is nothing to measure it by.
+        """
+        found = asked.edits.direction
+        if found is None:
+            raise InputError("no direction is added here, so there is no dose to measure")
+        yield {"state": "running", "doing": "curve", "done": 0, "total": 1, "message": ""}
+        _, spot, edit = found
+        first, second, _ = edit.again.args  # type: ignore[union-attr]  # it is steer's
+        if not (asked.answer or asked.rival):  # of the two whose chance moves most, the one that it makes likelier
+            logits = ends(self.model, self.tokenizer, asked.text, by_spot(self.model, {spot: edit}))
+            pair = [self.tokenizer.encode(token)[0] for token in (answer, rival)]
+            before, after = (logits[:, pair[0]] - logits[:, pair[1]]).tolist()
+            answer, rival = (rival, answer) if after < before else (answer, rival)
+        given = asked.text, answer or None, rival or None, asked.metric
+        steps = direction(self.model, self.tokenizer, first, second, spot, *given, n=DIRECTIONS, where=edit.where)
+        for step in steps:
+            measured_so_far = {"curve": _of_curve(step.results[-1])} if step.results else {}
+            yield {"done": step.done, "total": step.total, **measured_so_far}
+
     def _texts(self, asked: Asked) -> tuple[Case, list[Case], str]:
         """The text itself as a case, the others, and why there are none.
 
@@ -301,8 +327,8 @@ def _last_place(entries: Sequence[tuple[str, Edit]]) -> tuple[str, NamedEdit] | 
     """The last edit in whose place something else could stand."""
     for place in reversed(entries):
         spot, edit = place
-        held = isinstance(edit, NamedEdit) and edit.again is not None and edit.again.func is hold
-        if isinstance(edit, NamedEdit) and not held and any(spot == p or spot.endswith(f".{p}") for p in COPIED):
+        stays = isinstance(edit, NamedEdit) and edit.again is not None and edit.again.func in (hold, steer)
+        if isinstance(edit, NamedEdit) and not stays and any(spot == p or spot.endswith(f".{p}") for p in COPIED):
             return place  # type: ignore[return-value]  # its second is a NamedEdit, as was just asked
     return None
 
@@ -361,6 +387,32 @@ def _of_kept(found: Kept) -> dict[str, Any]:
     ]
     named = {"mode": found.mode, "parts": list(found.parts), "instead": found.instead, "among": found.among}
     return {**named, "rows": rows, "sentence": found.sentence}
+
+
+def _of_curve(found: Direction) -> dict[str, Any]:
+    """The curve: a row for each dose, with what random directions as long do."""
+    rows = [
+        {
+            "dose": dose,
+            "target": rounded(target),
+            "loss": rounded(nats),
+            "written": written,
+            "dots": [rounded(one) for one in found.chance_target[place].tolist()],
+            "losses": [rounded(one) for one in found.chance_loss[place].tolist()],
+        }
+        for place, (dose, target, nats, written) in enumerate(
+            zip(found.doses.tolist(), found.target.tolist(), found.loss.tolist(), found.written, strict=True)
+        )
+    ]
+    return {
+        "answer": found.answer,
+        "rival": found.rival,
+        "size": rounded(found.size),
+        "limit": rounded(math.log(found.vocab)),
+        "falls apart": found.falls_apart,
+        "rows": rows,
+        "sentence": found.sentence,
+    }
 
 
 def rounded(value: float) -> float:
