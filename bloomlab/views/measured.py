@@ -18,6 +18,7 @@ from bloomlab.views.shared.tables import data_frame
 from bloomlab.views.worth import NOTHING, Asked, Worth
 
 if TYPE_CHECKING:
+    from bloomlab.lens.findings import Finding
     from bloomlab.tracing.trace import Trace
 
 OVER = ("this text", "texts")
@@ -96,6 +97,27 @@ class Measured(FromPage):
     def tried(self) -> Tried:
         """Every change that was tried here, with what came of it; a row is `view.tried[0]`."""
         return Tried(dict(row) for row in self.tries)
+
+    def finding(self, claim: str) -> "Finding":
+        """The edits that are on, as a claim with its controls: `view.finding("…").save("mine.json")`.
+
+        It is measured as *refute* does, by the metric, the tokens and the texts that the page has; `bloomlab.finding`
+        opens the file, and `.check()` says what moved.
+
+        Raises:
+            InputError: there is no edit, or no lab to measure with.
+            HookError: on saving, an edit is more than a name with numbers.
+        """
+        lab = None if self.trace is None else self.trace.lab
+        if self._worth is None or lab is None or not self._edits.on:
+            raise InputError("there is no change to make a claim of; make one first, in the page or with edit=…")
+        answer, rival = (getattr(self, name) or self.worth[name] for name in ("answer", "rival"))
+        asked = replace(self._asked, answer=answer, rival=rival)
+        first, others = self._worth.texts(asked)
+        everywhere = asked.many and bool(others)
+        given = self._edits.on, asked.metric, first.answer or None, first.rival or None, others or None
+        found: Finding = lab.finding(claim, asked.text, *given, everywhere=everywhere)
+        return found
 
     # ---- what has changed ----
 

@@ -257,6 +257,15 @@ class Worth:
             measured_so_far = {"curve": _of_curve(step.results[-1])} if step.results else {}
             yield {"done": step.done, "total": step.total, **measured_so_far}
 
+    def texts(self, asked: Asked) -> tuple[Case, list[Case]]:
+        """The text itself as a case, and the others.
+
+        Raises:
+            InputError: there are none, but numbers of many texts are asked for.
+        """
+        first, others, _ = self._texts(asked)
+        return first, others
+
     def _texts(self, asked: Asked) -> tuple[Case, list[Case], str]:
         """The text itself as a case, the others, and why there are none.
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import bloomlab
-from bloomlab.errors import MissingPackageError
+from bloomlab.errors import InputError, MissingPackageError
 from bloomlab.hooks import in_order
 from bloomlab.lab import Lab
 from bloomlab.lens.cases import Case
@@ -561,6 +561,18 @@ def test_the_record_is_a_table_where_pandas_is_there(tiny: Lab, monkeypatch: pyt
     stand_in.DataFrame = list  # type: ignore[attr-defined]  # a stand-in: pandas is not installed here
     monkeypatch.setitem(sys.modules, "pandas", stand_in)
     assert [row["changes"] for row in view.tried.to_pandas()] == ["head 0.1 silent at 16"]
+
+
+def test_the_edits_that_are_on_become_a_finding_that_is_checked_again(tiny: Lab, sixteen: View, tmp_path: Path) -> None:
+    found = sixteen.finding("Sixteen numbers switch copying on.")
+    assert found.found.answer == " Oslo" and found.found.metric == "probability"
+    assert found.found.after == pytest.approx(lines(sixteen)["made"], abs=BOUND)
+    assert len(found.found.of(TEXTS)) == sixteen.worth["others"]
+    path = found.save(tmp_path / "sixteen.json")
+    assert bloomlab.finding(path, tiny).check()
+    wish(sixteen, do="clear")
+    with pytest.raises(InputError, match="no change to make a claim of"):
+        sixteen.finding("Nothing")
 
 
 # ---- a saved page, and one that lies ----
