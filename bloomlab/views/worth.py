@@ -19,7 +19,7 @@ from bloomlab.lens.cases import Case
 from bloomlab.lens.direction import Direction, direction
 from bloomlab.lens.effect import kl
 from bloomlab.lens.held import WAYS, Held, held
-from bloomlab.lens.instead import Effects, effects, ends, moved_most
+from bloomlab.lens.instead import Effects, effects, ends, moved_most, spread
 from bloomlab.lens.keep import Kept, keep
 from bloomlab.lens.refute import CONTROLS, DOSES, ROUNDING, TEXTS, Refutation, in_case, refute
 from bloomlab.lens.trials import METRICS, SpotEdits, by_spot, measured, token_id
@@ -54,7 +54,7 @@ NOTHING: dict[str, Any] = {
     "refuted": {},  # before, after, rows of dots by kind, sentence
     "kept": {},  # mode, parts, instead, among, sentence; rows: name, share (None if none can be told), dots
     "curve": {},  # answer, rival, size, limit, falls apart, sentence; rows: dose, target, loss, written, dots, losses
-    "held": {},  # before, after, together, rows: part, whole, q, k, v (None where it has none); sentence
+    "held": {},  # before, after, together, texts, sentence; rows: part, whole, q, k, v (or None), of many low, high
 }
 
 
@@ -377,9 +377,13 @@ def _of_held(found: Held) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for place in found.order:
         ways = zip(WAYS, found.left[place].mean(-1).tolist(), strict=True)
-        rows.append({"part": found.parts[place]} | {way: rounded(left) if left == left else None for way, left in ways})
+        row = {"part": found.parts[place]} | {way: rounded(left) if left == left else None for way, left in ways}
+        if len(found.before) > 1:
+            row |= zip(("low", "high"), map(rounded, spread(found.left[place, 0])), strict=True)
+        rows.append(row)
     means = {name: getattr(found, name).mean().item() for name in ("before", "after", "together")}
-    return {**{name: rounded(mean) for name, mean in means.items()}, "rows": rows, "sentence": found.sentence}
+    more = {"texts": len(found.before), "rows": rows, "sentence": found.sentence}
+    return {**{name: rounded(mean) for name, mean in means.items()}, **more}
 
 
 def _of_kept(found: Kept) -> dict[str, Any]:

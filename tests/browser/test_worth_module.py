@@ -227,7 +227,7 @@ def test_what_is_expected_is_kept_and_a_try_is_brought_back(blank: BlankPage) ->
 
 
 def test_each_part_that_noticed_is_held_in_the_sheet_and_beside_who_noticed(blank: BlankPage, visit: Visit) -> None:
-    blank.draw(LAB.explore(CHANGED))
+    blank.draw(LAB.explore(CHANGED, texts=LAB.like(CHANGED, 4)))
     page = blank.page
     copy_sixteen(blank)
     measure(blank, "probability")
@@ -263,6 +263,15 @@ def test_each_part_that_noticed_is_held_in_the_sheet_and_beside_who_noticed(blan
     known = {row["part"] for row in blank.view.worth["held"]["rows"]}
     listed = page.locator('[data-part="noticed"] [data-left]').evaluate_all("all => all.map(one => one.dataset.of)")
     assert listed and {*listed} <= known
+    page.locator('[data-part="worth-many"]').click()  # of many texts the mean, and how far they are apart
+    blank.answered()
+    row = next(row for row in blank.view.worth["held"]["rows"] if row["part"] in listed)
+    beside = page.locator(f'[data-part="noticed"] [data-of="{row["part"]}"]')
+    expect(beside).to_contain_text("is left on average of 5 texts (8 in 10 texts from")
+    cell = page.locator(f'[data-held="{row["part"]}"] [data-way="whole"]')
+    page.locator('[data-part="worth-more"]').click()
+    expect(cell).to_have_attribute("title", f"8 in 10 texts from {row['low']:.3f} to {row['high']:.3f}")
+    page.keyboard.press("Escape")
 
 
 def test_a_few_parts_are_kept_alone_or_taken_out_among_random_sets(blank: BlankPage, visit: Visit) -> None:

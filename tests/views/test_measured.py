@@ -351,7 +351,12 @@ def test_over_many_texts_what_is_left_is_a_mean_and_can_be_stopped(tiny: Lab) ->
     add(view)
     send(view, over="texts")
     wish(view, do="held")
-    assert view.worth["held"]["sentence"].startswith("mean of 9 texts: ")
+    found = view.worth["held"]
+    assert found["sentence"].startswith("mean of 9 texts: ") and found["texts"] == 9
+    first = found["rows"][0]
+    assert first["low"] < first["whole"] < first["high"]
+    ends = " to ".join(f"{first[end]:.3f}".replace("-", "−") for end in ("low", "high"))
+    assert f", in 8 of 10 texts {ends};" in found["sentence"]
 
     async def stopped() -> None:
         view.set_state({"wished": {"do": "held", "number": 9}})
@@ -391,6 +396,7 @@ def test_over_many_texts_what_is_kept_is_a_mean_and_another_measure_asks_again(t
     send(view, over="texts")
     wish(view, do="keep", parts=["3.4"], among="all", instead="drawn")
     assert view.worth["kept"]["sentence"].startswith("mean of 5 texts: logit of answer less rival")
+    assert "; in 8 of 10 texts " in view.worth["kept"]["sentence"]
     send(view, metric="probability")
     assert view.worth["kept"]["sentence"].startswith("mean of 5 texts: p(") and view.worth["doing"] == "keep"
 

@@ -85,7 +85,7 @@ export function changeMenu(stage) {
   const doseOf = make("input", { class: "bl-factor", type: "number", step: "any", value: "1", "aria-label": "how many times", "data-lm-suppress-shortcuts": "true", "data-part": "steer-dose" });
   const steer = editButton("steer", "add it", () => wish("steer", { number: Number(doseOf.value), towards: towards.value(), away: away.value() }));
   const steerSays = make("p", { class: "bl-how", role: "status", "data-part": "steer-says" });
-  const directions = make("details", { class: "bl-donor", "data-part": "steer" }, make("summary", { "data-lm-suppress-shortcuts": "true" }, "add a direction …"), ...towards.elements, ...away.elements, steerSays, make("p", { class: "bl-row" }, make("span", { class: "bl-times" }, "dose ", doseOf), steer));
+  const directions = make("details", { class: "bl-steer", "data-part": "steer" }, make("summary", { "data-lm-suppress-shortcuts": "true" }, "add a direction …"), ...towards.elements, ...away.elements, steerSays, make("p", { class: "bl-row" }, make("span", { class: "bl-times" }, "dose ", doseOf), steer));
   for (const input of [doseOf, towards.texts, away.texts]) input.addEventListener("input", drawSteer);
   const list = make(
     "div",
