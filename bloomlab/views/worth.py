@@ -5,7 +5,7 @@ keeps nothing that is shown.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -140,6 +140,17 @@ class Worth:
             )
         return found
 
+    def _outputs(self, text: str, spots: Sequence[str]) -> tuple[str, Mapping[str, Tensor]]:
+        """What the like texts have at these spots, (text, …), and what they are called; nothing where that is dear."""
+        if not self.cheap(text):
+            return "", {}
+        try:
+            texts = self.set_of(text)
+            run = record(self.model, self.tokenizer, list(texts.texts), spots)
+        except BloomlabError:
+            return "", {}
+        return texts.name, {spot: run[spot] for spot in spots}
+
     # ---- what is measured ----
 
     def cheap(self, text: str) -> bool:
@@ -155,7 +166,7 @@ class Worth:
         yield {"state": "running", "doing": "compare", "done": 0, "total": 1, "message": ""}
         edits = by_spot(self.model, asked.edits.on)
         runs = [record(self.model, self.tokenizer, asked.text, list(edits), one) for one in (None, asked.edits.on)]
-        yield _dose(runs, asked.edits)
+        yield _dose(runs, asked.edits, *self._outputs(asked.text, list(edits)))
         logits = ends(self.model, self.tokenizer, asked.text, edits)
         asked = self._with_tokens(asked, logits)
         first, others, _ = self._texts(asked)
@@ -433,10 +444,11 @@ def rounded(value: float) -> float:
     return round(value, 6)
 
 
-def _dose(runs: Sequence[Trace], edits: EditList) -> dict[str, Any]:
+def _dose(runs: Sequence[Trace], edits: EditList, name: str, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
     """How much an edit changes where it is made, in words; and whether nothing changes there, exactly.
 
-    Of two traces, without and with the edits. Of several edits no size is said: one may stand behind another.
+    Of two traces, without and with the edits. Of several edits no size is said: one may stand behind another. `outputs`
+    are what other texts have there: how far out is what stands there now, from their mean, among them?
     """
     before, after = runs
     changes = {spot: (after[spot] - before[spot]).nan_to_num() for spot in after.edit}
@@ -448,4 +460,20 @@ def _dose(runs: Sequence[Trace], edits: EditList) -> dict[str, Any]:
     count = sum(int(places.sum()) for places in moved.values())
     sizes = [torch.cat([run[spot][places].flatten() for spot, places in moved.items()]).norm().item() for run in runs]
     length = f", length {sizes[0]:.3g} → {sizes[1]:.3g}" if all(map(math.isfinite, sizes)) else ""
-    return {"nothing": False, "doses": [f"{count:,} number{'' if count == 1 else 's'}{length}"]}
+    dose = f"{count:,} number{'' if count == 1 else 's'}{length}"
+    if outputs and length:
+        others = torch.cat([outputs[spot][:, places[0]] for spot, places in moved.items()], 1)
+        now = torch.cat([after[spot][places].flatten() for spot, places in moved.items()])
+        share = further_out(now, others)
+        dose += f", further out than {share:.0%} of what {name} have there"
+    return {"nothing": False, "doses": [dose]}
+
+
+def further_out(now: Tensor, others: Tensor) -> float:
+    """The share of others (other, number) that are nearer to their mean than this one (number).
+
+    >>> further_out(torch.tensor([2.0]), torch.tensor([[-4.0], [0.0], [1.0], [3.0]]))
+    0.5
+    """
+    mean = others.mean(0)
+    return float(((others - mean).norm(dim=1) < (now - mean).norm()).float().mean())

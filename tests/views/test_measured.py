@@ -96,7 +96,12 @@ def test_the_four_results_are_the_runs_of_trace(tiny: Lab, sixteen: View) -> Non
     for name, edit in expected.items():
         assert lines(sixteen)[name] == pytest.approx(p_oslo(tiny, CHANGED, {SPOT: edit}), abs=BOUND), name
     assert lines(sixteen)["made"] > 0.85 and lines(sixteen)["drawn"] < 0.15
-    assert sixteen.worth["doses"][0].startswith("16 numbers, length ")
+    others = torch.cat([tiny.trace(text, [SPOT])[SPOT][:, 1, 16] for text in texts])
+    mine, mean = tiny.trace(RECAP, [SPOT])[SPOT][0, 1, 16], others.mean(0)
+    share = ((others - mean).norm(dim=1) < (mine - mean).norm()).float().mean()
+    (dose,) = sixteen.worth["doses"]
+    assert dose.startswith("16 numbers, length ")
+    assert dose.endswith(f", further out than {share:.0%} of what {len(texts)} like texts have there")
 
 
 @pytest.mark.slow
