@@ -176,7 +176,7 @@ def test_all_of_it_by_keyboard_and_in_words(blank: BlankPage) -> None:
     row = page.locator(f'[data-row="{HEADS}"]')
     row.focus()
     values = sorted(dots(blank, HEADS))
-    says = page.locator(".bl-dot-says").nth(1)
+    says = page.locator('[data-part="dots"] .bl-dot-says').nth(1)
     expect(says).to_contain_text(f"{values[-1]:.2f} nats".replace("-", "−"))
     page.keyboard.press("Home")
     expect(says).to_contain_text(f"{values[0]:.2f} nats".replace("-", "−"))
@@ -202,7 +202,7 @@ def test_the_pointer_reads_the_nearest_dot(blank: BlankPage) -> None:
     box = row.locator('[role="option"]').nth(1).bounding_box()
     assert box
     blank.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    says = blank.page.locator(".bl-dot-says").nth(4)
+    says = blank.page.locator('[data-part="dots"] .bl-dot-says').nth(4)
     assert says.inner_text().replace("\u2068", "").replace("\u2069", "").startswith("dose 2: ")
     blank.page.mouse.move(0, 0)
     assert says.inner_text().startswith("2: ")
