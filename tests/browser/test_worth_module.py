@@ -323,6 +323,7 @@ def test_a_direction_has_a_dose_whose_curve_says_where_the_text_falls_apart(
     visit.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # "light" or "dark"
     visit.page.set_viewport_size({"width": 816, "height": 580})
     blank.draw(LAB.explore("Leo lives in Oslo. Leo"))
+    blank.themed(theme)
     page = blank.page
     select(blank, layer=1, head=0, token=0)
     page.locator('[data-part="heads"]').press("e")
@@ -337,6 +338,10 @@ def test_a_direction_has_a_dose_whose_curve_says_where_the_text_falls_apart(
     directions.locator('[data-part="steer-away-texts"]').fill("Leo lives in Oslo.\n\n Ana has a cat. ")
     directions.locator('[data-part="steer-dose"]').fill("2")
     visit.screenshot(f"direction-menu-{theme}")
+    box = menu.locator(".bl-change-list").bounding_box()
+    view = page.locator(".bloomlab").bounding_box()
+    assert box and view and box["y"] >= view["y"]  # all of it can be seen
+    assert box["y"] + box["height"] <= view["y"] + view["height"] + 1
     directions.locator('[data-edit="steer"]').press("Enter")
     blank.answered()
     assert blank.view.changes == ["resid_post of layer 1 + 2 × (Français − 2 texts)"]

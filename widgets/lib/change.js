@@ -257,7 +257,11 @@ export function changeMenu(stage) {
   }
 
   function drawSteer() {
-    for (const end of [towards, away]) end.texts.hidden = end.select.value !== "";
+    for (const { select, texts } of [towards, away]) {
+      const grows = texts.hidden !== (select.value !== "");
+      texts.hidden = select.value !== "";
+      if (grows && directions.open) place(below());
+    }
     const fits = STATES.includes(part.value);
     const ends = [towards.value(), away.value()];
     const same = JSON.stringify(ends[0]) === JSON.stringify(ends[1]);
