@@ -41,6 +41,7 @@ _HOME = {  # public name -> the module it lives in
     "drawn": "bloomlab.tracing.donors",
     "copied": "bloomlab.tracing.donors",
     "hold": "bloomlab.tracing.donors",
+    "steer": "bloomlab.tracing.donors",
     "fit": "bloomlab.tasks.finetune",
     "BloomlabError": "bloomlab.errors",
 }

@@ -22,7 +22,6 @@ lab.classify("Leo vit à Oslo.")            which language it is in; tag and ans
 
 import os
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -700,11 +699,10 @@ class Lab(NearNames):
         return found
 
     def _evidence(self, steps: "Iterable[Progress[AnyFound]]") -> "Evidence[AnyFound]":
-        """What the last of some steps found, to be shown."""
+        """What the last of some steps found, to be shown; a bar says how far it is, if that takes long."""
         from bloomlab.views.evidence import Evidence
 
-        last = deque(steps, 1).pop()
-        return Evidence(last.results[-1], self._stamp())
+        return Evidence(self._last(steps, whole=True), self._stamp())
 
     def _stamp(self) -> str:
         """Where numbers come from: the model, its weights, its dtype."""

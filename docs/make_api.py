@@ -60,7 +60,7 @@ CONTENTS = {  # section -> module, and the names in it
             *["in_place_of_alibi", "no_positions", "sinusoidal", "learned", "rotary"],
             *["stretched_base", "gentler", "window"],
         ],
-        "tracing.donors": ["usual", "drawn", "copied", "hold"],
+        "tracing.donors": ["usual", "drawn", "copied", "hold", "steer"],
     },
     "Lenses": {
         "lens.look_receipt": ["look_receipt", "LookReceipt"],

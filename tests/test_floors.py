@@ -147,7 +147,7 @@ PUBLIC = """
     AutoTokenizer BloomConfig BloomForCausalLM BloomForQuestionAnswering BloomForSequenceClassification
     BloomForTokenClassification BloomModel BloomTokenizerFast BloomlabError FlaxBloomForCausalLM FlaxBloomModel
     Hooks Lab Trace
-    __version__ add copied cut drawn finding fit fits hold load mean patch scale usual zero
+    __version__ add copied cut drawn finding fit fits hold load mean patch scale steer usual zero
 """.split()
 
 

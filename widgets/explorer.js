@@ -26,7 +26,7 @@ const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage)
   ["writing", "Writing", writingPanel],
 ]);
 const PASSING = 60; // milliseconds for which a tab must stay open to be computed
-const SHARED = ["layer", "head", "query", "key", "live", "kernel", "scale", "editable", "run", "runs", "state", "donor", "off", "wished", "heard", "worth"];
+const SHARED = ["layer", "head", "query", "key", "live", "kernel", "scale", "editable", "run", "runs", "state", "donor", "off", "wished", "heard", "worth", "languages"];
 
 /**
  * The stage of a panel inside the explorer, whose traits have names of their own there.

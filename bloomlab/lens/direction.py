@@ -1,7 +1,7 @@
 """A direction in the residual stream: the mean of one set of texts less that of another, and what its dose does.
 
     direction = mean state over the tokens of texts_a - mean state over those of texts_b          (hidden)
-    dose d: d · direction is added to the state of every token
+    dose d: d · direction is added to the state of every token, or of those that are named
 
 A direction that raises the target may do so by breaking everything: so beside each dose stand the loss on ordinary
 text, random directions of the same length, and what the model writes. The text falls apart where ordinary text costs
@@ -12,15 +12,15 @@ Sources: differences of means, Turner et al., "Activation Addition", 2023 (arXiv
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import log
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bloomlab.errors import HookError, InputError, shorten
+from bloomlab.errors import InputError, shorten
 from bloomlab.generation.decode import stream
 from bloomlab.guards.arguments import a_seed, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
@@ -30,8 +30,8 @@ from bloomlab.lens.lengths import Progress, token_losses
 from bloomlab.lens.refute import number
 from bloomlab.lens.trials import METRICS, Texts, Trial, measured, run
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.donors import COLUMNS_AT_ONCE
-from bloomlab.tracing.edits import NamedEdit, add
+from bloomlab.tracing.donors import COLUMNS_AT_ONCE, check_state_spot, steer
+from bloomlab.tracing.edits import Index, NamedEdit, add, check_columns
 from bloomlab.weights.pretrained import without_gradients
 
 DOSES = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -53,6 +53,8 @@ class Direction:
         chance_target, chance_loss: (dose, direction) the same for random directions of the same length.
         written: for each dose, how the model goes on after the text, greedily.
         vocab: how many tokens there are.
+        sets: the texts that the direction leads to, and those that it leads away from.
+        where: the tokens to whose states it is added, by their axis; none: to those of all.
     """
 
     at: str
@@ -69,10 +71,13 @@ class Direction:
     chance_loss: Tensor
     written: tuple[str, ...]
     vocab: int
+    sets: tuple[tuple[str, ...], tuple[str, ...]] = field(default=((), ()), repr=False)
+    where: Mapping[str, Index] = field(default_factory=dict)
 
     def edit(self, dose: float = 1.0) -> NamedEdit:
         """The edit that adds it: `lab.trace(text, edit={direction.at: direction.edit(2)})`."""
-        return add(dose * self.vector)
+        towards, away = self.sets
+        return steer(towards, away, dose, **self.where)
 
     @property
     def falls_apart(self) -> float | None:
@@ -171,6 +176,7 @@ def direction(
     n: int = 5,
     seed: int = 0,
     max_new_tokens: int = 12,
+    where: Mapping[str, Index] | None = None,
 ) -> Iterator[Progress[Direction]]:
     """The direction from texts_b to texts_a, and its curve dose by dose; stop iterating to cancel.
 
@@ -184,16 +190,14 @@ def direction(
         n: how many random directions of the same length.
         seed: of the random directions.
         max_new_tokens: how much is written at each dose.
+        where: to the states of which tokens it is added, such as {"pos": 4}; by default to those of all.
 
     Raises:
         InputError: an argument makes no sense, or the two sets have the same mean.
-        HookError: there is no such spot, or it has other axes.
+        HookError: there is no such spot, or it has other axes; or the text lacks a token that is named.
     """
     one_of("metric", metric, METRICS)
-    spots = model.hook_names()
-    if not isinstance(at, str) or at not in spots or spots[at].axes != "batch pos hidden":
-        fits = "h.1.resid_post"
-        raise HookError(f"a direction is added to states, at a spot such as {fits!r}, but got {shorten(at)}")
+    check_state_spot(at, model.hook_names())
     if not isinstance(doses, Sequence):
         raise InputError(f"doses is a list of numbers, but got {shorten(doses)}")
     numbers = [dose for dose in doses if type(dose) in (int, float) and abs(dose) < 1e6]
@@ -207,14 +211,18 @@ def direction(
     if not any(len(row) > 1 for row in rows[2]):
         raise InputError("the ordinary texts have one token each, so there is no loss to measure; name longer ones")
     read = Texts(model, tokenizer, [Case(text, "", answer or "", rival or "")])
+    check_columns(where or {}, len(read.rows[0]))
     curve = sorted({0.0, *map(float, numbers)})
-    return _steps(read, rows, at, curve, metric, n, seed, max_new_tokens)
+    both = tuple(sets[0]), tuple(sets[1])
+    return _steps(read, rows, both, at, dict(where or {}), curve, metric, n, seed, max_new_tokens)
 
 
 def _steps(
     read: Texts,
     rows: Sequence[Sequence[Sequence[int]]],
+    sets: tuple[tuple[str, ...], tuple[str, ...]],
     at: str,
+    where: Mapping[str, Index],
     doses: Sequence[float],
     metric: str,
     n: int,
@@ -233,12 +241,14 @@ def _steps(
     total = len(doses) * len(vectors)
     target, losses = torch.zeros(len(doses), n + 1), torch.zeros(len(doses), n + 1)
     written: list[str] = []
+    found: tuple[Direction, ...] = ()
     for place, dose in enumerate(doses):
-        edits = [add(dose * one) for one in vectors]
-        for column, edit in enumerate(edits):
+        edits = [add(dose * one, **where) for one in vectors]
+        for column, edit in enumerate(edits[: None if dose else 1]):  # nothing is added, whatever the direction
             ((_, logits),) = run(model, read.tokenizer, [Trial(read.rows[0], {at: (edit,)})])
-            target[place, column] = measured(logits[0], *read.pairs[0], metric)
-            losses[place, column] = loss(model, rows[2], at, edit)
+            target[place, column:] = measured(logits[0], *read.pairs[0], metric)
+            losses[place, column:] = loss(model, rows[2], at, edit)
+            yield Progress(place * len(vectors) + column, total, found)
         ids = torch.tensor([read.rows[0]], device=model.device)
         whole = ids
         # not by generate, which takes an interrupt for the end of the text
@@ -246,7 +256,7 @@ def _steps(
             whole = step.ids
         written.append(read.tokenizer.decode(whole[0, ids.shape[1] :].tolist(), skip_special_tokens=True))
         done = place + 1
-        found = Direction(
+        one = Direction(
             at,
             vector,
             vector.norm().item() / length,
@@ -260,5 +270,8 @@ def _steps(
             losses[:done, 1:].clone(),
             tuple(written),
             model.config.vocab_size,
+            sets,
+            where,
         )
-        yield Progress(done * len(vectors), total, (found,))
+        found = (one,)
+        yield Progress(done * len(vectors), total, found)

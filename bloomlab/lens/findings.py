@@ -22,7 +22,7 @@ from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case, of_texts
 from bloomlab.lens.refute import Control, Refutation, number
 from bloomlab.tasks.results import readable
-from bloomlab.tracing.donors import copied, drawn, hold, usual
+from bloomlab.tracing.donors import copied, drawn, hold, steer, usual
 from bloomlab.tracing.edits import add, cut, scale, zero
 
 LIMIT = 2_000_000  # bytes of a file
@@ -38,6 +38,7 @@ EDITS: dict[str, tuple[Any, tuple[str, ...]]] = {  # what a file may name, and w
     "drawn": (drawn, ("texts", "seed")),
     "copied": (copied, ("text", "columns")),
     "hold": (hold, ()),
+    "steer": (steer, ("texts_a", "texts_b", "dose")),
 }
 REQUEST = ("text", "metric", "answer", "rival", "n", "seed", "everywhere")
 

@@ -24,6 +24,7 @@ from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case
 from bloomlab.lens.difference import attention_change, relative_distance
 from bloomlab.lens.inputs import names
+from bloomlab.lens.instead import spread
 from bloomlab.lens.lengths import Progress
 from bloomlab.lens.refute import in_case, number
 from bloomlab.lens.trials import METRICS, SpotEdits, Texts, Trial, measured, names_places, run
@@ -81,6 +82,8 @@ class Held:
         apart = [f"its {way} {_mean(self.left[first, place])}" for place, way in enumerate(WAYS) if place]
         alone = f" ({', '.join(apart)})" if self.left[first, 1:].isfinite().all() else ""
         said += f"; holding {self.parts[first]} as it was, {_mean(self.left[first, 0])} is left{alone}"
+        if len(self.before) > 1:
+            said += f", in 8 of 10 texts {' to '.join(map(number, spread(self.left[first, 0])))}"
         several = f"; holding all {len(self.parts)} that noticed most, {_mean(self.together)}"
         return f"{said}{several if len(self.parts) > 1 else ''}."
 

@@ -24,6 +24,7 @@ from bloomlab.guards.arguments import a_seed, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case, of_texts
+from bloomlab.lens.instead import spread
 from bloomlab.lens.lengths import Progress
 from bloomlab.lens.refute import number
 from bloomlab.lens.trials import METRICS, SpotEdits, Texts, Trial, measured, names_places, run
@@ -96,7 +97,8 @@ class Kept:
             f"{number(self.whole.mean().item())} with all kept, {number(self.nothing.mean().item())} with none: "
             f"{share} of the answer is left, of {len(by_chance)} random sets of as many {best}"
         )
-        several = f"; in {self.against} of {len(self.whole)} texts less than half is left"
+        ends = " to ".join(map(number, spread(self.values[-1])))
+        several = f"; in 8 of 10 texts {ends}; in {self.against} of {len(self.whole)} texts less than half is left"
         return f"{said}{several if len(self.whole) > 1 else ''}."
 
     head = ("parts", "value", "share left", "random sets: lowest", "mean", "highest")

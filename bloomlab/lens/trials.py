@@ -20,7 +20,7 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import At, Edit, Edits, Hooks, edited, in_order
 from bloomlab.lens.cases import Case
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.donors import COLUMNS_AT_ONCE, Donors, copied, drawn, is_pending, made
+from bloomlab.tracing.donors import COLUMNS_AT_ONCE, Donors, Pending, copied, drawn, is_pending, made
 from bloomlab.tracing.edits import check_columns
 from bloomlab.tracing.record import READABLE, resolve, weights_hash
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
@@ -107,7 +107,9 @@ def names_places(edits: SpotEdits) -> bool:
     """Whether positions of the text matter to an edit: then all texts must have as many tokens."""
     every = [edit for several in edits.values() for edit in several]
     named = {axis for edit in every for axis in getattr(edit, "where", {})}
-    return bool(named & {"pos", "query", "key"}) or is_pending(every)
+    return bool(named & {"pos", "query", "key"}) or any(
+        isinstance(edit, Pending) and edit.per == "position" for edit in every
+    )
 
 
 def run(

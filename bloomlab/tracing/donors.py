@@ -4,12 +4,14 @@
     drawn(texts, seed=0)       what one of these texts has there; never the text itself
     copied(text, pos=4)        what this other text has there
     hold()                     what the run without edits has there: nothing that is changed before it reaches it
+    steer(french, english, 2)  adds twice the way from the mean state of these texts to that of those
 
 They stand in `edit={spot: …}` like the edits of `edits.py`. What they put there is not known before the text is, so
 `record` makes it: of each text that is needed one run, or one for all that are held.
 
 Sources: mean and resample ablation, Zhang and Nanda, "Towards Best Practices of Activation Patching", 2023 (arXiv
-2309.16042); holding all but one path, Wang et al., "Interpretability in the Wild", 2022 (2211.00593).
+2309.16042); holding all but one path, Wang et al., "Interpretability in the Wild", 2022 (2211.00593); adding a
+difference of means, Turner et al., "Activation Addition", 2023 (2308.10248).
 """
 
 import random
@@ -23,10 +25,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.errors import HookError
-from bloomlab.hooks import At, Edit, Hooks
+from bloomlab.errors import HookError, shorten
+from bloomlab.hooks import At, Edit, Hooks, Spot
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.edits import Index, NamedEdit, fill, patch
+from bloomlab.tracing.edits import Index, NamedEdit, add, fill, is_number, patch
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 COLUMNS_AT_ONCE = 4096  # of several texts, in a run
@@ -40,6 +42,7 @@ class Pending(NamedEdit):
     """An edit whose values other runs have: `record` makes it when it knows the text."""
 
     make: "Callable[[Donors, str], NamedEdit]" = field(kw_only=True, repr=False)
+    per: str = field(default="position", kw_only=True, repr=False)  # or "all": then texts of any length can be read
 
     def __repr__(self) -> str:
         return self.text
@@ -63,6 +66,7 @@ def usual(texts: Sequence[str], per: str = "position", **where: Index) -> Pendin
         lambda donors, spot: _usual(donors, spot, several, per, where),
         partial(usual, several, per),
         f"{len(several)} texts",
+        per,
     )
 
 
@@ -114,12 +118,45 @@ def hold(**where: Index) -> Pending:
     return _pending([], where, lambda donors, spot: patch(donors.whole(spot), **where), partial(hold))
 
 
+def steer(texts_a: Sequence[str], texts_b: Sequence[str], dose: float = 1.0, **where: Index) -> Pending:
+    """Add a direction: so many times the mean state of texts_a less that of texts_b, each over all its tokens.
+
+    It works where states are: at a spot of axes "batch pos hidden". `lab.direction` says what each dose does.
+
+    Raises:
+        HookError: a set has no text, or the dose is no number; or, on use, at another spot.
+    """
+    first, second = _checked("steer", texts_a), _checked("steer", texts_b)
+    if not is_number(dose):
+        raise HookError(f"the dose of steer must be a number, but got {shorten(dose)}")
+
+    def make(donors: Donors, spot: str) -> NamedEdit:
+        check_state_spot(spot, donors.model.hook_names())
+        means = [_mean_of(donors, spot, texts, donors.encode(texts), "all") for texts in (first, second)]
+        return add(dose * (means[0] - means[1])[0, 0], **where)
+
+    arguments = [f"<{len(first)} texts>", f"<{len(second)} texts>", f"dose={dose:g}"]
+    source = f"{len(first)} texts − {len(second)} texts"
+    return _pending(arguments, where, make, partial(steer, first, second, dose), source, "all")
+
+
+def check_state_spot(spot: object, spots: Mapping[str, Spot]) -> None:
+    """Refuse a spot that holds no states.
+
+    Raises:
+        HookError: there is no such spot, or it has other axes than "batch pos hidden".
+    """
+    if not isinstance(spot, str) or spot not in spots or spots[spot].axes != "batch pos hidden":
+        raise HookError(f"a direction is added to states, at a spot such as 'h.1.resid_post', but got {shorten(spot)}")
+
+
 def _pending(
     arguments: Sequence[str],
     where: Mapping[str, Index],
     make: "Callable[[Donors, str], NamedEdit]",
     again: "partial[Any]",
     source: str = "",
+    per: str = "position",
 ) -> Pending:
     name = again.func.__name__
 
@@ -127,7 +164,7 @@ def _pending(
         raise HookError(f"{name} takes its values from other runs; it works in lab.trace(text, edit=…) and in views")
 
     shown = [*arguments, *(f"{axis}={index!r}" for axis, index in where.items())]
-    return Pending(f"{name}({', '.join(shown)})", not_yet, where, source, again, make=make)
+    return Pending(f"{name}({', '.join(shown)})", not_yet, where, source, again, make=make, per=per)
 
 
 class Donors:
@@ -181,8 +218,6 @@ class Donors:
 
 def _usual(donors: Donors, spot: str, texts: tuple[str, ...], per: str, where: Mapping[str, Index]) -> NamedEdit:
     columns = donors.ids.shape[1]
-    key = (donors.weights, spot, donors.beside, per, texts)
-    total = _kept(donors.model).get(key)
     rows = donors.encode(texts)
     others = [text for text, ids in zip(texts, rows, strict=True) if len(ids) != columns]
     if per == "position" and others:
@@ -190,10 +225,17 @@ def _usual(donors: Donors, spot: str, texts: tuple[str, ...], per: str, where: M
             f"usual per position needs texts of {columns} tokens, as the text has; {len(others)} of {len(texts)} have "
             f"others, such as {others[0][:SHOWN]!r}; leave them out, or take per='all'"
         )
-    if total is None:
-        total = _mean(donors, spot, rows, per)
-        _keep(donors.model, key, total)
-    return fill(total, **where)
+    return fill(_mean_of(donors, spot, texts, rows, per), **where)
+
+
+def _mean_of(donors: Donors, spot: str, texts: tuple[str, ...], rows: Sequence[Sequence[int]], per: str) -> Tensor:
+    """The mean over texts, worked out once and kept."""
+    key = (donors.weights, spot, donors.beside, per, texts)
+    mean = _kept(donors.model).get(key)
+    if mean is None:
+        mean = _mean(donors, spot, rows, per)
+        _keep(donors.model, key, mean)
+    return mean
 
 
 def _mean(donors: Donors, spot: str, rows: Sequence[Sequence[int]], per: str) -> Tensor:
@@ -210,7 +252,7 @@ def _mean(donors: Donors, spot: str, rows: Sequence[Sequence[int]], per: str) ->
             values = donors.read_anew(spot, some).double()
             total = total + values.sum([0, place] if per == "all" else [0], keepdim=True).cpu()
             count += len(some) * (length if per == "all" else 1)
-    return (total / count).to(donors.model.dtype)
+    return (total / count).to(torch.promote_types(donors.model.dtype, torch.float32))
 
 
 def _drawn(donors: Donors, spot: str, texts: tuple[str, ...], seed: int, where: Mapping[str, Index]) -> NamedEdit:

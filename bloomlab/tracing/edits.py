@@ -47,7 +47,7 @@ def scale(factor: float, **where: Index) -> NamedEdit:
     tensor([[[1., 1.],
              [3., 3.]]])
     """
-    if not _is_number(factor):
+    if not is_number(factor):
         raise HookError(f"the factor of scale must be a number, but got {factor!r}")
     return _edit("scale", where, lambda values: values * factor, factor, again=partial(scale, factor))
 
@@ -59,7 +59,7 @@ def add(value: float | Tensor, **where: Index) -> NamedEdit:
     tensor([[[1., 2.],
              [0., 0.]]])
     """
-    if not _is_number(value) and not isinstance(value, Tensor):
+    if not is_number(value) and not isinstance(value, Tensor):
         raise HookError(f"the value of add must be a number or a tensor, but got {value!r}")
 
     def added(values: Tensor) -> Tensor:
@@ -300,7 +300,8 @@ def _is_index(value: Any) -> bool:
     return type(value) is not bool and isinstance(value, Integral) and int(value) >= 0
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is a number that an edit takes."""
     # compared as it is: a whole number of 400 digits is no float. Not a number is let through, and refused by the run
     return isinstance(value, Real) and not abs(cast(float, value)) > LARGEST
 

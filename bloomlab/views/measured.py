@@ -11,25 +11,26 @@ from bloomlab.errors import HookError, InputError, shorten
 from bloomlab.lens.keep import AMONG, MODES
 from bloomlab.lens.trials import METRICS
 from bloomlab.tasks.results import readable
-from bloomlab.views.shared.edits import EditList
+from bloomlab.views.shared.edits import LANGUAGE_NAMES, EditList
 from bloomlab.views.shared.from_page import FromPage
 from bloomlab.views.shared.steps import Steps
 from bloomlab.views.shared.tables import data_frame
 from bloomlab.views.worth import NOTHING, Asked, Worth
 
 if TYPE_CHECKING:
+    from bloomlab.lens.findings import Finding
     from bloomlab.tracing.trace import Trace
 
 OVER = ("this text", "texts")
 REST = 0.3  # seconds without another change before one is measured that nobody asked to measure
-ASKS = ("compare", "refute", "held", *MODES, "stop", "restore")
+ASKS = ("compare", "refute", "held", "curve", *MODES, "stop", "restore")
 SETS = ("metric", "answer", "rival", "over")
 MOST_TRIED = 500
 LONGEST_HOPE = 300  # characters of what somebody expects
 LONGEST_TOKEN = 100  # characters
 MOST_PARTS = 100  # that a page may name
 OTHERS = ("zero", "usual", "drawn")  # what a page may put in the place of all other parts
-SAVED = ("worth", "tries", *SETS)
+SAVED = ("worth", "tries", "steered", *SETS)
 
 
 class Tried(list[dict[str, Any]]):
@@ -73,6 +74,8 @@ class Measured(FromPage):
     # what the page draws
     worth: Any = traitlets.Dict(NOTHING).tag(sync=True)  # as `views.worth.NOTHING` says
     tries: Any = traitlets.List().tag(sync=True)  # the record; `tried` is the same for Python
+    languages: Any = traitlets.List([*LANGUAGE_NAMES]).tag(sync=True)  # that a direction can lead to
+    steered: Any = traitlets.Dict().tag(sync=True)  # a direction with a dose to be set: at, dose, one (in words)
 
     # of the class below
     trace: "Trace | None"
@@ -86,6 +89,7 @@ class Measured(FromPage):
         self._measuring: Steps | None = None
         self._rows: list[EditList] = []  # of each row of the record
         self._hope = ""
+        self._curve_of: object = None  # the direction that `worth` has the curve of
         self._parts: tuple[list[str], str, str] = [], AMONG[0], OTHERS[0]  # kept or taken out; see `_parts_of`
         super().__init__(**traits)
 
@@ -93,6 +97,27 @@ class Measured(FromPage):
     def tried(self) -> Tried:
         """Every change that was tried here, with what came of it; a row is `view.tried[0]`."""
         return Tried(dict(row) for row in self.tries)
+
+    def finding(self, claim: str) -> "Finding":
+        """The edits that are on, as a claim with its controls: `view.finding("…").save("mine.json")`.
+
+        It is measured as *refute* does, by the metric, the tokens and the texts that the page has; `bloomlab.finding`
+        opens the file, and `.check()` says what moved.
+
+        Raises:
+            InputError: there is no edit, or no lab to measure with.
+            HookError: on saving, an edit is more than a name with numbers.
+        """
+        lab = None if self.trace is None else self.trace.lab
+        if self._worth is None or lab is None or not self._edits.on:
+            raise InputError("there is no change to make a claim of; make one first, in the page or with edit=…")
+        answer, rival = (getattr(self, name) or self.worth[name] for name in ("answer", "rival"))
+        asked = replace(self._asked, answer=answer, rival=rival)
+        first, others = self._worth.texts(asked)
+        everywhere = asked.many and bool(others)
+        given = self._edits.on, asked.metric, first.answer or None, first.rival or None, others or None
+        found: Finding = lab.finding(claim, asked.text, *given, everywhere=everywhere)
+        return found
 
     # ---- what has changed ----
 
@@ -106,10 +131,11 @@ class Measured(FromPage):
             return
         self._weighed = weighed
         self._stop_measuring()
+        steered = self._steered()
+        known = steered is not None and steered == self._curve_of
+        self.worth = NOTHING | {"curve": self.worth["curve"] if known else {}}
         if self._worth is None or before is None or not self._edits.on:
-            self.worth = NOTHING
             return
-        self.worth = NOTHING
         self._write_down()
         if self._worth.cheap(str(after.text)):
             self._measure("compare", REST)
@@ -157,6 +183,17 @@ class Measured(FromPage):
         self._measuring = Steps(self._steps(what), self._measured)
         self._measuring.start(rest)
 
+    def _steered(self) -> object:
+        """The direction whose dose can be set, whatever its dose, and the text; the page hears of it."""
+        found = self._edits.direction
+        if found is None:
+            self.steered = {}
+            return None
+        at, spot, edit = found
+        first, second, dose = edit.again.args  # type: ignore[union-attr]  # it is steer's
+        self.steered = {"at": at, "dose": dose, "one": f"{edit.source}, at {spot}"}
+        return self._asked.text, spot, first, second, repr(edit.where)
+
     def _steps(self, what: str) -> Iterator[None]:
         """Compare first, if that is not done yet: it says which tokens are compared."""
         worth = self._worth
@@ -170,15 +207,21 @@ class Measured(FromPage):
                 if facts is not None and self.worth["done"] == self.worth["total"]:
                     self._note({name: self.worth[name] for name in ("answer", "rival", "nothing")} | facts)
                 yield
+        if what == "compare" and self.steered and not self.worth["curve"] and worth.cheap(self._asked.text):
+            what = "curve"  # a dose says nothing without the one at which the text falls apart
         if what != "compare":
             given = self._asked, self.worth["answer"], self.worth["rival"]
             if what in MODES:
                 steps = worth.kept(*given, what, *self._parts)
+            elif what == "curve":
+                self._curve_of, steps = None, worth.curve(*given)
             else:
                 steps = worth.refuted(*given) if what == "refute" else worth.held(*given)
             for pieces in steps:
                 self.worth = {**self.worth, **pieces}
                 yield
+        if what == "curve":
+            self._curve_of = self._steered()
         if what == "refute":
             refuted = self.worth["refuted"]
             self._note({"verdict": refuted["sentence"], "as far": refuted["as far"], "controls": refuted["controls"]})
@@ -243,7 +286,7 @@ class Measured(FromPage):
             return
         mode = self.worth["kept"].get("mode", "compare")
         again = "refute" if self.worth["refuted"] else "held" if self.worth["held"] else mode
-        self.worth = {**self.worth, "lines": [], "refuted": {}, "held": {}, "kept": {}, "state": "idle"}
+        self.worth = {**self.worth, "lines": [], "refuted": {}, "held": {}, "kept": {}, "curve": {}, "state": "idle"}
         if self.worth["doing"]:  # somebody has asked for it, or it costs little
             self._measure(again)
 
@@ -281,5 +324,5 @@ def in_words(worth: Mapping[str, Any]) -> list[str]:
         said.append(f"{where}{of}: as it is {worth['before']:.3f}; {', '.join(each)}.")
     if worth["refuted"]:
         said.append(worth["refuted"]["sentence"])
-    said += [worth[more]["sentence"] for more in ("held", "kept") if worth[more]]
+    said += [worth[more]["sentence"] for more in ("curve", "held", "kept") if worth[more]]
     return [readable(sentence) for sentence in said]

@@ -5,7 +5,7 @@ keeps nothing that is shown.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,15 +16,16 @@ from bloomlab.errors import BloomlabError, InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case
+from bloomlab.lens.direction import Direction, direction
 from bloomlab.lens.effect import kl
 from bloomlab.lens.held import WAYS, Held, held
-from bloomlab.lens.instead import Effects, effects, ends, moved_most
+from bloomlab.lens.instead import Effects, effects, ends, moved_most, spread
 from bloomlab.lens.keep import Kept, keep
 from bloomlab.lens.refute import CONTROLS, DOSES, ROUNDING, TEXTS, Refutation, in_case, refute
 from bloomlab.lens.trials import METRICS, SpotEdits, by_spot, measured, token_id
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.like import like
-from bloomlab.tracing.donors import copied, hold
+from bloomlab.tracing.donors import copied, hold, steer
 from bloomlab.tracing.edits import NamedEdit, zero
 from bloomlab.tracing.record import record
 from bloomlab.tracing.trace import Trace
@@ -32,11 +33,12 @@ from bloomlab.views.shared.edits import COPIED, INSTEAD, EditList, TextSet, in_p
 
 AT_ONCE = 1 << 34  # parameters × columns that are measured unasked: less than a second
 TEXTS_LIKE = 64
+DIRECTIONS = 3  # random ones beside a direction
 MADE = "made"  # the edits as they stand, among what could stand there
 KINDS = (*CONTROLS, DOSES, TEXTS)
 NOTHING: dict[str, Any] = {
     "state": "idle",  # or running, done, stopped, error
-    "doing": "",  # compare, refute, held, keep or without
+    "doing": "",  # compare, refute, held, curve, keep or without
     "done": 0,
     "total": 0,
     "message": "",
@@ -51,7 +53,8 @@ NOTHING: dict[str, Any] = {
     "nothing": False,  # whether the edits change nothing at all, exactly
     "refuted": {},  # before, after, rows of dots by kind, sentence
     "kept": {},  # mode, parts, instead, among, sentence; rows: name, share (None if none can be told), dots
-    "held": {},  # before, after, together, rows: part, whole, q, k, v (None where it has none); sentence
+    "curve": {},  # answer, rival, size, limit, falls apart, sentence; rows: dose, target, loss, written, dots, losses
+    "held": {},  # before, after, together, texts, sentence; rows: part, whole, q, k, v (or None), of many low, high
 }
 
 
@@ -137,6 +140,17 @@ class Worth:
             )
         return found
 
+    def _outputs(self, text: str, spots: Sequence[str]) -> tuple[str, Mapping[str, Tensor]]:
+        """What the like texts have at these spots, (text, …), and what they are called; nothing where that is dear."""
+        if not self.cheap(text):
+            return "", {}
+        try:
+            texts = self.set_of(text)
+            run = record(self.model, self.tokenizer, list(texts.texts), spots)
+        except BloomlabError:
+            return "", {}
+        return texts.name, {spot: run[spot] for spot in spots}
+
     # ---- what is measured ----
 
     def cheap(self, text: str) -> bool:
@@ -152,7 +166,7 @@ class Worth:
         yield {"state": "running", "doing": "compare", "done": 0, "total": 1, "message": ""}
         edits = by_spot(self.model, asked.edits.on)
         runs = [record(self.model, self.tokenizer, asked.text, list(edits), one) for one in (None, asked.edits.on)]
-        yield _dose(runs, asked.edits)
+        yield _dose(runs, asked.edits, *self._outputs(asked.text, list(edits)))
         logits = ends(self.model, self.tokenizer, asked.text, edits)
         asked = self._with_tokens(asked, logits)
         first, others, _ = self._texts(asked)
@@ -231,6 +245,38 @@ class Worth:
             found = {"kept": _of_kept(replace(step.results[-1], instead=said))} if step.results else {}
             yield {"done": step.done, "total": step.total, **found}
 
+    def curve(self, asked: Asked, answer: str, rival: str) -> Iterator[dict[str, Any]]:
+        """What each dose of the last direction does by itself, dose by dose.
+
+        Raises:
+            BloomlabError: there is no direction, or it is in every layer; or there is nothing to measure it by.
+        """
+        found = asked.edits.direction
+        if found is None:
+            raise InputError("no direction is added here, so there is no dose to measure")
+        yield {"state": "running", "doing": "curve", "done": 0, "total": 1, "message": ""}
+        _, spot, edit = found
+        first, second, _ = edit.again.args  # type: ignore[union-attr]  # it is steer's
+        if not (asked.answer or asked.rival):  # of the two whose chance moves most, the one that it makes likelier
+            logits = ends(self.model, self.tokenizer, asked.text, by_spot(self.model, {spot: edit}))
+            pair = [self.tokenizer.encode(token)[0] for token in (answer, rival)]
+            before, after = (logits[:, pair[0]] - logits[:, pair[1]]).tolist()
+            answer, rival = (rival, answer) if after < before else (answer, rival)
+        given = asked.text, answer or None, rival or None, asked.metric
+        steps = direction(self.model, self.tokenizer, first, second, spot, *given, n=DIRECTIONS, where=edit.where)
+        for step in steps:
+            measured_so_far = {"curve": _of_curve(step.results[-1])} if step.results else {}
+            yield {"done": step.done, "total": step.total, **measured_so_far}
+
+    def texts(self, asked: Asked) -> tuple[Case, list[Case]]:
+        """The text itself as a case, and the others.
+
+        Raises:
+            InputError: there are none, but numbers of many texts are asked for.
+        """
+        first, others, _ = self._texts(asked)
+        return first, others
+
     def _texts(self, asked: Asked) -> tuple[Case, list[Case], str]:
         """The text itself as a case, the others, and why there are none.
 
@@ -301,8 +347,8 @@ def _last_place(entries: Sequence[tuple[str, Edit]]) -> tuple[str, NamedEdit] | 
     """The last edit in whose place something else could stand."""
     for place in reversed(entries):
         spot, edit = place
-        held = isinstance(edit, NamedEdit) and edit.again is not None and edit.again.func is hold
-        if isinstance(edit, NamedEdit) and not held and any(spot == p or spot.endswith(f".{p}") for p in COPIED):
+        stays = isinstance(edit, NamedEdit) and edit.again is not None and edit.again.func in (hold, steer)
+        if isinstance(edit, NamedEdit) and not stays and any(spot == p or spot.endswith(f".{p}") for p in COPIED):
             return place  # type: ignore[return-value]  # its second is a NamedEdit, as was just asked
     return None
 
@@ -342,9 +388,13 @@ def _of_held(found: Held) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for place in found.order:
         ways = zip(WAYS, found.left[place].mean(-1).tolist(), strict=True)
-        rows.append({"part": found.parts[place]} | {way: rounded(left) if left == left else None for way, left in ways})
+        row = {"part": found.parts[place]} | {way: rounded(left) if left == left else None for way, left in ways}
+        if len(found.before) > 1:
+            row |= zip(("low", "high"), map(rounded, spread(found.left[place, 0])), strict=True)
+        rows.append(row)
     means = {name: getattr(found, name).mean().item() for name in ("before", "after", "together")}
-    return {**{name: rounded(mean) for name, mean in means.items()}, "rows": rows, "sentence": found.sentence}
+    more = {"texts": len(found.before), "rows": rows, "sentence": found.sentence}
+    return {**{name: rounded(mean) for name, mean in means.items()}, **more}
 
 
 def _of_kept(found: Kept) -> dict[str, Any]:
@@ -363,15 +413,42 @@ def _of_kept(found: Kept) -> dict[str, Any]:
     return {**named, "rows": rows, "sentence": found.sentence}
 
 
+def _of_curve(found: Direction) -> dict[str, Any]:
+    """The curve: a row for each dose, with what random directions as long do."""
+    rows = [
+        {
+            "dose": dose,
+            "target": rounded(target),
+            "loss": rounded(nats),
+            "written": written,
+            "dots": [rounded(one) for one in found.chance_target[place].tolist()],
+            "losses": [rounded(one) for one in found.chance_loss[place].tolist()],
+        }
+        for place, (dose, target, nats, written) in enumerate(
+            zip(found.doses.tolist(), found.target.tolist(), found.loss.tolist(), found.written, strict=True)
+        )
+    ]
+    return {
+        "answer": found.answer,
+        "rival": found.rival,
+        "size": rounded(found.size),
+        "limit": rounded(math.log(found.vocab)),
+        "falls apart": found.falls_apart,
+        "rows": rows,
+        "sentence": found.sentence,
+    }
+
+
 def rounded(value: float) -> float:
     """A number as the page gets it: more digits than are shown."""
     return round(value, 6)
 
 
-def _dose(runs: Sequence[Trace], edits: EditList) -> dict[str, Any]:
+def _dose(runs: Sequence[Trace], edits: EditList, name: str, outputs: Mapping[str, Tensor]) -> dict[str, Any]:
     """How much an edit changes where it is made, in words; and whether nothing changes there, exactly.
 
-    Of two traces, without and with the edits. Of several edits no size is said: one may stand behind another.
+    Of two traces, without and with the edits. Of several edits no size is said: one may stand behind another. `outputs`
+    are what other texts have there: how far out is what stands there now, from their mean, among them?
     """
     before, after = runs
     changes = {spot: (after[spot] - before[spot]).nan_to_num() for spot in after.edit}
@@ -383,4 +460,20 @@ def _dose(runs: Sequence[Trace], edits: EditList) -> dict[str, Any]:
     count = sum(int(places.sum()) for places in moved.values())
     sizes = [torch.cat([run[spot][places].flatten() for spot, places in moved.items()]).norm().item() for run in runs]
     length = f", length {sizes[0]:.3g} → {sizes[1]:.3g}" if all(map(math.isfinite, sizes)) else ""
-    return {"nothing": False, "doses": [f"{count:,} number{'' if count == 1 else 's'}{length}"]}
+    dose = f"{count:,} number{'' if count == 1 else 's'}{length}"
+    if outputs and length:
+        others = torch.cat([outputs[spot][:, places[0]] for spot, places in moved.items()], 1)
+        now = torch.cat([after[spot][places].flatten() for spot, places in moved.items()])
+        share = further_out(now, others)
+        dose += f", further out than {share:.0%} of what {name} have there"
+    return {"nothing": False, "doses": [dose]}
+
+
+def further_out(now: Tensor, others: Tensor) -> float:
+    """The share of others (other, number) that are nearer to their mean than this one (number).
+
+    >>> further_out(torch.tensor([2.0]), torch.tensor([[-4.0], [0.0], [1.0], [3.0]]))
+    0.5
+    """
+    mean = others.mean(0)
+    return float(((others - mean).norm(dim=1) < (now - mean).norm()).float().mean())

@@ -176,7 +176,7 @@ def test_all_of_it_by_keyboard_and_in_words(blank: BlankPage) -> None:
     row = page.locator(f'[data-row="{HEADS}"]')
     row.focus()
     values = sorted(dots(blank, HEADS))
-    says = page.locator(".bl-dot-says").nth(1)
+    says = page.locator('[data-part="dots"] .bl-dot-says').nth(1)
     expect(says).to_contain_text(f"{values[-1]:.2f} nats".replace("-", "−"))
     page.keyboard.press("Home")
     expect(says).to_contain_text(f"{values[0]:.2f} nats".replace("-", "−"))
@@ -202,7 +202,7 @@ def test_the_pointer_reads_the_nearest_dot(blank: BlankPage) -> None:
     box = row.locator('[role="option"]').nth(1).bounding_box()
     assert box
     blank.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    says = blank.page.locator(".bl-dot-says").nth(4)
+    says = blank.page.locator('[data-part="dots"] .bl-dot-says').nth(4)
     assert says.inner_text().replace("\u2068", "").replace("\u2069", "").startswith("dose 2: ")
     blank.page.mouse.move(0, 0)
     assert says.inner_text().startswith("2: ")
@@ -227,7 +227,7 @@ def test_what_is_expected_is_kept_and_a_try_is_brought_back(blank: BlankPage) ->
 
 
 def test_each_part_that_noticed_is_held_in_the_sheet_and_beside_who_noticed(blank: BlankPage, visit: Visit) -> None:
-    blank.draw(LAB.explore(CHANGED))
+    blank.draw(LAB.explore(CHANGED, texts=LAB.like(CHANGED, 4)))
     page = blank.page
     copy_sixteen(blank)
     measure(blank, "probability")
@@ -263,6 +263,15 @@ def test_each_part_that_noticed_is_held_in_the_sheet_and_beside_who_noticed(blan
     known = {row["part"] for row in blank.view.worth["held"]["rows"]}
     listed = page.locator('[data-part="noticed"] [data-left]').evaluate_all("all => all.map(one => one.dataset.of)")
     assert listed and {*listed} <= known
+    page.locator('[data-part="worth-many"]').click()  # of many texts the mean, and how far they are apart
+    blank.answered()
+    row = next(row for row in blank.view.worth["held"]["rows"] if row["part"] in listed)
+    beside = page.locator(f'[data-part="noticed"] [data-of="{row["part"]}"]')
+    expect(beside).to_contain_text("is left on average of 5 texts (8 in 10 texts from")
+    cell = page.locator(f'[data-held="{row["part"]}"] [data-way="whole"]')
+    page.locator('[data-part="worth-more"]').click()
+    expect(cell).to_have_attribute("title", f"8 in 10 texts from {row['low']:.3f} to {row['high']:.3f}")
+    page.keyboard.press("Escape")
 
 
 def test_a_few_parts_are_kept_alone_or_taken_out_among_random_sets(blank: BlankPage, visit: Visit) -> None:
@@ -305,6 +314,78 @@ def test_a_few_parts_are_kept_alone_or_taken_out_among_random_sets(blank: BlankP
     keep.locator('[data-part="keep-parts"]').press("Enter")
     blank.answered()
     expect(page.locator('[data-part="worth-says"]')).to_contain_text("none of 36 parts is '<b>9.9'")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_direction_has_a_dose_whose_curve_says_where_the_text_falls_apart(
+    blank: BlankPage, visit: Visit, tmp_path: Path, theme: str
+) -> None:
+    visit.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # "light" or "dark"
+    visit.page.set_viewport_size({"width": 816, "height": 580})
+    blank.draw(LAB.explore("Leo lives in Oslo. Leo"))
+    blank.themed(theme)
+    page = blank.page
+    select(blank, layer=1, head=0, token=0)
+    page.locator('[data-part="heads"]').press("e")
+    menu = page.locator('[data-panel="attention"] [data-part="change-menu"]')
+    directions = menu.locator('[data-part="steer"]')
+    directions.locator("summary").press("Enter")
+    expect(menu.locator('[data-part="change-part"]')).to_have_value("post")  # a direction is added to states
+    menu.locator('input[value="every-token"]').check()
+    assert directions.locator('[data-part="steer-towards"]').input_value() == "Français"
+    directions.locator('[data-part="steer-away"]').select_option("")
+    assert directions.locator('[data-edit="steer"]').is_disabled()
+    directions.locator('[data-part="steer-away-texts"]').fill("Leo lives in Oslo.\n\n Ana has a cat. ")
+    directions.locator('[data-part="steer-dose"]').fill("2")
+    visit.screenshot(f"direction-menu-{theme}")
+    box = menu.locator(".bl-change-list").bounding_box()
+    view = page.locator(".bloomlab").bounding_box()
+    assert box and view and box["y"] >= view["y"]  # all of it can be seen
+    assert box["y"] + box["height"] <= view["y"] + view["height"] + 1
+    directions.locator('[data-edit="steer"]').press("Enter")
+    blank.answered()
+    assert blank.view.changes == ["resid_post of layer 1 + 2 × (Français − 2 texts)"]
+    (edit,) = blank.view.edits["h.1.resid_post"]
+    assert edit.again.args[1] == ("Leo lives in Oslo.", "Ana has a cat.")
+
+    page.locator('[data-part="worth-more"]').press("Enter")
+    dose, curve = page.locator('[data-part="dose"]'), blank.view.worth["curve"]
+    found = LAB.direction(
+        *edit.again.args[:2], "h.1.resid_post", "Leo lives in Oslo. Leo", " encore", " lives", n=3
+    ).found
+    assert found.sentence == curve["sentence"]
+    for strip, of, chance in (("target", "target", "dots"), ("loss", "loss", "losses")):
+        for row, value in zip(curve["rows"], getattr(found, of).tolist(), strict=True):
+            name = f"dose {row['dose']:g}{', falls apart' if row['loss'] > curve['limit'] else ''}"
+            options = dose.locator(f'[data-part="dose-{strip}"] [data-row="{name}"] [role="option"]')
+            values = options.evaluate_all("all => all.map(one => Number(one.dataset.value))")
+            assert values == pytest.approx([*row[chance], value], abs=1e-4)
+    slider, says = dose.locator('[data-part="dose-slider"]'), dose.locator('[data-part="dose-says"]')
+    assert slider.input_value() == "2"
+    expect(says).to_contain_text(f"from dose {found.falls_apart:g} on the text falls apart")
+    expect(dose.locator('[data-part="dose-writes"]')).to_contain_text(found.written[3].strip())
+    visit.screenshot(f"direction-{theme}")
+    assert grave(page) == []
+
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    blank.answered()
+    assert blank.view.changes == ["resid_post of layer 1 + 2.25 × (Français − 2 texts)"]
+    assert blank.view.worth["curve"] == curve  # it is of this direction, whatever its dose
+    page.keyboard.press("End")
+    blank.answered()
+    assert says.get_attribute("data-trouble") is not None and slider.input_value() == "8"
+    page.locator('[data-part="undo"]').click()
+    blank.answered()
+    assert blank.view.steered["dose"] == 2.25
+
+    visit.page.goto(blank.view.save(tmp_path / "x.html").as_uri())
+    page.locator('[data-part="worth-more"]').click()
+    assert page.locator('[data-part="dose-slider"]').is_disabled()
+    expect(page.locator('[data-part="dose-sentence"]')).to_have_text(curve["sentence"])
+    assert page.locator('[data-part="dose-loss"] [role="option"]').count() == 4 * len(curve["rows"])
+    sheet = page.locator('[data-part="worth-sheet"]').bounding_box()
+    assert sheet and sheet["x"] >= 0 and sheet["x"] + sheet["width"] <= 816 and sheet["y"] + sheet["height"] <= 580
 
 
 def test_a_token_is_typed_and_a_wrong_one_is_explained(blank: BlankPage) -> None:

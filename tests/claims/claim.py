@@ -43,6 +43,7 @@ class Claim:
         holds: whether the sentence is true, from (value, control); a single number comes as a list of one.
         measure: (value, control) of a lab.
         untrained: why the sentence also holds without training, or is not about the weights; "" if it must not hold.
+        findings: the files of docs/findings that the numbers are from (see kept.py).
     """
 
     name: str
@@ -53,6 +54,7 @@ class Claim:
     holds: Callable[[list[float], list[float]], bool]
     measure: Measure
     untrained: str = ""
+    findings: tuple[str, ...] = ()
 
     def measured(self, lab: Lab) -> tuple[list[float], list[float]]:
         """The value and the control, each a list of numbers; the same each time, also of a model drawn at random."""
@@ -73,6 +75,7 @@ def claim(
     control: str,
     holds: Callable[[list[float], list[float]], bool],
     untrained: str = "",
+    findings: Sequence[str] = (),
 ) -> Callable[[Measure], Measure]:
     """Make a claim of the function below, which measures it."""
 
@@ -81,7 +84,7 @@ def claim(
         if name in CLAIMS:
             raise ValueError(f"two claims are called {name}; rename one")
         files = (said_in,) if isinstance(said_in, str) else tuple(said_in)
-        CLAIMS[name] = Claim(name, sentence, files, value, control, holds, measure, untrained)
+        CLAIMS[name] = Claim(name, sentence, files, value, control, holds, measure, untrained, tuple(findings))
         return measure
 
     return register

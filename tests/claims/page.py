@@ -5,6 +5,7 @@ import re
 from bloomlab import Lab, load
 from tests.claims.claim import ROOT, Claim
 from tests.claims.every import CLAIMS
+from tests.claims.kept import write
 
 PAGE = ROOT / "docs" / "claims.md"
 HEAD = """\
@@ -14,6 +15,9 @@ Each sentence below stands in a lesson or on a page. Beside it: what was measure
 the control, which is the same measurement where the sentence expects nothing. A test measures every line anew and fails
 if the sentence is false, if value and control could be exchanged, or if nobody says it any more. Several numbers are
 given as the lowest, the middle one and the highest. Made by `make claims-page`.
+
+Where a *finding* is named, the numbers are in a file that you can check: `bloomlab.finding("sixteen.json").check()`
+runs the edit and its controls again and says what moved.
 """
 TABLE = "| what is said | measured | control | also in |\n| --- | --- | --- | --- |\n"
 NUMBER = re.compile(r"[-−]?\d+\.\d+")
@@ -42,7 +46,8 @@ def page(lab: Lab) -> str:
 def row(claim: Claim, value: list[float], control: list[float]) -> str:
     """One line of the page's tables."""
     others = ", ".join(f"[{file}](../{file})" for file in claim.said_in[1:])
-    cells = (claim.sentence, f"{summary(value)}: {claim.value}", f"{summary(control)}: {claim.control}", others)
+    files = "".join(f" ([finding](findings/{name}.json))" for name in claim.findings)
+    cells = (claim.sentence, f"{summary(value)}: {claim.value}{files}", f"{summary(control)}: {claim.control}", others)
     return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |\n"
 
 
@@ -69,4 +74,6 @@ def digits(text: str) -> list[float]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(load()), encoding="utf-8")
+    embedded = load()
+    write(embedded)
+    PAGE.write_text(page(embedded), encoding="utf-8")

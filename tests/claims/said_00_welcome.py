@@ -1,14 +1,17 @@
 """What lesson 00 says: one head marks where a recap starts, and sixteen numbers switch copying on."""
 
-from functools import cache
 from statistics import mean
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bloomlab import Lab, drawn, patch, zero
+from bloomlab import Lab, copied, drawn, hold, zero
 from bloomlab.hooks import Edit
+from bloomlab.lens.cases import Case
+from bloomlab.lens.refute import HEADS, PLACES, RANDOM, TEXTS, Refutation
 from tests.claims.claim import claim
+from tests.claims.kept import Asked, checked, finding
 from tests.claims.stories import Recap, chances, ids_of, recaps
 
 LESSON = "notebooks/00_welcome.ipynb"
@@ -65,7 +68,7 @@ def two_heads_look_at_the_city(lab: Lab) -> tuple[float, float]:
 
 
 @claim(
-    "Without head 1 of layer 0 little is left of Oslo, and no other head is missed as much.",
+    "With zeros in place of head 1 of layer 0 little is left of Oslo, and no other head is missed as much.",
     said_in=LESSON,
     value="p(city) lost without head 1 of layer 0, mean of 5 stories",
     control="lost without the next most needed head of all 32",
@@ -80,29 +83,54 @@ def one_head_is_missed_most(lab: Lab) -> tuple[float, float]:
     return first, max(lost.values())
 
 
+def asked(lab: Lab, announced: bool, edit: dict[str, Any], everywhere: bool = False) -> Asked:
+    """The chance of the own city in a story and in 8 others, with an edit; `copied` copies from the announced story."""
+    stories = recaps(lab, 1 + STORIES)
+    cases = [Case(story.text if announced else plain(story), story.text, f" {story.city}") for story in stories]
+    given = {"text": cases[0].text, "answer": cases[0].answer, "texts": cases[1:], "metric": "probability"}
+    return {**given, "edit": edit, "everywhere": everywhere, "n": 20 if everywhere else 1}
+
+
+def lost_in(found: Refutation) -> list[float]:
+    """How much of the chance an edit takes away in each of the 8 other stories."""
+    return [-change for change in found.changes(TEXTS).tolist()]
+
+
 def lost_at(lab: Lab, place: int, count: int = STORIES) -> list[float]:
     """How much p(city) falls when the head is silenced at one place."""
     edit: dict[str, Edit] = {MARK: zero(head=1, query=place)}
     return [chance(lab, story) - chance(lab, story, edit) for story in recaps(lab, count)]
 
 
+@finding("Head 1 of layer 0 is needed at the full stop after “again”, and at no other token.")
+def full_stop(lab: Lab) -> Asked:
+    return asked(lab, True, {MARK: zero(head=1, query=STOP)}, everywhere=True)
+
+
 @claim(
     "It is needed at one place only: the full stop after “again”. At the city it can go, and nothing is lost.",
     said_in=LESSON,
     value="p(city) lost when it is silenced at the full stop, 8 stories",
-    control="when it is silenced at the city",
+    control="when it is silenced at the city, mean of 9 stories",
     holds=lambda value, control: min(value) > 0.5 and max(control) < 0.05,
+    findings=["full-stop"],
 )
-def it_is_needed_at_the_full_stop_only(lab: Lab) -> tuple[list[float], list[float]]:
-    return lost_at(lab, STOP), lost_at(lab, CITY)
+def it_is_needed_at_the_full_stop_only(lab: Lab) -> tuple[list[float], float]:
+    found = checked(lab, "full-stop").found
+    (city,) = [place for place in found.of(PLACES) if place.name == f"token {CITY}"]
+    return lost_in(found), -city.change
 
 
-def with_others(lab: Lab, announced: bool) -> list[float]:
-    """p(city) in each story with what the head writes at the full stop of other stories in place of its own."""
-    stories = recaps(lab, 64, seed=5)
-    texts = [story.text if announced else plain(story) for story in stories]
-    edit: dict[str, Edit] = {MARK: drawn(texts, head=1, query=STOP)}
-    return [chance(lab, story, edit) for story in recaps(lab, STORIES)]
+@finding("With what head 1 of layer 0 writes in other stories that are told again nothing is lost.")
+def told_again(lab: Lab) -> Asked:
+    texts = [story.text for story in recaps(lab, 64, seed=5)]
+    return asked(lab, True, {MARK: drawn(texts, head=1, query=STOP)})
+
+
+@finding("With what head 1 of layer 0 writes in stories that announce nothing the city is lost.")
+def announces_nothing(lab: Lab) -> Asked:
+    texts = [plain(story) for story in recaps(lab, 64, seed=5)]
+    return asked(lab, True, {MARK: drawn(texts, head=1, query=STOP)})
 
 
 @claim(
@@ -112,9 +140,11 @@ def with_others(lab: Lab, announced: bool) -> list[float]:
     value="p(city) with the head's numbers from one of 64 other stories that are told again, 8 stories",
     control="from one of 64 stories that announce nothing",
     holds=lambda value, control: min(value) > 0.7 and max(control) < 0.3,
+    findings=["told-again", "announces-nothing"],
 )
 def its_numbers_say_that_a_story_is_told_again(lab: Lab) -> tuple[list[float], list[float]]:
-    return with_others(lab, True), with_others(lab, False)
+    with_others, with_none = (checked(lab, name).found for name in ("told-again", "announces-nothing"))
+    return with_others.values(TEXTS).tolist(), with_none.values(TEXTS).tolist()
 
 
 @claim(
@@ -151,36 +181,35 @@ def no_other_place_matters(lab: Lab) -> tuple[float, float]:
     return min(lost_at(lab, STOP, FEW)), max(elsewhere)
 
 
-def logits_with_the_mark(lab: Lab, story: Recap, head: int = 1, place: int = STOP, noise: int | None = None) -> Tensor:
-    """What is said at the end of a plain story, with one head's numbers at one place copied from "again"."""
-    mixed = lab.trace(story.text, read=[MARK])[MARK]
-    if noise is not None:
-        random = torch.randn(mixed.shape, generator=torch.Generator().manual_seed(noise))
-        mixed = random * mixed.norm(dim=-1, keepdim=True) / random.norm(dim=-1, keepdim=True)
-    edit: dict[str, Edit] = {MARK: patch(mixed, head=head, query=place)}
+def logits_with_the_mark(lab: Lab, story: Recap) -> Tensor:
+    """What is said at the end of a plain story, with the head's numbers copied from "again"."""
+    edit: dict[str, Edit] = {MARK: copied(story.text, head=1, query=STOP)}
     logits: Tensor = lab.trace(plain(story), read=["logits"], edit=edit)["logits"][0, -1]
     return logits
 
 
-@cache
-def copied(lab: Lab, head: int = 1, place: int = STOP, count: int = STORIES) -> list[float]:
-    """p(city) in each plain story with these numbers copied."""
-    stories = recaps(lab, count)
-    logits = torch.stack([logits_with_the_mark(lab, story, head, place) for story in stories])
-    return chances(logits[:, None], ids_of(lab, [story.city for story in stories]))
+@finding("Sixteen numbers, copied from the same story with “again”, switch copying on.")
+def sixteen(lab: Lab) -> Asked:
+    return sixteen_with(lab, {}, everywhere=True)
+
+
+def sixteen_with(lab: Lab, held: dict[str, Any], everywhere: bool = False) -> Asked:
+    """The sixteen numbers copied, with other parts held as they were."""
+    copies = copied(recaps(lab, 1)[0].text, head=1, query=STOP)
+    return asked(lab, False, {MARK: copies, **held}, everywhere)
 
 
 @claim(
     "Copy those 16 numbers into a story that announces nothing, and it is told again all the same.",
     said_in=LESSON,
-    value="p(city) with the head's 16 numbers copied there, mean of 8 stories",
-    control="with 16 random numbers of the same size",
-    holds=lambda value, control: value[0] > 0.4 and control[0] < 0.2,
+    value="p(city) with the head's 16 numbers copied there, mean of 9 stories",
+    control="with a change of the same size in each of 20 random directions",
+    holds=lambda value, control: value[0] > 0.4 and max(control) < 0.2,
+    findings=["sixteen"],
 )
-def sixteen_numbers_switch_copying_on(lab: Lab) -> tuple[float, float]:
-    stories = recaps(lab, STORIES)
-    logits = torch.stack([logits_with_the_mark(lab, story, noise=seed) for seed, story in enumerate(stories)])
-    return mean(copied(lab)), mean(chances(logits[:, None], ids_of(lab, [story.city for story in stories])))
+def sixteen_numbers_switch_copying_on(lab: Lab) -> tuple[float, list[float]]:
+    found = checked(lab, "sixteen").found
+    return found.after, found.values(RANDOM).tolist()
 
 
 @claim(
@@ -201,14 +230,14 @@ def the_right_city_comes_first(lab: Lab) -> tuple[float, float]:
 @claim(
     "The same numbers of another head, or at another place, do nothing.",
     said_in=LESSON,
-    value="p(city) with that head's numbers at the full stop, mean of 8 stories",
-    control="the best of the other seven heads there, and of that head at the places around it; 5 stories",
+    value="p(city) with that head's numbers at the full stop, mean of 9 stories",
+    control="the best of the other seven heads there, and of that head at all other places",
     holds=lambda value, control: value[0] > 0.4 and max(control) < 0.25,
+    findings=["sixteen"],
 )
 def other_heads_and_places_do_nothing(lab: Lab) -> tuple[float, list[float]]:
-    others = max(mean(copied(lab, head, STOP, FEW)) for head in range(8) if head != 1)
-    elsewhere = max(mean(copied(lab, 1, place, FEW)) for place in range(STOP - 1, 20) if place != STOP)
-    return mean(copied(lab)), [others, elsewhere]
+    found = checked(lab, "sixteen").found
+    return found.after, [found.furthest(kind).after for kind in (HEADS, PLACES)]
 
 
 @claim(
@@ -224,20 +253,24 @@ def it_looks_at_again(lab: Lab) -> tuple[float, float]:
     return float(min(look[STOP, STOP - 1] for look in looks)), float(max(others))
 
 
+@finding("Held as they were, the queries of head 1 of layer 1 leave the copying as it is.")
+def queries_held(lab: Lab) -> Asked:
+    return sixteen_with(lab, {"h.1.attn.q": hold(head=1)})
+
+
+@finding("Held as they were, the keys of head 1 of layer 1 leave no copying: it finds the place by them.")
+def keys_held(lab: Lab) -> Asked:
+    return sixteen_with(lab, {"h.1.attn.k": hold(head=1)})
+
+
 @claim(
     "head 1 of the next layer finds that place by it",
     said_in=LESSON,
     value="p(city) with the 16 numbers, that head's queries as they were without, mean of 8 stories",
     control="with its keys as they were without",
     holds=lambda value, control: value[0] > 0.4 and control[0] < 0.2,
+    findings=["queries-held", "keys-held"],
 )
 def the_next_layer_finds_the_mark(lab: Lab) -> tuple[float, float]:
-    def held(part: str) -> float:
-        spot, kept = f"h.1.attn.{part}", []
-        for story in recaps(lab, STORIES):
-            mixed, without = lab.trace(story.text, read=[MARK])[MARK], lab.trace(plain(story), read=[spot])[spot]
-            edit: dict[str, Edit] = {MARK: patch(mixed, head=1, query=STOP), spot: patch(without, head=1)}
-            kept.append(chance(lab, story, edit, plain(story)))
-        return mean(kept)
-
-    return held("q"), held("k")
+    queries, keys = (checked(lab, name).found.values(TEXTS).mean().item() for name in ("queries-held", "keys-held"))
+    return queries, keys

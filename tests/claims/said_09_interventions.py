@@ -7,12 +7,15 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from bloomlab import Lab, mean, patch, zero
+from bloomlab import Lab, copied, mean, patch, zero
 from bloomlab.hooks import Edit
+from bloomlab.lens.cases import Case
+from bloomlab.lens.refute import PLACES, TEXTS
 from bloomlab.tiny.facts import CITIES, PEOPLE
 from bloomlab.tiny.measure import FIRST_ID, repeated_ids, token_before
 from bloomlab.tiny.rows import batch
 from tests.claims.claim import claim
+from tests.claims.kept import Asked, checked, finding
 from tests.claims.stories import chances, ids_of, one_token, recaps
 
 LESSON = "notebooks/09_interventions.ipynb"
@@ -156,7 +159,7 @@ def heads_that_do_not_look_back_are_needed(lab: Lab) -> tuple[list[float], list[
 
 
 @claim(
-    "But two other heads look there more, and without either of them the stripe hardly fades.",
+    "But two other heads look there more, and with zeros in place of either the stripe hardly fades.",
     said_in=LESSON,
     value="how much of the stripe is lost without each of the two most needed earlier heads",
     control="the same, without each of the two earlier heads that look most at the token before",
@@ -297,17 +300,51 @@ def city_map(lab: Lab) -> Tensor:
     return torch.tensor([[chance(spot, pos) for pos in range(LAST + 1)] for spot in spots])
 
 
+def other_city(lab: Lab, layer: int, place: int, everywhere: bool) -> Asked:
+    """The chance of the other story's city, with one state of it, in a story and in 8 others."""
+    first, *others = [Case(one.text, one.other_text, f" {one.other}") for one in recaps(lab, 1 + STORIES)]
+    edit = {f"h.{layer}.resid_post": copied(first.other, pos=place)}
+    given = {"text": first.text, "answer": first.answer, "texts": others, "metric": "probability", "n": 1}
+    return {**given, "edit": edit, "everywhere": everywhere}
+
+
+@finding("After layer 0 the city is carried by the state of its own token.")
+def city_after_layer_0(lab: Lab) -> Asked:
+    return other_city(lab, 0, NEAR_CITY, everywhere=True)
+
+
+@finding("After layer 1 the city is carried by the state of its own token.")
+def city_after_layer_1(lab: Lab) -> Asked:
+    return other_city(lab, 1, NEAR_CITY, everywhere=True)
+
+
+@finding("After layer 2 the city is carried by the state of its own token.")
+def city_after_layer_2(lab: Lab) -> Asked:
+    return other_city(lab, 2, NEAR_CITY, everywhere=True)
+
+
 @claim(
     "For most of the way the city is kept where it was said.",
     said_in=LESSON,
     value="p(the other story's city) with its state from the city's place, after all layers but the last; 8 stories",
-    control="the same, with any other state of any token but the last; the highest",
+    control="the same, with any other state of any token but the last, means of 9 stories; the highest",
     holds=lambda value, control: min(value) > 0.3 and max(control) < 0.1,
+    findings=["city-after-layer-0", "city-after-layer-1", "city-after-layer-2"],
 )
-def the_city_stays_at_its_place(lab: Lab) -> tuple[list[float], list[float]]:
-    grid = city_map(lab)
-    rest = [pos for pos in range(LAST) if pos != NEAR_CITY]
-    return grid[:-1, NEAR_CITY].flatten().tolist(), grid[:, rest].amax((0, 1)).tolist()
+def the_city_stays_at_its_place(lab: Lab) -> tuple[list[float], float]:
+    layers = [checked(lab, f"city-after-layer-{layer}").found for layer in range(3)]
+    elsewhere = [one.after for found in layers for one in found.of(PLACES) if one.name != f"token {LAST}"]
+    return [after for found in layers for after in found.values(TEXTS).tolist()], max(elsewhere)
+
+
+@finding("After the last layer the city is in the state of the last token.")
+def city_at_the_end(lab: Lab) -> Asked:
+    return other_city(lab, 3, LAST, everywhere=False)
+
+
+@finding("After the layer before it is not: that state brings no city.")
+def not_yet_at_the_end(lab: Lab) -> Asked:
+    return other_city(lab, 2, LAST, everywhere=False)
 
 
 @claim(
@@ -317,10 +354,11 @@ def the_city_stays_at_its_place(lab: Lab) -> tuple[list[float], list[float]]:
     control="the same after the layer before",
     holds=lambda value, control: min(value) > 0.6 and max(control) < 0.2,
     untrained="of any model the last state alone decides: this tells only where the map must end",
+    findings=["city-at-the-end", "not-yet-at-the-end"],
 )
 def the_city_jumps_to_the_end(lab: Lab) -> tuple[list[float], list[float]]:
-    grid = city_map(lab)
-    return grid[-1, LAST].tolist(), grid[-2, LAST].tolist()
+    last, before = (checked(lab, name).found for name in ("city-at-the-end", "not-yet-at-the-end"))
+    return last.values(TEXTS).tolist(), before.values(TEXTS).tolist()
 
 
 @claim(

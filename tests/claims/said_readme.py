@@ -12,7 +12,7 @@ README = "README.md"
 
 
 @claim(
-    "silence that head at the full stop after “again”, and the city is lost",
+    "put zeros in that head's place at the full stop after “again”, and the city is lost",
     said_in=README,
     value="p(city) lost, 8 stories",
     control="when head 2 of that layer is silenced there",

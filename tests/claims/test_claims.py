@@ -5,9 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from bloomlab import Lab, load
+from bloomlab.hooks import in_order
+from bloomlab.lens.cases import of_texts
+from bloomlab.lens.findings import Finding, as_data
 from tests.claims import page
 from tests.claims.claim import ROOT, plain, prose
 from tests.claims.every import CLAIMS
+from tests.claims.kept import FINDINGS, FOLDER, checked
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.* not in the files, so made new at random")]
 
@@ -28,6 +32,25 @@ def test_a_sentence_is_true_and_its_opposite_is_not(name: str, lab: Lab) -> None
         f"not true: {claim.sentence}\n{claim.value}: {value}\n{claim.control}: {control}"
     )
     assert not claim.holds(control, value), f"says nothing: it also holds with value and control exchanged; {name}"
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_a_claim_that_is_a_finding_is_in_its_file_and_holds(name: str, lab: Lab) -> None:
+    """What the file asks is what the claim asks, and the numbers are as they were."""
+    kept = Finding.read(FOLDER / f"{name}.json")
+    claim, asked = FINDINGS[name]
+    wants = asked(lab)
+    assert kept.claim == claim and any(name in one.findings for one in CLAIMS.values())
+    assert kept.texts == of_texts(wants["texts"]) and kept.request == kept.request | {
+        part: wants[part] for part in ("text", "metric", "answer", "n", "everywhere")
+    }
+    data = {spot: [as_data(edit) for edit in in_order(spot, edits)] for spot, edits in wants["edit"].items()}
+    assert {spot: [as_data(edit) for edit in edits] for spot, edits in kept.edit.items()} == data
+    assert checked(lab, name), checked(lab, name).sentence
+
+
+def test_every_file_of_a_finding_is_a_claim_s() -> None:
+    assert {path.stem for path in FOLDER.glob("*.json")} == {*FINDINGS}
 
 
 def test_the_page_of_claims_is_what_was_measured(lab: Lab) -> None:

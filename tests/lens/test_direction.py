@@ -7,7 +7,8 @@ import torch
 
 from bloomlab.errors import HookError, InputError
 from bloomlab.lab import Lab
-from bloomlab.lens.direction import Direction
+from bloomlab.lens.direction import Direction, direction
+from bloomlab.lens.findings import as_data
 from bloomlab.tiny.world import story
 from bloomlab.tracing.edits import add
 
@@ -41,6 +42,21 @@ def test_each_dose_is_the_run_with_the_vector_added(lab: Lab, found: Direction) 
         assert loss.item() == pytest.approx(torch.cat(losses).mean().item(), abs=1e-3)
     assert found.chance_target.shape == found.chance_loss.shape == (3, 3)
     assert found.chance_target[1].allclose(found.target[1].expand(3), atol=1e-3)
+
+
+def test_its_edit_is_data_and_only_named_tokens_are_moved(lab: Lab, found: Direction) -> None:
+    sets = {"texts_a": tuple(FRENCH), "texts_b": tuple(ENGLISH)}
+    assert as_data(found.edit(2)) == {"kind": "steer", **sets, "dose": 2, "where": {}}
+    *_, step = direction(
+        lab.model, lab.tokenizer, FRENCH, ENGLISH, AT, TEXT, doses=[2], n=1, max_new_tokens=1, where={"pos": 4}
+    )
+    one = step.results[-1]
+    logits = lab.trace(TEXT, ["logits"], {AT: one.edit(2)})["logits"][0, -1]
+    ids = [lab.tokenizer.encode(token)[0] for token in (one.answer, one.rival)]
+    assert one.target[1].item() == pytest.approx(float(logits[ids[0]] - logits[ids[1]]), abs=1e-3)
+    assert one.edit(2).where == {"pos": 4} and abs(one.target[1] - found.target[2]) > 0.1
+    with pytest.raises(HookError, match="the text has 6 tokens"):
+        direction(lab.model, lab.tokenizer, FRENCH, ENGLISH, AT, TEXT, where={"pos": 6})
 
 
 def test_what_is_written_at_dose_0_is_what_the_model_writes(lab: Lab, found: Direction) -> None:

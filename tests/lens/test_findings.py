@@ -15,7 +15,7 @@ from bloomlab.errors import BloomlabError, HookError, InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.cases import Case
 from bloomlab.lens.findings import EDITS, Finding, as_data, of_data
-from bloomlab.tracing.donors import copied, drawn, hold, usual
+from bloomlab.tracing.donors import copied, drawn, hold, steer, usual
 from bloomlab.tracing.edits import add, cut, patch, scale, zero
 
 PLAIN = "Leo lives in Oslo. He has a cat. Let us say it cat. Leo lives in"
@@ -90,6 +90,7 @@ def test_a_number_that_was_made_up_is_found_out(saved: Path, tmp_path: Path) -> 
         drawn(["Leo", "Ana"], 3),
         copied("Leo", [1], pos=[2]),
         hold(pos=2),
+        steer(["Leo", "Ana"], ["Mia"], -2.5, pos=3),
     ],
 )
 def test_an_edit_is_kept_as_data(edit: Any) -> None:

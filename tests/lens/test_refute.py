@@ -131,6 +131,31 @@ def test_each_step_is_a_table_so_far_and_stopping_leaves_nothing_behind(lab: Lab
     assert lab.trace(PLAIN, ["logits"])["logits"].equal(whole)
 
 
+def test_a_bar_says_how_far_it_is_where_it_takes_long(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int | None]] = []
+
+    class Bar:
+        n, total = 0, None
+
+        def __init__(self, **settings: Any) -> None:
+            assert settings["delay"] == 2  # seconds: what is quick shows none
+
+        def __enter__(self) -> "Bar":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+        def update(self, more: int) -> None:
+            self.n += more
+            told.append((self.n, self.total))
+
+    monkeypatch.setattr("bloomlab.lab.tqdm", Bar)
+    found = lab.refute(PLAIN, SIXTEEN, n=300).found
+    runs = len(found.controls) + 2  # the text as it is, and with the edit
+    assert len(told) > 2 and told[-1] == (runs, runs) and told == sorted(told)
+
+
 def test_the_same_seed_gives_the_same_controls(lab: Lab) -> None:
     first, again, other = (lab.refute(PLAIN, SIXTEEN, n=3, seed=seed).found for seed in (0, 0, 1))
     assert first == again and not first.values(RANDOM).equal(other.values(RANDOM))

@@ -10,7 +10,7 @@ from bloomlab.errors import HookError
 from bloomlab.hooks import Hooks
 from bloomlab.lab import Lab
 from bloomlab.tracing import donors
-from bloomlab.tracing.donors import copied, drawn, hold, usual
+from bloomlab.tracing.donors import copied, drawn, hold, steer, usual
 from bloomlab.tracing.edits import NamedEdit, patch, scale, zero
 from tests.tiny_random import byte_tokenizer, random_ids, random_model
 
@@ -180,6 +180,34 @@ def test_a_text_as_its_own_donor_changes_exactly_nothing(tiny: Lab) -> None:
         assert tiny.trace(RECAP, ["logits"], {spot: copied(RECAP)})["logits"].equal(whole)
 
 
+def test_a_direction_is_the_way_between_two_means_times_its_dose(lab: Lab) -> None:
+    spot, sets = "h.1.resid_post", (["Mia lives in Rome.", "Leo."], ["Ben lives in Lima."])
+    means = [torch.cat([lab.trace(text, [spot])[spot][0] for text in texts]).double().mean(0) for texts in sets]
+    whole = lab.trace(TEXT, [spot])[spot]
+    for dose, where in ((1.0, {}), (-2.5, {"pos": [2, 5]})):
+        got = lab.trace(TEXT, [spot], {spot: steer(*sets, dose, **where)})[spot]
+        places = where.get("pos", list(range(18)))
+        expected = whole.clone()
+        expected[0, places] += dose * (means[0] - means[1]).float()
+        torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+    assert lab.trace(TEXT, [spot], {spot: steer(*sets, 0)})[spot].equal(whole)
+    assert lab.trace(TEXT, [spot], {spot: steer([TEXT], [TEXT], 9)})[spot].equal(whole)
+    assert repr(steer(*sets, 2, pos=3)) == "steer(<2 texts>, <1 texts>, dose=2, pos=3)"
+
+
+def test_a_direction_needs_no_texts_of_one_length(tiny: Lab) -> None:
+    """It is the same in every text, so many texts of any length can be measured with it."""
+    edit = {"h.1.resid_post": steer(["Leo habite à Oslo."], ["Leo lives in Oslo."], 2)}
+    texts = ["Ana has a cat.", "Leo lives in"]
+    found = tiny.refute(texts[0], edit, texts=texts[1:], n=2).found
+    alone = tiny.refute(texts[1], edit, n=1).found
+    (other,) = found.of("other texts")
+    # of its own answer and rival each
+    assert other.after == pytest.approx(alone.after, abs=1e-3) and len(found.of("random directions")) == 2
+    mean = {"h.1.resid_post": usual(texts, "all")}
+    assert len(tiny.refute(texts[0], mean, texts=texts[1:], n=1).found.of("other texts")) == 1
+
+
 def test_which_text_is_drawn_does_not_depend_on_the_batch(lab: Lab) -> None:
     spot = "h.1.attn.mixed"
     together = lab.trace(OTHERS, [spot], {spot: drawn([*OTHERS, TEXT], seed=3)})[spot]
@@ -196,6 +224,7 @@ def test_an_edit_is_made_again_at_another_place(lab: Lab) -> None:
         copied(TEXT, head=1),
         usual(OTHERS, "all", head=1),
         copied(TEXT, columns=[0, 1], pos=[2, 3]),
+        steer(OTHERS, [TEXT], 2, head=1),
     ]
     for edit in edits:
         moved = edit.at(head=3)
@@ -221,6 +250,11 @@ def test_an_edit_is_made_again_at_another_place(lab: Lab) -> None:
         (lambda: usual(["Leo."]), "1 of 1 have others, such as 'Leo.'"),
         (lambda: drawn(OTHERS, layer=3), "no axis 'layer'"),
         (lambda: hold(head=99), "from 0 to"),
+        (lambda: steer([], ["Leo"]), "at least one text"),
+        (lambda: steer(["Leo"], "Leo"), "a list of texts"),
+        (lambda: steer(["Leo"], ["Ana"], "2"), "dose of steer must be a number"),
+        (lambda: steer(["Leo"], ["Ana"], float("inf")), "dose of steer must be a number"),
+        (lambda: steer(["Leo"], ["Ana"]), "added to states"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_sentence(lab: Lab, edit: Any, words: str) -> None:

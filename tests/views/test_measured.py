@@ -14,16 +14,18 @@ import pytest
 import torch
 
 import bloomlab
-from bloomlab.errors import MissingPackageError
+from bloomlab.errors import InputError, MissingPackageError
 from bloomlab.hooks import in_order
 from bloomlab.lab import Lab
 from bloomlab.lens.cases import Case
 from bloomlab.lens.held import WAYS, held
 from bloomlab.lens.keep import MODES, Kept
 from bloomlab.lens.refute import DOSES, HEADS, PLACES, RANDOM, SAME, TEXTS
-from bloomlab.tracing.donors import copied, drawn, hold, usual
+from bloomlab.tiny.world import story
+from bloomlab.tracing.donors import copied, drawn, hold, steer, usual
 from bloomlab.tracing.edits import zero
 from bloomlab.views.measured import LONGEST_HOPE, MOST_PARTS, OTHERS, REST, Tried, in_words
+from bloomlab.views.shared.edits import STORIES
 from bloomlab.views.view import View
 from bloomlab.views.worth import NOTHING, Worth, _of_kept
 from tests.claims.stories import recaps
@@ -94,7 +96,12 @@ def test_the_four_results_are_the_runs_of_trace(tiny: Lab, sixteen: View) -> Non
     for name, edit in expected.items():
         assert lines(sixteen)[name] == pytest.approx(p_oslo(tiny, CHANGED, {SPOT: edit}), abs=BOUND), name
     assert lines(sixteen)["made"] > 0.85 and lines(sixteen)["drawn"] < 0.15
-    assert sixteen.worth["doses"][0].startswith("16 numbers, length ")
+    others = torch.cat([tiny.trace(text, [SPOT])[SPOT][:, 1, 16] for text in texts])
+    mine, mean = tiny.trace(RECAP, [SPOT])[SPOT][0, 1, 16], others.mean(0)
+    share = ((others - mean).norm(dim=1) < (mine - mean).norm()).float().mean()
+    (dose,) = sixteen.worth["doses"]
+    assert dose.startswith("16 numbers, length ")
+    assert dose.endswith(f", further out than {share:.0%} of what {len(texts)} like texts have there")
 
 
 @pytest.mark.slow
@@ -187,6 +194,92 @@ def test_the_tokens_that_are_compared_can_be_named(tiny: Lab) -> None:
     assert view.worth["state"] == "done" and view.worth["answer"] == " Oslo"
 
 
+# ---- a direction ----
+
+STEER = {"spot": "h.1.resid_post", "kind": "steer", "axes": {}, "number": 2, "towards": "Français", "away": "English"}
+
+
+@pytest.mark.slow
+def test_a_direction_of_two_languages_is_added_and_its_dose_is_set(tiny: Lab) -> None:
+    view = tiny.explore("Leo lives in Oslo. Leo")
+    assert "Français" in view.languages and "English" in view.languages
+    wish(view, do="add", edit=STEER)
+    assert view.changes == ["resid_post of layer 1 + 2 × (Français − English)"]
+    assert view.steered == {"at": 0, "dose": 2, "one": "Français − English, at h.1.resid_post"}
+    sets = [[story(code, seed).text for seed in range(STORIES)] for code in ("fr", "en")]
+    logits = tiny.trace(view.text, ["logits"], {"h.1.resid_post": steer(*sets, 2)})["logits"]
+    assert tiny.trace(view.text, ["logits"], view.edits)["logits"].equal(logits)
+    names: dict[str, Any] = {}
+    exec(view.code, names)
+    assert names["trace"].made and len(view.trace.provenance["edits"]["h.1.resid_post"]) > len(view.picture["stamp"])
+    curve = view.worth["curve"]
+    found = tiny.direction(*sets, "h.1.resid_post", view.text, curve["answer"], curve["rival"], n=3).found
+    assert curve["sentence"] == found.sentence and [row["dose"] for row in curve["rows"]] == found.doses.tolist()
+    assert [row["written"] for row in curve["rows"]] == list(found.written)
+    assert curve["falls apart"] == found.falls_apart == 8 and curve["rows"][-1]["target"] > curve["rows"][0]["target"]
+    assert found.sentence in in_words(view.worth) and lines(view).keys() == {"made"}
+    for dose in (3, 4.5):
+        wish(view, do="dose", at=0, dose=dose, gesture=7)
+    assert view.changes == ["resid_post of layer 1 + 4.5 × (Français − English)"] and view.worth["curve"] == curve
+    assert [row["changes"][0][24:31] for row in view.tried] == ["2 × (Fr", "4.5 × ("]  # a drag is one row
+    wish(view, do="undo")
+    assert view.steered["dose"] == 2
+    send(view, metric="probability")
+    assert view.worth["curve"]["rows"][0]["target"] < view.worth["curve"]["rows"][-1]["target"] <= 1
+    wish(view, do="clear")
+    assert view.steered == {} and view.worth == NOTHING
+    json.dumps(curve)
+
+
+def test_a_curve_of_a_large_model_is_measured_when_it_is_asked_for(tiny: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bloomlab.views.worth.AT_ONCE", 0)
+    view = tiny.attention("Leo lives in Oslo. Leo")
+    wish(view, do="add", edit={**STEER, "towards": ["Leo habite à Oslo."], "away": ["Leo lives in Oslo."]})
+    assert view.steered["one"] == "“Leo habite à Oslo.” − “Leo lives in Oslo.”, at h.1.resid_post"
+    assert view.worth == NOTHING
+    wish(view, do="curve")
+    assert view.worth["state"] == "done" and len(view.worth["curve"]["rows"]) == 6
+    wish(view, do="add", edit=STEER)
+    assert view.worth["curve"] == {} and view.steered["at"] == 1  # it was of another direction
+    send(view, off=[1])
+    assert view.steered["at"] == 0
+
+
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        ({"edit": {**STEER, "spot": SPOT}}, "a direction is added to states"),
+        ({"edit": {**STEER, "towards": "Klingon"}}, "each end of a direction is a language or"),
+        ({"edit": {**STEER, "away": []}}, "each end of a direction is a language or"),
+        ({"edit": {**STEER, "away": [""]}}, "each end of a direction is a language or"),
+        ({"edit": {**STEER, "away": ["x" * 501]}}, "each end of a direction is a language or"),
+        ({"edit": {**STEER, "away": ["x"] * 65}}, "each end of a direction is a language or"),
+        ({"edit": {**STEER, "away": ["\ud800"]}}, "each end of a direction is a language or"),
+        ({"edit": {**STEER, "away": nested(100)}}, "each end of a direction is a language or"),
+        ({"edit": {**STEER, "number": None}}, "takes a number"),
+        ({"edit": {**STEER, "number": 1e5}}, "between -10,000 and 10,000"),
+        ({"edit": {**STEER, "columns": [1]}}, "takes no columns"),
+        ({"edit": {**STEER, "kind": "scale"}}, "only a direction leads from texts to texts"),
+        ({"do": "dose", "at": 0, "dose": 2, "gesture": 1}, "is no direction"),
+        ({"do": "curve"}, "no change to be measured"),
+    ],
+)
+def test_a_page_that_lies_about_a_direction_is_answered_in_a_sentence(tiny: Lab, lie: Any, message: str) -> None:
+    view = tiny.attention(RECAP)
+    wish(view, **{"do": "add", **lie})
+    assert view.state == "error" and message in view.message and len(view.message) <= 400
+    assert view.changes == [] and view.worth == NOTHING
+
+
+def test_a_page_that_lies_about_a_dose_leaves_the_direction_as_it_is(tiny: Lab) -> None:
+    view = tiny.attention("Leo lives in Oslo. Leo", edit={"h.1.resid_post": steer(["Leo habite"], ["Leo lives"], 2)})
+    lies: list[Any] = [{"dose": "2"}, {"dose": 1e5}, {"dose": None}, {"gesture": "a"}, {"at": True}, {"at": 9}]
+    for lie in lies:
+        wish(view, **{"do": "dose", "at": 0, "dose": 3, "gesture": 1, **lie})
+        assert view.state == "error" and 0 < len(view.message) <= 400 and view.steered["dose"] == 2, lie
+        view.state, view.message = "ready", ""
+
+
 # ---- controls and many texts ----
 
 
@@ -263,7 +356,12 @@ def test_over_many_texts_what_is_left_is_a_mean_and_can_be_stopped(tiny: Lab) ->
     add(view)
     send(view, over="texts")
     wish(view, do="held")
-    assert view.worth["held"]["sentence"].startswith("mean of 9 texts: ")
+    found = view.worth["held"]
+    assert found["sentence"].startswith("mean of 9 texts: ") and found["texts"] == 9
+    first = found["rows"][0]
+    assert first["low"] < first["whole"] < first["high"]
+    ends = " to ".join(f"{first[end]:.3f}".replace("-", "−") for end in ("low", "high"))
+    assert f", in 8 of 10 texts {ends};" in found["sentence"]
 
     async def stopped() -> None:
         view.set_state({"wished": {"do": "held", "number": 9}})
@@ -303,6 +401,7 @@ def test_over_many_texts_what_is_kept_is_a_mean_and_another_measure_asks_again(t
     send(view, over="texts")
     wish(view, do="keep", parts=["3.4"], among="all", instead="drawn")
     assert view.worth["kept"]["sentence"].startswith("mean of 5 texts: logit of answer less rival")
+    assert "; in 8 of 10 texts " in view.worth["kept"]["sentence"]
     send(view, metric="probability")
     assert view.worth["kept"]["sentence"].startswith("mean of 5 texts: p(") and view.worth["doing"] == "keep"
 
@@ -473,6 +572,18 @@ def test_the_record_is_a_table_where_pandas_is_there(tiny: Lab, monkeypatch: pyt
     stand_in.DataFrame = list  # type: ignore[attr-defined]  # a stand-in: pandas is not installed here
     monkeypatch.setitem(sys.modules, "pandas", stand_in)
     assert [row["changes"] for row in view.tried.to_pandas()] == ["head 0.1 silent at 16"]
+
+
+def test_the_edits_that_are_on_become_a_finding_that_is_checked_again(tiny: Lab, sixteen: View, tmp_path: Path) -> None:
+    found = sixteen.finding("Sixteen numbers switch copying on.")
+    assert found.found.answer == " Oslo" and found.found.metric == "probability"
+    assert found.found.after == pytest.approx(lines(sixteen)["made"], abs=BOUND)
+    assert len(found.found.of(TEXTS)) == sixteen.worth["others"]
+    path = found.save(tmp_path / "sixteen.json")
+    assert bloomlab.finding(path, tiny).check()
+    wish(sixteen, do="clear")
+    with pytest.raises(InputError, match="no change to make a claim of"):
+        sixteen.finding("Nothing")
 
 
 # ---- a saved page, and one that lies ----

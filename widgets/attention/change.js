@@ -7,6 +7,7 @@
 //   [data-part="noticed"] [data-left]       what is left of the change with that head held as it was, where it is known
 //   [data-part="noticed-hold"]              asks for that
 import { make, pushButton, quoted, set } from "../lib/dom.js";
+import { spreadOf } from "../lib/held.js";
 import { fixed, probability, signed } from "../lib/numbers.js";
 
 const LINES = [
@@ -54,7 +55,9 @@ export function lookChange({ pick, hold }) {
       for (const place of list.querySelectorAll("[data-of]")) {
         const row = rows.find((/** @type {any} */ { part }) => part === place.getAttribute("data-of"));
         set(place, { "data-left": row?.whole ?? false });
-        place.textContent = row ? `; held as it was, ${worth.metric === "probability" ? `p ${probability(row.whole)}` : `${fixed(row.whole, 2)} nats`} is left` : "";
+        const write = (/** @type {number} */ value) => (worth.metric === "probability" ? `p ${probability(value)}` : `${fixed(value, 2)} nats`);
+        const several = row?.low === undefined ? "" : ` on average of ${worth.held.texts} texts (${spreadOf(row, write)})`;
+        place.textContent = row ? `; held as it was, ${write(row.whole)} is left${several}` : "";
       }
     },
 

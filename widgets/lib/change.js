@@ -8,7 +8,9 @@
 //   input[value="one-token | like | onwards | every-token"]   at which tokens; input[value="one-layer | every-layer"]
 //   [data-part="change-says"]              all of that in words
 //   [data-edit="silence | usual | drawn | copy"]   what stands in its place; "hold": what was there without edits
-//   [data-edit="times | cut"]              makes the edit; [data-part="change-number"]: times what
+//   [data-edit="times | cut | steer"]      makes the edit; [data-part="change-number"]: times what
+//   [data-part="steer-towards" | "steer-away"]   what a direction leads to and from: a language, or "" for these texts:
+//   [data-part="steer-towards-texts" | "steer-away-texts"], one on each line; [data-part="steer-dose"]
 //   [data-part="expect"]                   what somebody expects of it, written before the result is seen
 //   [data-part="donor-text"]               another text to copy from; [data-part="donor-column"]: which of its tokens
 import { tokenNames } from "./causal.js";
@@ -16,7 +18,8 @@ import { isolated, lastOf, make, pushButton } from "./dom.js";
 import { toggles } from "./toggles.js";
 
 /**
- * @typedef {{spot: string, kind: string, axes: Record<string, any>, number?: number, columns?: number[]}} PageEdit
+ * @typedef {{spot: string, kind: string, axes: Record<string, any>, number?: number, columns?: number[],
+ *   towards?: string | string[], away?: string | string[]}} PageEdit
  * @typedef {{layer: number, head: number, query: number, key: number, part: string}} Target  what is selected
  */
 
@@ -32,6 +35,7 @@ const PARTS = {
   k: { spot: "attn.k", axis: "pos", says: (layer, head) => `the keys of head ${head} of ${layer}` },
   v: { spot: "attn.v", axis: "pos", says: (layer, head) => `the values of head ${head} of ${layer}` },
 };
+const STATES = ["embed", "attention", "mid", "mlp", "post"]; // to these a direction can be added
 const OF_A_HEAD = ["head", "q", "k", "v"];
 const HOPES = 300; // characters of what is expected
 const REACHES = [
@@ -77,6 +81,12 @@ export function changeMenu(stage) {
   const column = choice("which of its tokens", "donor-column");
   const copy = editButton("copy", "copy", () => wish("copied", reach === "one-token" && Number(column.value) !== target.query ? { columns: [Number(column.value)] } : {}));
   const donor = make("details", { class: "bl-donor" }, make("summary", { "data-lm-suppress-shortcuts": "true" }, "copy from another text …"), donorText, donorSays, make("p", { class: "bl-row" }, column, copy));
+  const [towards, away] = [endOf("towards", 1), endOf("away", 0)];
+  const doseOf = make("input", { class: "bl-factor", type: "number", step: "any", value: "1", "aria-label": "how many times", "data-lm-suppress-shortcuts": "true", "data-part": "steer-dose" });
+  const steer = editButton("steer", "add it", () => wish("steer", { number: Number(doseOf.value), towards: towards.value(), away: away.value() }));
+  const steerSays = make("p", { class: "bl-how", role: "status", "data-part": "steer-says" });
+  const directions = make("details", { class: "bl-steer", "data-part": "steer" }, make("summary", { "data-lm-suppress-shortcuts": "true" }, "add a direction …"), ...towards.elements, ...away.elements, steerSays, make("p", { class: "bl-row" }, make("span", { class: "bl-times" }, "dose ", doseOf), steer));
+  for (const input of [doseOf, towards.texts, away.texts]) input.addEventListener("input", drawSteer);
   const list = make(
     "div",
     { class: "bl-change-list", role: "group", "aria-label": "what to change" },
@@ -87,6 +97,7 @@ export function changeMenu(stage) {
     make("p", { class: "bl-how" }, "what stands in its place"),
     make("p", { class: "bl-row" }, silence, usual, drawn),
     donor,
+    directions,
     make("p", { class: "bl-row" }, hold, make("span", { class: "bl-times" }, times, number), cut),
     expect,
   );
@@ -98,6 +109,18 @@ export function changeMenu(stage) {
     const select = make("select", { class: "bl-select", "aria-label": says, "data-lm-suppress-shortcuts": "true", "data-part": name });
     select.addEventListener("change", () => chooseAnd(() => {}));
     return select;
+  }
+
+  /** One end of a direction: a language, or texts of one's own. @param {string} name @param {number} first */
+  function endOf(name, first) {
+    const select = choice(name, `steer-${name}`);
+    const languages = stage.get("languages") ?? [];
+    select.append(...languages.map((/** @type {string} */ language) => make("option", { value: language }, language)), make("option", { value: "" }, "these texts:"));
+    select.value = languages[first] ?? "";
+    const texts = make("textarea", { class: "bl-donor-text", rows: 2, dir: "auto", spellcheck: "false", placeholder: "one text a line", "aria-label": `texts it leads ${name === "away" ? "away from" : "to"}, one a line`, "data-lm-suppress-shortcuts": "true", "data-part": `steer-${name}-texts` });
+    const lines = () => texts.value.split("\n").map((/** @type {string} */ line) => line.trim()).filter(Boolean);
+    const value = () => select.value || lines();
+    return { select, texts, value, elements: [make("label", { class: "bl-times" }, name === "away" ? "away from " : "towards ", select), texts] };
   }
 
   /** @param {string} name @param {string} text @param {() => void} press */
@@ -164,7 +187,7 @@ export function changeMenu(stage) {
     return { ...(OF_A_HEAD.includes(part.value) ? { head: [target.head] } : {}), ...(tokens ? { [axis]: tokens } : {}) };
   }
 
-  /** @param {string} kind @param {{number?: number, columns?: number[]}} [more] */
+  /** @param {string} kind @param {Partial<PageEdit>} [more] */
   function wish(kind, more = {}) {
     const { spot, axis } = PARTS[part.value];
     send({ spot: spotOf(spot), kind, axes: axesOf(axis), ...more });
@@ -233,6 +256,19 @@ export function changeMenu(stage) {
     copy.disabled = !possible || !hasLike();
   }
 
+  function drawSteer() {
+    for (const { select, texts } of [towards, away]) {
+      const grows = texts.hidden !== (select.value !== "");
+      texts.hidden = select.value !== "";
+      if (grows && directions.open) place(below());
+    }
+    const fits = STATES.includes(part.value);
+    const ends = [towards.value(), away.value()];
+    const same = JSON.stringify(ends[0]) === JSON.stringify(ends[1]);
+    steerSays.textContent = !fits ? "a direction is added to states: choose one above" : same ? "both ends are the same" : ends.some((end) => end.length === 0) ? "write a text for each end" : "the mean state of the one less that of the other";
+    steer.disabled = !fits || same || ends.some((end) => end.length === 0) || doseOf.value === "";
+  }
+
   function draw() {
     if (!picture) return;
     const options = Object.keys(PARTS).map((name) => [name, PARTS[name].says(`layer ${target.layer}`, target.head)]);
@@ -251,6 +287,7 @@ export function changeMenu(stage) {
     cut.hidden = part.value !== "head" || target.key >= target.query;
     cut.textContent = `cut the look at ${tokenName(target.key)}`;
     drawDonor();
+    drawSteer();
   }
 
   const readNow = () => {
@@ -260,6 +297,10 @@ export function changeMenu(stage) {
   stage.undo.push(read.cancel);
   donor.addEventListener("toggle", () => {
     if (donor.open) readNow();
+    place(below());
+  });
+  directions.addEventListener("toggle", () => {
+    if (directions.open && !STATES.includes(part.value)) chooseAnd(() => (part.value = "post"));
     place(below());
   });
   donorText.addEventListener("input", () => {

@@ -386,7 +386,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     readPicture();
     drawOnce();
   });
-  listen(`change:run change:runs change:changes change:off change:worth change:tries change:metric change:answer change:rival change:over change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
+  listen(`change:run change:runs change:changes change:off change:worth change:tries change:steered change:metric change:answer change:rival change:over change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
   listen("change:scale", refit);
   let width = 0;
   const resized = new ResizeObserver(

@@ -14,6 +14,9 @@ const HELD_BY = [
   ["v", "its v alone", "with what its tokens pass on held"],
 ];
 
+/** How far the texts are apart. @param {any} row @param {(value: number) => string} write */
+export const spreadOf = (row, write) => `8 in 10 texts from ${write(row.low)} to ${write(row.high)}`;
+
 /** @param {{ask: () => void}} options */
 export function heldTable({ ask }) {
   const button = pushButton("hold each", { "data-part": "hold-each", title: "run the change once more for each part that noticed it, with that part held at its value without the change" }, ask);
@@ -44,7 +47,7 @@ export function heldTable({ ask }) {
       says.textContent = found ? held.sentence : "";
       if (!found) return;
       const cells = (/** @type {any} */ row) =>
-        HELD_BY.map(([way]) => make("td", { class: "bl-value", "data-way": way, "data-value": row[way] ?? false }, row[way] === null || row[way] === undefined ? "" : write(row[way])));
+        HELD_BY.map(([way]) => make("td", { class: "bl-value", "data-way": way, "data-value": row[way] ?? false, title: way === "whole" && row.low !== undefined ? spreadOf(row, write) : false }, row[way] === null || row[way] === undefined ? "" : write(row[way])));
       const line = (/** @type {string} */ name, /** @type {string} */ word, /** @type {any} */ row) => make("tr", { "data-held": name }, make("th", { scope: "row" }, word), ...cells(row));
       rows.replaceChildren(
         line("nothing", "nothing", { whole: held.after }),

@@ -6,9 +6,10 @@
 //   [data-part="worth"]                       the line; hidden where there are no edits; data-state = idle | running | done | …
 //   [data-worth="before | made | zero | usual | drawn | copied"]   a number; data-value, and of many texts data-against
 //   [data-part="refute" | "worth-many" | "worth-more" | "worth-stop" | "worth-progress" | "worth-says"]
-//   [data-part="worth-sheet"]                 what opens; in it the strip of dots (lib/dots.js), the ways (lib/held.js), the curve of parts (lib/keep.js), and
+//   [data-part="worth-sheet"]                 what opens; in it the strip of dots (lib/dots.js), the ways (lib/held.js), the curve of parts (lib/keep.js), a direction's dose (lib/dose.js), and
 //   [data-part="verdict"], [data-part="tries"] [data-try="N"], [data-part="worth-answer" | "worth-rival"], input[value="probability"]
 import { isolated, lastOf, make, pushButton, quoted, set } from "./dom.js";
+import { doseCurve } from "./dose.js";
 import { dotStrip } from "./dots.js";
 import { heldTable } from "./held.js";
 import { keepCurve } from "./keep.js";
@@ -52,6 +53,11 @@ export function worthLine({ id, get, choose, ask, undo }) {
     ask: (mode, of) => ask({ do: mode, ...of }),
     selected: () => ({ layer: get("layer"), head: get("head") }),
   });
+  const dose = doseCurve({
+    id: `${id}-dose`,
+    ask: () => ask({ do: "curve" }),
+    put: (at, dose, gesture) => ask({ do: "dose", at, dose, gesture }),
+  });
   const verdict = make("p", { class: "bl-verdict", role: "status", "data-part": "verdict" });
   const tries = make("ol", { class: "bl-tries", "data-part": "tries" });
   const record = make("section", { "aria-label": "what was tried" }, make("h3", { class: "bl-title" }, "what was tried"), tries);
@@ -59,6 +65,7 @@ export function worthLine({ id, get, choose, ask, undo }) {
     "div",
     { class: "bl-sheet", id: `${id}-sheet`, role: "region", "aria-label": "what the change is worth", "data-part": "worth-sheet" },
     make("div", { class: "bl-sheet-top" }, metrics.element, answer.element, rival.element, close),
+    dose.element,
     dots.element,
     verdict,
     make("div", { class: "bl-sheet-pair" }, ways.element, keep.element),
@@ -201,7 +208,7 @@ export function worthLine({ id, get, choose, ask, undo }) {
     set(element, { "data-state": now });
     drawNumbers();
     numbers.hidden = !edited;
-    const waiting = { running: { refute: "refuting …", held: "holding each part …", keep: "keeping only these …", without: "taking these out …" }[/** @type {"held"} */ (worth.doing)] ?? "measuring …", error: worth.message, stopped: "stopped; what was finished stays" }[/** @type {"running"} */ (now)] ?? "";
+    const waiting = { running: { refute: "refuting …", held: "holding each part …", curve: "measuring each dose …", keep: "keeping only these …", without: "taking these out …" }[/** @type {"held"} */ (worth.doing)] ?? "measuring …", error: worth.message, stopped: "stopped; what was finished stays" }[/** @type {"running"} */ (now)] ?? "";
     if (says.textContent !== waiting) says.textContent = waiting;
     set(says, { "data-trouble": now === "error" });
     progress.hidden = stop.hidden = !running;
@@ -221,6 +228,7 @@ export function worthLine({ id, get, choose, ask, undo }) {
     rival.element.hidden = get("metric") === "probability";
     if (sheet.hidden) return;
     drawDots();
+    dose.show(edited ? get("steered") : {}, worth.curve, live && edited, running, get("metric"), short);
     ways.show(edited ? worth.held : {}, live && edited, running, short);
     keep.show(edited ? worth.kept : {}, live && edited, running);
     drawTries();

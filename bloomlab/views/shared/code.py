@@ -25,6 +25,7 @@ NAMED_EDITS = (
     "mean",
     "patch",
     "scale",
+    "steer",
     "usual",
     "zero",
 )  # all can be imported from bloomlab

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from bloomlab.errors import HookError, shorten
 from bloomlab.hooks import Edit, Edits, Spot, in_order
 from bloomlab.tasks.results import readable
-from bloomlab.tracing.donors import copied, drawn, hold, usual
+from bloomlab.tiny.language import LANGUAGES
+from bloomlab.tiny.world import story
+from bloomlab.tracing.donors import copied, drawn, hold, steer, usual
 from bloomlab.tracing.edits import NamedEdit, add, cut, scale, zero
 
 if TYPE_CHECKING:
@@ -24,21 +26,28 @@ KINDS: dict[str, Callable[..., NamedEdit]] = {
     "drawn": drawn,
     "copied": copied,
     "hold": hold,
+    "steer": steer,
     "scale": scale,
     "add": add,
     "cut": cut,
 }
-WITH_A_NUMBER = ("scale", "add")
+WITH_A_NUMBER = ("scale", "add", "steer")
 FROM_TEXTS = ("usual", "drawn", "copied")
+SETS = ("towards", "away")
+"""What a direction leads to and away from: the name of a language, or texts."""
 COPIED = ("embed", "attn.mixed", "attn.out", "resid_mid", "mlp.out", "resid_post")
 """What other texts have that can stand here: there is one for each token, and it has a length of its own."""
 INSTEAD = ("zero", "usual", "drawn", "copied")
 """What can stand in the place of what is taken out."""
 SEED = 0  # which of a set of texts is drawn
-WISHES = ("add", "set", "remove", "clear", "undo", "redo")
+WISHES = ("add", "set", "dose", "remove", "clear", "undo", "redo")
 MOST = 100  # edits that a page may ask for
 LARGEST = 1e4  # a factor or a number to add
 LONGEST_NAME = 24  # characters of a text that a chip quotes
+LANGUAGE_NAMES = {language.label.rstrip(" :："): code for code, language in LANGUAGES.items()}
+STORIES = 8  # of a language, which stand for it
+MOST_TEXTS = 64  # that a page may give for one end of a direction
+LONGEST_TEXT = 500  # characters of each
 VERBS = {
     "zero": "silent",
     "mean": "its mean",
@@ -94,6 +103,14 @@ class EditList:
         """What the chips say."""
         return [words(spot, one) for spot, one in self.entries]
 
+    @property
+    def direction(self) -> "tuple[int, str, NamedEdit] | None":
+        """The last direction that is on: its number, its spot and the edit that adds it."""
+        for number, (spot, one) in reversed([*enumerate(self.entries)]):
+            if number not in self.off and isinstance(one, NamedEdit) and is_steer(one):
+                return number, spot, one
+        return None
+
     def switched(self, off: object) -> "EditList":
         """With these off, by number; whatever else a page sends is no number of an edit."""
         numbers = off if isinstance(off, list | tuple) else ()
@@ -114,6 +131,7 @@ class EditList:
                                                             what is usual and what is drawn from
             {"do": "set", "edits": […], "gesture": 3}       each in place of the one of its kind that changes the same;
                                                             a factor of 1 takes that out; a gesture is one step of undo
+            {"do": "dose", "at": 1, "dose": 2, "gesture": 3}   a direction is added so many times
             {"do": "remove", "at": 2}, {"do": "clear"}, {"do": "undo"}, {"do": "redo"}
 
         Raises:
@@ -143,6 +161,8 @@ class EditList:
             entries = (*entries, built(wish.get("edit"), spots, tokens, donor, texts))
         elif do == "set":
             return self._set(wish, spots, tokens)
+        elif do == "dose":
+            return self._dosed(wish)
         else:  # nothing to undo, or to make again
             return self
         return EditList(entries, off, (before, *self.past)[:MOST])
@@ -169,11 +189,36 @@ class EditList:
         off = tuple(number for number, (_, is_off) in enumerate(kept) if is_off)
         if [(spot, repr(edit)) for spot, edit in entries] == [(spot, repr(edit)) for spot, edit in self.entries]:
             entries = self.entries
+        return self._by_gesture(entries, off, gesture)
+
+    def _by_gesture(self, entries: "tuple[tuple[str, Edit], ...]", off: tuple[int, ...], gesture: int) -> "EditList":
+        """The next list, one step of undo with all others of the same gesture."""
         if (entries, off) == (self.entries, self.off):
             return self
         goes_on = gesture == self.gesture and self.past
         past = self.past if goes_on else (EditList(self.entries, self.off), *self.past)[:MOST]
         return EditList(entries, off, past, gesture=gesture)
+
+    def _dosed(self, wish: Mapping[str, Any]) -> "EditList":
+        """The list with another dose of a direction."""
+        at, dose, gesture = (wish.get(name) for name in ("at", "dose", "gesture"))
+        one = self.entries[at][1] if type(at) is int and 0 <= at < len(self.entries) else None
+        if type(at) is not int or not isinstance(one, NamedEdit) or not is_steer(one) or one.again is None:
+            raise HookError(f"edit {shorten(at, 60)} is no direction, so it has no dose")
+        if type(dose) not in (int, float) or not -LARGEST <= dose <= LARGEST:  # type: ignore[operator]  # it is one
+            raise HookError(f"a dose must be between -{LARGEST:,.0f} and {LARGEST:,.0f}")
+        if type(gesture) is not int:
+            raise HookError("a dose comes with the number of the gesture it belongs to")
+        first, second, before = one.again.args
+        if dose == before:
+            return self
+        edit = steered(first, second, float(dose), one.where, one.source)  # type: ignore[arg-type]  # as was asked
+        entries: tuple[tuple[str, Edit], ...] = (
+            *self.entries[:at],
+            (self.entries[at][0], edit),
+            *self.entries[at + 1 :],
+        )
+        return self._by_gesture(entries, tuple(n for n in self.off if n != at), gesture)
 
 
 def _place(spot: str, edit: Edit) -> object:
@@ -204,6 +249,8 @@ def words(spot: str, edit: Edit) -> str:
     name, _, rest = edit.text.partition("(")
     number = rest.partition(",")[0].rstrip(")")
     does = {"scale": f"× {number}", "add": f"+ {number}"}.get(name, VERBS.get(name, name))
+    if is_steer(edit) and edit.again is not None:
+        does = f"+ {edit.again.args[2]:g} × ({edit.source})"
     head = where.pop("head", None)
     if part == "attn.alibi" and name == "scale" and not where and (head is None or isinstance(head, int)):
         of_head = f"slope of head {layer}.{head}" if layer else f"slope of head {head}"
@@ -224,7 +271,7 @@ def words(spot: str, edit: Edit) -> str:
     places = [f"at {', '.join(at)}"] if at else []
     places += [f"to {_listed(where.pop('key'))}"] if "key" in where else []
     places += [f"{axis} {_listed(index)}" for axis, index in where.items()]
-    places += [f"from {edit.source}"] if edit.source else []
+    places += [f"from {edit.source}"] if edit.source and not is_steer(edit) else []
     return " ".join([what, does, *places])
 
 
@@ -257,7 +304,7 @@ def built(
     Raises:
         HookError: it is not such data, or asks for what is not there.
     """
-    if not isinstance(wish, dict) or not wish.keys() <= {"spot", "kind", "axes", "number", "columns"}:
+    if not isinstance(wish, dict) or not wish.keys() <= {"spot", "kind", "axes", "number", "columns", *SETS}:
         raise HookError("an edit from the page must have a spot, a kind, axes and perhaps a number or columns")
     spot, kind, axes, number = (wish.get(name) for name in ("spot", "kind", "axes", "number"))
     names = (spot, f"h.0.{spot}") if isinstance(spot, str) else ()
@@ -274,6 +321,15 @@ def built(
         raise HookError("the axes of an edit must name what it changes, such as {head: [1], query: [16]}")
     sizes: dict[str, Any] = dict(zip(found.axes.split(), found.shape, strict=True))
     where = {str(axis): _indices(axis, indices, spot, sizes, tokens) for axis, indices in axes.items()}
+    if kind != "steer" and wish.keys() & {*SETS}:
+        raise HookError(f"only a direction leads from texts to texts, but the page asked for {kind}")
+    if kind == "steer":
+        if wish.get("columns") is not None:
+            raise HookError("a direction takes no columns; it is the same at every token")
+        if found.axes != "batch pos hidden":
+            raise HookError(f"a direction is added to states, and {spot!r} holds none; choose a state")
+        (towards, first), (away, second) = (_set_of(wish.get(end)) for end in SETS)
+        return spot, steered(first, second, number, where, f"{towards} − {away}")  # type: ignore[arg-type]  # it is one
     if kind in FROM_TEXTS:
         return spot, _from_texts(kind, spot, where, wish.get("columns"), donor, texts)
     return spot, KINDS[kind](*([] if number is None else [number]), **where)
@@ -314,6 +370,37 @@ def in_place(kind: str, texts: TextSet, where: Mapping[str, Any]) -> NamedEdit:
     arguments = [f"{texts.code}.texts", *([f"seed={SEED}"] if kind == "drawn" else [])]
     arguments += [f"{axis}={index!r}" for axis, index in where.items()]
     return replace(edit, text=f"{kind}({', '.join(arguments)})", source=source)
+
+
+def is_steer(edit: NamedEdit) -> bool:
+    """Whether it adds a direction."""
+    return edit.again is not None and edit.again.func is steer
+
+
+def steered(
+    first: Sequence[str], second: Sequence[str], dose: float, where: Mapping[str, Any], source: str
+) -> NamedEdit:
+    """A direction that is added, which says all that Python needs to find it again."""
+    arguments = [repr([*first]), repr([*second]), f"dose={dose:g}", *(f"{axis}={i!r}" for axis, i in where.items())]
+    return replace(steer(first, second, dose, **where), text=f"steer({', '.join(arguments)})", source=source)
+
+
+def _set_of(end: object) -> tuple[str, tuple[str, ...]]:
+    """What a page calls one end of a direction, and its texts."""
+    for name, code in LANGUAGE_NAMES.items():
+        if end == name:
+            return name, tuple(story(code, seed).text for seed in range(STORIES))
+    texts = end if isinstance(end, list) else []
+    if (
+        not 0 < len(texts) <= MOST_TEXTS
+        or not all(isinstance(text, str) and 0 < len(text) <= LONGEST_TEXT for text in texts)
+        or any(text != text.encode("utf-8", "ignore").decode() for text in texts)
+    ):
+        raise HookError(
+            f"each end of a direction is a language or 1 to {MOST_TEXTS} texts of at most {LONGEST_TEXT} characters, "
+            f"but the page gave {shorten(end, 60)}"
+        )
+    return (f"“{short_name(texts[0])}”" if len(texts) == 1 else f"{len(texts)} texts"), tuple(texts)
 
 
 def short_name(text: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
 SELECTION = ("layer", "head", "query", "key")
+LONGEST_STAMPED = 200  # characters of an edit in a stamp
 Shown = Mapping[str, Any]
 Place = dict[str, int]
 
@@ -147,9 +148,14 @@ def stamp(provenance: dict[str, Any], layers: int = 0) -> str:
         f"weights {weights}" if weights else "weights not hashed",
         str(provenance.get("dtype") or "").removeprefix("torch."),
         f"seed {seed}" if seed is not None else "no seed",
-        "edited: " + ", ".join(f"{spot} {edit}" for spot, edit in edits.items()) if edits else "no edits",
+        "edited: " + ", ".join(f"{spot} {_stamped(edit)}" for spot, edit in edits.items()) if edits else "no edits",
     ]
     return readable(" · ".join(part for part in parts if part))
+
+
+def _stamped(edit: str) -> str:
+    """An edit as a stamp has it; one that names many texts is cut short, and the code has all of it."""
+    return edit if len(edit) <= LONGEST_STAMPED else f"{edit[: LONGEST_STAMPED - 1]}…"
 
 
 def by_part(edits: Mapping[str, str], layers: int) -> dict[str, str]:

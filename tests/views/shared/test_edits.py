@@ -158,7 +158,7 @@ def test_where_nothing_was_undone_or_made_the_list_stays(do: str) -> None:
 
 @pytest.mark.parametrize("wish", [None, [], "add", 7, {}, {"do": "sing"}, {"do": None}, {"do": ["add"]}, nested(2000)])
 def test_what_is_no_wish_is_refused(wish: Any) -> None:
-    with pytest.raises(HookError, match="the page can ask for add, set, remove, clear, undo, redo, but it asked for"):
+    with pytest.raises(HookError, match="the page can ask for add, set, dose, remove, clear, undo, redo, but"):
         listed(zero()).after(wish, SPOTS, TOKENS)
 
 
