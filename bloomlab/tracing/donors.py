@@ -23,10 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.errors import HookError
+from bloomlab.errors import HookError, shorten
 from bloomlab.hooks import At, Edit, Hooks
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.edits import Index, NamedEdit, fill, patch
+from bloomlab.tracing.edits import Index, NamedEdit, fill, patch, zero
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 COLUMNS_AT_ONCE = 4096  # of several texts, in a run
@@ -112,6 +112,23 @@ def hold(**where: Index) -> Pending:
     With every part held nothing changes; with all but one, the change goes by way of that one (path patching).
     """
     return _pending([], where, lambda donors, spot: patch(donors.whole(spot), **where), partial(hold))
+
+
+def in_words(edit: NamedEdit) -> str:
+    """What an edit puts into a place, in words; its Python where there are none.
+
+    >>> in_words(zero()), in_words(usual(["Leo", "Ana"])), in_words(drawn(["Leo", "Ana"]))
+    ('zeros', 'what is usual in 2 texts', 'what one of 2 texts has')
+    """
+    again = edit.again
+    if again is None or again.func not in (zero, usual, drawn, copied):
+        return repr(edit)
+    if again.func is zero:
+        return "zeros"
+    if again.func is copied:
+        return f"what {shorten(again.args[0], 40)} has"
+    texts = edit.source.partition(", seed ")[0] or f"{len(again.args[0])} texts"
+    return f"what is usual in {texts}" if again.func is usual else f"what one of {texts} has"
 
 
 def _pending(

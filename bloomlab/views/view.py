@@ -605,7 +605,9 @@ class View(Measured):
                 self._hear()
 
     def _list_after(self, wish: Any, spots: Mapping[str, Spot], tokens: int) -> EditList:
-        texts = None if self._worth is None else partial(self._worth.set_of, self.text)
+        if isinstance(wish, dict) and "donor" in wish:  # it says itself what is copied from
+            self._show_donor(wish["donor"])
+        texts = None if self._worth is None else partial(self._worth.like.set_of, self.text)
         edits = self._wanted.after(wish, spots, tokens, self._donor, texts)
         self._hear_hope(wish)
         return edits

@@ -27,6 +27,7 @@ from bloomlab.views.attention.payload import (
 )
 from bloomlab.views.attention.receipt import IDLE, look_html, look_steps, place_of
 from bloomlab.views.attention.still import change_html, noticed_sentence, static_html, static_text
+from bloomlab.views.shared.like_texts import OVER, LikeTexts
 from bloomlab.views.shared.panel import SELECTION, Job, Panel, Piece, Place, Shown
 from bloomlab.views.shared.tables import names
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 class AttentionPanel(Panel):
     """Every attention head of a text, one head's matrix, and the sum behind each of its cells.
 
-    The trace must have READ of every layer.
+    The trace must have READ of every layer. `like` gives other texts to explain a look in.
 
         view = lab.attention("Leo lives in Oslo.")
         view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # point at a cell, here or in the page
@@ -45,6 +46,7 @@ class AttentionPanel(Panel):
         view.pattern = "rollout"                                     # or "layer", "all": means; "head"
         view.against = 2                                             # another key: why there, and not here?
         view.explain_look()                                          # the parts of the score
+        view.look_over = "texts"                                     # their mean and spread over texts like this one
     """
 
     name, title, compares = "attention", "Attention", True
@@ -60,13 +62,17 @@ class AttentionPanel(Panel):
     }
     jobs = (Job("look", "explain_look", "look_parts", of_text=True),)
 
+    def __init__(self, like: LikeTexts | None = None) -> None:
+        self._like = like
+
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
         """Whose pattern is shown, and what of it; whether the chosen look is explained, and against which other key."""
         return {
             "pattern": traitlets.Enum(("head", "layer", "all", "rollout"), "head"),
             "mode": traitlets.Enum(("probability", "content", "position", "both"), "probability"),
-            "explaining": traitlets.Enum(("closed", "open"), "closed"),
+            "explaining": traitlets.Enum(("closed", "open", "stopped"), "closed"),
             "against": traitlets.Int(-1),  # no other key
+            "look_over": traitlets.Enum(OVER, OVER[0]),
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
@@ -140,9 +146,9 @@ class AttentionPanel(Panel):
 
     def asked(self, job: str, changed: str, shown: Shown) -> str:
         """While it is open, it follows the chosen look."""
-        if changed not in ("explaining", "against", "tab", "picture", *SELECTION):
+        if changed not in ("explaining", "against", "look_over", "tab", "picture", *SELECTION):
             return ""
-        if shown["explaining"] == "closed" or "difference" in shown["picture"]:
+        if shown["explaining"] != "open" or "difference" in shown["picture"]:
             return "stop"
         look = shown["look"]
         if look["state"] == "running" and changed == "explaining":
@@ -156,7 +162,7 @@ class AttentionPanel(Panel):
         Raises:
             InputError: the trace has no model at hand.
         """
-        return look_steps(trace, shown)
+        return look_steps(trace, shown, self._like)
 
 
 def _together(shown: Shown) -> list[tuple[str, int]]:

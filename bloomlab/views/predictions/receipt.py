@@ -1,32 +1,46 @@
-"""The receipt of the next token for the page: which part of the model wrote it, a line for each, the largest first."""
+"""The receipt of the next token for the page: which part of the model wrote it, a line for each, the largest first.
 
-from collections.abc import Callable, Iterator, Sequence
+Of a task head's label it is the same with that head's own copy of the model. An MLP's line can be opened.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bloomlab.errors import HookError, InputError
+import torch
+from torch import Tensor
+
+from bloomlab.errors import InputError
+from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.markup import escaped
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.hooks import Edit, in_order
+from bloomlab.hooks import Edit, Edits, in_order
+from bloomlab.lens import mlp_receipt
 from bloomlab.lens import receipt as lens
+from bloomlab.lens.mlp_receipt import MlpLines
+from bloomlab.lens.predictions import as_traced, behind
+from bloomlab.lens.receipts import Receipts, receipts
 from bloomlab.tasks.results import readable
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.donors import drawn
-from bloomlab.tracing.edits import NamedEdit, zero
+from bloomlab.tracing.donors import drawn, in_words
+from bloomlab.tracing.edits import NamedEdit
 from bloomlab.tracing.record import record
-from bloomlab.views.receipt import ReceiptTable, rival_of, token_number, where_in
+from bloomlab.views.evidence import Evidence
+from bloomlab.views.predictions.payload import usable
+from bloomlab.views.receipt import ReceiptTable, labels_to_compare, rival_of, token_number, where_in
+from bloomlab.views.shared.like_texts import LikeTexts, Stand, stand
 from bloomlab.views.shared.panel import Shown, stamp
 from bloomlab.views.shared.tables import change_cell, table, text_cell, word
+from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
-Like = Callable[[str], Sequence[str]]
-"""Texts like one, of as many tokens."""
-
 IDLE: dict[str, Any] = {
     "state": "idle",  # or running, done, stopped, error
     "mode": "",  # direct or total
+    "head": "",  # next, or the task head whose label it is of
     "done": 0,
     "total": 0,
     "message": "",
@@ -38,16 +52,47 @@ IDLE: dict[str, Any] = {
     "error": 0.0,
     "instead": "",  # what stands in a part's place for its total
     "kind": "",  # the same as the page asks for it: zero or drawn
-    "lines": [],  # name, direct, adapted, total, words, spot, axes
+    "lines": [],  # name, direct, adapted, total, words, spot, axes; of many texts also "over": `_spread` of both
     "rest": [0, 0.0],  # how many smaller lines there are, and their sum
+    "texts": "",  # what the texts are called that the lines are means over, if they are
+    "over": None,  # of many texts, mean and spread of the difference, and of the smaller lines' sum
     "says": "",
     "closes": "",
     "code": "",  # the Python that gives the same; of a run without edits
 }
+SHUT: dict[str, Any] = {
+    "state": "idle",  # or running, done, stopped, error
+    "message": "",
+    "layer": -1,  # of which MLP
+    "kind": "",  # neurons, or without
+    "rows": [],  # name, nats, and of a neuron spot and axes
+    "rest": [0, 0.0],  # of neurons, how many smaller ones there are, and their sum
+    "says": "",
+    "code": "",
+}
 LINES = 14  # that cross to the page
 LITTLE = 0.05  # nats: a smaller effect names no part
+NEXT = "next"
 
-CODE = "print(lab.receipt({text!r}, {token!r}, {versus!r}, {at}{texts}))\n"
+CODE = "{before}found = lab.receipt({text!r}, {token!r}, {versus!r}, {at}{more})\nprint(found)\n"
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What a receipt is of: a model with a head, the run that it has read, and the two outputs."""
+
+    head: str
+    model: BloomPreTrainedModel
+    run: Callable[..., "Trace"]  # reads ids with edits
+    read: "Trace"
+    text: str
+    at: int
+    first: int
+    second: lens.Versus
+    words: tuple[str, str]
+    where: str
+    edit: Edits
+    named: tuple[str | int, Any]  # the two, as lab.receipt takes them
 
 
 def measured_by(shown: Shown, tokenizer: BloomTokenizerFast, size: int) -> str | int | None:
@@ -62,83 +107,223 @@ def measured_by(shown: Shown, tokenizer: BloomTokenizerFast, size: int) -> str |
     return lens.MEAN if shown["receipt_by"] == "mean" else None
 
 
-def receipt_steps(
+def _question(
     trace: "Trace",
     model: BloomForCausalLM,
     tokenizer: BloomTokenizerFast,
+    heads: Mapping[str, BloomPreTrainedModel],
     shown: Shown,
-    like: Like | None,
-) -> Iterator[tuple[dict[str, Any], ReceiptTable | None]]:
-    """The receipt of the token that comes after the chosen one, as the panel shows it; then its totals, if asked for.
-
-    An edited run is read anew with its edits, and so is each run in which a part is replaced.
+    spots: Sequence[str] = lens.READ,
+) -> _Question:
+    """What is asked, with the run read anew: an edited one with its edits.
 
     Raises:
-        InputError: before the first step, a token is no token; later, the model's stream is no sum.
+        InputError: a token is no token, there is no such head or label, or the stream is no sum.
     """
+    if shown["receipt_head"] != NEXT:
+        return _of_head(trace, tokenizer, heads, shown, spots)
     size, at = model.config.vocab_size, shown["query"]
     named = None if shown["receipt_token"] == "" else token_number(tokenizer, size, shown["receipt_token"])
     versus = measured_by(shown, tokenizer, size)
-    mode = "direct" if shown["explaining"] == "direct" else "total"
-    piece = {**shown["receipt"], "state": "running", "mode": mode, "done": 0, "total": 0, "message": ""}
-    yield {"receipt": piece, "explaining": mode}, None
-
     run = partial(record, model, tokenizer)
-    read = run(trace.ids, lens.READ, trace.edit)
+    read = run(trace.ids, spots, trace.edit)
     best: list[int] = lens.said(model, read, at).topk(2).indices.tolist()
     first = named if named is not None else next(one for one in best if one != versus)
     second, rival = rival_of(tokenizer, size, versus, next(one for one in best if one != first))
     if second == first:
         raise InputError("the token and what it is measured by are the same, so their difference is 0; name another")
-    found = lens.receipt(model, read, first, second, at)
-    kind, instead, says = _in_place(str(trace.text), shown["receipt_instead"], like)
-    where = where_in(trace, at) + (", with the changes" if trace.edit else "")
-    shows = ReceiptTable(found, word(tokenizer, first), rival, where, says, stamp(trace.provenance))
-    places = lens.places_of_parts(trace.config.n_layer, trace.config.n_head)
-    texts = f", texts=lab.like({trace.text!r})" if kind == "drawn" and mode == "total" else ""
-    code = "" if trace.edit else CODE.format(text=trace.text, token=first, versus=second, at=at, texts=texts)
-    piece = {**piece, "at": at, "kind": kind, "instead": says, "code": code, **_page(shows, places)}
-    if mode == "direct":
+    words, where = (word(tokenizer, first), rival), _where(trace, at)
+    return _Question(
+        NEXT, model, run, read, str(trace.text), at, first, second, words, where, trace.edit, (first, second)
+    )
+
+
+def _of_head(
+    trace: "Trace",
+    tokenizer: BloomTokenizerFast,
+    heads: Mapping[str, BloomPreTrainedModel],
+    shown: Shown,
+    spots: Sequence[str],
+) -> _Question:
+    name, at, text = shown["receipt_head"], shown["query"], str(trace.text)
+    fitting, missing = usable(heads)
+    if name not in fitting:
+        raise InputError(missing[name])
+    model, ids = fitting[name], trace.ids
+    edit: Edits = dict(as_traced(trace, model)["edit"])
+    if name == "answer":
+        question = whole_text(shown["question"], "question")
+        if not question.strip():
+            raise InputError("the receipt of an answer needs a question; write one into the box beside the answer")
+        asked = tokenizer.encode(f"{question}\n")
+        ids = torch.cat([torch.tensor([asked]).to(ids), ids], 1)
+        edit = {spot: [behind(one, len(asked)) for one in in_order(spot, several)] for spot, several in edit.items()}
+        at, text = at + len(asked), f"{question}\n{text}"
+    run = partial(record, lens.body(model), tokenizer)
+    read = run(ids, spots, edit)
+    label = shown["receipt_token"] or None
+    by = {"mean": lens.MEAN, "nothing": None}
+    versus = by.get(shown["receipt_by"], shown["receipt_versus"] or "runner-up")
+    first, second, rival = labels_to_compare(model, lens.said(model, read, at), label, versus)
+    if second == first:
+        raise InputError("the label and what it is measured by are the same, so their difference is 0; name another")
+    labels = model.config.id2label
+    as_named = labels[second] if isinstance(second, int) else second
+    where = f"{_where(trace, shown['query'])}, of the head {name!r}"
+    return _Question(
+        name, model, run, read, text, at, first, second, (labels[first], rival), where, edit, (labels[first], as_named)
+    )
+
+
+def _where(trace: "Trace", at: int) -> str:
+    return where_in(trace, at) + (", with the changes" if trace.edit else "")
+
+
+def receipt_steps(
+    trace: "Trace",
+    model: BloomForCausalLM,
+    tokenizer: BloomTokenizerFast,
+    heads: Mapping[str, BloomPreTrainedModel],
+    shown: Shown,
+    like: LikeTexts | None,
+) -> Iterator[tuple[dict[str, Any], ReceiptTable | None]]:
+    """The receipt of the token that comes after the chosen one, or of a head's label there; then its totals, if asked
+    for; then, if asked for, the same in many texts.
+
+    An edited run is read anew with its edits, and so is each run in which a part is replaced.
+
+    Raises:
+        InputError: before the first step, a token is no token; later, the model's stream is no sum, or there are no
+            other texts.
+    """
+    mode = "direct" if shown["explaining"] == "direct" else "total"
+    many = shown["receipt_over"] == "texts"
+    if shown["receipt_head"] == NEXT:  # what is no token is refused here
+        measured_by(shown, tokenizer, model.config.vocab_size)
+        if shown["receipt_token"]:
+            token_number(tokenizer, model.config.vocab_size, shown["receipt_token"])
+    piece = {**shown["receipt"], "state": "running", "mode": mode, "done": 0, "total": 0, "message": ""}
+    yield {"receipt": piece, "explaining": mode}, None
+
+    asked = _question(trace, model, tokenizer, heads, shown)
+    read, first, second, at = asked.read, asked.first, asked.second, asked.at
+    found = lens.receipt(asked.model, read, first, second, at)
+    place = _stand(asked, tokenizer, trace, shown["receipt_instead"], like)
+    shows = ReceiptTable(found, *asked.words, asked.where, place.words, stamp(trace.provenance))
+    shows.open = partial(_opened, trace, model, tokenizer, heads, shown)
+    config = trace.config
+    places = lens.places_of_parts(config.n_layer, config.n_head)
+    code = "" if trace.edit else _code(asked, place, mode)
+    piece = {**piece, "head": asked.head, "at": shown["query"], "kind": place.kind, "instead": place.words, "texts": ""}
+    piece = {**piece, "over": None, "code": code, **_page(shows, places)}
+    instead = place.edit.again if place.edit is not None and mode == "total" else None
+    piece = {**piece, "total": len(places) if instead else 0}
+    if instead is None and not many:
         yield {"receipt": piece}, shows
         return
-    piece = {**piece, "total": len(places)}
     yield {"receipt": piece}, shows
 
-    def edited(ids: Any, edit: dict[str, list[Edit]]) -> "Trace":
-        both: dict[str, list[Edit]] = {spot: list(in_order(spot, one)) for spot, one in trace.edit.items()}
+    def edited(ids: Tensor, edit: dict[str, list[Edit]]) -> "Trace":
+        both: dict[str, list[Edit]] = {spot: list(in_order(spot, one)) for spot, one in asked.edit.items()}
         for spot, several in edit.items():
             both[spot] = [*both.get(spot, []), *several]
-        return run(ids, lens.READ, both)
+        return asked.run(ids, lens.READ, both)
 
-    for done, measured in lens.total_effects(model, edited, read, found, first, second, at, instead):
-        shows = ReceiptTable(measured, shows.token, rival, where, says, shows.stamp)
-        piece = {**piece, "done": done, **_page(shows, places)}
+    if instead is not None:
+        for done, measured in lens.total_effects(asked.model, edited, read, found, first, second, at, instead):
+            shows = replaced(shows, measured)
+            piece = {**piece, "done": done, **_page(shows, places)}
+            yield {"receipt": piece}, shows
+    if many:
+        yield from _over_texts(asked, tokenizer, like, place, instead, piece, shows, places)
+
+
+def replaced(shows: ReceiptTable, found: lens.Receipt, texts: Receipts | None = None) -> ReceiptTable:
+    """The same table of other numbers."""
+    other = ReceiptTable(found, shows.token, shows.versus, shows.where, shows.instead, shows.stamp)
+    other.open, other.texts = shows.open, texts
+    return other
+
+
+def _over_texts(
+    asked: _Question,
+    tokenizer: BloomTokenizerFast,
+    like: LikeTexts | None,
+    place: Stand,
+    instead: Callable[..., NamedEdit] | None,
+    piece: dict[str, Any],
+    shows: ReceiptTable,
+    places: dict[int, tuple[str, dict[str, int]]],
+) -> Iterator[tuple[dict[str, Any], ReceiptTable]]:
+    """The receipts of the other texts, each of its own answer."""
+    if asked.head != NEXT or not isinstance(asked.model, BloomForCausalLM):
+        raise InputError("many texts have receipts of the next token; choose it, or “this text”")
+    if asked.edit:
+        raise InputError("many texts are read as they are; choose “this text”, or take the changes back")
+    if like is None:
+        raise InputError("this view has no other texts to measure in; make it with lab.explore(text, texts=[…])")
+    named = {name: _text_of(tokenizer, one) for name, one in zip(("answer", "rival"), asked.named, strict=True)}
+    cases = like.cases(asked.text, **named)
+    before, texts = like.code(asked.text, **named)
+    piece = {**piece, "code": _code(asked, place, piece["mode"], before, texts), "texts": like.name(len(cases))}
+    kind = asked.second if asked.second in (lens.MEAN, None) else "runner-up"
+    for step in receipts(asked.model, tokenizer, cases, instead, kind, asked.at):
+        piece = {**piece, "done": step.done, "total": step.total}
+        if step.results:
+            shows = replaced(shows, shows.receipt, step.results[0])
+            piece |= _page(shows, places, piece["texts"])
         yield {"receipt": piece}, shows
 
 
-def _in_place(text: str, kind: str, like: Like | None) -> tuple[str, Callable[..., NamedEdit], str]:
-    """What stands in a part's place: as the page asks for it, the edit, and in words."""
-    if kind == "drawn" and like is not None:
-        try:
-            texts = list(like(text))
-            return "drawn", partial(drawn, texts), f"what one of {len(texts)} like texts has"
-        except (InputError, HookError):  # nothing is known that is like this text
-            pass
-    return "zero", zero, "zeros" if kind == "zero" else "zeros (there are no texts like this one)"
+def _text_of(tokenizer: BloomTokenizerFast, token: Any) -> str:
+    """A token as the text that names it; "" where none does."""
+    text = tokenizer.decode([token]) if isinstance(token, int) else ""
+    return text if text and tokenizer.encode(text) == [token] else ""
 
 
-def _page(shows: ReceiptTable, places: dict[int, tuple[str, dict[str, int]]]) -> dict[str, Any]:
+def _code(asked: _Question, place: Stand, mode: str, before: str = "", texts: str = "") -> str:
+    more = f", texts={texts}" if texts else ""
+    more += "" if asked.head == NEXT else f", head={asked.head!r}"
+    if mode == "total" and not (place.default and not texts):
+        more, before = f"{more}, instead={place.code}", before or place.before
+    token, versus = asked.named
+    return CODE.format(before=before, text=asked.text, token=token, versus=versus, at=asked.at, more=more)
+
+
+def _stand(asked: _Question, tokenizer: BloomTokenizerFast, trace: "Trace", kind: str, like: LikeTexts | None) -> Stand:
+    """What stands in a part's place; in a question and its text, like texts behind the same question."""
+    found = stand(like, str(trace.text), kind)
+    if asked.head != "answer" or found.kind != "drawn" or like is None:
+        return found
+    question = asked.text.removesuffix(str(trace.text))
+    texts = [f"{question}{one}" for one in like.set_of(str(trace.text)).texts]
+    texts = [one for one in texts if len(tokenizer.encode(one)) == asked.read.ids.shape[1]]
+    if not texts:
+        return stand(None, "", kind)
+    edit = drawn(texts)
+    before, code = (
+        found.before,
+        f"bloomlab.drawn([{question!r} + text for text in {found.code[len('bloomlab.drawn(') : -1]}])",
+    )
+    return Stand("drawn", edit, in_words(edit), before, code)
+
+
+def _page(shows: ReceiptTable, places: dict[int, tuple[str, dict[str, int]]], texts: str = "") -> dict[str, Any]:
     """A receipt as the page draws it."""
     found, order = shows.receipt, shows.order()
+    if shows.texts is not None:  # the lines are means then
+        means = shows.texts.direct.mean(0).abs().maximum(shows.texts.total.mean(0).nan_to_num().abs())
+        order = means.argsort(descending=True, stable=True).tolist()
     lines = []
     for part in order[:LINES]:
         spot, axes = places.get(part, ("", {}))
         total = None if found.total is None or not spot or found.total[part].isnan() else found.total[part].item()
         numbers = {"direct": found.direct[part].item(), "adapted": found.adapted[part].item(), "total": total}
         where = {"spot": spot, "axes": {axis: [index] for axis, index in axes.items()}}
-        lines.append({"name": found.names[part], **numbers, "words": shows.words(part), **where})
+        over = {} if shows.texts is None else {"over": _line_over(shows.texts, part, bool(spot))}
+        lines.append({"name": found.names[part], **numbers, "words": shows.words(part), **where, **over})
     rest = order[LINES:]
-    return {
+    page: dict[str, Any] = {
         "token": readable(shows.token),
         "versus": readable(shows.versus),
         "where": readable(shows.where),
@@ -149,6 +334,26 @@ def _page(shows: ReceiptTable, places: dict[int, tuple[str, dict[str, int]]]) ->
         "says": readable(_finding(shows, list(places))),
         "closes": f"the {len(found.names)} lines sum to {change_cell(found.difference)}, error {found.error:.0e}",
     }
+    if shows.texts is not None:
+        several = shows.texts
+        sums = {"difference": _spread(several.difference), "rest": _spread(several.direct[:, rest].sum(1))}
+        page |= {"over": sums, "says": readable(_finding_over(shows, list(places), texts))}
+    return page
+
+
+def _line_over(several: Receipts, part: int, replaced: bool) -> dict[str, Any]:
+    total = several.total[:, part]
+    return {
+        "direct": _spread(several.direct[:, part]),
+        "total": _spread(total) if replaced and total.isfinite().all() and total.any() else None,
+    }
+
+
+def _spread(values: Tensor) -> list[float]:
+    """Mean, standard deviation, and in which share of the texts the sign is another than that of the mean."""
+    mean = values.mean()
+    turned = (values.sign() != mean.sign()).float().mean().item()
+    return [mean.item(), values.std(unbiased=False).item(), turned]
 
 
 def _finding(shows: ReceiptTable, parts: list[int]) -> str:
@@ -166,6 +371,82 @@ def _finding(shows: ReceiptTable, parts: list[int]) -> str:
         return said
     own = f"its own line {change_cell(found.direct[most].item(), 2)}{f'; {words}' if words else ''}"
     return f"{said} With {shows.instead} in its place, {found.names[most]} costs most: {lost:.2f} ({own})."
+
+
+def _finding_over(shows: ReceiptTable, parts: list[int], texts: str) -> str:
+    """The same of many texts: mean and spread."""
+    several, names = shows.texts, shows.receipt.names
+    if several is None:
+        return ""
+    means = several.direct.mean(0)
+    largest = int(means.abs().argmax())
+    difference, line = (_in_words(_spread(one)) for one in (several.difference, several.direct[:, largest]))
+    said = f"{texts}, each of its own answer: {difference} nats; the largest line is {names[largest]}, {line}."
+    parts = [part for part in parts if part]
+    totals = several.total[:, parts]
+    if totals.isnan().any() or not totals.any():
+        return said
+    most = parts[int(totals.mean(0).argmax())]
+    lost = _spread(several.total[:, most])
+    return f"{said} With {shows.instead} in its place, {names[most]} costs most: {_in_words(lost)}."
+
+
+def _in_words(spread: list[float]) -> str:
+    return f"{change_cell(spread[0], 2)} ± {spread[1]:.2f}"
+
+
+# ---- an MLP's line, opened ----
+
+
+def inside_steps(
+    trace: "Trace",
+    model: BloomForCausalLM,
+    tokenizer: BloomTokenizerFast,
+    heads: Mapping[str, BloomPreTrainedModel],
+    shown: Shown,
+) -> Iterator[tuple[dict[str, Any], Evidence[MlpLines] | None]]:
+    """The line of one MLP as its neurons, or what it would lose without each part that it reads.
+
+    Raises:
+        InputError: in the second step, there is no such MLP, or nothing to ask about.
+    """
+    layer, kind = shown["opened_mlp"], shown["opened_as"]
+    yield {"inside": {**SHUT, "state": "running", "layer": layer, "kind": kind}}, None
+    found = _opened(trace, model, tokenizer, heads, shown, kind, layer)
+    lines, code = found.found, str(shown["receipt"]["code"])
+    shown_rows = []
+    for place in lines.order[: mlp_receipt.SHOWN]:
+        name, value = lines.names[place], lines.values[place].item()
+        neuron = kind == "neurons" and name != "bias"
+        where = {"spot": f"h.{layer}.mlp.post", "axes": {"neuron": [place]}} if neuron else {"spot": "", "axes": {}}
+        shown_rows.append({"name": name, "value": value, **where})
+    rest = lines.order[mlp_receipt.SHOWN :]
+    piece = {
+        **SHUT,
+        "state": "running",
+        "layer": layer,
+        "kind": kind,
+        "rows": shown_rows,
+        "rest": [len(rest) if kind == "neurons" else 0, lines.values[rest].sum().item()],
+        "says": found.sentence,
+        "code": f"print(found.{kind}({layer}))\n" if code else "",
+    }
+    yield {"inside": piece}, found
+
+
+def _opened(
+    trace: "Trace",
+    model: BloomForCausalLM,
+    tokenizer: BloomTokenizerFast,
+    heads: Mapping[str, BloomPreTrainedModel],
+    shown: Shown,
+    kind: str,
+    layer: int,
+) -> Evidence[MlpLines]:
+    asked = _question(trace, model, tokenizer, heads, shown, mlp_receipt.READ)
+    find = mlp_receipt.neurons if kind == "neurons" else mlp_receipt.without
+    lines = find(asked.model, asked.read, layer, asked.first, asked.second, asked.at)
+    return Evidence(lines, stamp(trace.provenance))
 
 
 def receipt_html(piece: dict[str, Any]) -> str:
