@@ -401,7 +401,9 @@ def test_why_this_look_and_not_another(visit: Visit, tmp_path: Path, theme: str)
     visit.screenshot(f"attention-look-{theme}")
     look.locator('input[value="texts"]').check()
     blank.answered()
-    expect(page.locator('[data-part="look-says"]')).to_contain_text("like texts: head 1.1, token 19 at token 16 and not")
+    expect(page.locator('[data-part="look-says"]')).to_contain_text(
+        "like texts: head 1.1, token 19 at token 16 and not"
+    )
     shown = look.locator('[data-side="key"] tr').first.locator(".bl-value")
     assert shown.get_attribute("data-spread") == str(view.attention.look["spread"]["key"][0])
     expect(shown).to_contain_text(" ± ")

@@ -25,7 +25,7 @@ from bloomlab.views.attention.payload import (
     strongest,
     together,
 )
-from bloomlab.views.attention.receipt import IDLE, look_html, look_steps, place_of
+from bloomlab.views.attention.receipt import IDLE, look_bars, look_html, look_steps, place_of
 from bloomlab.views.attention.still import change_html, noticed_sentence, static_html, static_text
 from bloomlab.views.shared.like_texts import OVER, LikeTexts
 from bloomlab.views.shared.panel import SELECTION, Job, Panel, Piece, Place, Shown
@@ -127,11 +127,15 @@ class AttentionPanel(Panel):
         return static_html(shown["picture"], shown["thumbs"], steps, words, shown["query"]) + look_html(shown["look"])
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
-        """The matrix; of a difference, how it has changed."""
+        """The parts of a look while they are open; else the matrix; of a difference, how it has changed."""
         from bloomlab.views.attention.figure import matrix_figure  # matplotlib, only when it is asked for
+        from bloomlab.views.shared.bars import bars_figure
         from bloomlab.views.shared.figure import plain_marks, save_figure
 
-        picture = shown["picture"]
+        picture, look = shown["picture"], shown["look"]
+        if shown["explaining"] != "closed" and look["pairs"]:
+            save_figure(bars_figure, path, look["says"], [], look_bars(look), picture["stamp"])
+            return
         differs = "difference" in picture
         matrix, words = _change(shown) if differs else _matrix(trace, shown)
         title = f"how it has changed: {words}\n{plain_marks(noticed_sentence(picture))}" if differs else words

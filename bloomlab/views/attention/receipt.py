@@ -19,6 +19,7 @@ from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
+    from bloomlab.views.shared.bars import Bars
 
 IDLE: dict[str, Any] = {
     "state": "idle",  # or running, done, stopped, error
@@ -196,6 +197,22 @@ def _finding_over(found: LookReceipts, place: dict[str, int], shown: list[str], 
     turned = int((found.score.sign() != found.score.mean().sign()).sum())
     said_of_key = f"{found.names[most]} in the key gives {said(found.of_key[:, most])}"
     return f"{ahead}: {said(found.score)} nats, in {turned} of {len(found.score)} the other way; {said_of_key}."
+
+
+def look_bars(look: dict[str, Any]) -> "list[Bars]":
+    """The parts as a figure draws them: a column for the key's, the query's, and the largest products."""
+    from bloomlab.views.shared.bars import Bars
+
+    columns = []
+    for side, title in (("key", "parts of the key"), ("query", "parts of the query"), ("pairs", "query × key")):
+        pairs = [(f"{one} × {other}", value) for one, other, value in look["pairs"]]
+        rows = pairs if side == "pairs" else [(part["name"], part["value"]) for part in look[side]]
+        spreads = look["spread"].get(side, [])
+        if look["rest"][side][0]:
+            rows = [*rows, (f"{look['rest'][side][0]} smaller", look["rest"][side][1])]
+            spreads = [*spreads, None] if spreads else []
+        columns.append(Bars(f"{title}, nats", [value for _, value in rows], spreads, [name for name, _ in rows]))
+    return columns
 
 
 def look_html(look: dict[str, Any]) -> str:

@@ -133,11 +133,15 @@ class HiddenPanel(Panel):
         return still_html(dict(shown)) + effects_html(shown["effects"])
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
-        """The grid as it is shown, in its mode; of a text of more than WINDOW tokens, the WINDOW that is shown."""
+        """The map of effects while it is open; else the grid as it is shown, of a long text the shown WINDOW."""
+        from bloomlab.views.hidden.effects_figure import effects_figure
         from bloomlab.views.hidden.figure import lens_figure
         from bloomlab.views.shared.figure import save_figure  # matplotlib, only when it is asked for
 
-        save_figure(lens_figure, path, dict(shown))
+        if shown["mapping"] != "closed" and shown["effects"]["says"]:
+            save_figure(effects_figure, path, shown["effects"], shown["picture"]["stamp"])
+        else:
+            save_figure(lens_figure, path, dict(shown))
 
     def says(self, shown: Shown) -> str:
         """What the model would say at the chosen state."""

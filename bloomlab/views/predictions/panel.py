@@ -21,7 +21,7 @@ from bloomlab.views.predictions.payload import (
     predictions_payload,
     usable,
 )
-from bloomlab.views.predictions.receipt import IDLE, NEXT, SHUT, inside_steps, receipt_html, receipt_steps
+from bloomlab.views.predictions.receipt import IDLE, NEXT, SHUT, inside_steps, receipt_bars, receipt_html, receipt_steps
 from bloomlab.views.predictions.still import still_html, still_text
 from bloomlab.views.shared.code import quoted
 from bloomlab.views.shared.like_texts import OVER, LikeTexts
@@ -192,11 +192,16 @@ class PredictionsPanel(Panel):
         return str(shown["receipt"]["code"] + shown["inside"]["code"])
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
-        """What the still picture shows."""
+        """The receipt while it is open; else what the still picture shows."""
         from bloomlab.views.predictions.figure import predictions_figure
+        from bloomlab.views.shared.bars import bars_figure
         from bloomlab.views.shared.figure import save_figure  # matplotlib, only when it is asked for
 
-        save_figure(predictions_figure, path, dict(shown))
+        receipt = shown["receipt"]
+        if shown["explaining"] != "closed" and receipt["lines"]:
+            save_figure(bars_figure, path, receipt["says"], *receipt_bars(receipt), shown["picture"]["stamp"])
+        else:
+            save_figure(predictions_figure, path, dict(shown))
 
     def says(self, shown: Shown) -> str:
         """What the heads say at the chosen layer and token."""

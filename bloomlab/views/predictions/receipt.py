@@ -36,6 +36,7 @@ from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
+    from bloomlab.views.shared.bars import Bars
 
 IDLE: dict[str, Any] = {
     "state": "idle",  # or running, done, stopped, error
@@ -447,6 +448,25 @@ def _opened(
     find = mlp_receipt.neurons if kind == "neurons" else mlp_receipt.without
     lines = find(asked.model, asked.read, layer, asked.first, asked.second, asked.at)
     return Evidence(lines, stamp(trace.provenance))
+
+
+def receipt_bars(piece: dict[str, Any]) -> "tuple[list[str], list[Bars]]":
+    """The lines as a figure draws them: their names, and a column of direct and one of total effects."""
+    from bloomlab.views.shared.bars import Bars
+
+    lines, (count, rest), over = piece["lines"], piece["rest"], piece["over"]
+    names = [line["name"] for line in lines] + ([f"{count} smaller parts"] if count else []) + ["the difference"]
+    more = ([over["rest"] if over else [rest, None]] if count else []) + [
+        over["difference"] if over else [piece["difference"], None]
+    ]
+    columns = []
+    for kind in ("direct", "total"):
+        told = [line["over"][kind] if "over" in line else [line[kind], None] for line in lines]
+        pairs = [one or [None, None] for one in told] + (more if kind == "direct" else [[None, None]] * len(more))
+        if any(pair[0] is not None for pair in pairs):
+            title = "direct, nats" if kind == "direct" else f"total, nats: {piece['instead']} in its place"
+            columns.append(Bars(title, [pair[0] for pair in pairs], [pair[1] for pair in pairs]))
+    return names, columns
 
 
 def receipt_html(piece: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from bloomlab.views.shared.tables import change_cell, names, table, text_cell
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
+    from bloomlab.views.shared.bars import Bars
 
 NOBODY: dict[str, Any] = {
     "state": "idle",  # or running, done, stopped, error
@@ -112,6 +113,19 @@ def _page(shows: TokenAttribution) -> dict[str, Any]:
 
 def _numbers(values: Tensor) -> list[float | None]:
     return [None if value != value else value for value in values.tolist()]
+
+
+def mattered_bars(picture: dict[str, Any], mattered: dict[str, Any]) -> "tuple[list[str], list[Bars]]":
+    """The three answers as a figure draws them, of the last tokens: their names, and a column each."""
+    from bloomlab.views.shared.bars import Bars
+
+    shown = [f"{place} {name}" for place, name in enumerate(names(picture))][-MOST_ROWS:]
+    titles = (f"left out, nats: {mattered['instead']}", "gradient × input, nats", "integrated gradients, nats")
+    columns = [
+        Bars(title, mattered[name][-MOST_ROWS:], mattered["spread"].get(name, [])[-MOST_ROWS:])
+        for name, title in zip(ANSWERS, titles, strict=True)
+    ]
+    return shown, columns
 
 
 def mattered_html(picture: dict[str, Any], mattered: dict[str, Any]) -> str:

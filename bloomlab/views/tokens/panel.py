@@ -21,7 +21,7 @@ from bloomlab.text.tokens import display_tokens
 from bloomlab.views.shared.like_texts import OVER, LikeTexts
 from bloomlab.views.shared.panel import Job, Panel, Piece, Place, Shown, own, stamp
 from bloomlab.views.tokens.languages import texts_to_compare
-from bloomlab.views.tokens.mattered import NOBODY, mattered_html, mattered_steps
+from bloomlab.views.tokens.mattered import NOBODY, mattered_bars, mattered_html, mattered_steps
 from bloomlab.views.tokens.payload import (
     CODE,
     COMPARE,
@@ -128,11 +128,18 @@ class TokensPanel(Panel):
         return surprise_html(shown) + still if "difference" in shown["picture"] else still
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
-        """The chips with the merges of one and the costs by language; of a difference, the surprise at each token."""
+        """Which tokens mattered while that is open; else the chips with the merges of one and the costs by language;
+        of a difference, the surprise at each token.
+        """
+        from bloomlab.views.shared.bars import bars_figure
         from bloomlab.views.shared.figure import save_figure  # matplotlib, only when it is asked for
         from bloomlab.views.tokens.figure import surprise_figure, tokens_figure
 
-        if "difference" in shown["picture"]:
+        mattered = shown["mattered"]
+        if shown["attributing"] != "closed" and mattered["says"]:
+            bars = mattered_bars(shown["picture"], mattered)
+            save_figure(bars_figure, path, mattered["says"], *bars, shown["picture"]["stamp"], False)
+        elif "difference" in shown["picture"]:
             save_figure(surprise_figure, path, dict(shown))
         else:
             save_figure(tokens_figure, path, shown["picture"], shown["comparison"], shown["chip"])
