@@ -485,9 +485,24 @@ class Lab(NearNames):
             HookError: what is to stand in a cell's place cannot stand there.
         """
         from bloomlab.views.effects import EffectMap
+        from bloomlab.views.live_result import kind_of, opened
         from bloomlab.views.shared.edits import in_place
 
         text = self._checked(text)
+        given, place = instead, {name: at for name, at in (("layer", layer), ("head", head)) if at is not None}
+
+        def chosen() -> dict[str, Any]:
+            return {
+                "map_what": what,
+                "map_mode": mode,
+                "map_other": other or "",
+                "map_instead": kind_of(given, {None: "drawn", zero: "zero"}),
+                "map_answer": answer or "",
+                "map_rival": rival or "",
+                "map_over": "this text" if cases is None else "texts",
+                "mapping": "open",
+            }
+
         settings: dict[str, Any] = {"what": what, "mode": mode, "layer": layer, "head": head, "seed": seed}
         settings |= {"estimate": estimate, "exact": exact, "answer": answer, "rival": rival}
         if other is not None:
@@ -503,7 +518,9 @@ class Lab(NearNames):
         else:
             first = Case(text, other or "", answer or "", rival or "")
             steps = effects_over(self.model, self.tokenizer, [first, *cases], instead, **settings)
-        return EffectMap(self._last(steps), self._stamp())
+        shown = EffectMap(self._last(steps), self._stamp())
+        shown.make_view = partial(opened, self, text, cases, "hidden", chosen, place)
+        return shown
 
     def attribution(
         self,
@@ -526,13 +543,27 @@ class Lab(NearNames):
             HookError: `instead` cannot stand there.
         """
         from bloomlab.views.attribution import TokenAttribution
+        from bloomlab.views.live_result import kind_of, opened
+
+        def chosen() -> dict[str, Any]:
+            return {
+                "mattered_answer": answer or "",
+                "mattered_rival": rival or "",
+                "mattered_instead": kind_of(instead, {None: "mean"}),
+                "mattered_over": "this text" if texts is None else "texts",
+                "attributing": "open",
+            }
 
         if texts is None:
             found = attribution(self.model, self.tokenizer, self._checked(text), answer, rival, instead, steps)
-            return TokenAttribution(self._last(found, whole=True), self._stamp())
+            shown = TokenAttribution(self._last(found, whole=True), self._stamp())
+            shown.make_view = partial(opened, self, text, None, "tokens", chosen, {})
+            return shown
         cases = [Case(self._checked(text), "", answer or "", rival or ""), *self._checked_cases(texts)]
         several = attributions(self.model, self.tokenizer, cases, instead, steps)
-        return TokenAttribution(self._last(several, whole=True), self._stamp())
+        shown = TokenAttribution(self._last(several, whole=True), self._stamp())
+        shown.make_view = partial(opened, self, text, cases[1:], "tokens", chosen, {})
+        return shown
 
     def cases(
         self,

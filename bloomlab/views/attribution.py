@@ -10,6 +10,7 @@ from bloomlab.lens.attribution import RESIDUE, Attribution
 from bloomlab.lens.attributions import Attributions
 from bloomlab.lens.refute import number
 from bloomlab.tasks.results import readable
+from bloomlab.views.live_result import LiveResult
 from bloomlab.views.shared.pictures import tint
 from bloomlab.views.shared.tables import change_cell, data_frame, table, text_cell, token_names
 
@@ -18,7 +19,7 @@ ANSWERS = ("left_out", "gradient", "integrated")
 HEAD = ("token", "left out", "gradient × input", "integrated")
 
 
-class TokenAttribution(NearNames):
+class TokenAttribution(LiveResult, NearNames):
     """What each token gives to a difference of two logits, in nats, in three ways.
 
     Attributes:

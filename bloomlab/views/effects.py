@@ -11,6 +11,7 @@ from bloomlab.guards.markup import escaped
 from bloomlab.lens.effect_map import TURNED, Effects
 from bloomlab.lens.refute import number
 from bloomlab.tasks.results import readable
+from bloomlab.views.live_result import LiveResult
 from bloomlab.views.shared.pictures import tint
 from bloomlab.views.shared.tables import change_cell, data_frame, table, text_cell, token_names
 
@@ -20,7 +21,7 @@ HARDLY = 0.005  # a smaller share would be written as 0.00
 HATCHED = "background-image:repeating-linear-gradient(45deg,transparent 0 5px,currentColor 5px 6px)"
 
 
-class EffectMap(NearNames):
+class EffectMap(LiveResult, NearNames):
     """A map of effects that shows itself; shares of the logit difference, 0 nothing and 1 all of it.
 
     Attributes:

@@ -19,10 +19,11 @@ from bloomlab.lens.receipts import Receipts, receipts
 from bloomlab.lens.trials import token_id
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import drawn, in_words
-from bloomlab.tracing.edits import NamedEdit
+from bloomlab.tracing.edits import NamedEdit, zero
 from bloomlab.tracing.record import record
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.evidence import Evidence
+from bloomlab.views.live_result import LiveResult, kind_of, opened
 from bloomlab.views.shared.like_texts import stand
 from bloomlab.views.shared.panel import stamp
 from bloomlab.views.shared.tables import change_cell, data_frame, table, text_cell, token_names, word
@@ -32,7 +33,7 @@ SHOWN = 12  # lines by size; the rest is one line
 LITTLE = 0.05  # nats: where what follows changes a loss by less, nothing is said of it
 
 
-class ReceiptTable:
+class ReceiptTable(LiveResult):
     """A difference of two logits, a line for each part of the model, the largest first.
 
     Attributes:
@@ -198,8 +199,55 @@ def receipt_table(
     instead: NamedEdit | None = None,
 ) -> ReceiptTable:
     """The receipt of a token in a text that a Lab, of a floor above, can read; see `Lab.receipt`."""
-    if head is not None:
-        return _of_head(lab, text, token, versus, position, texts, head, instead)
+    find = _of_token if head is None else partial(_of_head, head=head)
+    table: ReceiptTable = find(lab, text, token, versus, position, texts, instead=instead)
+    if head != "answer":  # whose question a page asks apart from the text
+        settings = partial(_settings, lab.tokenizer, token, versus, texts, head, instead)
+        place = {"query": position % len(lab.tokenizer.encode(text))}
+        table.make_view = partial(opened, lab, text, texts, "predictions", settings, place)
+    return table
+
+
+def _settings(
+    tokenizer: BloomTokenizerFast,
+    token: str | int | None,
+    versus: str | int | Sequence[str | int] | None,
+    texts: Sequence[Case] | None,
+    head: str | None,
+    instead: NamedEdit | None,
+) -> dict[str, Any]:
+    """What a page sets to measure the same.
+
+    Raises:
+        InputError: it cannot: of several rivals, of a token that no text names, or of what only Python puts in a place.
+    """
+    by = "mean" if versus == lens.MEAN else "nothing" if versus is None else "token"
+    named = [token, None if by != "token" or versus == "runner-up" else versus]
+    words = ["" if one is None else one for one in named]
+    if head is None:
+        words = [tokenizer.decode([one]) if isinstance(one, int) else one for one in words]
+    if not all(isinstance(one, str) for one in words):
+        raise InputError("a page compares two that are named by their texts; name two, or read the numbers here")
+    return {
+        "receipt_head": head or "next",
+        "receipt_token": words[0],
+        "receipt_versus": words[1],
+        "receipt_by": by,
+        "receipt_instead": kind_of(instead, {None: "drawn", zero: "zero"}),
+        "receipt_over": "texts" if texts and head is None else "this text",
+        "explaining": "total",
+    }
+
+
+def _of_token(
+    lab: Any,
+    text: str,
+    token: str | int | None,
+    versus: str | int | Sequence[str | int] | None,
+    position: int,
+    texts: Sequence[Case] | None,
+    instead: NamedEdit | None,
+) -> ReceiptTable:
     model = lab.model
     trace = lab.trace(text, mlp_receipt.READ)
     _check_position(trace, position)
@@ -227,8 +275,8 @@ def _of_head(
     versus: str | int | Sequence[str | int] | None,
     position: int,
     texts: Sequence[Case] | None,
-    head: str,
     instead: NamedEdit | None,
+    head: str,
 ) -> ReceiptTable:
     """The receipt of a task head's label, whose own copy of the model is read."""
     model = lab.heads[head]
