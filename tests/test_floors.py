@@ -78,6 +78,8 @@ def test_a_view_that_is_a_folder_reads_from_payload_to_panel() -> None:
         "lengths",
         "writing",
         "payload",
+        "question",
+        "inside",
         "receipt",
         "mattered",
         "effects",

@@ -457,7 +457,7 @@ class View(Measured):
             raise InputError(
                 f"there is nothing for {job.verb} to read yet; show a text first: view.show('Leo lives in Oslo.')"
             )
-        steps = panel.steps(job.piece, self.trace, self._shown(panel))
+        steps = panel.steps(job.piece, self.trace, self._shown(panel), self._base)
         begun, _ = next(steps)  # what cannot be done is refused here, and what was done before stays
         with self.hold_sync():
             self._forget(panel, job)

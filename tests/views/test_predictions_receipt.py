@@ -11,8 +11,9 @@ import bloomlab
 from bloomlab.hooks import Edits
 from bloomlab.lab import Lab
 from bloomlab.tracing.donors import usual
-from bloomlab.tracing.edits import zero
-from bloomlab.views.predictions.receipt import IDLE, LINES, SHUT
+from bloomlab.tracing.edits import scale, zero
+from bloomlab.views.predictions.inside import SHUT
+from bloomlab.views.predictions.receipt import IDLE, LINES
 from bloomlab.views.view import View
 from tests.tasks.task_heads import random_lab
 
@@ -237,3 +238,28 @@ def test_an_mlp_opens_into_neurons_or_what_it_would_lose(lab: Lab) -> None:
     assert view.changes == [f"mlp.post of layer 3 silent {rows[0]['name']}"]
     view.opened_mlp = 4
     assert view.inside["state"] == "error" and "from 0 to 3" in view.inside["message"]
+
+
+@pytest.mark.slow
+def test_of_two_runs_it_is_the_difference_of_their_receipts_and_exactly_nothing_of_one(lab: Lab) -> None:
+    other = TEXT.replace("Oslo", "Lima")
+    for view in (lab.explore(TEXT, edit={"h.1.attn.probs": zero(head=1)}), lab.explore(TEXT, against=other)):
+        view.tab, view.run = "predictions", "difference"
+        view.predictions.explaining = "direct"
+        receipt, trace = view.predictions.receipt, view.trace
+        oslo, rival = (
+            lab.tokens(word)[0].id for word in (receipt["token"].replace("·", " "), receipt["versus"].replace("·", " "))
+        )
+        base = lab.trace(TEXT if trace.edit else other, ["logits"])["logits"][0, -1]
+        after = lab.trace(TEXT, ["logits"], trace.edit or None)["logits"][0, -1]
+        expected = (after[oslo] - after[rival]) - (base[oslo] - base[rival])
+        assert receipt["difference"] == pytest.approx(expected.item(), abs=1e-4) and closes(receipt)
+        assert "what if − as it is" in receipt["says"] and "changes most" in receipt["says"]
+        view.run = "what if"
+        assert "what if − as it is" not in view.predictions.receipt["says"]
+    for same in (lab.explore(TEXT, edit={"h.1.attn.probs": scale(1)}), lab.explore(TEXT, against=TEXT)):
+        same.tab, same.run = "predictions", "difference"
+        same.predictions.explaining = "total"
+        receipt = same.predictions.receipt
+        assert receipt["difference"] == 0 and all(line["direct"] == 0 for line in receipt["lines"])
+        assert receipt["says"].endswith("0 nats; no line changes.") and receipt["state"] == "done"

@@ -137,7 +137,7 @@ export function receiptOf(stage) {
   /** The name of a line; that of an MLP opens it. @param {string} name */
   function opener(name) {
     const layer = name.startsWith("MLP ") ? Number(name.slice(4)) : -1;
-    if (layer < 0 || !stage.get("live")) return name;
+    if (layer < 0 || !stage.get("live") || stage.get("picture").difference) return name;
     return pushButton(name, { class: "bl-button bl-plain bl-explain", title: "open it: its neurons, or what it would lose without each head", "data-opens": layer }, () => stage.choose({ opened_mlp: stage.get("opened_mlp") === layer ? -1 : layer }));
   }
 
@@ -203,7 +203,9 @@ export function receiptOf(stage) {
       instead.mark(stage.get("receipt_instead"));
       instead.enable(live);
       job.run.hidden = !live || mode !== "stopped" || running;
-      measure.hidden = !live || running || mode === "total";
+      const differs = Boolean(picture.difference);
+      measure.hidden = !live || running || mode === "total" || differs; // of a difference, by how much each line has changed
+      instead.element.hidden = over.element.hidden = differs;
       measure.disabled = !there;
       const can = Boolean(live && stage.get("editable")) && state !== "running";
       inside.show(can);

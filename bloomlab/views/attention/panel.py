@@ -160,7 +160,9 @@ class AttentionPanel(Panel):
         follows = changed in ("tab", *SELECTION)
         return "" if follows and (look["state"] == "idle" or look["place"] == place_of(shown)) else "run"
 
-    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+    def steps(
+        self, job: str, trace: "Trace", shown: Shown, base: "Trace | None" = None
+    ) -> Iterator[tuple[dict[str, Any], Any]]:
         """The parts of the chosen look's score.
 
         Raises:

@@ -157,7 +157,9 @@ class HiddenPanel(Panel):
             return "stop"
         return "run" if changed.startswith("map_") or shown["effects"]["state"] not in ("running", "done") else ""
 
-    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+    def steps(
+        self, job: str, trace: "Trace", shown: Shown, base: "Trace | None" = None
+    ) -> Iterator[tuple[dict[str, Any], Any]]:
         """The estimate of the map, then measured cells.
 
         Raises:

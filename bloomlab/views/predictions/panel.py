@@ -4,6 +4,7 @@ And, where somebody asks, which part of the model wrote the next token: the rece
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +12,7 @@ import traitlets
 
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.views.predictions.inside import SHUT, inside_steps
 from bloomlab.views.predictions.payload import (
     HEADS,
     answer_values,
@@ -21,7 +23,8 @@ from bloomlab.views.predictions.payload import (
     predictions_payload,
     usable,
 )
-from bloomlab.views.predictions.receipt import IDLE, NEXT, SHUT, inside_steps, receipt_bars, receipt_html, receipt_steps
+from bloomlab.views.predictions.question import NEXT, question
+from bloomlab.views.predictions.receipt import IDLE, receipt_bars, receipt_html, receipt_steps
 from bloomlab.views.predictions.still import still_html, still_text
 from bloomlab.views.shared.code import quoted
 from bloomlab.views.shared.like_texts import OVER, LikeTexts
@@ -217,7 +220,7 @@ class PredictionsPanel(Panel):
             return ""
         mode = shown["explaining"]
         if job == "inside":
-            opened = shown["opened_mlp"] >= 0 and mode in ("direct", "total")
+            opened = shown["opened_mlp"] >= 0 and mode in ("direct", "total") and "difference" not in shown["picture"]
             return ("" if changed == "explaining" and shown["inside"]["rows"] else "run") if opened else "stop"
         receipt = shown["receipt"]
         if mode not in ("direct", "total"):
@@ -229,11 +232,18 @@ class PredictionsPanel(Panel):
             return ""
         return "" if changed == "explaining" and receipt["state"] == "running" and receipt["mode"] == mode else "run"
 
-    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+    def steps(
+        self, job: str, trace: "Trace", shown: Shown, base: "Trace | None" = None
+    ) -> Iterator[tuple[dict[str, Any], Any]]:
         """The receipt of the next token, then some totals a step; or one MLP's line, opened.
 
         Raises:
             InputError: what is asked for is no token.
         """
         read = (trace, *self._reader(trace), self._heads_of(trace), shown)
-        return inside_steps(*read) if job == "inside" else receipt_steps(*read, self._like)
+        if job == "inside":
+            return inside_steps(*read)
+        before = None
+        if base is not None:
+            before = partial(question, base, *self._reader(base), self._heads_of(base), shown)
+        return receipt_steps(*read, self._like, before)

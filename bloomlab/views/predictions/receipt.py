@@ -4,34 +4,27 @@ Of a task head's label it is the same with that head's own copy of the model. An
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from bloomlab.errors import InputError
-from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.markup import escaped
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.hooks import Edit, Edits, in_order
-from bloomlab.lens import mlp_receipt
+from bloomlab.hooks import Edit, in_order
 from bloomlab.lens import receipt as lens
-from bloomlab.lens.mlp_receipt import MlpLines
-from bloomlab.lens.predictions import as_traced, behind
 from bloomlab.lens.receipts import Receipts, receipts
 from bloomlab.tasks.results import readable
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import drawn, in_words
 from bloomlab.tracing.edits import NamedEdit
-from bloomlab.tracing.record import record
-from bloomlab.views.evidence import Evidence
-from bloomlab.views.predictions.payload import usable
-from bloomlab.views.receipt import ReceiptTable, labels_to_compare, rival_of, token_number, where_in
+from bloomlab.views.predictions.inside import opened
+from bloomlab.views.predictions.question import NEXT, Question, measured_by, question
+from bloomlab.views.receipt import ReceiptTable, token_number, where_in
 from bloomlab.views.shared.like_texts import LikeTexts, Stand, stand
 from bloomlab.views.shared.panel import Shown, stamp
-from bloomlab.views.shared.tables import change_cell, table, text_cell, word
+from bloomlab.views.shared.tables import change_cell, table, text_cell
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 if TYPE_CHECKING:
@@ -61,123 +54,10 @@ IDLE: dict[str, Any] = {
     "closes": "",
     "code": "",  # the Python that gives the same; of a run without edits
 }
-SHUT: dict[str, Any] = {
-    "state": "idle",  # or running, done, stopped, error
-    "message": "",
-    "layer": -1,  # of which MLP
-    "kind": "",  # neurons, or without
-    "rows": [],  # name, nats, and of a neuron spot and axes
-    "rest": [0, 0.0],  # of neurons, how many smaller ones there are, and their sum
-    "says": "",
-    "code": "",
-}
 LINES = 14  # that cross to the page
 LITTLE = 0.05  # nats: a smaller effect names no part
-NEXT = "next"
 
 CODE = "{before}found = lab.receipt({text!r}, {token!r}, {versus!r}, {at}{more})\nprint(found)\n"
-
-
-@dataclass(frozen=True)
-class _Question:
-    """What a receipt is of: a model with a head, the run that it has read, and the two outputs."""
-
-    head: str
-    model: BloomPreTrainedModel
-    run: Callable[..., "Trace"]  # reads ids with edits
-    read: "Trace"
-    text: str
-    at: int
-    first: int
-    second: lens.Versus
-    words: tuple[str, str]
-    where: str
-    edit: Edits
-    named: tuple[str | int, Any]  # the two, as lab.receipt takes them
-
-
-def measured_by(shown: Shown, tokenizer: BloomTokenizerFast, size: int) -> str | int | None:
-    """What the token is measured by, as `lab.receipt` takes it; the vocabulary has `size` tokens.
-
-    Raises:
-        InputError: it is no token.
-    """
-    if shown["receipt_by"] == "token":
-        rival = shown["receipt_versus"] or shown["receipt_rival"]
-        return "runner-up" if rival == -1 else token_number(tokenizer, size, rival)
-    return lens.MEAN if shown["receipt_by"] == "mean" else None
-
-
-def _question(
-    trace: "Trace",
-    model: BloomForCausalLM,
-    tokenizer: BloomTokenizerFast,
-    heads: Mapping[str, BloomPreTrainedModel],
-    shown: Shown,
-    spots: Sequence[str] = lens.READ,
-) -> _Question:
-    """What is asked, with the run read anew: an edited one with its edits.
-
-    Raises:
-        InputError: a token is no token, there is no such head or label, or the stream is no sum.
-    """
-    if shown["receipt_head"] != NEXT:
-        return _of_head(trace, tokenizer, heads, shown, spots)
-    size, at = model.config.vocab_size, shown["query"]
-    named = None if shown["receipt_token"] == "" else token_number(tokenizer, size, shown["receipt_token"])
-    versus = measured_by(shown, tokenizer, size)
-    run = partial(record, model, tokenizer)
-    read = run(trace.ids, spots, trace.edit)
-    best: list[int] = lens.said(model, read, at).topk(2).indices.tolist()
-    first = named if named is not None else next(one for one in best if one != versus)
-    second, rival = rival_of(tokenizer, size, versus, next(one for one in best if one != first))
-    if second == first:
-        raise InputError("the token and what it is measured by are the same, so their difference is 0; name another")
-    words, where = (word(tokenizer, first), rival), _where(trace, at)
-    return _Question(
-        NEXT, model, run, read, str(trace.text), at, first, second, words, where, trace.edit, (first, second)
-    )
-
-
-def _of_head(
-    trace: "Trace",
-    tokenizer: BloomTokenizerFast,
-    heads: Mapping[str, BloomPreTrainedModel],
-    shown: Shown,
-    spots: Sequence[str],
-) -> _Question:
-    name, at, text = shown["receipt_head"], shown["query"], str(trace.text)
-    fitting, missing = usable(heads)
-    if name not in fitting:
-        raise InputError(missing[name])
-    model, ids = fitting[name], trace.ids
-    edit: Edits = dict(as_traced(trace, model)["edit"])
-    if name == "answer":
-        question = whole_text(shown["question"], "question")
-        if not question.strip():
-            raise InputError("the receipt of an answer needs a question; write one into the box beside the answer")
-        asked = tokenizer.encode(f"{question}\n")
-        ids = torch.cat([torch.tensor([asked]).to(ids), ids], 1)
-        edit = {spot: [behind(one, len(asked)) for one in in_order(spot, several)] for spot, several in edit.items()}
-        at, text = at + len(asked), f"{question}\n{text}"
-    run = partial(record, lens.body(model), tokenizer)
-    read = run(ids, spots, edit)
-    label = shown["receipt_token"] or None
-    by = {"mean": lens.MEAN, "nothing": None}
-    versus = by.get(shown["receipt_by"], shown["receipt_versus"] or "runner-up")
-    first, second, rival = labels_to_compare(model, lens.said(model, read, at), label, versus)
-    if second == first:
-        raise InputError("the label and what it is measured by are the same, so their difference is 0; name another")
-    labels = model.config.id2label
-    as_named = labels[second] if isinstance(second, int) else second
-    where = f"{_where(trace, shown['query'])}, of the head {name!r}"
-    return _Question(
-        name, model, run, read, text, at, first, second, (labels[first], rival), where, edit, (labels[first], as_named)
-    )
-
-
-def _where(trace: "Trace", at: int) -> str:
-    return where_in(trace, at) + (", with the changes" if trace.edit else "")
 
 
 def receipt_steps(
@@ -187,11 +67,13 @@ def receipt_steps(
     heads: Mapping[str, BloomPreTrainedModel],
     shown: Shown,
     like: LikeTexts | None,
+    before: Callable[[Sequence[str]], Question] | None = None,
 ) -> Iterator[tuple[dict[str, Any], ReceiptTable | None]]:
     """The receipt of the token that comes after the chosen one, or of a head's label there; then its totals, if asked
     for; then, if asked for, the same in many texts.
 
-    An edited run is read anew with its edits, and so is each run in which a part is replaced.
+    An edited run is read anew with its edits, and so is each run in which a part is replaced. With `before`, which
+    gives the same of another run that has read some spots, it is the difference of two receipts.
 
     Raises:
         InputError: before the first step, a token is no token; later, the model's stream is no sum, or there are no
@@ -206,12 +88,15 @@ def receipt_steps(
     piece = {**shown["receipt"], "state": "running", "mode": mode, "done": 0, "total": 0, "message": ""}
     yield {"receipt": piece, "explaining": mode}, None
 
-    asked = _question(trace, model, tokenizer, heads, shown)
+    if before is not None:
+        yield _difference(trace, model, tokenizer, heads, shown, before, piece)
+        return
+    asked = question(trace, model, tokenizer, heads, shown)
     read, first, second, at = asked.read, asked.first, asked.second, asked.at
     found = lens.receipt(asked.model, read, first, second, at)
     place = _stand(asked, tokenizer, trace, shown["receipt_instead"], like)
     shows = ReceiptTable(found, *asked.words, asked.where, place.words, stamp(trace.provenance))
-    shows.open = partial(_opened, trace, model, tokenizer, heads, shown)
+    shows.open = partial(opened, trace, model, tokenizer, heads, shown)
     config = trace.config
     places = lens.places_of_parts(config.n_layer, config.n_head)
     code = "" if trace.edit else _code(asked, place, mode)
@@ -239,6 +124,39 @@ def receipt_steps(
         yield from _over_texts(asked, tokenizer, like, place, instead, piece, shows, places)
 
 
+def _difference(
+    trace: "Trace",
+    model: BloomForCausalLM,
+    tokenizer: BloomTokenizerFast,
+    heads: Mapping[str, BloomPreTrainedModel],
+    shown: Shown,
+    before: Callable[[Sequence[str]], Question],
+    piece: dict[str, Any],
+) -> tuple[dict[str, Any], ReceiptTable]:
+    """By how much each line of the receipt has changed from the run as it is."""
+    spots = [*lens.READ, *trace.edit]  # both runs go through the same code for attention, so that they round alike
+    asked = question(trace, model, tokenizer, heads, shown, spots)
+    other = before(spots)
+    pair = asked.first, asked.second
+    after, was = (lens.receipt(one.model, one.read, *pair, one.at) for one in (asked, other))
+    direct, difference = after.direct - was.direct, after.difference - was.difference
+    error = abs(direct.double().sum().item() - difference)
+    found = lens.Receipt(after.names, direct, after.adapted - was.adapted, difference, error)
+    where = f"{where_in(trace, shown['query'])}, what if − as it is"
+    shows = ReceiptTable(found, *asked.words, where, "", stamp(trace.provenance))
+    page = _page(shows, lens.places_of_parts(trace.config.n_layer, trace.config.n_head))
+    most = int(direct.abs().argmax())
+    says = f"{' against '.join(asked.words)}, {where}: {change_cell(difference)} nats"
+    says += (
+        "; no line changes."
+        if not direct.any()
+        else (f"; the line that changes most is {found.names[most]}, {change_cell(direct[most].item(), 2)}.")
+    )
+    page |= {"says": readable(says), "head": asked.head, "at": shown["query"], "mode": "direct"}
+    page |= {"texts": "", "over": None, "code": "", "kind": "", "instead": ""}
+    return {"receipt": {**piece, **page}}, shows
+
+
 def replaced(shows: ReceiptTable, found: lens.Receipt, texts: Receipts | None = None) -> ReceiptTable:
     """The same table of other numbers."""
     other = ReceiptTable(found, shows.token, shows.versus, shows.where, shows.instead, shows.stamp)
@@ -247,7 +165,7 @@ def replaced(shows: ReceiptTable, found: lens.Receipt, texts: Receipts | None = 
 
 
 def _over_texts(
-    asked: _Question,
+    asked: Question,
     tokenizer: BloomTokenizerFast,
     like: LikeTexts | None,
     place: Stand,
@@ -282,7 +200,7 @@ def _text_of(tokenizer: BloomTokenizerFast, token: Any) -> str:
     return text if text and tokenizer.encode(text) == [token] else ""
 
 
-def _code(asked: _Question, place: Stand, mode: str, before: str = "", texts: str = "") -> str:
+def _code(asked: Question, place: Stand, mode: str, before: str = "", texts: str = "") -> str:
     more = f", texts={texts}" if texts else ""
     more += "" if asked.head == NEXT else f", head={asked.head!r}"
     if mode == "total" and not (place.default and not texts):
@@ -291,7 +209,7 @@ def _code(asked: _Question, place: Stand, mode: str, before: str = "", texts: st
     return CODE.format(before=before, text=asked.text, token=token, versus=versus, at=asked.at, more=more)
 
 
-def _stand(asked: _Question, tokenizer: BloomTokenizerFast, trace: "Trace", kind: str, like: LikeTexts | None) -> Stand:
+def _stand(asked: Question, tokenizer: BloomTokenizerFast, trace: "Trace", kind: str, like: LikeTexts | None) -> Stand:
     """What stands in a part's place; in a question and its text, like texts behind the same question."""
     found = stand(like, str(trace.text), kind)
     if asked.head != "answer" or found.kind != "drawn" or like is None:
@@ -394,60 +312,6 @@ def _finding_over(shows: ReceiptTable, parts: list[int], texts: str) -> str:
 
 def _in_words(spread: list[float]) -> str:
     return f"{change_cell(spread[0], 2)} ± {spread[1]:.2f}"
-
-
-# ---- an MLP's line, opened ----
-
-
-def inside_steps(
-    trace: "Trace",
-    model: BloomForCausalLM,
-    tokenizer: BloomTokenizerFast,
-    heads: Mapping[str, BloomPreTrainedModel],
-    shown: Shown,
-) -> Iterator[tuple[dict[str, Any], Evidence[MlpLines] | None]]:
-    """The line of one MLP as its neurons, or what it would lose without each part that it reads.
-
-    Raises:
-        InputError: in the second step, there is no such MLP, or nothing to ask about.
-    """
-    layer, kind = shown["opened_mlp"], shown["opened_as"]
-    yield {"inside": {**SHUT, "state": "running", "layer": layer, "kind": kind}}, None
-    found = _opened(trace, model, tokenizer, heads, shown, kind, layer)
-    lines, code = found.found, str(shown["receipt"]["code"])
-    shown_rows = []
-    for place in lines.order[: mlp_receipt.SHOWN]:
-        name, value = lines.names[place], lines.values[place].item()
-        neuron = kind == "neurons" and name != "bias"
-        where = {"spot": f"h.{layer}.mlp.post", "axes": {"neuron": [place]}} if neuron else {"spot": "", "axes": {}}
-        shown_rows.append({"name": name, "value": value, **where})
-    rest = lines.order[mlp_receipt.SHOWN :]
-    piece = {
-        **SHUT,
-        "state": "running",
-        "layer": layer,
-        "kind": kind,
-        "rows": shown_rows,
-        "rest": [len(rest) if kind == "neurons" else 0, lines.values[rest].sum().item()],
-        "says": found.sentence,
-        "code": f"print(found.{kind}({layer}))\n" if code else "",
-    }
-    yield {"inside": piece}, found
-
-
-def _opened(
-    trace: "Trace",
-    model: BloomForCausalLM,
-    tokenizer: BloomTokenizerFast,
-    heads: Mapping[str, BloomPreTrainedModel],
-    shown: Shown,
-    kind: str,
-    layer: int,
-) -> Evidence[MlpLines]:
-    asked = _question(trace, model, tokenizer, heads, shown, mlp_receipt.READ)
-    find = mlp_receipt.neurons if kind == "neurons" else mlp_receipt.without
-    lines = find(asked.model, asked.read, layer, asked.first, asked.second, asked.at)
-    return Evidence(lines, stamp(trace.provenance))
 
 
 def receipt_bars(piece: dict[str, Any]) -> "tuple[list[str], list[Bars]]":

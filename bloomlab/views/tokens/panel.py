@@ -160,7 +160,9 @@ class TokensPanel(Panel):
             return "stop"
         return "run" if other or shown[job]["state"] not in ("running", "done") else ""
 
-    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+    def steps(
+        self, job: str, trace: "Trace", shown: Shown, base: "Trace | None" = None
+    ) -> Iterator[tuple[dict[str, Any], Any]]:
         """What a job does; see `mattered_steps` for the weights of the tokens.
 
         Raises:
