@@ -57,6 +57,8 @@ class Effects:
             None of one text.
         texts: how many texts the numbers are means of.
         left_out: how many others had no difference to share.
+        mean_nats: (row, column) of several texts, the mean of the effects in nats, which is not a multiple of the mean
+            share; None of one text.
         estimated: "integrated", "plain" or "none".
         of: of which head a map of looks is, as "3.4"; "" of another map.
     """
@@ -81,6 +83,7 @@ class Effects:
     turned: Tensor | None = None
     texts: int = 1
     left_out: int = 0
+    mean_nats: Tensor | None = None
     estimated: str = "none"
     of: str = ""
 
@@ -93,6 +96,11 @@ class Effects:
     def values(self) -> Tensor:
         """(row, column) what was measured, and elsewhere the estimate."""
         return self.exact if self.estimate is None else torch.where(self.exact.isnan(), self.estimate, self.exact)
+
+    @property
+    def nats(self) -> Tensor:
+        """(row, column) the same in nats."""
+        return self.values * self.unit if self.mean_nats is None else self.mean_nats
 
     @property
     def unstable(self) -> Tensor:
@@ -149,4 +157,5 @@ def mean_of(found: Sequence[Effects]) -> Effects:
         spread=values.std(0, unbiased=False) if len(found) > 1 else None,
         turned=(values.sign() != values.mean(0).sign()).double().mean(0) if len(found) > 1 else None,
         texts=len(found),
+        mean_nats=torch.stack([one.nats for one in found]).mean(0) if len(found) > 1 else None,
     )

@@ -195,7 +195,7 @@ class EffectMap(LiveResult, NearNames):
             return ""
         styles = ["color:GrayText" if quiet else tint(value / limit)]
         styles += [HATCHED] * bool(self.found.unstable[row, column] and not quiet)
-        title = f"{self.name(row, column)}: {number(value)}, {number(value * self.found.unit)} nats"
+        title = f"{self.name(row, column)}: {number(value)}, {number(self.found.nats[row, column].item())} nats"
         if self.found.estimate is not None and self.exact[row, column].isfinite():
             title += f"; estimated {number(self.found.estimate[row, column].item())}"
         if self.found.spread is not None:
@@ -224,6 +224,6 @@ class EffectMap(LiveResult, NearNames):
         return [
             {"row": self.rows[row], "column": self.columns[column], "exact": found.exact[row, column].item()}
             | {name: values[row, column].item() for name, values in optional.items() if values is not None}
-            | {"nats": self.values[row, column].item() * found.unit}
+            | {"nats": found.nats[row, column].item()}
             for row, column in torch.nonzero(found.is_cell).tolist()
         ]

@@ -371,10 +371,10 @@ def test_which_part_wrote_the_next_token(visit: Visit, tmp_path: Path, theme: st
     part(page, "inside-close").click()
     blank.answered()
     expect(part(page, "inside")).to_be_hidden()
-    page.locator('[data-part="receipt"] input[value="language"]').check()
+    page.locator('[data-part="receipt"] input[value="of-language"]').check()
     blank.answered()
     expect(part(page, "receipt-says")).to_contain_text("en against")
-    page.locator('[data-part="receipt"] input[value="next"]').check()
+    page.locator('[data-part="receipt"] input[value="of-next"]').check()
     blank.answered()
 
     tokyo = page.locator('[data-part="next"] [data-explain]').nth(2)

@@ -224,15 +224,16 @@ def test_several_texts_give_the_mean_and_the_spread_of_their_maps(lab: Lab) -> N
     pairs = recaps(lab.tokenizer, 4, between=" ")
     *steps, final = effects_over(lab.model, lab.tokenizer, pairs, what="heads")
     found = final.results[0]
-    alone = [
-        last(lab, case.text, case.other, answer=case.answer, rival=case.rival, what="heads").exact for case in pairs
-    ]
+    own = [last(lab, case.text, case.other, answer=case.answer, rival=case.rival, what="heads") for case in pairs]
+    alone = [one.exact for one in own]
     torch.testing.assert_close(found.exact, torch.stack(alone).mean(0), atol=BOUND, rtol=0)
     assert found.spread is not None
     torch.testing.assert_close(found.spread, torch.stack(alone).std(0, unbiased=False), atol=BOUND, rtol=0)
     assert (found.texts, found.answer) == (4, "") and found.turned is not None
     turned = torch.stack([one.sign() != found.exact.sign() for one in alone]).double().mean(0)
     assert found.turned.equal(turned) and found.unstable.equal(turned > TURNED) and found.unstable.any()
+    torch.testing.assert_close(found.nats, torch.stack([one.nats for one in own]).mean(0), atol=BOUND, rtol=0)
+    torch.testing.assert_close(own[0].nats, own[0].exact * own[0].unit)
     assert next(step.results[0].texts for step in steps if step.results) == 1 and final.done == final.total
 
 

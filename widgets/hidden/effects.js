@@ -94,7 +94,7 @@ export function effectMap(stage) {
     const spread = map.spread[numberOf(map, chosen)];
     const unstable = map.unstable[numberOf(map, chosen)];
     const texts = map.texts > 1 && value !== null ? `; over ${map.texts} texts ± ${fixed(spread, 3)}, ${fixed(100 * map.turned[numberOf(map, chosen)], 0)} % of them with another sign${unstable ? ": unstable" : ""}` : "";
-    const tells = value === null || value === undefined ? "no cell" : `${measured ? "" : "about "}${signed(value, 3)} of the lead, ${signed(value * map.unit, 3)} nats${measured ? "" : ", estimated only"}${texts}${map.floor !== null && Math.abs(value) < map.floor ? "; that is below the noise" : ""}`;
+    const tells = value === null || value === undefined ? "no cell" : `${measured ? "" : "about "}${signed(value, 3)} of the lead, ${signed(map.nats[numberOf(map, chosen)], 3)} nats${measured ? "" : ", estimated only"}${texts}${map.floor !== null && Math.abs(value) < map.floor ? "; that is below the noise" : ""}`;
     const can = stage.get("live") && stage.get("editable") && map.mode !== "enough" && map.state !== "running" && value !== null; // with “enough” it is the other text that is changed
     const [word, title, wish] = changeOf(map, chosen);
     const button = can && pushButton(word, { class: "bl-button", title, "data-silence": name }, () => stage.wish({ do: "add", ...wish }));
@@ -132,8 +132,8 @@ export function effectMap(stage) {
       const unstable = !quiet && value !== null && Boolean(map.unstable[numberOf(map, place)]);
       if (unstable) box.firstChild.textContent += "?";
       const also = spread === false ? "" : `, ± ${fixed(spread, 3)} over ${map.texts} texts${unstable ? ", its sign turns in many of them" : ""}`;
-      set(box, { "data-spread": spread, "data-unstable": unstable, "data-value": value ?? false, "data-rough": rough && value !== null, "data-quiet": quiet, "data-on": value !== null && !quiet && brightness(colour), "aria-label": `${down[place.row]}, ${isolated(across[place.token])}: ${value === null ? "no cell" : `${rough ? "about " : ""}${signed(value, 3)} of the lead, ${signed(value * map.unit, 2)} nats${also}`}` });
-      box.title = value === null ? "" : `${signed(value, 4)} of the lead, ${signed(value * map.unit, 4)} nats${also}`;
+      set(box, { "data-spread": spread, "data-unstable": unstable, "data-value": value ?? false, "data-rough": rough && value !== null, "data-quiet": quiet, "data-on": value !== null && !quiet && brightness(colour), "aria-label": `${down[place.row]}, ${isolated(across[place.token])}: ${value === null ? "no cell" : `${rough ? "about " : ""}${signed(value, 3)} of the lead, ${signed(map.nats[numberOf(map, place)], 2)} nats${also}`}` });
+      box.title = value === null ? "" : `${signed(value, 4)} of the lead, ${signed(map.nats[numberOf(map, place)], 4)} nats${also}`;
     });
     scale.show(colours, "share of the lead", [[0, fixed(-limit, 2)], [0.5, "0"], [1, `+${fixed(limit, 2)}`]]);
     drawCell();

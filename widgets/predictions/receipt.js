@@ -3,22 +3,22 @@
 // at zero: the upper one is what the part adds by itself, the lower one what is lost without it.
 //   [data-part="receipt"]                  a job: lib/job.js; data-at: after which token; data-mode = direct | total
 //   [data-part="receipt-token" | "receipt-versus"]   boxes: the token, and what it is measured by
-//   input[name][value="next | language | tags | answer"]   the head whose output it is of
+//   input[name][value="of-next | of-language | of-tags | of-answer"]   the head whose output it is of
 //   input[name][value="token | mean | nothing"], [value="drawn | zero"]   measured by; what stands in a part's place
 //   [data-part="receipt-total" | "receipt-closes"]
 //   [data-part="receipt-lines"] tr[data-name]        data-direct, data-total: in nats, of many texts the means, beside
 //                                          data-spread; in it [data-silence], and of an MLP [data-opens="LAYER"]
 //   [data-part="inside"]                   an MLP's line, opened; input[value="neurons | without"]; tr[data-name][data-nats]
-import { isolated, make, pushButton, set } from "../lib/dom.js";
+import { make, pushButton, set } from "../lib/dom.js";
 import { jobBox, overTexts, typedBox } from "../lib/job.js";
 import { fixed, signed } from "../lib/numbers.js";
 import { toggles } from "../lib/toggles.js";
 
 const OF = [
-  ["next", "next token", "what comes after the chosen token"],
-  ["language", "label", "the label, if the text ended at the chosen token"],
-  ["tags", "tag", "the tag of the chosen token"],
-  ["answer", "answer", "whether an answer to the question starts, or ends, at the chosen token"],
+  ["of-next", "next token", "what comes after the chosen token"],
+  ["of-language", "label", "the label, if the text ended at the chosen token"],
+  ["of-tags", "tag", "the tag of the chosen token"],
+  ["of-answer", "answer", "whether an answer to the question starts, or ends, at the chosen token"],
 ];
 const ENDS = ["start", "end"];
 const INSIDE = [
@@ -42,7 +42,7 @@ export function receiptOf(stage) {
   const versus = typedBox(stage, { part: "receipt-versus", word: "against", trait: "receipt_versus", also: { receipt_rival: -1 } });
   const over = overTexts(stage, "receipt_over");
   const job = jobBox(stage, { part: "receipt", opens: "explaining", start: "direct", title: "which part wrote the next token?", how: "the receipt: a difference of two logits, a line for each part", looks: "bl-panel bl-receipt-panel", says: "bl-said-text", counts: "runs with a part replaced" });
-  const of = toggles({ id: `${stage.id}-receipt-of`, says: "whose output it is of", choices: OF, choose: (receipt_head) => stage.choose({ receipt_head, receipt_token: "", receipt_versus: "", receipt_rival: -1, receipt_over: "this text" }) });
+  const of = toggles({ id: `${stage.id}-receipt-of`, says: "whose output it is of", choices: OF, choose: (/** @type {string} */ value) => stage.choose({ receipt_head: value.slice(3), receipt_token: "", receipt_versus: "", receipt_rival: -1, receipt_over: "this text" }) });
   const by = toggles({ id: `${stage.id}-receipt-by`, says: "what it is measured by", choices: BY, choose: (receipt_by) => stage.choose({ receipt_by }) });
   const instead = toggles({ id: `${stage.id}-receipt-instead`, says: "what stands in a part's place", choices: INSTEAD, choose: (receipt_instead) => stage.choose({ receipt_instead }) });
   const measure = pushButton("what is lost without each part?", { "data-part": "receipt-total" }, () => stage.choose({ explaining: "total" }));
@@ -196,7 +196,7 @@ export function receiptOf(stage) {
       versus.show(live, same ? receipt.versus : "", labels);
       versus.element.hidden = stage.get("receipt_by") !== "token";
       over.show(live && head === "next");
-      of.mark(head);
+      of.mark(`of-${head}`);
       of.enable(live);
       by.mark(stage.get("receipt_by"));
       by.enable(live);

@@ -38,6 +38,7 @@ NOWHERE: dict[str, Any] = {
     "rows": [],
     "columns": [],
     "values": [],  # row by row, shares of the lead: measured, else estimated; None where there is no cell
+    "nats": [],  # the same; of many texts their mean
     "measured": [],  # whether each was measured
     "spread": [],  # of several texts, the standard deviation of each cell
     "turned": [],  # and in which share of them it has another sign; where that is too many it is in "unstable"
@@ -111,6 +112,7 @@ def _page(shows: EffectMap) -> dict[str, Any]:
         "rows": [readable(name) for name in shows.rows],
         "columns": [readable(name) for name in shows.columns],
         "values": _numbers(shows.values),
+        "nats": _numbers(found.nats),
         "measured": shows.exact.isfinite().flatten().tolist(),
         "of": found.of,
         "texts": found.texts,
@@ -144,7 +146,7 @@ def effects_html(found: dict[str, Any]) -> str:
             + change_cell(values[i], 2)
             + ("?" if found["unstable"] and found["unstable"][i] else ""),
             *([f"± {found['spread'][i]:.2f}"] if found["spread"] else []),
-            change_cell(values[i] * found["unit"], 2),
+            change_cell(found["nats"][i], 2),
         ]
         for i in order
     ]
