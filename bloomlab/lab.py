@@ -837,7 +837,7 @@ class Lab(NearNames):
 
         return LikeTexts(self.tokenizer, None if texts is None else self._checked_cases(texts))
 
-    def _panels(self, like: "LikeTexts") -> "list[Panel]":
+    def _panels(self, like: "LikeTexts | None" = None) -> "list[Panel]":
         """The explorer's panels, in their order."""
         from bloomlab.views.alibi.panel import AlibiPanel
         from bloomlab.views.attention.panel import AttentionPanel
@@ -845,6 +845,7 @@ class Lab(NearNames):
         from bloomlab.views.predictions.panel import PredictionsPanel
         from bloomlab.views.writing.panel import WritingPanel
 
+        like = like or self._texts_like()
         return [
             self._tokens_panel(like),
             AttentionPanel(like),
