@@ -41,6 +41,7 @@ from bloomlab.heads.named import Heads
 from bloomlab.hooks import Edits, in_order
 from bloomlab.lens import costs, effect, logit_lens
 from bloomlab.lens.attribution import attribution
+from bloomlab.lens.attributions import attributions
 from bloomlab.lens.cases import Case, Cases, cases, of_texts
 from bloomlab.lens.direction import DOSES, Direction, direction
 from bloomlab.lens.findings import Finding
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from bloomlab.views.evidence import AnyFound, Evidence
     from bloomlab.views.logit_lens import LogitLens
     from bloomlab.views.receipt import ReceiptTable
+    from bloomlab.views.shared.like_texts import LikeTexts
     from bloomlab.views.shared.panel import Panel
     from bloomlab.views.tokens.panel import TokensPanel
     from bloomlab.views.tokens.result import Tokens
@@ -220,14 +222,14 @@ class Lab(NearNames):
         trace = x if isinstance(x, Trace) else self._read_tokens(x)
         texts = None if translations is None else {name: self._checked(text) for name, text in translations.items()}
         if edit or against is not None:  # what cannot be compared is refused now, not when it is looked at
-            view = self._view(["resid_post"], [self._tokens_panel(texts)], x, edit, against)
+            view = self._view(["resid_post"], [self._tokens_panel(self._texts_like(), texts)], x, edit, against)
             return Tokens(trace.tokens, lambda: view)
-        return Tokens(trace.tokens, lambda: self._view(None, [self._tokens_panel(texts)], trace))
+        return Tokens(trace.tokens, lambda: self._view(None, [self._tokens_panel(self._texts_like(), texts)], trace))
 
-    def _tokens_panel(self, translations: Mapping[str, str] | None = None) -> "TokensPanel":
+    def _tokens_panel(self, like: "LikeTexts", translations: Mapping[str, str] | None = None) -> "TokensPanel":
         from bloomlab.views.tokens.panel import TokensPanel
 
-        return TokensPanel(self.tokenizer, partial(self.trace, read=costs.READ), translations, self.model)
+        return TokensPanel(self.tokenizer, partial(self.trace, read=costs.READ), translations, self.model, like)
 
     def _read_tokens(self, text: str) -> Trace:
         """A trace in which nothing was read, so the model did not have to run."""
@@ -430,13 +432,15 @@ class Lab(NearNames):
         position: int = -1,
         texts: Sequence[str | Case] | None = None,
         head: str | None = None,
+        instead: NamedEdit | None = None,
     ) -> "ReceiptTable":
         """Which part wrote this token? The difference of two logits at a position, a line for each part of the model.
 
         By default the likeliest next token against the runner-up; `versus` may be another token, several, "mean" (of
         all tokens), or None (the logit alone, which softmax does not see). Each part's total effect is what is lost
-        with something else in its place: zeros; or with `texts`, what one of these has there (see `bloomlab.drawn`),
-        and beside each line the mean and spread of those texts' own receipts, each of its own answer against its rival.
+        with something else in its place: what one of `texts` has there (see `bloomlab.drawn`), else one of `like`, else
+        zeros; or what `instead` puts there (`zero()`, `usual(texts)`). With `texts`, the mean and spread of those
+        texts' own receipts stand beside each line, each of its own answer against its rival.
 
         With `head`, a task head's label in the place of the token: "language", "tags", or "answer", which reads a
         question and, on the next line, a text; `texts` only stand in then. `.neurons(layer)` and `.without(layer)` of
@@ -444,12 +448,12 @@ class Lab(NearNames):
 
         Raises:
             InputError: the text cannot be read; a token is not one token; or this model's stream is no sum.
-            HookError: none of `texts` can stand in this text's place.
+            HookError: nothing of what is asked for can stand in this text's place.
         """
         from bloomlab.views.receipt import receipt_table
 
         cases = None if texts is None else self._checked_cases(texts)
-        return receipt_table(self, self._checked(text), token, versus, position, cases, head)
+        return receipt_table(self, self._checked(text), token, versus, position, cases, head, instead)
 
     def effects(
         self,
@@ -471,30 +475,51 @@ class Lab(NearNames):
 
         `what` names the map: "stream", "mlps", "heads", "positions" (of heads) or "looks" (of one head); `mode` the
         question: "needed" or "enough". Without `other`, something else stands in a cell's place, as `instead` puts it
-        there (`zero()`, `usual(texts)`); by default `drawn(texts)`. With `texts` the map is the mean over this text and
-        those, and a case has its own other text. What was measured when it is interrupted is kept. See
-        `bloomlab.lens.patching.effects`, whose steps can be watched and stopped.
+        there (`zero()`, `usual(texts)`); by default `drawn(texts)`, of `like` where no texts are given. With `texts`
+        the map is the mean over this text and those, and a case has its own other text. What was measured when it is
+        interrupted is kept. See `bloomlab.lens.patching.effects`, whose steps can be watched and stopped.
 
         Raises:
             InputError: an argument makes no sense, or the texts do not fit each other.
             HookError: what is to stand in a cell's place cannot stand there.
         """
+        from bloomlab.views.effects import EffectMap
+        from bloomlab.views.live_result import kind_of, opened
+        from bloomlab.views.shared.edits import in_place
+
         text = self._checked(text)
+        given, place = instead, {name: at for name, at in (("layer", layer), ("head", head)) if at is not None}
+
+        def chosen() -> dict[str, Any]:
+            return {
+                "map_what": what,
+                "map_mode": mode,
+                "map_other": other or "",
+                "map_instead": kind_of(given, {None: "drawn", zero: "zero"}),
+                "map_answer": answer or "",
+                "map_rival": rival or "",
+                "map_over": "this text" if cases is None else "texts",
+                "mapping": "open",
+            }
+
         settings: dict[str, Any] = {"what": what, "mode": mode, "layer": layer, "head": head, "seed": seed}
         settings |= {"estimate": estimate, "exact": exact, "answer": answer, "rival": rival}
         if other is not None:
             other = self._checked(other, "other text")
         cases = None if texts is None else self._checked_cases(texts)
-        if other is None and instead is None and cases is not None and not any(case.other for case in cases):
-            instead = drawn([text, *(case.text for case in cases)])
+        if other is None and instead is None and not any(case.other for case in cases or ()):
+            if cases is None:
+                instead = in_place("drawn", self._texts_like().set_of(text), {})
+            else:
+                instead = drawn([text, *(case.text for case in cases)])
         if cases is None:
             steps = effects(self.model, self.tokenizer, text, other, instead, **settings)
         else:
             first = Case(text, other or "", answer or "", rival or "")
             steps = effects_over(self.model, self.tokenizer, [first, *cases], instead, **settings)
-        from bloomlab.views.effects import EffectMap
-
-        return EffectMap(self._last(steps), self._stamp())
+        shown = EffectMap(self._last(steps), self._stamp())
+        shown.make_view = partial(opened, self, text, cases, "hidden", chosen, place)
+        return shown
 
     def attribution(
         self,
@@ -503,21 +528,41 @@ class Lab(NearNames):
         rival: str | None = None,
         instead: NamedEdit | None = None,
         steps: int = 32,
+        texts: Sequence[str | Case] | None = None,
     ) -> "TokenAttribution":
         """Which tokens mattered for the next one: each left out, gradient × input, integrated gradients, side by side.
 
         By default the likeliest next token against the runner-up. What stands in a token's place, and where the
         integrated gradients begin, is the mean embedding; `instead` puts something else there, such as `drawn(texts)`.
-        See `bloomlab.lens.attribution.attribution`.
+        With `texts` the numbers are the means over this text and those, which must have as many tokens, each of its own
+        answer. See `bloomlab.lens.attribution.attribution`.
 
         Raises:
-            InputError: an argument makes no sense.
+            InputError: an argument makes no sense, or the texts have different token counts.
             HookError: `instead` cannot stand there.
         """
         from bloomlab.views.attribution import TokenAttribution
+        from bloomlab.views.live_result import kind_of, opened
 
-        found = attribution(self.model, self.tokenizer, self._checked(text), answer, rival, instead, steps)
-        return TokenAttribution(self._last(found, whole=True), self._stamp())
+        def chosen() -> dict[str, Any]:
+            return {
+                "mattered_answer": answer or "",
+                "mattered_rival": rival or "",
+                "mattered_instead": kind_of(instead, {None: "mean"}),
+                "mattered_over": "this text" if texts is None else "texts",
+                "attributing": "open",
+            }
+
+        if texts is None:
+            found = attribution(self.model, self.tokenizer, self._checked(text), answer, rival, instead, steps)
+            shown = TokenAttribution(self._last(found, whole=True), self._stamp())
+            shown.make_view = partial(opened, self, text, None, "tokens", chosen, {})
+            return shown
+        cases = [Case(self._checked(text), "", answer or "", rival or ""), *self._checked_cases(texts)]
+        several = attributions(self.model, self.tokenizer, cases, instead, steps)
+        shown = TokenAttribution(self._last(several, whole=True), self._stamp())
+        shown.make_view = partial(opened, self, text, cases[1:], "tokens", chosen, {})
+        return shown
 
     def cases(
         self,
@@ -781,9 +826,16 @@ class Lab(NearNames):
             InputError: the text is empty, not a text, or longer than `max_tokens`; or two things cannot be compared.
             HookError: an edit fits no spot, or names a position that the text does not have.
         """
-        return self._view(self._all_spots(), self._panels(), x, edit, against, texts)
+        like = self._texts_like(texts)
+        return self._view(self._all_spots(), self._panels(like), x, edit, against, like)
 
-    def _panels(self) -> "list[Panel]":
+    def _texts_like(self, texts: Sequence[str | Case] | None = None) -> "LikeTexts":
+        """The texts that a view draws from and measures in: those that were given, or those of `like`."""
+        from bloomlab.views.shared.like_texts import LikeTexts
+
+        return LikeTexts(self.tokenizer, None if texts is None else self._checked_cases(texts))
+
+    def _panels(self, like: "LikeTexts | None" = None) -> "list[Panel]":
         """The explorer's panels, in their order."""
         from bloomlab.views.alibi.panel import AlibiPanel
         from bloomlab.views.attention.panel import AttentionPanel
@@ -791,12 +843,13 @@ class Lab(NearNames):
         from bloomlab.views.predictions.panel import PredictionsPanel
         from bloomlab.views.writing.panel import WritingPanel
 
+        like = like or self._texts_like()
         return [
-            self._tokens_panel(),
-            AttentionPanel(),
+            self._tokens_panel(like),
+            AttentionPanel(like),
             AlibiPanel(partial(self._length_texts, None)),
-            HiddenPanel(self.model, self.tokenizer, self._texts_like),
-            PredictionsPanel(self.model, self.tokenizer, self.heads, FIRST_QUESTION, self._texts_like),
+            HiddenPanel(self.model, self.tokenizer, like),
+            PredictionsPanel(self.model, self.tokenizer, self.heads, FIRST_QUESTION, like),
             WritingPanel(self._writing),
         ]
 
@@ -807,7 +860,7 @@ class Lab(NearNames):
         x: str | Trace,
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
-        texts: Sequence[str | Case] | None = None,
+        like: "LikeTexts | None" = None,
     ) -> "View":
         """A view of a trace, or of a text that the model can read; `spots` are what its panels need."""
         from bloomlab.views.view import View
@@ -818,8 +871,9 @@ class Lab(NearNames):
         may = None if spots is None or isinstance(x, Trace) else self.model.hook_names
         measure = None if spots is None else self._measure(spots, edit, against)
         donor = None if spots is None else self._read_donor
-        given = None if texts is None else self._checked_cases(texts)
-        worth = None if spots is None or against is not None else Worth(self.model, self.tokenizer, given)
+        worth = None
+        if spots is not None and against is None:
+            worth = Worth(self.model, self.tokenizer, like or self._texts_like())
         return View(read, panels, text, self.code, edit, measure, may, donor, worth)
 
     def _read(self, spots: Sequence[str], text: str, edit: Edits | None = None, whole: Trace | None = None) -> Any:
@@ -900,7 +954,8 @@ class Lab(NearNames):
         from bloomlab.views.attention import payload as attention
         from bloomlab.views.attention.panel import AttentionPanel
 
-        return self._view(attention.READ, [AttentionPanel()], x, edit, against)
+        like = self._texts_like()
+        return self._view(attention.READ, [AttentionPanel(like)], x, edit, against, like)
 
     def predictions(
         self,
@@ -923,11 +978,9 @@ class Lab(NearNames):
         from bloomlab.views.predictions.payload import READ
 
         asked = whole_text(question, "question")
-        panel = PredictionsPanel(self.model, self.tokenizer, self.heads, asked, self._texts_like)
-        return self._view(READ, [panel], x, edit, against)
-
-    def _texts_like(self, text: str) -> list[str]:
-        return self.like(text).texts
+        like = self._texts_like()
+        panel = PredictionsPanel(self.model, self.tokenizer, self.heads, asked, like)
+        return self._view(READ, [panel], x, edit, against, like)
 
     def hidden_states(
         self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
@@ -943,7 +996,8 @@ class Lab(NearNames):
         from bloomlab.views.hidden.panel import HiddenPanel
         from bloomlab.views.hidden.payload import READ
 
-        return self._view(READ, [HiddenPanel(self.model, self.tokenizer, self._texts_like)], x, edit, against)
+        like = self._texts_like()
+        return self._view(READ, [HiddenPanel(self.model, self.tokenizer, like)], x, edit, against, like)
 
     def alibi(
         self,

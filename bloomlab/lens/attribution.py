@@ -28,6 +28,7 @@ from bloomlab.lens.lengths import Progress
 from bloomlab.lens.trials import asked, rows_at_once, token_id
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token
+from bloomlab.tracing.donors import in_words
 from bloomlab.tracing.edits import NamedEdit, fill
 from bloomlab.weights.pretrained import without_gradients
 
@@ -161,7 +162,7 @@ def _steps(
         tuple(tokenizer.tokens_of_ids(ids[0].tolist())),
         tokenizer.decode([pair[0]]),
         tokenizer.decode([pair[1]]),
-        repr(instead),
+        in_words(instead),
         (here.logits[pair[0]] - here.logits[pair[1]]).item(),
         (empty[pair[0]] - empty[pair[1]]).item(),
         nothing,

@@ -9,6 +9,7 @@ from torch import Tensor
 from bloomlab.text.tokens import Token
 
 TOP = 10
+TURNED = 0.25  # of the texts: where the effect has another sign than its mean in more, a cell is unstable
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,12 @@ class Effects:
         picked: (row, column) whether it was picked at random.
         floor: what another text with the same answer changes, as a share: the noise; None if none is known.
         spread: (row, column) over several texts, the standard deviation; None of one text.
+        turned: (row, column) of several texts, the share in which the effect has another sign than its mean, or none;
+            None of one text.
         texts: how many texts the numbers are means of.
+        left_out: how many others had no difference to share.
+        mean_nats: (row, column) of several texts, the mean of the effects in nats, which is not a multiple of the mean
+            share; None of one text.
         estimated: "integrated", "plain" or "none".
         of: of which head a map of looks is, as "3.4"; "" of another map.
     """
@@ -74,7 +80,10 @@ class Effects:
     picked: Tensor
     floor: float | None = None
     spread: Tensor | None = None
+    turned: Tensor | None = None
     texts: int = 1
+    left_out: int = 0
+    mean_nats: Tensor | None = None
     estimated: str = "none"
     of: str = ""
 
@@ -89,10 +98,14 @@ class Effects:
         return self.exact if self.estimate is None else torch.where(self.exact.isnan(), self.estimate, self.exact)
 
     @property
+    def nats(self) -> Tensor:
+        """(row, column) the same in nats."""
+        return self.values * self.unit if self.mean_nats is None else self.mean_nats
+
+    @property
     def unstable(self) -> Tensor:
-        """(row, column) whether the texts differ by more than their mean."""
-        values = self.values
-        return torch.zeros_like(values, dtype=torch.bool) if self.spread is None else values.abs() < self.spread
+        """(row, column) whether the effect's sign turns in more than TURNED of the texts."""
+        return torch.zeros_like(self.is_cell) if self.turned is None else self.turned > TURNED
 
     @property
     def agreement(self) -> Agreement | None:
@@ -142,5 +155,7 @@ def mean_of(found: Sequence[Effects]) -> Effects:
         picked=picked,
         floor=sum(floors) / len(floors) if floors else None,
         spread=values.std(0, unbiased=False) if len(found) > 1 else None,
+        turned=(values.sign() != values.mean(0).sign()).double().mean(0) if len(found) > 1 else None,
         texts=len(found),
+        mean_nats=torch.stack([one.nats for one in found]).mean(0) if len(found) > 1 else None,
     )

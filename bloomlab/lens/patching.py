@@ -37,7 +37,7 @@ from bloomlab.lens.effect_map import Effects, mean_of
 from bloomlab.lens.lengths import Progress
 from bloomlab.lens.trials import Trial, asked, rows_at_once, run, token_id
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.donors import Pending
+from bloomlab.tracing.donors import Pending, in_words
 from bloomlab.tracing.edits import NamedEdit, zero
 
 MODES = ("needed", "enough")
@@ -49,6 +49,10 @@ MOST_ALIKE = 20  # texts with the same answer that the noise floor is measured w
 MOST_NAMED = 2  # tokens that differ, in a sentence
 SHOWN = 40  # characters of a text in a sentence
 SMALL = 0.1  # nats: of a smaller difference no share is taken, for it would be that of a rounding or of chance
+
+
+class NoLead(InputError):
+    """The two differences are too near each other to take shares of what is between them."""
 
 
 def effects(
@@ -144,6 +148,8 @@ def effects_over(
 ) -> Iterator[Progress[Effects]]:
     """The same map for several texts of as many tokens, as their mean and spread; after each text, the map so far.
 
+    A text in which there is no difference to share is left out, and counted.
+
     Args:
         texts: texts or cases; without `instead`, each needs its `other`.
         settings: as `effects` takes them.
@@ -176,16 +182,24 @@ def effects_over(
 
 def _over(maps: Sequence[Iterator[Progress[Effects]]]) -> Iterator[Progress[Effects]]:
     found: list[Effects] = []
+    left_out = 0
+    so_far: tuple[Effects, ...] = ()
     for number, steps in enumerate(maps):
         last = None
-        for last in steps:
-            share = last.done / last.total if last.total else 0.0
-            yield Progress(
-                round(1000 * (number + min(share, 0.999))), 1000 * len(maps), (mean_of(found),) if found else ()
-            )
+        try:
+            for last in steps:
+                share = last.done / last.total if last.total else 0.0
+                yield Progress(round(1000 * (number + min(share, 0.999))), 1000 * len(maps), so_far)
+        except NoLead:
+            left_out += 1
+            if left_out == len(maps):
+                raise
+            last = None
         if last is not None:
             found.append(last.results[0])
-        yield Progress(1000 * (number + 1), 1000 * len(maps), (mean_of(found),))
+        if found:
+            so_far = (replace(mean_of(found), left_out=left_out),)
+        yield Progress(1000 * (number + 1), 1000 * len(maps), so_far)
 
 
 def _ids(model: BloomForCausalLM, tokenizer: BloomTokenizerFast, text: str) -> Tensor:
@@ -228,13 +242,15 @@ def _steps(
     here = read(model, ids, spots)
     there = None if others is None else read(model, others, spots)
     pair = _pair(here, there, named)
-    found = _nothing_yet(tokenizer, cells, here, there, pair, mode, repr(instead), estimate)
+    found = _nothing_yet(
+        tokenizer, cells, here, there, pair, mode, "" if instead is None else in_words(instead), estimate
+    )
     if others is not None and ids.equal(others):  # nothing is lost, and all of the answer is there
         whole = torch.where(found.is_cell, 1.0 if mode == "enough" else 0.0, torch.nan)
         yield Progress(0, 0, (replace(found, exact=whole, estimated="none"),))
         return
     if abs(found.unit) < SMALL:
-        raise InputError(
+        raise NoLead(
             f"the answer's lead over the rival is {found.here:.2f} here and {found.there:.2f} there: too near each "
             "other to take shares of; name other tokens with answer=… and rival=…, or another text"
         )

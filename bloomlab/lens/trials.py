@@ -113,11 +113,12 @@ def names_places(edits: SpotEdits) -> bool:
 
 
 def run(
-    model: BloomForCausalLM, tokenizer: BloomTokenizerFast, trials: Sequence[Trial]
+    model: BloomForCausalLM, tokenizer: BloomTokenizerFast, trials: Sequence[Trial], position: int = -1
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Run them all, a batch at a time: the places of a batch's trials in the list, and their logits (row, vocab).
 
-    The logits are those after the last token, in float32 on the CPU. One by one the trials give the same to rounding.
+    The logits are those after one token, the last by default, in float32 on the CPU. One by one the trials give the
+    same to rounding.
     """
     by_length = defaultdict(list)
     for place, trial in enumerate(trials):
@@ -126,7 +127,7 @@ def run(
         donors = _donors(model, tokenizer, trials, places)
         rows = rows_at_once(model, length)
         for some in (places[i : i + rows] for i in range(0, len(places), rows)):
-            yield some, _run_batch(donors, [trials[place] for place in some])
+            yield some, _run_batch(donors, [trials[place] for place in some], position)
 
 
 def rows_at_once(model: BloomPreTrainedModel, columns: int) -> int:
@@ -167,7 +168,7 @@ def inner(edit: Edit) -> Edit:
     return edit.edit if isinstance(edit, Variant) else edit
 
 
-def _run_batch(donors: Donors, trials: Sequence[Trial]) -> Tensor:
+def _run_batch(donors: Donors, trials: Sequence[Trial], position: int) -> Tensor:
     model: Any = donors.model
     ids = torch.tensor([trial.ids for trial in trials], device=model.device)
     spots = list(dict.fromkeys(spot for trial in trials for spot in trial.edits))
@@ -175,10 +176,10 @@ def _run_batch(donors: Donors, trials: Sequence[Trial]) -> Tensor:
         spot: _row_by_row(donors, ids, spot, [trial.edits.get(spot, ()) for trial in trials]) for spot in spots
     }
     hooks = Hooks(edit=edits)
-    logits: Tensor = without_gradients(
-        model, input_ids=ids, use_cache=False, hooks=hooks, logits_to_keep=0 if "logits" in edits else 1
-    ).logits
-    last = logits[:, -1].float().cpu()
+    here = position % ids.shape[1]
+    keep = 0 if "logits" in edits else torch.tensor([here], device=model.device)
+    logits: Tensor = without_gradients(model, input_ids=ids, use_cache=False, hooks=hooks, logits_to_keep=keep).logits
+    last = logits[:, here if "logits" in edits else 0].float().cpu()
     if not last.clamp(min=0).isfinite().all():  # -inf is a token that cannot be
         raise HookError(
             "with these edits the logits grow beyond all bounds (infinite, or not a number); use smaller numbers"
@@ -255,10 +256,10 @@ class Texts:
                 f"{len(self.cases) - 1} texts have others, such as {shorten(others[0], 40)}; leave them out"
             )
 
-    def without_edits(self, metric: str) -> Iterator[int]:
-        """Read the texts as they are; after each batch, how many have been read."""
+    def without_edits(self, metric: str, position: int = -1) -> Iterator[int]:
+        """Read the texts as they are, up to a token; after each batch, how many have been read."""
         done = 0
-        for places, logits in run(self.model, self.tokenizer, [Trial(row, {}) for row in self.rows]):
+        for places, logits in run(self.model, self.tokenizer, [Trial(row, {}) for row in self.rows], position):
             for place, row in zip(places, logits, strict=True):
                 self.said[place] = int(row.argmax())
                 self.pairs[place] = asked(row, *self._named[place])

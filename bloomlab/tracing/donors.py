@@ -28,7 +28,7 @@ from torch import Tensor
 from bloomlab.errors import HookError, shorten
 from bloomlab.hooks import At, Edit, Hooks, Spot
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.edits import Index, NamedEdit, add, fill, is_number, patch
+from bloomlab.tracing.edits import Index, NamedEdit, add, fill, is_number, patch, zero
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 COLUMNS_AT_ONCE = 4096  # of several texts, in a run
@@ -148,6 +148,23 @@ def check_state_spot(spot: object, spots: Mapping[str, Spot]) -> None:
     """
     if not isinstance(spot, str) or spot not in spots or spots[spot].axes != "batch pos hidden":
         raise HookError(f"a direction is added to states, at a spot such as 'h.1.resid_post', but got {shorten(spot)}")
+
+
+def in_words(edit: NamedEdit) -> str:
+    """What an edit puts into a place, in words; its Python where there are none.
+
+    >>> in_words(zero()), in_words(usual(["Leo", "Ana"])), in_words(drawn(["Leo", "Ana"]))
+    ('zeros', 'what is usual in 2 texts', 'what one of 2 texts has')
+    """
+    again = edit.again
+    if again is None or again.func not in (zero, usual, drawn, copied):
+        return repr(edit)
+    if again.func is zero:
+        return "zeros"
+    if again.func is copied:
+        return f"what {shorten(again.args[0], 40)} has"
+    texts = edit.source.partition(", seed ")[0] or f"{len(again.args[0])} texts"
+    return f"what is usual in {texts}" if again.func is usual else f"what one of {texts} has"
 
 
 def _pending(

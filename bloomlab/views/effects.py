@@ -8,9 +8,10 @@ from torch import Tensor
 
 from bloomlab.errors import NearNames
 from bloomlab.guards.markup import escaped
-from bloomlab.lens.effect_map import Effects
+from bloomlab.lens.effect_map import TURNED, Effects
 from bloomlab.lens.refute import number
 from bloomlab.tasks.results import readable
+from bloomlab.views.live_result import LiveResult
 from bloomlab.views.shared.pictures import tint
 from bloomlab.views.shared.tables import change_cell, data_frame, table, text_cell, token_names
 
@@ -20,7 +21,7 @@ HARDLY = 0.005  # a smaller share would be written as 0.00
 HATCHED = "background-image:repeating-linear-gradient(45deg,transparent 0 5px,currentColor 5px 6px)"
 
 
-class EffectMap(NearNames):
+class EffectMap(LiveResult, NearNames):
     """A map of effects that shows itself; shares of the logit difference, 0 nothing and 1 all of it.
 
     Attributes:
@@ -110,7 +111,8 @@ class EffectMap(NearNames):
             said = f"{measured}{number(value)} of the lead of {pair} ({number(found.unit)} nats) comes with"
             said += f" {self.name(*place)} alone, put into {found.instead}: the cell that matters most"
         if found.texts > 1 and found.spread is not None:
-            said = f"mean of {found.texts} texts: {said}; spread {number(found.spread[place].item())}"
+            others = f" ({found.left_out} others have no lead to share)" if found.left_out else ""
+            said = f"mean of {found.texts} texts{others}: {said}; spread {number(found.spread[place].item())}"
         return f"{readable(said)}."
 
     @property
@@ -128,6 +130,10 @@ class EffectMap(NearNames):
                 parts.append(f"of {int(found.picked.sum())} cells picked at random {number(known.random_miss)}")
         if open_cells:
             parts.append(f"{open_cells} of {int(found.is_cell.sum())} cells are estimated only (~)")
+        unstable = int((found.unstable & ~self._quiet()).sum())
+        if unstable:
+            cells = f"{unstable} cell{'' if unstable == 1 else 's'}"
+            parts.append(f"in {cells} (?, hatched) more than {TURNED:.0%} of the texts have another sign")
         if found.floor is not None:
             parts.append(f"texts with the same answer differ by {number(found.floor)} of it: less than that is noise")
         return readable("; ".join(parts))
@@ -142,7 +148,8 @@ class EffectMap(NearNames):
         if value != value:
             return ""
         shown = "≈ 0" if 0 < abs(value) < HARDLY else change_cell(value, 2)
-        return shown if self.exact[row, column].isfinite() else f"~{shown}"
+        unsure = "?" if self.found.unstable[row, column] and not self._quiet()[row, column] else ""
+        return f"{'' if self.exact[row, column].isfinite() else '~'}{shown}{unsure}"
 
     def _shown(self, axis: int, count: int, least: float = 0.0) -> list[int]:
         """The rows or columns with the largest effects, in their order; those that reach `least`, if any does."""
@@ -177,7 +184,6 @@ class EffectMap(NearNames):
             f"A cell is a share of {number(self.found.unit)} nats: orange {does} that much of the lead, blue does the "
             "opposite",
             "grey is below the noise" if quiet.any() else "",
-            "hatched differs between the texts by more than its mean" if self.found.unstable.any() else "",
         ]
         notes = [self.trust, "; ".join(filter(None, legend)), *self._left_out(rows, columns), readable(self.stamp)]
         small = "".join(f"<p><small>{escaped(note)}</small></p>" for note in notes if note)
@@ -189,11 +195,13 @@ class EffectMap(NearNames):
             return ""
         styles = ["color:GrayText" if quiet else tint(value / limit)]
         styles += [HATCHED] * bool(self.found.unstable[row, column] and not quiet)
-        title = f"{self.name(row, column)}: {number(value)}, {number(value * self.found.unit)} nats"
+        title = f"{self.name(row, column)}: {number(value)}, {number(self.found.nats[row, column].item())} nats"
         if self.found.estimate is not None and self.exact[row, column].isfinite():
             title += f"; estimated {number(self.found.estimate[row, column].item())}"
         if self.found.spread is not None:
             title += f"; spread {number(self.found.spread[row, column].item())} over {self.found.texts} texts"
+        if self.found.turned is not None:
+            title += f", {self.found.turned[row, column].item():.0%} of them with another sign"
         style = ";".join([*filter(None, styles), "display:block;padding:2px 4px;white-space:nowrap"])
         return f'<span style="{style}" title="{escaped(readable(title))}">{self._text(row, column)}</span>'
 
@@ -209,12 +217,13 @@ class EffectMap(NearNames):
         return data_frame(self.records())
 
     def records(self) -> list[dict[str, Any]]:
-        """Every cell as a row of a table: where it is, measured, estimated, in nats, over several texts the spread."""
+        """Every cell as a row of a table: where it is, measured, estimated, in nats; over several texts the spread, and
+        the share of those with another sign than the mean."""
         found = self.found
-        optional = {"estimate": found.estimate, "spread": found.spread}
+        optional = {"estimate": found.estimate, "spread": found.spread, "turned": found.turned}
         return [
             {"row": self.rows[row], "column": self.columns[column], "exact": found.exact[row, column].item()}
             | {name: values[row, column].item() for name, values in optional.items() if values is not None}
-            | {"nats": self.values[row, column].item() * found.unit}
+            | {"nats": found.nats[row, column].item()}
             for row, column in torch.nonzero(found.is_cell).tolist()
         ]

@@ -13,6 +13,7 @@ from bloomlab.lens.trials import METRICS
 from bloomlab.tasks.results import readable
 from bloomlab.views.shared.edits import LANGUAGE_NAMES, EditList
 from bloomlab.views.shared.from_page import FromPage
+from bloomlab.views.shared.like_texts import OVER
 from bloomlab.views.shared.steps import Steps
 from bloomlab.views.shared.tables import data_frame
 from bloomlab.views.worth import NOTHING, Asked, Worth
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from bloomlab.lens.findings import Finding
     from bloomlab.tracing.trace import Trace
 
-OVER = ("this text", "texts")
 REST = 0.3  # seconds without another change before one is measured that nobody asked to measure
 ASKS = ("compare", "refute", "held", "curve", *MODES, "stop", "restore")
 SETS = ("metric", "answer", "rival", "over")

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bloomlab.errors import InputError, did_you_mean, shorten
 from bloomlab.guards.arguments import whole_text
@@ -17,11 +18,13 @@ from bloomlab.lens.receipt import Receipt
 from bloomlab.lens.receipts import Receipts, receipts
 from bloomlab.lens.trials import token_id
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.donors import drawn
+from bloomlab.tracing.donors import drawn, in_words
 from bloomlab.tracing.edits import NamedEdit, zero
 from bloomlab.tracing.record import record
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.evidence import Evidence
+from bloomlab.views.live_result import LiveResult, kind_of, opened
+from bloomlab.views.shared.like_texts import stand
 from bloomlab.views.shared.panel import stamp
 from bloomlab.views.shared.tables import change_cell, data_frame, table, text_cell, token_names, word
 from bloomlab.weights.pretrained import BloomPreTrainedModel
@@ -30,7 +33,7 @@ SHOWN = 12  # lines by size; the rest is one line
 LITTLE = 0.05  # nats: where what follows changes a loss by less, nothing is said of it
 
 
-class ReceiptTable:
+class ReceiptTable(LiveResult):
     """A difference of two logits, a line for each part of the model, the largest first.
 
     Attributes:
@@ -73,6 +76,21 @@ class ReceiptTable:
     def names(self) -> tuple[str, ...]:
         """The lines, in the order of the model."""
         return self.receipt.names
+
+    @property
+    def direct(self) -> Tensor:
+        """(part) the lines, which sum to the difference."""
+        return self.receipt.direct
+
+    @property
+    def adapted(self) -> Tensor:
+        """(part) what is lost without the part, the last norm set anew."""
+        return self.receipt.adapted
+
+    @property
+    def total(self) -> Tensor | None:
+        """(part) what is lost with something else in the part's place, all after it computed anew."""
+        return self.receipt.total
 
     def order(self) -> list[int]:
         """The numbers of the lines, the largest first: by its direct or its total effect, whichever is larger."""
@@ -178,10 +196,58 @@ def receipt_table(
     position: int,
     texts: Sequence[Case] | None,
     head: str | None,
+    instead: NamedEdit | None = None,
 ) -> ReceiptTable:
     """The receipt of a token in a text that a Lab, of a floor above, can read; see `Lab.receipt`."""
-    if head is not None:
-        return _of_head(lab, text, token, versus, position, texts, head)
+    find = _of_token if head is None else partial(_of_head, head=head)
+    table: ReceiptTable = find(lab, text, token, versus, position, texts, instead=instead)
+    if head != "answer":  # whose question a page asks apart from the text
+        settings = partial(_settings, lab.tokenizer, token, versus, texts, head, instead)
+        place = {"query": position % len(lab.tokenizer.encode(text))}
+        table.make_view = partial(opened, lab, text, texts, "predictions", settings, place)
+    return table
+
+
+def _settings(
+    tokenizer: BloomTokenizerFast,
+    token: str | int | None,
+    versus: str | int | Sequence[str | int] | None,
+    texts: Sequence[Case] | None,
+    head: str | None,
+    instead: NamedEdit | None,
+) -> dict[str, Any]:
+    """What a page sets to measure the same.
+
+    Raises:
+        InputError: it cannot: of several rivals, of a token that no text names, or of what only Python puts in a place.
+    """
+    by = "mean" if versus == lens.MEAN else "nothing" if versus is None else "token"
+    named = [token, None if by != "token" or versus == "runner-up" else versus]
+    words = ["" if one is None else one for one in named]
+    if head is None:
+        words = [tokenizer.decode([one]) if isinstance(one, int) else one for one in words]
+    if not all(isinstance(one, str) for one in words):
+        raise InputError("a page compares two that are named by their texts; name two, or read the numbers here")
+    return {
+        "receipt_head": head or "next",
+        "receipt_token": words[0],
+        "receipt_versus": words[1],
+        "receipt_by": by,
+        "receipt_instead": kind_of(instead, {None: "drawn", zero: "zero"}),
+        "receipt_over": "texts" if texts and head is None else "this text",
+        "explaining": "total",
+    }
+
+
+def _of_token(
+    lab: Any,
+    text: str,
+    token: str | int | None,
+    versus: str | int | Sequence[str | int] | None,
+    position: int,
+    texts: Sequence[Case] | None,
+    instead: NamedEdit | None,
+) -> ReceiptTable:
     model = lab.model
     trace = lab.trace(text, mlp_receipt.READ)
     _check_position(trace, position)
@@ -189,18 +255,16 @@ def receipt_table(
     size = model.config.vocab_size
     first = best[0] if token is None else token_number(lab.tokenizer, size, token)
     second, rival = rival_of(lab.tokenizer, size, versus, next(one for one in best if one != first))
-    donors = None if texts is None else [case.text for case in texts]
-    instead = zero if donors is None else partial(drawn, donors)
-    found = _measured(lab.trace, model, trace, first, second, position, instead)
-    other = "zeros" if donors is None else f"what one of {len(donors)} texts has"
+    stands, other = _stand(lab, text, texts, instead)
+    found = _measured(lab.trace, model, trace, first, second, position, stands)
     words, where = word(lab.tokenizer, first), where_in(trace, position)
     table = ReceiptTable(found, words, rival, where, other, stamp(trace.provenance))
     table.open = partial(_opened, model, trace, first, second, position)
-    if texts is not None and position % trace.ids.shape[1] == trace.ids.shape[1] - 1:
+    if texts is not None:
         alike = [case for case in texts if len(lab.tokenizer.encode(case.text)) == trace.ids.shape[1]]
         kind = versus if versus in (lens.MEAN, None) else "runner-up"
         if len(alike) > 1:
-            table.texts = lab._last(receipts(model, lab.tokenizer, alike, instead, kind), whole=True)
+            table.texts = lab._last(receipts(model, lab.tokenizer, alike, stands, kind, position), whole=True)
     return table
 
 
@@ -211,34 +275,66 @@ def _of_head(
     versus: str | int | Sequence[str | int] | None,
     position: int,
     texts: Sequence[Case] | None,
+    instead: NamedEdit | None,
     head: str,
 ) -> ReceiptTable:
     """The receipt of a task head's label, whose own copy of the model is read."""
     model = lab.heads[head]
-    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    labels = labels_of(model)
     read = partial(record, lens.body(model), lab.tokenizer)
     trace = read(text, mlp_receipt.READ)
     trace.provenance["model"] = f"{lab.name}, head {head!r}"
     _check_position(trace, position)
-    best: list[int] = lens.said(model, trace, position).argsort(descending=True).tolist()
-    first = best[0] if label is None else _label(labels, label)
-    others = [one for one in best if one != first]
-    second: lens.Versus
-    if versus is None or versus == lens.MEAN:
-        second, rival = versus, "nothing" if versus is None else "the mean of all labels"
-    elif versus == "runner-up" and (isinstance(model, BloomForQuestionAnswering) or not others):
-        second, rival = None, "nothing"  # where an answer starts is asked of the positions: no label is a rival
-    else:
-        several = _several(versus)
-        numbers = [others[0] if one == "runner-up" else _label(labels, one) for one in several]
-        second, rival = (numbers[0] if len(numbers) == 1 else numbers), ", ".join(labels[one] for one in numbers)
-    donors = None if texts is None else [case.text for case in texts]
-    instead = zero if donors is None else partial(drawn, donors)
-    found = _measured(read, model, trace, first, second, position, instead)
-    other = "zeros" if donors is None else f"what one of {len(donors)} texts has"
+    first, second, rival = labels_to_compare(model, lens.said(model, trace, position), label, versus)
+    stands, other = _stand(lab, text, texts, instead)
+    found = _measured(read, model, trace, first, second, position, stands)
     table = ReceiptTable(found, labels[first], rival, where_in(trace, position), other, stamp(trace.provenance))
     table.open = partial(_opened, model, trace, first, second, position)
     return table
+
+
+def _stand(
+    lab: Any, text: str, texts: Sequence[Case] | None, instead: NamedEdit | None
+) -> tuple[Callable[..., NamedEdit], str]:
+    """What stands in a part's place, given the axes of the part; and that in words.
+
+    Raises:
+        InputError: it is no edit that could stand at any part.
+    """
+    words = ""
+    if instead is None and texts is None:
+        _, instead, words, *_ = stand(lab._texts_like(), text, "drawn")
+    elif instead is None:
+        instead = drawn([case.text for case in texts or ()])
+    if not isinstance(instead, NamedEdit) or instead.again is None or instead.where:
+        raise InputError(
+            f"instead is an edit that names no axis, such as zero() or drawn(texts), but got {shorten(instead)}"
+        )
+    return instead.again, words or in_words(instead)
+
+
+def labels_of(model: BloomPreTrainedModel) -> list[str]:
+    """The labels of a task head, in the order of its outputs."""
+    return [model.config.id2label[index] for index in range(model.config.num_labels)]
+
+
+def labels_to_compare(
+    model: BloomPreTrainedModel, said: Tensor, label: str | int | None, versus: Any
+) -> tuple[int, lens.Versus, str]:
+    """The label that is asked about, what it is measured by, and that in words; `said` are the head's logits (label).
+
+    Raises:
+        InputError: there is no such label.
+    """
+    labels, best = labels_of(model), said.argsort(descending=True).tolist()
+    first = best[0] if label is None else _label(labels, label)
+    others = [one for one in best if one != first]
+    if versus is None or versus == lens.MEAN:
+        return first, versus, "nothing" if versus is None else "the mean of all labels"
+    if versus == "runner-up" and (isinstance(model, BloomForQuestionAnswering) or not others):
+        return first, None, "nothing"  # where an answer starts is asked of the positions: no label is a rival
+    numbers = [others[0] if one == "runner-up" else _label(labels, one) for one in _several(versus)]
+    return first, (numbers[0] if len(numbers) == 1 else numbers), ", ".join(labels[one] for one in numbers)
 
 
 def _measured(

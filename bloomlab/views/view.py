@@ -457,7 +457,7 @@ class View(Measured):
             raise InputError(
                 f"there is nothing for {job.verb} to read yet; show a text first: view.show('Leo lives in Oslo.')"
             )
-        steps = panel.steps(job.piece, self.trace, self._shown(panel))
+        steps = panel.steps(job.piece, self.trace, self._shown(panel), self._base)
         begun, _ = next(steps)  # what cannot be done is refused here, and what was done before stays
         with self.hold_sync():
             self._forget(panel, job)
@@ -605,7 +605,9 @@ class View(Measured):
                 self._hear()
 
     def _list_after(self, wish: Any, spots: Mapping[str, Spot], tokens: int) -> EditList:
-        texts = None if self._worth is None else partial(self._worth.set_of, self.text)
+        if isinstance(wish, dict) and "donor" in wish:  # it says itself what is copied from
+            self._show_donor(wish["donor"])
+        texts = None if self._worth is None else partial(self._worth.like.set_of, self.text)
         edits = self._wanted.after(wish, spots, tokens, self._donor, texts)
         self._hear_hope(wish)
         return edits

@@ -24,15 +24,15 @@ from bloomlab.lens.keep import Kept, keep
 from bloomlab.lens.refute import CONTROLS, DOSES, ROUNDING, TEXTS, Refutation, in_case, refute
 from bloomlab.lens.trials import METRICS, SpotEdits, by_spot, measured, token_id
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tiny.like import like
 from bloomlab.tracing.donors import copied, hold, steer
 from bloomlab.tracing.edits import NamedEdit, zero
 from bloomlab.tracing.record import record
 from bloomlab.tracing.trace import Trace
-from bloomlab.views.shared.edits import COPIED, INSTEAD, EditList, TextSet, in_place, words
+from bloomlab.views.shared.edits import COPIED, INSTEAD, EditList, in_place, words
+from bloomlab.views.shared.like_texts import TEXTS as TEXTS_LIKE
+from bloomlab.views.shared.like_texts import LikeTexts
 
 AT_ONCE = 1 << 34  # parameters × columns that are measured unasked: less than a second
-TEXTS_LIKE = 64
 DIRECTIONS = 3  # random ones beside a direction
 MADE = "made"  # the edits as they stand, among what could stand there
 KINDS = (*CONTROLS, DOSES, TEXTS)
@@ -89,63 +89,18 @@ class Asked:
 class Worth:
     """Measures what edits are worth with one model, in the texts that were given, or in like ones.
 
-    Args:
-        texts: texts or cases; those of as many tokens as the text that is shown are used. None: `tiny.like`.
+    `like` gives the texts.
     """
 
-    def __init__(
-        self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, texts: Sequence[Case] | None = None
-    ) -> None:
-        self.model, self.tokenizer, self._given = model, tokenizer, texts
-        self._made: tuple[tuple[str, ...], list[Case]] | None = None
-
-    # ---- the texts ----
-
-    def set_of(self, text: str) -> TextSet:
-        """The texts that what is usual in a text's place is taken from.
-
-        Raises:
-            InputError: there are none.
-        """
-        cases = self.cases(text)
-        code = "" if self._given is not None else f"lab.like({text!r})"
-        return TextSet(self.name(len(cases)), code, tuple(case.text for case in cases))
-
-    def name(self, count: int) -> str:
-        """What so many texts are called."""
-        which = "like" if self._given is None else "given"
-        return f"{count} {which} text{'' if count == 1 else 's'}"
-
-    def cases(self, text: str, other: str = "", answer: str = "", rival: str = "") -> list[Case]:
-        """Other texts of as many tokens, with what is measured in each.
-
-        Raises:
-            InputError: there are none.
-        """
-        key = (text, other, answer, rival)
-        if self._made is None or self._made[0] != key:
-            self._made = (key, self._cases(*key))
-        return self._made[1]
-
-    def _cases(self, text: str, other: str, answer: str, rival: str) -> list[Case]:
-        if self._given is None:
-            return list(like(self.tokenizer, text, TEXTS_LIKE, other=other, answer=answer, rival=rival))
-        columns = len(self.tokenizer.encode(text))
-        found = [case for case in self._given if case.text != text]
-        found = [case for case in found if len(self.tokenizer.encode(case.text)) == columns]
-        if not found:
-            raise InputError(
-                f"none of the {len(self._given)} texts that were given is another text of {columns} tokens, as this "
-                "one has; give the view others"
-            )
-        return found
+    def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, like: LikeTexts) -> None:
+        self.model, self.tokenizer, self.like = model, tokenizer, like
 
     def _outputs(self, text: str, spots: Sequence[str]) -> tuple[str, Mapping[str, Tensor]]:
         """What the like texts have at these spots, (text, …), and what they are called; nothing where that is dear."""
         if not self.cheap(text):
             return "", {}
         try:
-            texts = self.set_of(text)
+            texts = self.like.set_of(text)
             run = record(self.model, self.tokenizer, list(texts.texts), spots)
         except BloomlabError:
             return "", {}
@@ -184,7 +139,7 @@ class Worth:
                 "answer": asked.answer,
                 "rival": asked.rival,
                 "others": len(others),
-                "texts": f"this text and {self.name(len(cases) - 1)}" if asked.many else "",
+                "texts": f"this text and {self.like.name(len(cases) - 1)}" if asked.many else "",
                 "facts": facts,
                 **({} if found is None else _of_effects(found, asked.many)),
             }
@@ -238,7 +193,7 @@ class Worth:
         cases = [first, *(others if asked.many else [])]
         stands, said = zero(), "zeros"
         if instead != "zero":
-            texts = self.set_of(asked.text)
+            texts = self.like.set_of(asked.text)
             stands = in_place(instead, texts, {})
             said = f"what {'is usual in' if instead == 'usual' else 'is drawn from'} {texts.name}"
         for step in keep(self.model, self.tokenizer, cases, parts, stands, mode, among, asked.metric):
@@ -285,7 +240,7 @@ class Worth:
         """
         first = Case(asked.text, "", asked.answer, asked.rival)
         try:
-            return first, self.cases(asked.text, asked.copies, asked.answer, asked.rival), ""
+            return first, self.like.cases(asked.text, asked.copies, asked.answer, asked.rival), ""
         except InputError as error:
             if asked.many:
                 raise
@@ -338,7 +293,7 @@ class Worth:
             same = asked.copies and len(self.tokenizer.encode(asked.copies)) == len(self.tokenizer.encode(asked.text))
             return copied(asked.copies, **edit.where) if same else None
         try:
-            return in_place(kind, self.set_of(asked.text), edit.where)
+            return in_place(kind, self.like.set_of(asked.text), edit.where)
         except BloomlabError:
             return None
 

@@ -399,6 +399,17 @@ def test_why_this_look_and_not_another(visit: Visit, tmp_path: Path, theme: str)
         assert sum(values) == pytest.approx(view.attention.look["score"], abs=1e-4)
     look.scroll_into_view_if_needed()
     visit.screenshot(f"attention-look-{theme}")
+    look.locator('input[value="texts"]').check()
+    blank.answered()
+    expect(page.locator('[data-part="look-says"]')).to_contain_text(
+        "like texts: head 1.1, token 19 at token 16 and not"
+    )
+    shown = look.locator('[data-side="key"] tr').first.locator(".bl-value")
+    assert shown.get_attribute("data-spread") == str(view.attention.look["spread"]["key"][0])
+    expect(shown).to_contain_text(" ± ")
+    visit.screenshot(f"attention-look-texts-{theme}")
+    look.locator('input[value="this text"]').check()
+    blank.answered()
     assert grave(page) == []
     saved = view.save(tmp_path / "page.html")
     look.locator('[data-side="key"] [data-silence="MLP 0"]').click()

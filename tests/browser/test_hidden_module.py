@@ -384,7 +384,8 @@ def test_where_the_answer_is_carried(visit: Visit, tmp_path: Path, theme: str) -
     """A map is asked for by opening it; a cell is chosen, told in words and made an edit; a saved page keeps it."""
     blank, page = BlankPage(visit.page), visit.page
     page.set_viewport_size({"width": 816, "height": 900})
-    view = bloomlab.load().explore(STORY)
+    lab = bloomlab.load()
+    view = lab.explore(STORY, texts=lab.like(STORY, 4))
     blank.draw(view)
     blank.themed(theme)
     page.locator('[data-tab="hidden"]').click()
@@ -401,7 +402,7 @@ def test_where_the_answer_is_carried(visit: Visit, tmp_path: Path, theme: str) -
     for row, token in ((0, 3), (4, 19), (2, 5)):
         cell = grid.locator(f'[data-row="{row}"][data-column="{token}"]')
         assert float(cell.get_attribute("data-value") or "nan") == pytest.approx(found["values"][token * 5 + row])
-    assert page.locator('[data-part="effects-cell"]').inner_text().startswith("embed, \u20683 ·Oslo\u2069: +1.056")
+    assert page.locator('[data-part="effects-cell"]').inner_text().startswith("embed, \u20683 ·Oslo\u2069: +")
     page.screenshot(path=visit.screenshot(f"hidden-effects-{theme}"), full_page=True)
     assert grave(page) == []
     page.locator('[data-part="effects"] input[value="positions"]').check()
@@ -418,7 +419,29 @@ def test_where_the_answer_is_carried(visit: Visit, tmp_path: Path, theme: str) -
     grid.press("ArrowRight")
     page.locator('[data-part="effects-cell"] [data-silence]').click()
     blank.answered()
-    assert view.changes == ["head 3.4 drawn at 19 from 64 like texts, seed 0"]
+    assert view.changes == ["head 3.5 drawn at 19 from 4 given texts, seed 0"]
+    page.locator('[data-part="runs"] input[value="as it is"]').check()
+    blank.answered()
+    page.locator('[data-part="effects"] input[value="heads"]').check()
+    page.locator('[data-part="effects-answer"]').fill(" Oslo")
+    page.locator('[data-part="effects-answer"]').press("Enter")
+    page.locator('[data-part="effects"] input[value="texts"]').check()
+    blank.answered()
+    expect(effects).to_have_attribute("data-state", "done")
+    found = view.hidden.effects
+    assert found["texts"] == 5 and page.locator("[data-unstable]").count() == sum(
+        unstable and abs(value) >= (found["floor"] or 0)
+        for unstable, value in zip(found["unstable"], found["values"], strict=True)
+    )
+    expect(page.locator('[data-part="effects-cell"]')).to_contain_text("over 5 texts ±")
+    page.screenshot(path=visit.screenshot(f"hidden-effects-texts-{theme}"), full_page=True)
+    assert grave(page) == []
+    page.locator('[data-part="effects"] input[value="looks"]').check()
+    page.locator('[data-part="effects"] input[value="this text"]').check()
+    blank.answered()
+    page.locator('[data-part="effects-cell"] [data-silence]').click()
+    blank.answered()
+    assert view.changes[-1].startswith("head 3.0 cut at ")
     page.goto(saved.as_uri())
     page.locator('[data-part="more"]').click()
     effects.locator("summary").click()

@@ -318,7 +318,8 @@ def test_which_part_wrote_the_next_token(visit: Visit, tmp_path: Path, theme: st
     """A click asks for the receipt, another for its totals; a line becomes an edit; a saved page keeps it."""
     blank, page = BlankPage(visit.page), visit.page
     page.set_viewport_size({"width": 816, "height": 900})
-    blank.draw(bloomlab.load().explore(STORY))
+    lab = bloomlab.load()
+    blank.draw(lab.explore(STORY, texts=lab.like(STORY, 4)))
     blank.themed(theme)
     page.locator('[data-tab="predictions"]').click()
     blank.answered()
@@ -345,6 +346,37 @@ def test_which_part_wrote_the_next_token(visit: Visit, tmp_path: Path, theme: st
     assert [rule["id"] for rule in found if rule["impact"] in ("serious", "critical")] == []
     saved = blank.view.save(tmp_path / "page.html")
 
+    page.locator('[data-part="receipt"] input[value="texts"]').check()
+    blank.answered()
+    several = {line["name"]: line["over"]["total"] for line in blank.view.predictions.receipt["lines"]}
+    assert told(page, "total") == {name: total[0] for name, total in several.items() if total is not None}
+    shown = page.locator('tr[data-name="head 3.4"] td[data-kind="total"]')
+    assert shown.get_attribute("data-spread") == str(several["head 3.4"][1]) and " ± " in shown.inner_text()
+    expect(part(page, "receipt-says")).to_contain_text("4 given texts, each of its own answer")
+    visit.screenshot(f"predictions-receipt-texts-{theme}")
+    page.locator('[data-part="receipt"] input[value="this text"]').check()
+    page.locator('[data-opens="3"]').click()
+    blank.answered()
+    inside = blank.view.predictions.inside
+    rows = page.locator('[data-part="inside"] tr[data-nats]')
+    assert [float(row.get_attribute("data-nats") or "nan") for row in rows.all()] == [
+        *(row["value"] for row in inside["rows"]),
+        inside["rest"][1],
+    ]
+    page.locator('[data-part="inside"] input[value="without"]').check()
+    blank.answered()
+    expect(part(page, "inside-says")).to_contain_text("would lose most without head 3.5")
+    assert [rule["id"] for rule in Axe().run(page).response["violations"] if rule["impact"] == "serious"] == []
+    visit.screenshot(f"predictions-receipt-inside-{theme}")
+    part(page, "inside-close").click()
+    blank.answered()
+    expect(part(page, "inside")).to_be_hidden()
+    page.locator('[data-part="receipt"] input[value="of-language"]').check()
+    blank.answered()
+    expect(part(page, "receipt-says")).to_contain_text("en against")
+    page.locator('[data-part="receipt"] input[value="of-next"]').check()
+    blank.answered()
+
     tokyo = page.locator('[data-part="next"] [data-explain]').nth(2)
     tokyo.click()  # against another than the runner-up
     blank.answered()
@@ -359,7 +391,7 @@ def test_which_part_wrote_the_next_token(visit: Visit, tmp_path: Path, theme: st
     blank.answered()
     page.locator('[data-silence="head 3.4"]').click()
     blank.answered()
-    assert blank.view.changes == ["head 3.4 drawn from 64 like texts, seed 0"]
+    assert blank.view.changes == ["head 3.4 drawn from 4 given texts, seed 0"]
     expect(part(page, "receipt-says")).to_contain_text("with the changes")  # that of the run that is shown now
 
     page.goto(saved.as_uri())

@@ -433,7 +433,8 @@ def test_which_tokens_mattered_in_three_answers(visit: Visit, tmp_path: Path, th
     """Asked for by opening; a row chooses its token, or silences it; a saved page keeps the numbers."""
     blank, page = BlankPage(visit.page), visit.page
     page.set_viewport_size({"width": 816, "height": 900})
-    view = bloomlab.load().explore(STORY)
+    lab = bloomlab.load()
+    view = lab.explore(STORY, texts=lab.like(STORY, 4))
     blank.draw(view)
     blank.themed(theme)
     page.locator('[data-tab="tokens"]').click()
@@ -468,9 +469,17 @@ def test_which_tokens_mattered_in_three_answers(visit: Visit, tmp_path: Path, th
     page.locator('[data-part="mattered-rival"]').press("Enter")
     blank.answered()
     expect(says).to_contain_text("must be one token")
+    page.locator('[data-part="mattered-rival"]').fill("")
+    page.locator('[data-part="mattered-rival"]').press("Enter")
+    page.locator('[data-part="mattered"] input[value="drawn"]').check()
+    page.locator('[data-part="mattered"] input[value="texts"]').check()
+    blank.answered()
+    expect(says).to_contain_text("mean of 5 texts: what one of 4 given texts has")
+    expect(rows.nth(3).locator("td.bl-number").first).to_contain_text(" ± ")
+    page.screenshot(path=visit.screenshot(f"tokens-mattered-texts-{theme}"), full_page=True)
     page.locator('[data-silence="2"]').click()
     blank.answered()
-    assert view.changes == ["embed silent at 2"]
+    assert view.changes == ["embed drawn at 2 from 4 given texts, seed 0"]
     expect(says).to_contain_text("choose “as it is”")
     page.goto(saved.as_uri())
     page.locator('[data-part="more"]').click()

@@ -12,6 +12,7 @@ from bloomlab.errors import HookError, InputError
 from bloomlab.hooks import Hooks
 from bloomlab.lab import Lab
 from bloomlab.lens.attribution import RESIDUE, Attribution, attribution, mean_embedding
+from bloomlab.lens.attributions import attributions
 from bloomlab.tiny.pairs import recaps
 from bloomlab.tracing.donors import drawn
 from bloomlab.tracing.edits import zero
@@ -171,3 +172,17 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(
 ) -> None:
     with pytest.raises(error, match=words):
         list(attribution(lab.model, lab.tokenizer, RECAP, **arguments))
+
+
+def test_several_texts_give_means_and_must_have_as_many_tokens(lab: Lab) -> None:
+    texts = ["Leo lives in", "Ana lives in"]
+    *first, final = attributions(lab.model, lab.tokenizer, texts)
+    found, alone = final.results[0], [last(lab, text) for text in texts]
+    assert first[0].results == () and final.done == final.total and len(found.found) == 2
+    for name in ("left_out", "gradient", "integrated"):
+        several = torch.stack([getattr(one, name) for one in alone])
+        torch.testing.assert_close(getattr(found.mean, name), several.mean(0))
+        torch.testing.assert_close(found.spread(name), several.std(0, unbiased=False))
+    assert found.mean.residue == pytest.approx(sum(one.residue for one in alone) / 2, abs=1e-5)
+    with pytest.raises(InputError, match="these have 2 to 3"):
+        attributions(lab.model, lab.tokenizer, [texts[0], "Leo lives"])

@@ -6,6 +6,7 @@ import bloomlab
 from bloomlab.errors import HookError, InputError
 from bloomlab.lab import Lab
 from bloomlab.lens.look_receipt import READ, look_receipt
+from bloomlab.lens.look_receipts import look_receipts
 from bloomlab.tracing.donors import hold
 from bloomlab.tracing.edits import zero
 from tests.tiny_random import byte_tokenizer, random_model
@@ -79,3 +80,11 @@ def test_what_cannot_be_taken_apart_or_compared_is_refused(tiny: Lab) -> None:
     lab = Lab(model, byte_tokenizer(), name="random")
     with pytest.raises(InputError, match="is not a sum"):
         look_receipt(model, lab.trace("Leo", READ), 1, 1, 2, 0)
+
+
+def test_a_look_of_several_texts_needs_texts_of_as_many_tokens(tiny: Lab) -> None:
+    *_, last = look_receipts(tiny.model, tiny.tokenizer, [RECAP, RECAP.replace("Oslo", "Lima")], 1, 1, 19, 16, 4)
+    here, there = (look_receipt(tiny.model, tiny.trace(RECAP, READ), 1, 1, 19, key) for key in (16, 4))
+    assert last.results[0].parts[0].equal(here.against(there).parts)
+    with pytest.raises(InputError, match="these have 3 to 20"):
+        next(look_receipts(tiny.model, tiny.tokenizer, [RECAP, "Leo lives in"], 1, 1, 2, 1))

@@ -8,12 +8,13 @@ import torch
 
 from bloomlab.errors import HookError, InputError
 from bloomlab.lab import Lab
+from bloomlab.lens.cases import Case
 from bloomlab.lens.cells import Cell, estimated, read, swapped
-from bloomlab.lens.effect_map import Effects
+from bloomlab.lens.effect_map import TURNED, Effects
 from bloomlab.lens.patching import effects, effects_over
 from bloomlab.lens.trials import rows_at_once
 from bloomlab.tiny.pairs import recaps
-from bloomlab.tracing.donors import copied, drawn, hold, usual
+from bloomlab.tracing.donors import copied, drawn, hold, in_words, usual
 from bloomlab.tracing.edits import patch, zero
 from tests.tiny_random import byte_tokenizer, random_model
 
@@ -72,7 +73,7 @@ def test_what_stands_in_a_cells_place_is_what_the_edit_puts_there(lab: Lab, kind
         found = last(lab, RECAP, instead=instead, what=what)
         before, after = lead(lab, found, RECAP), lead(lab, found, RECAP, {spot: instead.at(**where)})
         assert found.exact[place].item() == pytest.approx((before - after) / before, abs=BOUND), what
-        assert found.unit == found.here and found.instead == repr(instead)
+        assert found.unit == found.here and found.instead == in_words(instead)
 
 
 def test_all_positions_of_a_layer_give_the_other_texts_logits_bit_for_bit(lab: Lab) -> None:
@@ -223,13 +224,16 @@ def test_several_texts_give_the_mean_and_the_spread_of_their_maps(lab: Lab) -> N
     pairs = recaps(lab.tokenizer, 4, between=" ")
     *steps, final = effects_over(lab.model, lab.tokenizer, pairs, what="heads")
     found = final.results[0]
-    alone = [
-        last(lab, case.text, case.other, answer=case.answer, rival=case.rival, what="heads").exact for case in pairs
-    ]
+    own = [last(lab, case.text, case.other, answer=case.answer, rival=case.rival, what="heads") for case in pairs]
+    alone = [one.exact for one in own]
     torch.testing.assert_close(found.exact, torch.stack(alone).mean(0), atol=BOUND, rtol=0)
     assert found.spread is not None
     torch.testing.assert_close(found.spread, torch.stack(alone).std(0, unbiased=False), atol=BOUND, rtol=0)
-    assert (found.texts, found.answer) == (4, "") and found.unstable.equal(found.exact.abs() < found.spread)
+    assert (found.texts, found.answer) == (4, "") and found.turned is not None
+    turned = torch.stack([one.sign() != found.exact.sign() for one in alone]).double().mean(0)
+    assert found.turned.equal(turned) and found.unstable.equal(turned > TURNED) and found.unstable.any()
+    torch.testing.assert_close(found.nats, torch.stack([one.nats for one in own]).mean(0), atol=BOUND, rtol=0)
+    torch.testing.assert_close(own[0].nats, own[0].exact * own[0].unit)
     assert next(step.results[0].texts for step in steps if step.results) == 1 and final.done == final.total
 
 
@@ -322,3 +326,16 @@ def test_a_batch_holds_as_many_rows_as_a_large_model_takes_in_seconds() -> None:
     large = random_model()
     large.num_parameters = lambda *_, **__: 560_000_000  # type: ignore[method-assign]
     assert rows_at_once(large, 32) == 2 and rows_at_once(large, 100) == 1
+
+
+def test_a_text_without_a_lead_is_left_out_and_counted(lab: Lab) -> None:
+    case = Case(RECAP, SYDNEY, " Oslo", " Sydney")
+    nothing = Case(
+        SYDNEY.replace("Sydney", "Lima"), SYDNEY.replace("Sydney", "Paris"), " क", "ر"
+    )  # neither text prefers one to the other
+    settings = {"what": "heads", "exact": 2, "estimate": "none"}
+    *_, last_one = effects_over(lab.model, lab.tokenizer, [nothing, case], **settings)
+    found = last_one.results[0]
+    assert (found.texts, found.left_out) == (1, 1) and found.here == pytest.approx(4.970, abs=1e-3)
+    with pytest.raises(InputError, match="too near each other"):
+        list(effects_over(lab.model, lab.tokenizer, [nothing], **settings))

@@ -163,7 +163,7 @@ HEADS: list[tuple[str, str, int, str]] = [
 @pytest.mark.parametrize(("head", "text", "position", "label"), HEADS)
 def test_a_task_heads_label_has_a_receipt_too(tiny: Lab, head: str, text: str, position: int, label: str) -> None:
     model: Any = tiny.heads[head]
-    table = tiny.receipt(text, label, position=position, head=head)
+    table = tiny.receipt(text, label, position=position, head=head, instead=zero())
     ids = torch.tensor([tiny.tokenizer.encode(text)])
     final = model.transformer(ids).last_hidden_state[0, position]
     labels = list(model.config.id2label.values())
@@ -239,13 +239,14 @@ def test_no_text_that_could_stand_in_its_place(tiny: Lab) -> None:
 
 @pytest.mark.slow
 def test_the_table_says_what_it_is_of_and_closes(tiny: Lab) -> None:
-    table = tiny.receipt(RECAP, versus=" Sydney")
+    table = tiny.receipt(RECAP, versus=" Sydney", instead=zero())
     assert repr(table).startswith("·Oslo against ·Sydney, after token 19 ·in: +4.970; the 43 parts sum to it, error ")
     assert "amplified, most by MLP 3: 1.59 → " in repr(table) and "zeros in the part's place" in repr(table)
     assert "the mean of all tokens" in tiny.receipt(RECAP, versus="mean").sentence
     runner_up = tiny.receipt(RECAP)
     best = tiny.trace(RECAP, ["logits"])["logits"][0, -1].topk(2).values
     assert runner_up.receipt.difference == pytest.approx((best[0] - best[1]).item(), abs=1e-4)
+    assert "what one of 64 like texts has in the part's place" in repr(runner_up)
     assert "one of 2 texts" in repr(tiny.receipt(RECAP, texts=[RECAP, RECAP.replace("Oslo", "Lima")]))
 
 

@@ -66,5 +66,7 @@ def test_the_table_has_their_mean_and_spread(lab: Lab) -> None:
 def test_progress_counts_every_run(lab: Lab) -> None:
     pairs = recaps(lab.tokenizer, 2, between=" ")
     steps = list(receipts(lab.model, lab.tokenizer, pairs, zero))
-    assert [step.results for step in steps[:-1]] == [()] * (len(steps) - 1)
-    assert steps[-1].done == steps[-1].total == 74
+    assert [len(step.results) for step in steps[:3]] == [0, 0, 1]  # read, then with the direct lines
+    first = steps[2].results[0]
+    assert first.total[:, 0].isnan().all() and first.total[:, -1].eq(0).all() and first.direct.isfinite().all()
+    assert steps[-1].done == steps[-1].total == 74 and steps[-1].results[0].total.isfinite().all()

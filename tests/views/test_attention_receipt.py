@@ -113,3 +113,37 @@ def test_a_page_without_scripts_has_it_too(view: View) -> None:
     view.explain_look()
     still = view._repr_mimebundle_()[0]["text/html"]
     assert "a score of +8.943 nats" in still and "MLP 0" in still and "smaller products" in still
+
+
+@pytest.mark.slow
+def test_of_many_texts_it_is_the_mean_and_its_spread_as_its_code_says(lab: Lab, view: View) -> None:
+    view.look_over = "texts"
+    found = view.explain_look()
+    look = view.look
+    assert look["state"] == "done" and look["texts"] == "64 like texts" and look["done"] == look["total"] == 64
+    names: dict[str, Any] = {"lab": lab}
+    exec(look["code"], names)
+    again = names["looks"]
+    assert again.parts.equal(found.parts) and look["code"] in view.code
+    assert look["score"] == pytest.approx(again.score.mean().item(), abs=1e-5)
+    assert look["spread"]["score"] == pytest.approx(again.score.std(unbiased=False).item(), abs=1e-5)
+    for side, values in (("query", again.of_query), ("key", again.of_key)):
+        for part, spread in zip(look[side], look["spread"][side], strict=True):
+            column = values[:, again.names.index(part["name"])]
+            assert part["value"] == pytest.approx(column.mean().item(), abs=1e-5)
+            assert spread == pytest.approx(column.std(unbiased=False).item(), abs=1e-5)
+        assert sums(look, side) == pytest.approx(look["score"], abs=1e-4)
+    case = lab.like(TEXT)[5].text
+    trace = lab.trace(case, READ)
+    assert again.score[5].item() == pytest.approx(trace["h.1.attn.scores"][0, 1, 19, 16].item(), abs=1e-5)
+    view.against = 4
+    assert "and not at token 4" in view.look["says"] and " in 0 of 64 the other way" in view.look["says"]
+    assert " ± " in view._repr_mimebundle_()[0]["text/html"]
+    view.look_over = "this text"
+    assert view.look["texts"] == "" and "+5.962 nats" in view.look["says"]
+
+
+def test_many_texts_are_read_as_they_are(lab: Lab) -> None:
+    view = lab.attention(TEXT, edit={"h.0.mlp.out": zero()})
+    view.look_over, view.explaining = "texts", "open"
+    assert view.look["state"] == "error" and "as they are" in view.look["message"]

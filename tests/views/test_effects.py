@@ -72,9 +72,16 @@ def test_a_page_shows_each_cell_in_its_colour_and_says_more_on_hover() -> None:
 
 
 def test_below_the_noise_a_cell_is_grey_and_an_unstable_one_is_hatched() -> None:
-    page = small(floor=0.3, spread=torch.tensor([[0.0, 0.6], [0.0, 0.1]]), texts=5)._repr_html_()
+    page = small(
+        floor=0.3, spread=torch.full((2, 2), 0.6), turned=torch.tensor([[0.6, 0.6], [0.0, 0.1]]), texts=5
+    )._repr_html_()
     assert page.count("color:GrayText") == 3 and page.count("repeating-linear-gradient") == 1
-    assert "spread 0.600 over 5 texts" in page and "grey is below the noise" in page and "hatched differs" in page
+    assert (
+        "spread 0.600 over 5 texts" in page
+        and "grey is below the noise" in page
+        and "in 1 cell (?, hatched) more than 25%" in page
+    )
+    assert "+0.50?" in page and "60% of them with another sign" in page
     assert "texts with the same answer differ by 0.300 of it" in page
     assert small(spread=torch.zeros(2, 2), texts=5).sentence.startswith("mean of 5 texts: 0.500 of the lead")
     assert "grey" not in small()._repr_html_() and "hatched" not in small()._repr_html_()
@@ -134,9 +141,9 @@ def test_over_texts_it_is_the_mean_and_each_may_have_its_own_other(lab: Lab) -> 
     own = lab.effects(RECAP, SYDNEY, "heads", texts=pairs)
     assert own.found.texts == 4 and own.spread is not None and "what its other text has" in own.sentence
     drawn = lab.effects(RECAP, what="heads", texts=[case.text for case in pairs])
-    assert drawn.found.instead == "drawn(<4 texts>, seed=0)" and "answer over rival" in drawn.sentence
+    assert drawn.found.instead == "what one of 4 texts has" and "answer over rival" in drawn.sentence
     zeros = lab.effects(RECAP, what="heads", texts=pairs, instead=zero())
-    assert zeros.found.instead == "zero()" and zeros.found.there == 0
+    assert zeros.found.instead == "zeros" and zeros.found.there == 0
 
 
 def test_an_interrupt_keeps_what_was_measured_and_leaves_the_model_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +175,8 @@ def test_an_interrupt_keeps_what_was_measured_and_leaves_the_model_as_it_was(mon
 
 def test_what_cannot_be_compared_is_refused(lab: Lab) -> None:
     with pytest.raises(InputError, match="exactly one"):
-        lab.effects(RECAP)
+        lab.effects(RECAP, SYDNEY, instead=zero())
+    with pytest.raises(InputError, match="names nobody and nothing"):
+        lab.effects("7 + 5 =")
     with pytest.raises(InputError, match="the other text is empty"):
         lab.effects(RECAP, "")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import bloomlab
 from bloomlab.lab import Lab
 from bloomlab.tracing.edits import zero
 from bloomlab.tracing.trace import Trace
@@ -65,3 +66,36 @@ def test_a_long_line_is_broken_where_the_figure_ends() -> None:
     lines = wrapped("one $two " * 40, Figure(figsize=(4, 1)), 7).split("\n")
     assert len(lines) > 3 and all(len(line.replace("\\$", "$")) <= 64 for line in lines)
     assert " ".join(lines).count(r"\$") == 40
+
+
+OPENED = [
+    ("predictions", {"explaining": "total", "receipt_over": "texts"}, ["the difference", "total, nats: what one of 2"]),
+    (
+        "hidden",
+        {"map_what": "heads", "map_over": "texts", "mapping": "open"},
+        ["share of the lead", "head 7"],
+    ),
+    ("attention", {"look_over": "texts", "explaining": "open"}, ["parts of the key, nats", "embedding × embedding"]),
+    ("tokens", {"mattered_over": "texts", "attributing": "open"}, ["integrated gradients, nats", "left out, nats"]),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tab", "settings", "words"), OPENED)
+def test_what_is_open_is_the_picture_that_is_saved(
+    tmp_path: Path, tab: str, settings: dict[str, str], words: list[str]
+) -> None:
+    """The receipt, the map of effects, the parts of a look, and which tokens mattered: with mean and spread."""
+    text = "Leo lives in Oslo. Let us say it again. Leo lives in"
+    lab = bloomlab.load()
+    view = lab.explore(text, texts=lab.like(text, 2))
+    view.tab, view.layer = tab, 0
+    before = written(view.save(tmp_path / "x.svg"))
+    for name, value in settings.items():
+        setattr(getattr(view, tab), name, value)
+    said = re.sub(r"\s+", " ", written(view.save(tmp_path / "x.svg")))
+    for one in words:
+        assert one in said and one not in before
+    assert "± " in said or tab == "hidden"
+    assert "weights ee93f3e7af4d" in said
+    assert view.save(tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")

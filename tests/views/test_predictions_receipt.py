@@ -5,12 +5,14 @@ import math
 from typing import Any
 
 import pytest
+import torch
 
 import bloomlab
 from bloomlab.hooks import Edits
 from bloomlab.lab import Lab
 from bloomlab.tracing.donors import usual
-from bloomlab.tracing.edits import zero
+from bloomlab.tracing.edits import scale, zero
+from bloomlab.views.predictions.inside import SHUT
 from bloomlab.views.predictions.receipt import IDLE, LINES
 from bloomlab.views.view import View
 from tests.tasks.task_heads import random_lab
@@ -147,3 +149,117 @@ def test_a_page_without_scripts_has_it_too(lab: Lab) -> None:
     view.explain()
     still = view._repr_mimebundle_()[0]["text/html"]
     assert view.receipt["says"] in still and "head 3.5" in still and "smaller parts" in still
+
+
+@pytest.mark.slow
+def test_of_many_texts_each_line_is_a_mean_with_its_spread_as_its_code_says(lab: Lab) -> None:
+    view = lab.predictions("Leo lives in Oslo. Leo lives in")
+    view.query, view.receipt_over = 3, "texts"
+    view.explaining = "direct"
+    receipt = view.receipt
+    assert receipt["state"] == "done" and receipt["texts"] == "27 like texts" and closes(receipt)
+    assert all(line["over"]["total"] is None for line in receipt["lines"])
+    view.explaining = "total"
+    shows, receipt = view.explained, view.receipt
+    names: dict[str, Any] = {"lab": lab, "bloomlab": bloomlab}
+    exec(receipt["code"], names)
+    several = names["found"].texts
+    assert several.total.shape == (27, 43) and receipt["done"] == receipt["total"] == 37 * 27
+    torch.testing.assert_close(several.direct, shows.texts.direct)
+    for line in receipt["lines"]:
+        part = several.names.index(line["name"])
+        for kind in ("direct", "total"):
+            values = getattr(several, kind)[:, part]
+            told = line["over"][kind]
+            if told is not None:
+                assert told[:2] == pytest.approx([values.mean().item(), values.std(unbiased=False).item()], abs=1e-4)
+    summed = math.fsum([*(line["over"]["direct"][0] for line in receipt["lines"]), receipt["over"]["rest"][0]])
+    assert summed == pytest.approx(receipt["over"]["difference"][0], abs=1e-4)
+    assert receipt["says"].startswith("27 like texts, each of its own answer: ") and " ± " in receipt["says"]
+    assert " ± " in view._repr_mimebundle_()[0]["text/html"]
+
+
+def test_many_texts_are_read_as_they_are_and_there_must_be_some(lab: Lab) -> None:
+    view = lab.predictions(TEXT, edit={"h.3.attn.mixed": zero(head=4)})
+    view.receipt_over, view.explaining = "texts", "direct"
+    assert view.receipt["state"] == "error" and "as they are" in view.receipt["message"] and view.receipt["lines"]
+    view = random_lab().predictions("😀!")
+    view.receipt_over, view.explaining = "texts", "direct"
+    assert view.receipt["state"] == "error" and "names nobody" in view.receipt["message"]
+
+
+@pytest.mark.parametrize(("head", "at", "label"), [("language", 19, "en"), ("tags", 3, "CITY"), ("answer", 3, "end")])
+def test_a_task_heads_label_has_a_receipt_here_too(lab: Lab, head: str, at: int, label: str) -> None:
+    view = lab.predictions(TEXT, "Where does Leo live?")
+    view.query, view.receipt_head, view.explaining = at, head, "direct"
+    receipt = view.receipt
+    assert (receipt["state"], receipt["token"], receipt["at"], receipt["head"]) == ("done", label, at, head)
+    names: dict[str, Any] = {"lab": lab}
+    exec(receipt["code"].replace("print(found)", ""), names)
+    again = names["found"].receipt
+    assert receipt["difference"] == pytest.approx(again.difference, abs=1e-5) and closes(receipt)
+    assert receipt["lines"][0]["direct"] == pytest.approx(again.direct.abs().max().item(), abs=1e-5)
+    view.receipt_token = "no label"
+    assert view.receipt["state"] == "error" and "labels are" in view.receipt["message"]
+
+
+@pytest.mark.slow
+def test_of_an_edited_run_a_heads_receipt_is_that_runs(lab: Lab) -> None:
+    view = lab.predictions(TEXT, "Where does Leo live?", edit={"h.3.mlp.out": zero(pos=3)})
+    view.query = 3
+    for head in ("tags", "answer"):
+        view.receipt_head, view.explaining = head, "total"
+        assert "with the changes" in view.receipt["where"] and closes(view.receipt)
+        found = view.explained.receipt
+        assert found.direct[found.names.index("MLP 3")] == 0 != found.direct[found.names.index("MLP 2")]
+    view.question = ""
+    assert view.receipt["state"] == "error" and "needs a question" in view.receipt["message"]
+
+
+def test_an_mlp_opens_into_neurons_or_what_it_would_lose(lab: Lab) -> None:
+    view = lab.predictions(TEXT)
+    view.receipt_versus, view.opened_mlp = " Sydney", 3
+    assert view.inside == SHUT  # the receipt is closed
+    view.explaining = "direct"
+    table = lab.receipt(TEXT, " Oslo", " Sydney")
+    for kind, expected in (("neurons", table.neurons(3)), ("without", table.without(3))):
+        view.opened_as = kind
+        inside = view.inside
+        assert (inside["state"], inside["layer"], inside["kind"]) == ("done", 3, kind)
+        first = expected.found.order[0]
+        assert inside["rows"][0]["value"] == pytest.approx(expected.found.values[first].item(), abs=1e-5)
+        assert inside["says"] == expected.sentence and inside["code"] in view.code
+    view.opened_as = "neurons"
+    rows = view.inside["rows"]
+    told = math.fsum([*(row["value"] for row in rows), view.inside["rest"][1]])
+    assert told == pytest.approx(table.neurons(3).found.line, abs=1e-4)
+    assert view.open_mlp().found.layer == view.mlp_lines.found.layer == 3
+    view.wished = {"do": "add", "number": 1, "edit": {"spot": rows[0]["spot"], "kind": "zero", "axes": rows[0]["axes"]}}
+    assert view.changes == [f"mlp.post of layer 3 silent {rows[0]['name']}"]
+    view.opened_mlp = 4
+    assert view.inside["state"] == "error" and "from 0 to 3" in view.inside["message"]
+
+
+@pytest.mark.slow
+def test_of_two_runs_it_is_the_difference_of_their_receipts_and_exactly_nothing_of_one(lab: Lab) -> None:
+    other = TEXT.replace("Oslo", "Lima")
+    for view in (lab.explore(TEXT, edit={"h.1.attn.probs": zero(head=1)}), lab.explore(TEXT, against=other)):
+        view.tab, view.run = "predictions", "difference"
+        view.predictions.explaining = "direct"
+        receipt, trace = view.predictions.receipt, view.trace
+        oslo, rival = (
+            lab.tokens(word)[0].id for word in (receipt["token"].replace("·", " "), receipt["versus"].replace("·", " "))
+        )
+        base = lab.trace(TEXT if trace.edit else other, ["logits"])["logits"][0, -1]
+        after = lab.trace(TEXT, ["logits"], trace.edit or None)["logits"][0, -1]
+        expected = (after[oslo] - after[rival]) - (base[oslo] - base[rival])
+        assert receipt["difference"] == pytest.approx(expected.item(), abs=1e-4) and closes(receipt)
+        assert "what if − as it is" in receipt["says"] and "changes most" in receipt["says"]
+        view.run = "what if"
+        assert "what if − as it is" not in view.predictions.receipt["says"]
+    for same in (lab.explore(TEXT, edit={"h.1.attn.probs": scale(1)}), lab.explore(TEXT, against=TEXT)):
+        same.tab, same.run = "predictions", "difference"
+        same.predictions.explaining = "total"
+        receipt = same.predictions.receipt
+        assert receipt["difference"] == 0 and all(line["direct"] == 0 for line in receipt["lines"])
+        assert receipt["says"].endswith("0 nats; no line changes.") and receipt["state"] == "done"

@@ -104,3 +104,34 @@ def test_a_page_without_scripts_has_it_too(lab: Lab) -> None:
     view.weigh_tokens()
     still = view._repr_mimebundle_()[0]["text/html"]
     assert "gradient × input" in still and view.mattered["closes"] in still
+
+
+@pytest.mark.slow
+def test_of_many_texts_the_three_answers_are_means_as_its_code_says(lab: Lab) -> None:
+    text = "Leo lives in Oslo. Leo lives in"
+    view = lab.tokens(text).view
+    view.mattered_over, view.mattered_instead, view.mattered_answer = "texts", "drawn", " Oslo"
+    found = view.weigh_tokens()
+    mattered = view.mattered
+    assert mattered["state"] == "done" and mattered["texts"] == "this text and 27 like texts"
+    names: dict[str, Any] = {"lab": lab, "bloomlab": bloomlab}
+    exec(mattered["code"].replace("print(", "again = (", 1), names)
+    again = names["again"]
+    assert len(again.texts.found) == 28 and again.texts.difference.equal(found.difference)
+    alone = lab.attribution(text, " Oslo", instead=bloomlab.drawn(lab.like(text).texts))
+    for name in ("left_out", "gradient", "integrated"):
+        several = again.texts.of(name)
+        assert several[0].tolist() == pytest.approx(getattr(alone, name).tolist(), abs=1e-4)
+        assert mattered[name] == pytest.approx(several.mean(0).tolist(), abs=1e-4)
+        assert mattered["spread"][name] == pytest.approx(several.std(0, unbiased=False).tolist(), abs=1e-4)
+    assert mattered["says"].startswith("mean of 28 texts: what one of 27 like texts has in the place of token ")
+    assert " ± " in repr(again) and " ± " in view._repr_mimebundle_()[0]["text/html"]
+
+
+def test_what_stands_in_a_tokens_place_can_be_drawn(lab: Lab) -> None:
+    view = lab.tokens("Leo lives in").view
+    view.mattered_instead = "drawn"
+    view.weigh_tokens()
+    expected = lab.attribution("Leo lives in", instead=bloomlab.drawn(lab.like("Leo lives in").texts))
+    assert view.mattered["left_out"] == pytest.approx(expected.left_out.tolist(), abs=1e-5)
+    assert view.mattered["kind"] == "drawn" and "what one of" in view.mattered["says"]

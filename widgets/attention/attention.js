@@ -310,7 +310,7 @@ export function attentionPanel(stage) {
     readExact();
     stage.drawOnce();
   });
-  stage.listen("change:mode change:pattern change:look change:explaining change:against", stage.drawOnce);
+  stage.listen("change:mode change:pattern change:look change:explaining change:against change:look_over", stage.drawOnce);
 
   return {
     draw,

@@ -1,12 +1,13 @@
 // @ts-check
 // Why this look: the score of the chosen cell as a sum of products, a part of the query's state times a part of the key's.
-//   [data-part="look"]                     data-state = idle | running | done | stopped | error; data-score, data-error
+//   [data-part="look"]                     a job: lib/job.js; data-score, data-error
 //   [data-part="look-against"]             a select: why there and not here, another key of the same query
-//   [data-part="look-says"]                the finding in a sentence
-//   [data-side="query | key"] tr[data-name], [data-side="pairs"] tr     data-value: in nats; [data-silence]: an edit
+//   [data-side="query | key"] tr[data-name], [data-side="pairs"] tr     data-value: in nats, of many texts
+//                                          the mean beside data-spread; [data-silence]: an edit
 import { cellNumber } from "../lib/causal.js";
 import { isolated, make, pushButton, set } from "../lib/dom.js";
-import { scientific, signed } from "../lib/numbers.js";
+import { jobBox, overTexts } from "../lib/job.js";
+import { fixed, scientific, signed } from "../lib/numbers.js";
 
 const SIDES = [
   ["key", "parts of the key"],
@@ -17,20 +18,16 @@ const OTHERS = 12; // keys to compare with that are offered
 
 /** @param {import("../lib/frame.js").Stage} stage */
 export function lookReceipt(stage) {
-  const summary = make("summary", { "data-lm-suppress-shortcuts": "true" }, "why there? ", make("span", { class: "bl-how" }, "parts of the score"));
+  const job = jobBox(stage, { part: "look", opens: "explaining", start: "open", title: "why there?", how: "parts of the score", looks: "bl-panel", says: "bl-look-says", counts: "texts read" });
+  const over = overTexts(stage, "look_over");
   const against = make("select", { class: "bl-select", "aria-label": "another key of this query", "data-lm-suppress-shortcuts": "true", "data-part": "look-against" });
   against.addEventListener("change", () => stage.choose({ against: Number(against.value) }));
-  const says = make("p", { class: "bl-look-says", role: "status", "aria-live": "polite", dir: "auto", "data-part": "look-says" });
   const bodies = Object.fromEntries(SIDES.map(([name]) => [name, make("tbody", { "data-side": name })]));
   const tables = SIDES.map(([name, word]) => make("table", { class: "bl-ledger bl-look" }, make("caption", { class: "bl-how" }, word), bodies[name]));
   const closes = make("p", { class: "bl-note", "data-part": "look-closes" });
   const found = make("div", {}, ...tables, closes);
-  const element = make("details", { class: "bl-panel", "data-part": "look" }, summary, make("p", { class: "bl-row" }, make("label", { class: "bl-how" }, "and not at ", against)), says, found);
-  summary.addEventListener("click", (/** @type {MouseEvent} */ event) => {
-    event.preventDefault(); // it opens when the view has heard of it
-    if (stage.get("live")) stage.choose({ explaining: element.open ? "closed" : "open" });
-    else element.open = !element.open; // a saved page keeps what it has
-  });
+  const element = job.element;
+  element.append(make("p", { class: "bl-row" }, make("label", { class: "bl-how" }, "and not at ", against)), make("div", { class: "bl-row" }, over.element, job.run, job.stop, job.progress), job.says, found);
 
   let offered = "";
   /** The keys of this row that could be meant: the same token elsewhere, then those it looks at most. @param {any} picture @param {string[]} names @param {number} query @param {number} key @param {Float32Array | null} probs */
@@ -50,18 +47,19 @@ export function lookReceipt(stage) {
     against.disabled = !stage.get("live");
   }
 
-  /** @param {Node | string} name @param {number} value @param {number} most @param {string} says */
-  function row(name, value, most, says) {
+  /** @param {Node | string} name @param {number} value @param {number} most @param {string} says @param {number} [spread] of many texts */
+  function row(name, value, most, says, spread) {
+    const more = (/** @type {number} */ digits) => (spread === undefined ? "" : ` ± ${fixed(spread, digits)}`);
     const bar = make("span", { class: "bl-signed-bar", "aria-hidden": "true", "data-sign": value < 0 ? "negative" : "positive" }, make("span"));
     bar.style.setProperty("--bl-part", String(value / most));
-    return make("tr", { "data-name": says, "data-value": value }, make("th", { scope: "row" }, name), make("td", { class: "bl-bar-box" }, bar), make("td", { class: "bl-value", title: `${signed(value, 6)} nats` }, signed(value, 2)));
+    return make("tr", { "data-name": says, "data-value": value }, make("th", { scope: "row" }, name), make("td", { class: "bl-bar-box" }, bar), make("td", { class: "bl-value", title: `${signed(value, 6)}${more(6)} nats`, "data-spread": spread ?? false }, `${signed(value, 2)}${more(2)}`));
   }
 
   let painted = "";
   /** @param {any} look @param {string[]} names */
   function paint(look, names) {
     const can = Boolean(stage.get("live") && stage.get("editable")) && look.state !== "running";
-    const now = JSON.stringify([look.place, look.query, look.key, look.pairs, can]);
+    const now = JSON.stringify([look.place, look.query, look.key, look.pairs, look.spread, can]);
     if (now === painted) return;
     painted = now;
     for (const [side] of SIDES) {
@@ -69,10 +67,10 @@ export function lookReceipt(stage) {
       const most = Math.max(1e-12, ...parts.map((/** @type {any} */ part) => Math.abs(part.value)));
       const token = look.place[side];
       bodies[side].replaceChildren(
-        ...parts.map((/** @type {any} */ { name, value, spot, axes }) => {
+        ...parts.map((/** @type {any} */ { name, value, spot, axes }, /** @type {number} */ place) => {
           const at = `token ${token} ${isolated(names[token] ?? "")}`;
           const button = can && spot ? pushButton(name, { class: "bl-button bl-plain bl-part-name", title: `silence it at ${at}, as an edit`, "data-silence": name }, () => stage.wish({ do: "add", edit: { spot, kind: "zero", axes: Object.fromEntries(Object.entries(axes).map(([axis, index]) => [axis, [index]])) } })) : name;
-          return row(button, value, most, name);
+          return row(button, value, most, name, look.spread[side]?.[place]);
         }),
         ...(look.rest[side][0] ? [row(`${look.rest[side][0]} smaller`, look.rest[side][1], most, "rest")] : []),
       );
@@ -85,20 +83,20 @@ export function lookReceipt(stage) {
     /** @param {any} picture @param {string[]} names @param {Record<string, number>} place @param {Float32Array | null} probs of the head */
     show(picture, names, place, probs) {
       const look = stage.get("look");
-      const live = Boolean(stage.get("live"));
-      const state = look.state === "running" && !live ? "stopped" : look.state; // nobody measures on
+      const { live } = job.show(look, {
+        idle: "the parts need the model, and here is none; open this before you save a page",
+        begun: look.says || "reading …",
+        so: ({ done, total, says }) => `${done} of ${total} texts read. ${says}`,
+      });
       const there = look.pairs.length > 0;
-      if (live) element.open = stage.get("explaining") !== "closed";
-      set(element, { "data-state": state, "data-score": there && look.score, "data-error": there && look.error });
+      over.show(live);
+      set(element, { "data-score": there && look.score, "data-error": there && look.error });
       if (element.open) offer(picture, names, place.query, place.key, probs);
       const elsewhere = there && ["layer", "head", "query", "key"].some((name) => look.place[name] !== place[name]);
-      const idle = live ? "" : "the parts need the model, and here is none; open this before you save a page";
-      const said = { idle, error: look.message, running: there ? look.says : "reading …" }[/** @type {"idle"} */ (state)] ?? look.says;
-      says.textContent = said;
-      set(says, { "data-elsewhere": elsewhere });
+      set(job.says, { "data-elsewhere": elsewhere });
       found.hidden = !there;
       if (!there) return;
-      closes.textContent = `all products sum to ${signed(look.score)} within ${scientific(look.error)}; in nats, before the distance counts`;
+      closes.textContent = `all products sum to ${signed(look.score)} within ${scientific(look.error)}; in nats, before the distance counts${look.texts ? `; mean ± spread over ${look.texts}` : ""}`;
       paint(look, names);
     },
   };

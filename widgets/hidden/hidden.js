@@ -258,7 +258,7 @@ export function hiddenPanel(stage) {
     numbers = null;
     stage.drawSoon();
   });
-  stage.listen("change:part change:mode change:effects change:mapping change:map_what change:map_mode change:map_other change:map_instead", stage.drawOnce);
+  stage.listen("change:part change:mode change:effects change:mapping change:map_what change:map_mode change:map_other change:map_instead change:map_answer change:map_rival change:map_over", stage.drawOnce);
 
   return {
     draw,

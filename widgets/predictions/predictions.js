@@ -421,7 +421,7 @@ export function predictionsPanel(stage) {
     stale = true;
     stage.drawSoon();
   });
-  stage.listen("change:asked change:question change:receipt change:explaining change:receipt_by change:receipt_instead", stage.drawOnce);
+  stage.listen("change:asked change:question change:receipt change:inside change:explaining change:receipt_by change:receipt_instead change:receipt_over change:receipt_head change:receipt_token change:receipt_versus change:opened_mlp change:opened_as", stage.drawOnce);
 
   return {
     draw,

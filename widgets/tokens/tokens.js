@@ -163,7 +163,7 @@ export function tokensPanel(stage) {
     if (numbers) surprise.show(numbers, picture.text, names);
   }
 
-  stage.listen("change:replayed change:comparison change:comparing change:mattered change:attributing", stage.drawOnce);
+  stage.listen("change:replayed change:comparison change:comparing change:mattered change:attributing change:mattered_answer change:mattered_rival change:mattered_instead change:mattered_over", stage.drawOnce);
   // one message, many traits: they are all there when the first is told, and one drawing is enough
   stage.listen("change:loss change:loss_before", () => {
     stale = true;

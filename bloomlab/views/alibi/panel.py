@@ -105,7 +105,9 @@ class AlibiPanel(Panel):
         """It runs, and stops, on a click."""
         return {"wanted": "run", "stopped": "stop"}.get(changed, "")
 
-    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+    def steps(
+        self, job: str, trace: "Trace", shown: Shown, base: "Trace | None" = None
+    ) -> Iterator[tuple[dict[str, Any], Any]]:
         """Measure the loss by position for texts of growing length, or by slope, a batch each.
 
         What the other question has found stays.

@@ -25,8 +25,9 @@ from bloomlab.views.attention.payload import (
     strongest,
     together,
 )
-from bloomlab.views.attention.receipt import IDLE, look_html, look_steps, place_of
+from bloomlab.views.attention.receipt import IDLE, look_bars, look_html, look_steps, place_of
 from bloomlab.views.attention.still import change_html, noticed_sentence, static_html, static_text
+from bloomlab.views.shared.like_texts import OVER, LikeTexts
 from bloomlab.views.shared.panel import SELECTION, Job, Panel, Piece, Place, Shown
 from bloomlab.views.shared.tables import names
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 class AttentionPanel(Panel):
     """Every attention head of a text, one head's matrix, and the sum behind each of its cells.
 
-    The trace must have READ of every layer.
+    The trace must have READ of every layer. `like` gives other texts to explain a look in.
 
         view = lab.attention("Leo lives in Oslo.")
         view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # point at a cell, here or in the page
@@ -45,6 +46,7 @@ class AttentionPanel(Panel):
         view.pattern = "rollout"                                     # or "layer", "all": means; "head"
         view.against = 2                                             # another key: why there, and not here?
         view.explain_look()                                          # the parts of the score
+        view.look_over = "texts"                                     # their mean and spread over texts like this one
     """
 
     name, title, compares = "attention", "Attention", True
@@ -60,13 +62,17 @@ class AttentionPanel(Panel):
     }
     jobs = (Job("look", "explain_look", "look_parts", of_text=True),)
 
+    def __init__(self, like: LikeTexts | None = None) -> None:
+        self._like = like
+
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
         """Whose pattern is shown, and what of it; whether the chosen look is explained, and against which other key."""
         return {
             "pattern": traitlets.Enum(("head", "layer", "all", "rollout"), "head"),
             "mode": traitlets.Enum(("probability", "content", "position", "both"), "probability"),
-            "explaining": traitlets.Enum(("closed", "open"), "closed"),
+            "explaining": traitlets.Enum(("closed", "open", "stopped"), "closed"),
             "against": traitlets.Int(-1),  # no other key
+            "look_over": traitlets.Enum(OVER, OVER[0]),
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
@@ -121,11 +127,15 @@ class AttentionPanel(Panel):
         return static_html(shown["picture"], shown["thumbs"], steps, words, shown["query"]) + look_html(shown["look"])
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
-        """The matrix; of a difference, how it has changed."""
+        """The parts of a look while they are open; else the matrix; of a difference, how it has changed."""
         from bloomlab.views.attention.figure import matrix_figure  # matplotlib, only when it is asked for
+        from bloomlab.views.shared.bars import bars_figure
         from bloomlab.views.shared.figure import plain_marks, save_figure
 
-        picture = shown["picture"]
+        picture, look = shown["picture"], shown["look"]
+        if shown["explaining"] != "closed" and look["pairs"]:
+            save_figure(bars_figure, path, look["says"], [], look_bars(look), picture["stamp"])
+            return
         differs = "difference" in picture
         matrix, words = _change(shown) if differs else _matrix(trace, shown)
         title = f"how it has changed: {words}\n{plain_marks(noticed_sentence(picture))}" if differs else words
@@ -140,9 +150,9 @@ class AttentionPanel(Panel):
 
     def asked(self, job: str, changed: str, shown: Shown) -> str:
         """While it is open, it follows the chosen look."""
-        if changed not in ("explaining", "against", "tab", "picture", *SELECTION):
+        if changed not in ("explaining", "against", "look_over", "tab", "picture", *SELECTION):
             return ""
-        if shown["explaining"] == "closed" or "difference" in shown["picture"]:
+        if shown["explaining"] != "open" or "difference" in shown["picture"]:
             return "stop"
         look = shown["look"]
         if look["state"] == "running" and changed == "explaining":
@@ -150,13 +160,15 @@ class AttentionPanel(Panel):
         follows = changed in ("tab", *SELECTION)
         return "" if follows and (look["state"] == "idle" or look["place"] == place_of(shown)) else "run"
 
-    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+    def steps(
+        self, job: str, trace: "Trace", shown: Shown, base: "Trace | None" = None
+    ) -> Iterator[tuple[dict[str, Any], Any]]:
         """The parts of the chosen look's score.
 
         Raises:
             InputError: the trace has no model at hand.
         """
-        return look_steps(trace, shown)
+        return look_steps(trace, shown, self._like)
 
 
 def _together(shown: Shown) -> list[tuple[str, int]]:

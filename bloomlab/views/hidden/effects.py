@@ -1,27 +1,25 @@
 """Where the answer is carried: a map of effects, estimated first and then measured, as the page draws it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from bloomlab.errors import BloomlabError, InputError
+from bloomlab.errors import InputError
 from bloomlab.guards.markup import escaped
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.lens.patching import effects
+from bloomlab.lens.cases import Case
+from bloomlab.lens.patching import effects, effects_over
+from bloomlab.lens.receipt import said
 from bloomlab.tasks.results import readable
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.donors import drawn
-from bloomlab.tracing.edits import NamedEdit, zero
 from bloomlab.views.effects import EffectMap
+from bloomlab.views.shared.like_texts import LikeTexts, Stand, stand
 from bloomlab.views.shared.panel import Shown, stamp
 from bloomlab.views.shared.tables import change_cell, table, text_cell
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
-
-Like = Callable[[str], Sequence[str]]
-"""Texts like one, of as many tokens."""
 
 NOWHERE: dict[str, Any] = {
     "state": "idle",  # or running, done, stopped, error
@@ -29,11 +27,22 @@ NOWHERE: dict[str, Any] = {
     "done": 0,  # cells
     "total": 0,
     "what": "",
+    "mode": "",
+    "of": "",  # of which head a map of looks is: "3.4"
     "kind": "",  # what stands in a cell's place, as the page asks for it: zero or drawn; "" of another text
+    "other": "",  # that text
+    "texts": 1,  # how many the values are means of
+    "answer": "",
+    "rival": "",
+    "offers": [],  # tokens that may be meant by these
     "rows": [],
     "columns": [],
     "values": [],  # row by row, shares of the lead: measured, else estimated; None where there is no cell
+    "nats": [],  # the same; of many texts their mean
     "measured": [],  # whether each was measured
+    "spread": [],  # of several texts, the standard deviation of each cell
+    "turned": [],  # and in which share of them it has another sign; where that is too many it is in "unstable"
+    "unstable": [],
     "unit": 0.0,  # nats of a share of 1
     "floor": None,  # the noise, as a share
     "largest": [0, 0],
@@ -41,47 +50,58 @@ NOWHERE: dict[str, Any] = {
     "trust": "",
     "code": "",
 }
+OFFERS = 8
 SHOWN = 12  # cells in the table without script: the largest
 
 
 def effect_steps(
-    trace: "Trace", model: BloomForCausalLM, tokenizer: BloomTokenizerFast, shown: Shown, like: Like | None
+    trace: "Trace", model: BloomForCausalLM, tokenizer: BloomTokenizerFast, shown: Shown, like: LikeTexts | None
 ) -> Iterator[tuple[dict[str, Any], EffectMap | None]]:
-    """The map, a batch of cells each step.
+    """The map, a batch of cells each step; of many texts, the mean of their maps so far.
 
     Raises:
-        BloomlabError: before the first step, the run was edited, or the two texts do not fit each other.
+        BloomlabError: before the first step, the run was edited, the two texts do not fit each other, or there are no
+            other texts.
     """
     if trace.edit:
         raise InputError("the map is of the text as it is; choose “as it is”, or take the changes back")
-    text, other = str(trace.text), shown["map_other"] or None
-    kind, instead, given = "", None, f", {other!r}"
-    if other is None:
-        kind, instead, given = _in_place(text, shown["map_instead"], like)
+    text, other = str(trace.text), shown["map_other"]
+    named = {"answer": shown["map_answer"], "rival": shown["map_rival"]}
     what, mode = shown["map_what"], shown["map_mode"]
-    place = {"layer": shown["layer"], "head": shown["head"]} if what == "looks" else {}
-    steps = effects(model, tokenizer, text, other, instead, what, mode, **place)
-    where = "".join(f", {name}={value}" for name, value in place.items())
-    code = f"print(lab.effects({text!r}{given}, what={what!r}, mode={mode!r}{where}))\n"
-    piece = {**shown["effects"], "state": "running", "message": "", "done": 0, "total": 0}
+    settings: dict[str, Any] = {"what": what, "mode": mode}
+    settings |= {"layer": shown["layer"], "head": shown["head"]} if what == "looks" else {}
+    asked = "".join(f", {name}={value!r}" for name, value in settings.items())
+    asked += "".join(f", {name}={token!r}" for name, token in named.items() if token)
+    settings |= {name: token or None for name, token in named.items()}
+    place = Stand("", None, "") if other else stand(like, text, shown["map_instead"])
+    before, many = place.before, shown["map_over"] == "texts"
+    given = f", {other!r}" if other else "" if place.default and not many else f", instead={place.code}"
+    if many:
+        if like is None:
+            raise InputError("this view has no other texts to measure in; make it with lab.explore(text, texts=[…])")
+        cases = [Case(text, other, **named), *like.cases(text, other, **named)]
+        before, code = like.code(text, other=other, **named)
+        given += f", texts={code}"
+        steps = effects_over(model, tokenizer, cases, place.edit, **settings)
+    else:
+        steps = effects(model, tokenizer, text, other or None, place.edit, **settings)
+    code = f"{before}print(lab.effects({text!r}{given}{asked}))\n"
+    offers = _offers(trace, model, tokenizer)
+    piece = {**shown["effects"], "state": "running", "message": "", "done": 0, "total": 0, "offers": offers}
     yield {"effects": piece, "mapping": "open"}, None
     for step in steps:
         piece = {**piece, "done": step.done, "total": step.total}
         shows = None
         if step.results:
             shows = EffectMap(step.results[0], stamp(trace.provenance))
-            piece |= {"what": what, "kind": kind, "code": code, **_page(shows)}
+            piece |= {"what": what, "mode": mode, "kind": place.kind, "other": other, "code": code, **_page(shows)}
         yield {"effects": piece}, shows
 
 
-def _in_place(text: str, kind: str, like: Like | None) -> tuple[str, NamedEdit, str]:
-    """What stands in a cell's place: as the page asks for it, the edit, and the Python for it."""
-    if kind == "drawn" and like is not None:
-        try:
-            return "drawn", drawn(list(like(text))), f", instead=bloomlab.drawn(lab.like({text!r}).texts)"
-        except BloomlabError:  # nothing is known that is like this text
-            pass
-    return "zero", zero(), ", instead=bloomlab.zero()"
+def _offers(trace: "Trace", model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> list[str]:
+    """The likeliest next tokens that can be named by their texts."""
+    tokens = [tokenizer.decode([one]) for one in said(model, trace).topk(min(OFFERS, model.config.vocab_size)).indices]
+    return [token for token in tokens if len(tokenizer.encode(token)) == 1]
 
 
 def _page(shows: EffectMap) -> dict[str, Any]:
@@ -92,7 +112,15 @@ def _page(shows: EffectMap) -> dict[str, Any]:
         "rows": [readable(name) for name in shows.rows],
         "columns": [readable(name) for name in shows.columns],
         "values": _numbers(shows.values),
+        "nats": _numbers(found.nats),
         "measured": shows.exact.isfinite().flatten().tolist(),
+        "of": found.of,
+        "texts": found.texts,
+        "answer": readable(found.answer),
+        "rival": readable(found.rival),
+        "spread": [] if found.spread is None else _numbers(found.spread),
+        "turned": [] if found.turned is None else _numbers(found.turned),
+        "unstable": [] if found.turned is None else found.unstable.flatten().tolist(),
         "unit": found.unit,
         "floor": found.floor,
         "largest": list(shows.largest()[0]) if known else [0, 0],
@@ -114,11 +142,14 @@ def effects_html(found: dict[str, Any]) -> str:
     rows = [
         [
             f"{text_cell(found['rows'][i // width])} {text_cell(found['columns'][i % width])}",
-            ("" if found["measured"][i] else "~") + change_cell(values[i], 2),
-            change_cell(values[i] * found["unit"], 2),
+            ("" if found["measured"][i] else "~")
+            + change_cell(values[i], 2)
+            + ("?" if found["unstable"] and found["unstable"][i] else ""),
+            *([f"± {found['spread'][i]:.2f}"] if found["spread"] else []),
+            change_cell(found["nats"][i], 2),
         ]
         for i in order
     ]
     caption = f"The largest of {len(values)} cells. {found['trust']}"
-    body = table(("cell", "share", "nats"), rows, caption)
+    body = table(("cell", "share", *(["spread"] if found["spread"] else []), "nats"), rows, caption)
     return f'<p dir="auto">{escaped(found["says"])}</p>{body}'

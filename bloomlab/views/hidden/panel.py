@@ -12,9 +12,10 @@ import traitlets
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.difference import stream_change
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.views.hidden.effects import NOWHERE, Like, effect_steps, effects_html
+from bloomlab.views.hidden.effects import NOWHERE, effect_steps, effects_html
 from bloomlab.views.hidden.payload import CODE, difference_values, hidden_payload, window_values
 from bloomlab.views.hidden.still import still_html, still_text
+from bloomlab.views.shared.like_texts import OVER, LikeTexts
 from bloomlab.views.shared.panel import Job, Panel, Piece, Place, Shown, last_layer_first, own
 
 if TYPE_CHECKING:
@@ -27,13 +28,14 @@ NO_DIFFERENCE = {"moved": b"", "ids_before": b""}
 class HiddenPanel(Panel):
     """What BLOOM would say at every step of every layer, how long its vectors are, and who added what.
 
-    The trace must have READ; `model` and `tokenizer` read its states as predictions. `like(text)` gives texts like one,
-    to draw from for a map of effects.
+    The trace must have READ; `model` and `tokenizer` read its states as predictions. `like` gives other texts, to
+    draw from and to measure in for a map of effects.
 
         view = lab.hidden_states("Leo lives in Oslo.")
         view.layer, view.part, view.query = 1, "mid", 2  # the state after attention in layer 1, and a token
         view.mode = "entropy"                            # or "prediction", "script", "rank", "norm", "added"
         view.map_what, view.map_other = "heads", "Leo lives in Lima."
+        view.map_over = "texts"                          # the mean of the maps of this text and of others like it
         view.map_effects()                               # where the answer is carried; Ctrl-C keeps what is finished
     """
 
@@ -57,7 +59,7 @@ class HiddenPanel(Panel):
     }
     jobs = (Job("effects", "map_effects", "effect_map", of_text=True),)
 
-    def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, like: Like | None = None) -> None:
+    def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, like: LikeTexts | None = None) -> None:
         self._model, self._tokenizer, self._like = model, tokenizer, like
 
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
@@ -73,6 +75,9 @@ class HiddenPanel(Panel):
             "map_mode": traitlets.Enum(("needed", "enough"), "needed"),
             "map_other": traitlets.Unicode(),
             "map_instead": traitlets.Enum(("drawn", "zero"), "drawn"),
+            "map_answer": traitlets.Unicode(),  # the likeliest next token
+            "map_rival": traitlets.Unicode(),  # that of the other text, or the runner-up
+            "map_over": traitlets.Enum(OVER, OVER[0]),
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
@@ -128,11 +133,15 @@ class HiddenPanel(Panel):
         return still_html(dict(shown)) + effects_html(shown["effects"])
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
-        """The grid as it is shown, in its mode; of a text of more than WINDOW tokens, the WINDOW that is shown."""
+        """The map of effects while it is open; else the grid as it is shown, of a long text the shown WINDOW."""
+        from bloomlab.views.hidden.effects_figure import effects_figure
         from bloomlab.views.hidden.figure import lens_figure
         from bloomlab.views.shared.figure import save_figure  # matplotlib, only when it is asked for
 
-        save_figure(lens_figure, path, dict(shown))
+        if shown["mapping"] != "closed" and shown["effects"]["says"]:
+            save_figure(effects_figure, path, shown["effects"], shown["picture"]["stamp"])
+        else:
+            save_figure(lens_figure, path, dict(shown))
 
     def says(self, shown: Shown) -> str:
         """What the model would say at the chosen state."""
@@ -148,7 +157,9 @@ class HiddenPanel(Panel):
             return "stop"
         return "run" if changed.startswith("map_") or shown["effects"]["state"] not in ("running", "done") else ""
 
-    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+    def steps(
+        self, job: str, trace: "Trace", shown: Shown, base: "Trace | None" = None
+    ) -> Iterator[tuple[dict[str, Any], Any]]:
         """The estimate of the map, then measured cells.
 
         Raises:

@@ -4,6 +4,7 @@ And, where somebody asks, which part of the model wrote the next token: the rece
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +12,9 @@ import traitlets
 
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.views.predictions.inside import SHUT, inside_steps
 from bloomlab.views.predictions.payload import (
+    HEADS,
     answer_values,
     code,
     difference_payload,
@@ -20,9 +23,11 @@ from bloomlab.views.predictions.payload import (
     predictions_payload,
     usable,
 )
-from bloomlab.views.predictions.receipt import IDLE, Like, receipt_html, receipt_steps
+from bloomlab.views.predictions.question import NEXT, question
+from bloomlab.views.predictions.receipt import IDLE, receipt_bars, receipt_html, receipt_steps
 from bloomlab.views.predictions.still import still_html, still_text
 from bloomlab.views.shared.code import quoted
+from bloomlab.views.shared.like_texts import OVER, LikeTexts
 from bloomlab.views.shared.panel import Job, Panel, Piece, Place, Shown, last_layer_first, own
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
@@ -30,11 +35,15 @@ if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
 
+OPENED = ("opened_mlp", "opened_as")
+
+
 class PredictionsPanel(Panel):
     """What the four heads say of a text, at every layer.
 
     The trace must have READ; `model` predicts the next token, `heads` do the rest: "language", "tags" and "answer",
-    those that there are. `question` is asked at first. `like(text)` gives texts like one, to draw from for the receipt.
+    those that there are. `question` is asked at first. `like` gives other texts, to draw from and to measure in
+    for the receipt.
 
         view = lab.predictions("Leo lives in Oslo.", "Where does Leo live?")
         view.layer, view.query = 1, 3              # after which layer, and at which token
@@ -43,6 +52,10 @@ class PredictionsPanel(Panel):
         view.receipt_versus = " Lima"              # by default the runner-up
         view.explain()                             # which part wrote the next token; Ctrl-C keeps what is finished
         view.explaining = "direct"                 # without the totals; "total": with them
+        view.receipt_over = "texts"                # mean and spread over other texts like this one
+        view.receipt_head = "tags"                 # of a task head's label; "next": of the next token
+        view.opened_mlp, view.opened_as = 3, "neurons"  # one MLP's line; or "without" each head
+        view.open_mlp().to_pandas()
     """
 
     name, title, compares = "predictions", "Predictions", True
@@ -64,9 +77,13 @@ class PredictionsPanel(Panel):
         "answers": Piece(empty=[]),
         "trouble": Piece(empty=""),
         "receipt": Piece(empty=IDLE),
+        "inside": Piece(empty=SHUT),
     }
     typed = ("question",)
-    jobs = (Job("receipt", "explain", "explained", of_text=True),)
+    jobs = (
+        Job("receipt", "explain", "explained", of_text=True),
+        Job("inside", "open_mlp", "mlp_lines", of_text=True),
+    )
 
     def __init__(
         self,
@@ -74,7 +91,7 @@ class PredictionsPanel(Panel):
         tokenizer: BloomTokenizerFast,
         heads: Mapping[str, BloomPreTrainedModel],
         question: str = "",
-        like: Like | None = None,
+        like: LikeTexts | None = None,
     ) -> None:
         self._model, self._tokenizer, self._heads, self._question = model, tokenizer, heads, question
         self._like = like
@@ -93,6 +110,10 @@ class PredictionsPanel(Panel):
             "receipt_rival": traitlets.Int(-1),
             "receipt_by": traitlets.Enum(("token", "mean", "nothing"), "token"),
             "receipt_instead": traitlets.Enum(("drawn", "zero"), "drawn"),
+            "receipt_over": traitlets.Enum(OVER, OVER[0]),
+            "receipt_head": traitlets.Enum((NEXT, *HEADS), NEXT),
+            "opened_mlp": traitlets.Int(-1),  # none
+            "opened_as": traitlets.Enum(("neurons", "without"), "neurons"),
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
@@ -101,7 +122,8 @@ class PredictionsPanel(Panel):
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """What every head says; the next tokens of the window that the token is in. Of a difference, in both runs."""
-        asked, nothing = (shown["question"], shown["query"]), {"receipt": IDLE}  # that of another run says nothing here
+        asked = shown["question"], shown["query"]
+        nothing = {"receipt": IDLE, "inside": SHUT}  # those of another run say nothing here
         if base is None:
             return predictions_payload(trace, *self._reader(trace), self._heads_of(trace), *asked) | nothing
         heads = (self._heads_of(trace), self._heads_of(base))
@@ -109,10 +131,12 @@ class PredictionsPanel(Panel):
 
     def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """A receipt that is being made will not be finished there."""
-        receipt = shown["receipt"]
-        if receipt["state"] not in ("running", "error"):
-            return {}
-        return {"receipt": {**receipt, "state": "stopped" if receipt["lines"] else "idle"}}
+        pieces = {"receipt": "lines", "inside": "rows"}
+        return {
+            name: {**shown[name], "state": "stopped" if shown[name][part] else "idle"}
+            for name, part in pieces.items()
+            if shown[name]["state"] in ("running", "error")
+        }
 
     def _reader(self, trace: "Trace") -> tuple[BloomForCausalLM, BloomTokenizerFast]:
         """The model that reads a trace's states, and the tokenizer that names its tokens."""
@@ -168,14 +192,19 @@ class PredictionsPanel(Panel):
 
     def more_code(self, shown: Shown) -> str:
         """The receipt, if there is one."""
-        return str(shown["receipt"]["code"])
+        return str(shown["receipt"]["code"] + shown["inside"]["code"])
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
-        """What the still picture shows."""
+        """The receipt while it is open; else what the still picture shows."""
         from bloomlab.views.predictions.figure import predictions_figure
+        from bloomlab.views.shared.bars import bars_figure
         from bloomlab.views.shared.figure import save_figure  # matplotlib, only when it is asked for
 
-        save_figure(predictions_figure, path, dict(shown))
+        receipt = shown["receipt"]
+        if shown["explaining"] != "closed" and receipt["lines"]:
+            save_figure(bars_figure, path, receipt["says"], *receipt_bars(receipt), shown["picture"]["stamp"])
+        else:
+            save_figure(predictions_figure, path, dict(shown))
 
     def says(self, shown: Shown) -> str:
         """What the heads say at the chosen layer and token."""
@@ -184,21 +213,37 @@ class PredictionsPanel(Panel):
     # ---- the receipt ----
 
     def asked(self, job: str, changed: str, shown: Shown) -> str:
-        """It is made anew for another token, and while it is open for another place or text."""
-        receipt, mode = shown["receipt"], shown["explaining"]
-        if changed not in ("explaining", "query", "tab", "picture") and not changed.startswith("receipt_"):
+        """Each is made anew for another token, and while it is open for another place or text."""
+        if changed not in ("explaining", "query", "tab", "picture", "question", *OPENED) and (
+            not changed.startswith("receipt_")
+        ):
             return ""
+        mode = shown["explaining"]
+        if job == "inside":
+            opened = shown["opened_mlp"] >= 0 and mode in ("direct", "total") and "difference" not in shown["picture"]
+            return ("" if changed == "explaining" and shown["inside"]["rows"] else "run") if opened else "stop"
+        receipt = shown["receipt"]
         if mode not in ("direct", "total"):
             return "stop"
+        if changed in OPENED or (changed == "question" and shown["receipt_head"] != "answer"):
+            return ""
         idle, there = receipt["state"] == "idle", receipt["at"] == shown["query"]
         if changed in ("query", "tab") and (idle or there):
             return ""
         return "" if changed == "explaining" and receipt["state"] == "running" and receipt["mode"] == mode else "run"
 
-    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
-        """The receipt of the next token, then some totals a step.
+    def steps(
+        self, job: str, trace: "Trace", shown: Shown, base: "Trace | None" = None
+    ) -> Iterator[tuple[dict[str, Any], Any]]:
+        """The receipt of the next token, then some totals a step; or one MLP's line, opened.
 
         Raises:
             InputError: what is asked for is no token.
         """
-        return receipt_steps(trace, *self._reader(trace), shown, self._like)
+        read = (trace, *self._reader(trace), self._heads_of(trace), shown)
+        if job == "inside":
+            return inside_steps(*read)
+        before = None
+        if base is not None:
+            before = partial(question, base, *self._reader(base), self._heads_of(base), shown)
+        return receipt_steps(*read, self._like, before)

@@ -112,8 +112,12 @@ class Panel:
         """Whether a change asks for a job, by its piece: "run", "stop" or ""."""
         return ""
 
-    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+    def steps(
+        self, job: str, trace: "Trace", shown: Shown, base: "Trace | None" = None
+    ) -> Iterator[tuple[dict[str, Any], Any]]:
         """A job, by its piece: first the pieces that say it has begun, then a step each; with each, what it has found.
+
+        `base` is the run that a difference is measured by, while that is shown.
 
         Raises:
             InputError: before the first, if there is nothing to be done.

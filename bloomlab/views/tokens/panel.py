@@ -18,9 +18,10 @@ from bloomlab.lens import costs
 from bloomlab.lens.costs import Cost
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import display_tokens
+from bloomlab.views.shared.like_texts import OVER, LikeTexts
 from bloomlab.views.shared.panel import Job, Panel, Piece, Place, Shown, own, stamp
 from bloomlab.views.tokens.languages import texts_to_compare
-from bloomlab.views.tokens.mattered import NOBODY, mattered_html, mattered_steps
+from bloomlab.views.tokens.mattered import NOBODY, mattered_bars, mattered_html, mattered_steps
 from bloomlab.views.tokens.payload import (
     CODE,
     COMPARE,
@@ -43,11 +44,13 @@ class TokensPanel(Panel):
     The trace need not have read anything; for a difference, `resid_post` of the last layer, which `model` reads out, or
     the model of the trace's own lab. `measure(text)` gives one that has read costs.READ; it is called only when
     languages are compared. `translations` are what is compared, by name; by default, the embedded world's languages.
+    `like` gives other texts to weigh the tokens in.
 
         view = lab.tokens("Leo lives in Oslo.").view
         view.query = 3                                # a token: the chip it is in is the one replayed
         view.compare()                                # costs by language; Ctrl-C keeps what is finished
         view.weigh_tokens()                           # which tokens mattered for the next one, in three answers
+        view.mattered_over = "texts"                  # their mean and spread over this text and others like it
         view.trace.tokens                             # what is shown, as a list
     """
 
@@ -69,8 +72,10 @@ class TokensPanel(Panel):
         measure: "Callable[[str], Trace] | None" = None,
         translations: Mapping[str, str] | None = None,
         model: BloomForCausalLM | None = None,
+        like: LikeTexts | None = None,
     ) -> None:
         self._tokenizer, self._measure, self._translations, self._model = tokenizer, measure, translations, model
+        self._like = like
 
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
         """`replayed`: so many merges done of this chip; of others, all are."""
@@ -80,6 +85,8 @@ class TokensPanel(Panel):
             "attributing": traitlets.Enum(("closed", "open", "stopped"), "closed"),
             "mattered_answer": traitlets.Unicode(),  # the likeliest next token
             "mattered_rival": traitlets.Unicode(),  # the runner-up
+            "mattered_instead": traitlets.Enum(("mean", "drawn"), "mean"),
+            "mattered_over": traitlets.Enum(OVER, OVER[0]),
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
@@ -121,11 +128,18 @@ class TokensPanel(Panel):
         return surprise_html(shown) + still if "difference" in shown["picture"] else still
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
-        """The chips with the merges of one and the costs by language; of a difference, the surprise at each token."""
+        """Which tokens mattered while that is open; else the chips with the merges of one and the costs by language;
+        of a difference, the surprise at each token.
+        """
+        from bloomlab.views.shared.bars import bars_figure
         from bloomlab.views.shared.figure import save_figure  # matplotlib, only when it is asked for
         from bloomlab.views.tokens.figure import surprise_figure, tokens_figure
 
-        if "difference" in shown["picture"]:
+        mattered = shown["mattered"]
+        if shown["attributing"] != "closed" and mattered["says"]:
+            bars = mattered_bars(shown["picture"], mattered)
+            save_figure(bars_figure, path, mattered["says"], *bars, shown["picture"]["stamp"], False)
+        elif "difference" in shown["picture"]:
             save_figure(surprise_figure, path, dict(shown))
         else:
             save_figure(tokens_figure, path, shown["picture"], shown["comparison"], shown["chip"])
@@ -139,14 +153,16 @@ class TokensPanel(Panel):
     def asked(self, job: str, changed: str, shown: Shown) -> str:
         """Each runs while it is open; the weights are measured anew for another token."""
         opened = {"comparison": "comparing", "mattered": "attributing"}[job]
-        other = job == "mattered" and changed in ("mattered_answer", "mattered_rival")
+        other = job == "mattered" and changed.startswith("mattered_")
         if changed not in (opened, "picture") and not other:
             return ""
         if shown[opened] != "open":
             return "stop"
         return "run" if other or shown[job]["state"] not in ("running", "done") else ""
 
-    def steps(self, job: str, trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], Any]]:
+    def steps(
+        self, job: str, trace: "Trace", shown: Shown, base: "Trace | None" = None
+    ) -> Iterator[tuple[dict[str, Any], Any]]:
         """What a job does; see `mattered_steps` for the weights of the tokens.
 
         Raises:
@@ -154,7 +170,7 @@ class TokensPanel(Panel):
         """
         if job == "mattered":
             model = own(trace, "model", self._model)
-            return mattered_steps(trace, model, own(trace, "tokenizer", self._tokenizer), shown)
+            return mattered_steps(trace, model, own(trace, "tokenizer", self._tokenizer), shown, self._like)
         return self._compared(trace)
 
     def _compared(self, trace: "Trace") -> Iterator[tuple[dict[str, Any], Any]]:
