@@ -42,13 +42,13 @@ class Place(NamedTuple):
     stride: tuple[int, ...]
 
 
-def places(path: Path) -> dict[str, Place]:
-    """The tensors in a .bin file, by name.
+def places(path: Path, meanwhile: Callable[[], object] | None = None) -> dict[str, Place]:
+    """The tensors in a .bin file, by name; what there is to do `meanwhile` is done while the other process looks.
 
     Raises:
         CheckpointError: it holds something other than plain tensors, or cannot be followed within bounds.
     """
-    answer = parse_json(_ask(path), f"the table of {shorten_path(path)}", MAX_ANSWER, CheckpointError)
+    answer = parse_json(_ask(path, meanwhile), f"the table of {shorten_path(path)}", MAX_ANSWER, CheckpointError)
     if not isinstance(answer, dict) or not isinstance(answer.get("tensors"), list):
         raise _refused(path, str(answer.get("refused") if isinstance(answer, dict) else ""))
     size = path.stat().st_size
@@ -100,9 +100,12 @@ def _map(path: Path, seen: Version | None) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
-def _ask(path: Path) -> bytes:
+def _ask(path: Path, meanwhile: Callable[[], object] | None) -> bytes:
     """What the other process says."""
-    program = [sys.executable, "-I", "-S", str(Path(bin_process.__file__)), os.fspath(path.absolute())]
+    where, name = os.path.split(bin_process.__file__)
+    # imported, and not run as a file, for which Python would compile it each time
+    start = "import sys; sys.path.append(sys.argv[1]); __import__(sys.argv[2]).main(sys.argv[3])"
+    program = [sys.executable, "-I", "-S", "-c", start, where, name.removesuffix(".py"), os.fspath(path.absolute())]
     try:
         process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except (OSError, ValueError) as error:
@@ -113,6 +116,8 @@ def _ask(path: Path) -> bytes:
     clock.daemon = True
     try:
         clock.start()
+        if meanwhile:
+            meanwhile()
         answer = process.stdout.read(MAX_ANSWER + 1) if process.stdout else b""
     except RuntimeError:  # no memory for a thread
         answer = b""

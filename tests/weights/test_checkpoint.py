@@ -80,13 +80,13 @@ def test_weights_that_change_while_they_are_read_are_refused(tmp_path: Path, lim
 def test_shards_of_two_saves_are_not_taken_for_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_state(tmp_path, STATE, 60)
 
-    def meanwhile(path: Path) -> Any:
+    def between(path: Path, meanwhile: Any) -> Any:
         monkeypatch.undo()
         opened = open_file(path)
         write_state(tmp_path, {name: tensor + 1 for name, tensor in STATE.items()}, 60)
         return opened
 
-    monkeypatch.setattr("bloomlab.weights.checkpoint.open_file", meanwhile)
+    monkeypatch.setattr("bloomlab.weights.checkpoint.open_file", between)
     with pytest.raises(CheckpointError, match=r"model\.safetensors\.index\.json changed while it was read"):
         open_folder(tmp_path)
 
