@@ -6,9 +6,10 @@ What that process says is read as data and checked; the numbers themselves are m
 import math
 import mmap
 import os
+import selectors
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -112,23 +113,37 @@ def _ask(path: Path, meanwhile: Callable[[], object] | None) -> bytes:
         raise CheckpointError(
             f"cannot start the process that looks into {shorten_path(path)}: {error}; end other programs first"
         ) from None
-    clock = threading.Timer(PATIENCE, process.kill)
-    clock.daemon = True
     try:
-        clock.start()
         if meanwhile:
             meanwhile()
-        answer = process.stdout.read(MAX_ANSWER + 1) if process.stdout else b""
-    except RuntimeError:  # no memory for a thread
-        answer = b""
+        answer = _said_by(process)
     finally:
-        clock.cancel()
         process.kill()
         with process:  # waits, and closes the pipe
             pass
-    if not answer or len(answer) > MAX_ANSWER:
+    if not answer:
         raise _refused(path, "following it took more time or memory than any honest file does")
     return answer
+
+
+def _said_by(process: "subprocess.Popen[bytes]") -> bytes:
+    """All that a process says; nothing if it says too much, or takes too long. No thread waits: one needs memory."""
+    if os.name == "nt" or process.stdout is None:  # there, pipes cannot be waited for
+        try:
+            return process.communicate(timeout=PATIENCE)[0]
+        except subprocess.TimeoutExpired:
+            return b""
+    said, until = bytearray(), time.monotonic() + PATIENCE
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while selector.select(max(0.0, until - time.monotonic())):
+            part = os.read(process.stdout.fileno(), 1 << 16)
+            said += part
+            if not part:
+                return bytes(said)
+            if len(said) > MAX_ANSWER:
+                break
+    return b""
 
 
 def _refused(path: Path, why: str) -> CheckpointError:

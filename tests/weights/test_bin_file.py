@@ -203,25 +203,50 @@ def test_the_process_has_bounds(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
-@pytest.mark.slow
-def test_a_process_that_says_nothing_or_too_much_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "program",
+    [
+        "",
+        "import os; os.abort()",
+        pytest.param("while True: print('x' * 10**6)", marks=pytest.mark.slow),
+        pytest.param("import time; time.sleep(60)", marks=pytest.mark.slow),
+    ],
+)
+def test_a_process_that_says_nothing_or_too_much_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    path, script = tmp_path / "pytorch_model.bin", tmp_path / "script.py"
+    path.write_bytes(as_zip(STATE))
+    script.write_text(program)
+    monkeypatch.setattr(bin_process, "__file__", str(script))
+    monkeypatch.setattr(bin_file, "PATIENCE", 0.5)
+    with pytest.raises(CheckpointError, match="took more time or memory than any honest file does"):
+        open_file(path)
+
+
+def test_a_process_that_cannot_be_started_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pytorch_model.bin"
     path.write_bytes(as_zip(STATE))
-    for program in ("", "import os; os.abort()", "while True: print('x' * 10**6)", "import time; time.sleep(60)"):
-        script = tmp_path / "script.py"
-        script.write_text(program)
-        with monkeypatch.context() as patch:
-            patch.setattr(bin_process, "__file__", str(script))
-            patch.setattr(bin_file, "PATIENCE", 0.5)
-            with pytest.raises(CheckpointError, match="took more time or memory than any honest file does"):
-                open_file(path)
-    with monkeypatch.context() as patch:
-        patch.setattr("sys.executable", str(tmp_path / "none"))
-        with pytest.raises(CheckpointError, match="cannot start the process that looks into"):
-            open_file(path)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "none"))
+    with pytest.raises(CheckpointError, match="cannot start the process that looks into"):
+        open_file(path)
+
+
+def test_an_answer_that_is_no_table_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(as_zip(STATE))
     monkeypatch.setattr(bin_file, "_ask", lambda path, meanwhile: b"[]")
     with pytest.raises(CheckpointError, match="refused it"):
         open_file(path)
+
+
+def test_what_fails_meanwhile_is_said_as_it_is(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise RuntimeError("no memory for the model")
+
+    torch.save(STATE, tmp_path / "pytorch_model.bin")
+    with pytest.raises(RuntimeError, match="no memory for the model"):
+        open_folder(tmp_path, fail)
 
 
 def test_a_file_that_became_shorter_is_said(tmp_path: Path) -> None:
