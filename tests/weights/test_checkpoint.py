@@ -77,6 +77,17 @@ def test_weights_that_change_while_they_are_read_are_refused(tmp_path: Path, lim
             read_state(plan, dtype)
 
 
+def test_a_file_that_changed_before_it_is_mapped_says_only_that(tmp_path: Path) -> None:
+    write_state(tmp_path, STATE)
+    stored = open_folder(tmp_path)
+    write_state(tmp_path, STATE)
+    name, tensor = next(iter(stored.items()))
+    with pytest.raises(CheckpointError) as said:
+        tensor.load(tensor.dtype)
+    assert str(said.value).endswith("changed while it was read; open it again") and "cannot read" not in str(said.value)
+    assert name in STATE
+
+
 def test_shards_of_two_saves_are_not_taken_for_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_state(tmp_path, STATE, 60)
 

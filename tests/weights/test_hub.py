@@ -30,7 +30,7 @@ from tests.weights.fake_hub import (
     sha256,
     status,
 )
-from tests.weights.fetching import IDS, NOT_FOUND, SHARD, all_whole, contents, fetch_all
+from tests.weights.fetching import IDS, NOT_FOUND, OFFLINE, SHARD, all_whole, contents, fetch_all
 
 # -- names ----
 
@@ -77,6 +77,19 @@ def test_what_is_no_commit_never_becomes_the_name_of_a_folder(sha: str) -> None:
     assert hub_client._read_listing({"sha": "a" * 40, "siblings": [file]})[0] == "a" * 40
     with pytest.raises(ValueError, match="no commit"):
         hub_client._read_listing({"sha": sha, "siblings": [file]})
+
+
+@pytest.mark.parametrize("lie", [{"size": -1}, {"size": "7"}, {"blobId": 5}, {"rfilename": None}])
+def test_a_list_of_files_that_lies_is_no_list(lie: dict[str, Any]) -> None:
+    file = {"rfilename": "config.json", "size": 7, "blobId": "b" * 40}
+    with pytest.raises(ValueError, match="no list of files"):
+        hub_client._read_listing({"sha": "a" * 40, "siblings": [{**file, **lie}]})
+
+
+def test_a_list_that_takes_too_long_is_not_waited_for(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_client, "LONGEST", -1.0)
+    with pytest.raises(DownloadError, match=OFFLINE):
+        fetch_all()
 
 
 def test_a_download_that_nobody_waits_for_ends_with_its_next_bytes() -> None:
