@@ -278,7 +278,7 @@ def test_except_exception_would_miss_that_panic() -> None:
 
 def test_what_only_the_library_refuses_is_one_error_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "tokenizer.json"
-    path.write_text(json.dumps(trained_json()), encoding="utf-8")
+    path.write_text(trained_json(), encoding="utf-8")
 
     def refuse(model: object) -> None:
         raise ValueError("the library has its reasons")
