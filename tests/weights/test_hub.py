@@ -102,6 +102,13 @@ def test_a_download_that_nobody_waits_for_ends_with_its_next_bytes() -> None:
         assert bar.n == 5
 
 
+def test_a_file_larger_than_listed_is_given_up_as_it_comes() -> None:
+    with hub_client.progress(REPO, [hub_client.File(10, "")], threading.Event()) as kind, kind(total=10) as bar:
+        bar.update(10)
+        with pytest.raises(DownloadError, match="larger than the hub's list says"):
+            bar.update(1)
+
+
 def test_a_folder_wins_over_a_name(
     hub: FakeHub, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
