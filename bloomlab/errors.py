@@ -86,7 +86,7 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     >>> did_you_mean("xyz", ["h.0.attn.probs", "embed"])
     ''
     """
-    near = get_close_matches(str(name), list(candidates), n=3, cutoff=0.6)
+    near = get_close_matches(str(name), list(candidates), n=3, cutoff=0.6) if len(str(name)) <= LONGEST else []
     return f"; did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
 
 

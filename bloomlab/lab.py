@@ -36,6 +36,8 @@ from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
 from bloomlab import tiny
 from bloomlab.errors import CheckpointError, GenerationError, InputError, NearNames, TokenizerError, shorten
 from bloomlab.guards.arguments import whole_text
+from bloomlab.guards.memory import saying_that_memory_is_full
+from bloomlab.guards.progress import without_monitor
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
 from bloomlab.hooks import Edits, in_order
@@ -150,6 +152,7 @@ def finding(path: str | os.PathLike[str], lab: "Lab | None" = None) -> Finding:
     return found
 
 
+@saying_that_memory_is_full
 class Lab(NearNames):
     """A model with its tokenizer.
 
@@ -758,7 +761,7 @@ class Lab(NearNames):
     def _last(steps: "Iterable[Progress[Result]]", whole: bool = False) -> "Result":
         """What the last step found, with a bar if that takes long; of an interrupted job what there is."""
         found: list[Result] = []
-        with tqdm(unit="run", delay=2, leave=False) as bar:
+        with without_monitor(tqdm)(unit="run", delay=2, leave=False) as bar:
             try:
                 for step in steps:
                     found = list(step.results) or found
@@ -767,7 +770,7 @@ class Lab(NearNames):
             except KeyboardInterrupt:
                 if whole or not found:
                     raise
-                warnings.warn("interrupted: what was measured until then is kept", stacklevel=3)
+                warnings.warn("interrupted: what was measured until then is kept", stacklevel=4)
         return found[-1]
 
     def classify(self, text: str | Sequence[str]) -> Classification | list[Classification]:

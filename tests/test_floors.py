@@ -12,7 +12,7 @@ from docs.make_architecture import DOWNWARDS_LATER, imports, modules, own_import
 # Lowest floor first. A room is a folder, its files in reading order; "*": any order, but no circles.
 FLOORS = [
     ["errors"],
-    ["guards: markup memory uninterrupted files arguments"],
+    ["guards: markup progress memory uninterrupted files arguments"],
     ["config", "hooks", "outputs"],
     [
         "weights: layouts bin_process bin_file download_errors download hub fits tensor_file checkpoint reopens "

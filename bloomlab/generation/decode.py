@@ -18,6 +18,7 @@ from bloomlab.generation.predict import adjust, choose, predict
 from bloomlab.generation.prompt import Prompt, begin
 from bloomlab.generation.settings import Settings
 from bloomlab.generation.stopping import Ends, endings
+from bloomlab.guards.progress import without_monitor
 from bloomlab.hooks import Hooks
 from bloomlab.model.cache import KVCache
 from bloomlab.weights.pretrained import BloomPreTrainedModel
@@ -125,7 +126,8 @@ def _beam_search(
 
 def _shown(steps: Any, settings: Settings) -> Any:
     """The same steps, with a progress bar if they take long."""
-    return tqdm(steps, total=settings.max_new_tokens, unit="token", delay=2, leave=False, disable=not settings.progress)
+    bar = without_monitor(tqdm)
+    return bar(steps, total=settings.max_new_tokens, unit="token", delay=2, leave=False, disable=not settings.progress)
 
 
 def _warn_interrupted(n_new: int) -> None:

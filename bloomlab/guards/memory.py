@@ -5,11 +5,14 @@ word. So the smallest of these counts: the limit a server names in MEM_LIMIT (by
 groups the program runs in, and the memory that is free on the machine.
 """
 
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
+from typing import Any, TypeVar
 
-from bloomlab.errors import MemoryLimitError
+from bloomlab.errors import BloomlabError, MemoryLimitError
 
 CGROUPS = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
@@ -32,6 +35,42 @@ def check_memory(needed: int, what: str, advice: str) -> None:
     free = free_bytes()
     if free is not None and needed > free:
         raise MemoryLimitError(f"{what} needs {gigabytes(needed)}, but {gigabytes(free)} are free here; {advice}")
+
+
+NO_ROOM = ("allocate memory", "failed to map segment", "out of memory")  # as torch, the linker, the system say it
+Class = TypeVar("Class", bound=type)
+
+
+def saying_that_memory_is_full(kind: Class) -> Class:
+    """A class whose public methods say in one sentence that there was no memory left, whoever noticed it.
+
+    >>> @saying_that_memory_is_full
+    ... class Lab:
+    ...     def trace(self): return [0] * (1 << 60)
+    >>> Lab().trace()
+    Traceback (most recent call last):
+    bloomlab.errors.MemoryLimitError: trace() needs more memory than is left; end other programs, or restart the kernel
+    """
+    for name, method in list(vars(kind).items()):
+        if inspect.isfunction(method) and not name.startswith("_"):
+            setattr(kind, name, _in_words(method))
+    return kind
+
+
+def _in_words(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def said(*arguments: Any, **named: Any) -> Any:
+        try:
+            return method(*arguments, **named)
+        except BloomlabError:
+            raise
+        except (MemoryError, RuntimeError, ImportError, OSError) as error:
+            if not isinstance(error, MemoryError) and not any(words in str(error) for words in NO_ROOM):
+                raise
+        advice = "end other programs, or restart the kernel"
+        raise MemoryLimitError(f"{method.__name__}() needs more memory than is left; {advice}")
+
+    return said
 
 
 def gigabytes(count: int) -> str:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import HookError, InputError, shorten
+from bloomlab.guards.arguments import whole_text
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import At, Edit, Edits, Hooks, edited, in_order
 from bloomlab.lens.cases import Case
@@ -281,6 +282,8 @@ def token_id(tokenizer: BloomTokenizerFast, text: str, name: str) -> int:
     """
     if not isinstance(text, str) or not text:
         raise InputError(f"{name} is the text of one token, such as ' Oslo', but got {shorten(text)}")
+    if (least := tokenizer.least_tokens(whole_text(text, name))) > 1:  # one without end is not cut into tokens
+        raise InputError(f"{name} must be one token, but {shorten(text)} is at least {least}; name one that is")
     ids = tokenizer.encode(text)
     if len(ids) != 1:
         spaced = len(tokenizer.encode(f" {text}")) == 1

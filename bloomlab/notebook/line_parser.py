@@ -14,12 +14,16 @@ from importlib import import_module
 from keyword import iskeyword
 from typing import Any
 
-from bloomlab.errors import did_you_mean
+from bloomlab.errors import InputError, did_you_mean
 from bloomlab.notebook.commands import COMMANDS, Command, Option, Page, Parser, unknown_command
 from bloomlab.weights.hub import NAMES
 
 SAMPLING = {"temperature", "top_k", "top_p", "seed"}  # options that only make sense when sampling
 WITHOUT_VALUE = {"--code", "-h", "--help"}  # the options that take no value
+OPTION, VALUE = re.compile(r"\s*(-\S+)"), re.compile(r"""\s*("[^"]*"|'[^']*'|\S+)""")
+QUESTION_END = re.compile(r"[?？؟\n]")
+MOST = 100  # words of options on a line: with thousands, a text of dashes is meant
+LATE = 200  # characters at the end of a text in which an option can stand
 COMMON = ["-o", "--code", "--help"]  # the options of every sub-command
 
 
@@ -36,16 +40,19 @@ def split_line(line: str) -> tuple[list[str], str]:
     (['--question', 'Where is he?'], 'Leo')
     """
     options: list[str] = []
-    while word := re.match(r"\s*(-\S+)", line):
-        line = line[word.end() :]
+    place = 0
+    while word := OPTION.match(line, place):
+        place = word.end()
         if word[1] == "--":
             break
+        if len(options) > MOST:
+            raise InputError(f"expected at most {MOST} options, but there are more; put -- before a text of dashes")
         options.append(word[1])
-        value = re.match(r"""\s*("[^"]*"|'[^']*'|\S+)""", line)
+        value = VALUE.match(line, place)
         if value and word[1] not in WITHOUT_VALUE and "=" not in word[1]:
             options.append(_unquoted(value[1]))
-            line = line[value.end() :]
-    return options, _unquoted(line.strip())
+            place = value.end()
+    return options, _unquoted(line[place:].strip())
 
 
 def _unquoted(text: str) -> str:
@@ -66,8 +73,9 @@ def split_question(text: str) -> tuple[str, str]:
     """
     if quoted := re.match(r"""\s*("[^"]+"|'[^']+')\s+(?=\S)""", text):
         return _unquoted(quoted[1]), _unquoted(text[quoted.end() :].strip())
-    parts = re.fullmatch(r"\s*(.+?(?:[?？؟]|\n))\s*(.*)", text, re.DOTALL)
-    return (parts[1].strip(), parts[2]) if parts else (text, "")
+    begun = text.lstrip()
+    end = QUESTION_END.search(begun, 1)
+    return (begun[: end.end()].strip(), begun[end.end() :].lstrip()) if end else (text, "")
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,7 @@ def _option_in(text: str, rest: str, flags: Sequence[str]) -> str:
     """What looks like an option at the end of a text that nobody has put into quotes, or after two dashes."""
     if not rest.rstrip().endswith(text) or re.search(r"(^|\s)--\s", rest):
         return ""
-    found = re.search(r"\s(--?[a-z][\w-]*)(?:[\s=]+\S+)?$", text)
+    found = re.search(r"\s(--?[a-z][\w-]*)(?:[\s=]+\S+)?$", text[-LATE:])
     return found[1] if found and found[1] in flags else ""
 
 

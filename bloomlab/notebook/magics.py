@@ -42,7 +42,7 @@ class BloomMagics(Magics):
         """Open BLOOM up: `%bloom` alone lists what it can do."""
         if not line.strip():
             return overview()
-        name = line.split()[0]
+        name = line.split(maxsplit=1)[0]
         try:
             parsed = parse(line, cell)
             if parsed.code:  # with {name} as it stands: this is about the line, not about a variable
@@ -130,15 +130,15 @@ def as_typed(lines: list[str]) -> list[str]:
     """
     blank = next((place for place, line in enumerate(lines) if line.strip()), 0)
     if lines[blank : blank + 1] and lines[blank].startswith("%%"):  # in its cell everything is text
-        first, *body = _joined(lines[blank : blank + 1], lines[blank + 1 :])
+        first, place = _joined(lines, blank)
         match = CELL.fullmatch(first.rstrip())
-        texts = f"{(match['rest'] or '').strip()!r}, {''.join(body)!r}" if match else ""
-        return [f"get_ipython().run_cell_magic('bloom', {texts})\n"] if match else [first, *body]
+        texts = f"{(match['rest'] or '').strip()!r}, {''.join(lines[place:])!r}" if match else ""
+        return [f"get_ipython().run_cell_magic('bloom', {texts})\n"] if match else [first, *lines[place:]]
     if not any("%bloom" in line for line in lines) or _is_python("".join(lines)):
         return lines
-    found, rest = [], lines
-    while rest:
-        line, *rest = _joined(rest[:1], rest[1:]) if "%bloom" in rest[0] else rest
+    found, place = [], 0
+    while place < len(lines):
+        line, place = _joined(lines, place) if "%bloom" in lines[place] else (lines[place], place + 1)
         match = LINE.fullmatch(line.removesuffix("\n").removesuffix("\r"))
         if match and not re.fullmatch(r"\S+\?+", match["rest"]):  # one word and ? asks IPython for help
             line = f"{match['before']}get_ipython().run_line_magic('bloom', {match['rest'].rstrip()!r})\n"
@@ -146,11 +146,12 @@ def as_typed(lines: list[str]) -> list[str]:
     return found
 
 
-def _joined(first: list[str], rest: list[str]) -> list[str]:
-    """The first line up to where a screen shows its end, and the others."""
-    while rest and not first[0].endswith(LINE_ENDS):
-        first, rest = [first[0] + rest[0]], rest[1:]
-    return [*first, *rest]
+def _joined(lines: list[str], place: int) -> tuple[str, int]:
+    """The line at a place up to where a screen shows its end, and the place of the next."""
+    last = place
+    while last < len(lines) - 1 and not lines[last].endswith(LINE_ENDS):
+        last += 1
+    return "".join(lines[place : last + 1]), last + 1
 
 
 def _is_python(cell: str) -> bool:

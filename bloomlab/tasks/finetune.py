@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab.errors import InputError
+from bloomlab.guards.progress import without_monitor
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
@@ -54,7 +55,7 @@ def fit(
 
     losses: list[float] = []
     was_training = model.training
-    bar = tqdm(batches, total=steps, unit="step", leave=False, disable=not progress)
+    bar = without_monitor(tqdm)(batches, total=steps, unit="step", leave=False, disable=not progress)
     try:
         model.train()
         for inputs in bar:

@@ -26,6 +26,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 from bloomlab.config import SIZES, BloomConfig
 from bloomlab.errors import BloomlabError, CheckpointError
 from bloomlab.guards.files import replacing, write_json
+from bloomlab.guards.progress import without_monitor
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.heads import HEADS, tune
@@ -184,7 +185,7 @@ def train_trunk(
     """Train the language model from step `first` on; False if it was stopped."""
     steps, seed = run.settings["steps"], run.settings["seed"]
     unseen = Unseen(validation_rows(tokenizer), questions(tokenizer, 150), questions(tokenizer, 100, gap=120))
-    with tqdm(initial=first, total=steps, unit="step") as bar:
+    with without_monitor(tqdm)(initial=first, total=steps, unit="step") as bar:
         for done in range(first + 1, steps + 1):
             ids, labels = batch(done, seed, tokenizer, run.model.config.vocab_size)
             surprise = train_step(run, ids.to(run.model.device), labels.to(run.model.device), rate(done, steps))

@@ -6,9 +6,10 @@ What that process says is read as data and checked; the numbers themselves are m
 import math
 import mmap
 import os
+import selectors
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -42,13 +43,13 @@ class Place(NamedTuple):
     stride: tuple[int, ...]
 
 
-def places(path: Path) -> dict[str, Place]:
-    """The tensors in a .bin file, by name.
+def places(path: Path, meanwhile: Callable[[], object] | None = None) -> dict[str, Place]:
+    """The tensors in a .bin file, by name; what there is to do `meanwhile` is done while the other process looks.
 
     Raises:
         CheckpointError: it holds something other than plain tensors, or cannot be followed within bounds.
     """
-    answer = parse_json(_ask(path), f"the table of {shorten_path(path)}", MAX_ANSWER, CheckpointError)
+    answer = parse_json(_ask(path, meanwhile), f"the table of {shorten_path(path)}", MAX_ANSWER, CheckpointError)
     if not isinstance(answer, dict) or not isinstance(answer.get("tensors"), list):
         raise _refused(path, str(answer.get("refused") if isinstance(answer, dict) else ""))
     size = path.stat().st_size
@@ -100,30 +101,49 @@ def _map(path: Path, seen: Version | None) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
-def _ask(path: Path) -> bytes:
+def _ask(path: Path, meanwhile: Callable[[], object] | None) -> bytes:
     """What the other process says."""
-    program = [sys.executable, "-I", "-S", str(Path(bin_process.__file__)), os.fspath(path.absolute())]
+    where, name = os.path.split(bin_process.__file__)
+    # imported, and not run as a file, for which Python would compile it each time
+    start = "import sys; sys.path.append(sys.argv[1]); __import__(sys.argv[2]).main(sys.argv[3])"
+    program = [sys.executable, "-I", "-S", "-c", start, where, name.removesuffix(".py"), os.fspath(path.absolute())]
     try:
         process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"cannot start the process that looks into {shorten_path(path)}: {error}; end other programs first"
         ) from None
-    clock = threading.Timer(PATIENCE, process.kill)
-    clock.daemon = True
     try:
-        clock.start()
-        answer = process.stdout.read(MAX_ANSWER + 1) if process.stdout else b""
-    except RuntimeError:  # no memory for a thread
-        answer = b""
+        if meanwhile:
+            meanwhile()
+        answer = _said_by(process)
     finally:
-        clock.cancel()
         process.kill()
         with process:  # waits, and closes the pipe
             pass
-    if not answer or len(answer) > MAX_ANSWER:
+    if not answer:
         raise _refused(path, "following it took more time or memory than any honest file does")
     return answer
+
+
+def _said_by(process: "subprocess.Popen[bytes]") -> bytes:
+    """All that a process says; nothing if it says too much, or takes too long. No thread waits: one needs memory."""
+    if os.name == "nt" or process.stdout is None:  # there, pipes cannot be waited for
+        try:
+            return process.communicate(timeout=PATIENCE)[0]
+        except subprocess.TimeoutExpired:
+            return b""
+    said, until = bytearray(), time.monotonic() + PATIENCE
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while selector.select(max(0.0, until - time.monotonic())):
+            part = os.read(process.stdout.fileno(), 1 << 16)
+            said += part
+            if not part:
+                return bytes(said)
+            if len(said) > MAX_ANSWER:
+                break
+    return b""
 
 
 def _refused(path: Path, why: str) -> CheckpointError:

@@ -4,18 +4,27 @@ A .bin is a pickle, a list of instructions that can build anything of any size. 
 time and little memory, and by a Python that has loaded neither torch nor bloomlab: nothing that it could do reaches
 the program that wants the weights. The names that it may use stand in ALLOWED; each is a stand-in of this file. What
 it builds must be a table of tensors; of each only the words are handed over: where its numbers lie in the file.
+
+Whoever opens a .bin waits for this program, so it loads little: `zipfile`, `json` and `typing` would take longer than
+all else together. The zip is read here instead, as torch writes it, where every part lies as it is.
 """
 
-import contextlib
+from __future__ import annotations
+
 import io
-import json
-import pickle
-import struct
 import sys
-import zipfile
-from collections import OrderedDict
-from collections.abc import Iterator
-from typing import IO, Any, NamedTuple
+from binascii import crc32
+from collections import OrderedDict, namedtuple
+
+try:
+    from _pickle import Unpickler  # the same, without what only the one written in Python needs
+except ImportError:
+    from pickle import Unpickler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO, Any
 
 SECONDS = 2  # of computing
 BYTES = 384 << 20  # of memory, with this program's own
@@ -33,21 +42,9 @@ class Refused(Exception):
     """It is not a file of plain tensors."""
 
 
-class Storage(NamedTuple):
-    """Numbers in a row, known by a name."""
-
-    kind: str
-    key: str
-    numbers: int
-
-
-class Plain(NamedTuple):
-    """A tensor: numbers of a storage."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
+Storage = namedtuple("Storage", "kind key numbers")  # numbers in a row, known by a name
+Plain = namedtuple("Plain", "storage offset shape stride")  # a tensor: numbers of a storage
+Part = namedtuple("Part", "start size crc")  # of a zip: its first byte, and how many it has
 
 
 def rebuild(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Plain:
@@ -74,7 +71,7 @@ ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class Reader(pickle.Unpickler):
+class Reader(Unpickler):
     """Follows a pickle that may use these names only."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -92,13 +89,13 @@ class Reader(pickle.Unpickler):
 
 
 def table_of(path: str) -> Iterator[list[Any]]:
-    """A line for each tensor: name, kind of numbers, first byte, how many numbers are there, offset, shape, stride.
+    """A line for each tensor: name, kind of numbers, first byte, how many bytes are there, offset, shape, stride.
 
     Raises:
         Refused: it is not a file of plain tensors.
     """
     with open(path, "rb") as file:
-        state, places = (from_zip if zipfile.is_zipfile(file) else from_older)(file)
+        state, places = (from_zip if file.read(2) == b"PK" else from_older)(file)
         if type(state) not in (dict, OrderedDict):
             raise Refused(f"it holds a {type(state).__name__}, not a table of tensors")
         if len(state) > MAX_TENSORS:
@@ -116,33 +113,89 @@ def table_of(path: str) -> Iterator[list[Any]]:
 
 def from_zip(file: IO[bytes]) -> tuple[Any, dict[str, tuple[int, int]]]:
     """What the pickle of a zip builds; and of each storage its first byte and the bytes it has."""
-    file.seek(0, io.SEEK_END)
-    size = file.tell()
-    with zipfile.ZipFile(file) as archive:
-        parts = archive.infolist()
-        packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
-        if packed:
-            raise Refused(f"its part {packed[0][:80]!r} is compressed, which torch never does")
-        total = sum(part.file_size for part in parts)
+    parts = parts_of(file)
+    tables = [name for name in parts if name.endswith("/data.pkl")]
+    if len(tables) != 1 or parts[tables[0]].size > MAX_TABLE:
+        raise Refused(f"it has no table of tensors of at most {MAX_TABLE} bytes")
+    root = tables[0].removesuffix("data.pkl")
+    order = f"{root}byteorder"
+    if order in parts and (parts[order].size != 6 or content(file, parts[order]) != b"little"):
+        raise Refused("its numbers are written from the other end")
+    state = Reader(io.BytesIO(content(file, parts[tables[0]]))).load()
+    start = f"{root}data/"
+    return state, {name.removeprefix(start): part[:2] for name, part in parts.items() if name.startswith(start)}
+
+
+def parts_of(file: IO[bytes]) -> dict[str, Part]:
+    """The parts of a zip, by name. Its list of them stands at its end, and may say that it is longer ("zip64")."""
+    size = file.seek(0, io.SEEK_END)
+    last = file.seek(max(0, size - 65_577))  # with the longest remark that may follow
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if not 0 <= at <= len(tail) - 22:
+        raise Refused("it has no list of its parts")
+    listed, place = uint(tail, at + 12, 4), uint(tail, at + 16, 4)
+    if tail[max(0, at - 20) : at].startswith(b"PK\x06\x07"):
+        file.seek(min(size, uint(tail, at - 12, 8)))
+        record = file.read(56)
+        listed, place = uint(record, 40, 8), uint(record, 48, 8)
+    if listed > MAX_TABLE or place + listed > last + at:
+        raise Refused("it has no list of its parts where it says")
+    file.seek(place)
+    lines, at = file.read(listed), 0
+    parts: dict[str, Part] = {}
+    total = 0
+    while at < len(lines):
+        if lines[at : at + 4] != b"PK\x01\x02" or len(lines) < at + 46:
+            raise Refused("its list of parts is broken")
+        lengths = [uint(lines, at + place, 2) for place in (28, 30, 32)]  # of its name, of what is more, of a remark
+        more = at + 46 + lengths[0]
+        name = lines[at + 46 : more].decode("utf-8", "surrogateescape")
+        if uint(lines, at + 8, 2) & 1 or uint(lines, at + 10, 2):
+            raise Refused(f"its part {name[:80]!r} is compressed, which torch never does")
+        held, place = larger(lines[more : more + lengths[1]], uint(lines, at + 24, 4), uint(lines, at + 42, 4))
+        total += held
         if total > size:
             raise Refused(f"its parts claim {total} bytes, but the file has {size}")
-        tables = [part for part in parts if part.filename.endswith("/data.pkl")]
-        if len(tables) != 1 or tables[0].file_size > MAX_TABLE:
-            raise Refused(f"it has no table of tensors of at most {MAX_TABLE} bytes")
-        root = tables[0].filename.removesuffix("data.pkl")
-        if any(part.filename == f"{root}byteorder" and archive.read(part)[:8] != b"little" for part in parts):
-            raise Refused("its numbers are written from the other end")
-        state = Reader(io.BytesIO(archive.read(tables[0]))).load()
-        places = {}
-        for part in parts:
-            if part.filename.startswith(f"{root}data/"):
-                file.seek(part.header_offset)
-                header = file.read(30)
-                if len(header) < 30:
-                    raise Refused("one of its parts lies outside")
-                start = part.header_offset + 30 + sum(struct.unpack("<HH", header[26:]))
-                places[part.filename.removeprefix(f"{root}data/")] = (start, part.file_size)
-    return state, places
+        file.seek(min(place, size))
+        header = file.read(30)
+        if not header.startswith(b"PK\x03\x04") or len(header) < 30:
+            raise Refused("one of its parts lies outside")
+        parts[name] = Part(place + 30 + uint(header, 26, 2) + uint(header, 28, 2), held, uint(lines, at + 16, 4))
+        at += 46 + sum(lengths)
+    return parts
+
+
+def larger(more: bytes, size: int, place: int) -> tuple[int, int]:
+    """A part's size and place; one that four bytes cannot hold stands in what is more of it (field 1)."""
+    most = 0xFFFFFFFF
+    while len(more) >= 4 and most in (size, place):
+        kind, length = uint(more, 0, 2), uint(more, 2, 2)
+        if kind == 1:
+            numbers = more[4 : 4 + length]
+            if size == most:
+                size, numbers = uint(numbers, 0, 8), numbers[16:]  # packed, it is as large
+            return size, uint(numbers, 0, 8) if place == most else place
+        more = more[4 + length :]
+    return size, place
+
+
+def uint(data: bytes, place: int, size: int) -> int:
+    """A whole number in a zip."""
+    return int.from_bytes(data[place : place + size], "little")
+
+
+def content(file: IO[bytes], part: Part) -> bytes:
+    """What is in a part.
+
+    Raises:
+        Refused: it is not what was put there.
+    """
+    file.seek(part.start)
+    data = file.read(part.size)
+    if len(data) < part.size or crc32(data) != part.crc:
+        raise Refused("its table of tensors was changed")
+    return data
 
 
 def from_older(file: IO[bytes]) -> tuple[Any, dict[str, tuple[int, int]]]:
@@ -163,7 +216,7 @@ def from_older(file: IO[bytes]) -> tuple[Any, dict[str, tuple[int, int]]]:
         header = file.read(8)
         if len(header) < 8:
             raise Refused("it ends before its numbers do")
-        held = struct.unpack("<Q", header)[0] * sizes.get(key, 0)
+        held = uint(header, 0, 8) * sizes.get(key, 0)
         if held >= 1 << 62:
             raise Refused("it has impossible sizes")
         places[key] = (file.tell(), held)
@@ -173,13 +226,30 @@ def from_older(file: IO[bytes]) -> tuple[Any, dict[str, tuple[int, int]]]:
 
 def limit() -> None:
     """Take no more than this; where the system has no such limits, the caller's patience is the only one."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
+    try:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+    except (ImportError, ValueError, OSError):
+        pass
+
+
+def in_json(value: Any) -> str:
+    """A text, a whole number, or a row or table of such, as JSON."""
+    if isinstance(value, str):
+        units = value.encode("utf-16-be", "surrogatepass").hex(" ", 2).split() if value else []
+        return f'"{value}"' if is_plain(value) else '"' + "".join(f"\\u{unit}" for unit in units) + '"'
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{in_json(name)}: {in_json(each)}" for name, each in value.items()) + "}"
+    return str(value) if isinstance(value, int) else "[" + ", ".join(map(in_json, value)) + "]"
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text stands in JSON as it is."""
+    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
 
 
 def main(path: str) -> None:
@@ -192,9 +262,9 @@ def main(path: str) -> None:
         said = {"refused": f"following it takes more than {BYTES >> 20} MB"}
     except RecursionError:
         said = {"refused": "it is nested too deep"}
-    except Exception as error:  # anything that a broken file makes pickle and zipfile raise
+    except Exception as error:  # anything that a broken file makes pickle raise
         said = {"refused": f"{type(error).__name__}: {error}"}
-    text = json.dumps(said)
+    text = in_json(said)
     sys.stdout.write(text)
     sys.stdout.flush()
 

@@ -6,7 +6,7 @@ the model needs before a single number is read: a load that fails has changed no
 
 import os
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,10 @@ UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 1 << 10, "M
 # -- reading ----
 
 
-def open_folder(folder: Path) -> dict[str, Stored]:
+def open_folder(folder: Path, meanwhile: Callable[[], object] | None = None) -> dict[str, Stored]:
     """Every tensor in a folder's files, by its name without `transformer.`; no numbers are read yet.
+
+    `meanwhile` is called if there is something to wait for.
 
     Raises:
         CheckpointError: there are no weights, or a file is missing or broken.
@@ -51,7 +53,8 @@ def open_folder(folder: Path) -> dict[str, Stored]:
         there = FLAX_ONLY if (folder / MSGPACK).exists() else "none; check the folder"
     if not name:
         raise CheckpointError(f"expected one of {', '.join(LAYOUTS)} in {folder}, but there is {there}")
-    stored = _open_shards(folder / name) if name.endswith(".json") else open_file(folder / name)
+    opened = _open_shards if name.endswith(".json") else open_file
+    stored = opened(folder / name, meanwhile)
     tensors: dict[str, Stored] = {}
     for full, tensor in stored.items():
         short = full.removeprefix(PREFIX)
@@ -61,22 +64,22 @@ def open_folder(folder: Path) -> dict[str, Stored]:
     return tensors
 
 
-def _open_shards(index: Path) -> dict[str, Stored]:
+def _open_shards(index: Path, meanwhile: Callable[[], object] | None) -> dict[str, Stored]:
     """Follow the index, which must be the same at the end: else shards of two saves could be taken for one model."""
     seen = version(index)
     try:
-        return _follow(index)
+        return _follow(index, meanwhile)
     finally:
         check_unchanged(index, seen, CheckpointError)
 
 
-def _follow(index: Path) -> dict[str, Stored]:
+def _follow(index: Path, meanwhile: Callable[[], object] | None) -> dict[str, Stored]:
     """Each tensor is in the file that the index names, and all files are in this folder."""
     weight_map = read_index(index)
     stored: dict[str, Stored] = {}
     advice = "fetch the model's files again"
     for file in dict.fromkeys(weight_map.values()):
-        inside = open_file(index.parent / file)
+        inside = open_file(index.parent / file, meanwhile)
         for name in inside:
             if weight_map.get(name) != file:
                 raise CheckpointError(

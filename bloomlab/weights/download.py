@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from bloomlab.errors import DownloadError
+from bloomlab.guards.progress import without_monitor
 from bloomlab.weights.download_errors import AGAIN
 
 HUB = "https://huggingface.co"
@@ -153,13 +154,15 @@ def progress(repo: str, files: list[File], stop: threading.Event) -> Iterator[An
         KeyboardInterrupt: from the bar, once `stop` is set.
         DownloadError: more bytes arrive than the hub's list announced.
     """
-    from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
+    from tqdm.auto import tqdm as any_bar  # type: ignore[import-untyped]  # it ships no types
+
+    tqdm = without_monitor(any_bar)
 
     count, size = len(files), sum(file.size for file in files)
     limit = size if all(file.size for file in files) else None  # some hubs list no sizes
     with tqdm(total=size, unit="B", unit_scale=True, desc="in total", disable=count < 2, position=0) as total:
 
-        class FileBar(tqdm):  # type: ignore[misc]  # as above
+        class FileBar(tqdm):  # type: ignore[misc, valid-type]  # as above
             """The bar of one file; it moves the total's bar too."""
 
             arrived = 0

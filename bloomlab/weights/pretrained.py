@@ -5,7 +5,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -94,12 +94,12 @@ class BloomPreTrainedModel(nn.Module):
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
         config = overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
+        made: Callable[[], Self] = cache(lambda: uninterrupted(partial(_without_numbers, cls, config))[0])
         if source.commit:  # refuse what will not fit before it is downloaded
             check_fits(config.parameter_count(), number_type or torch.bfloat16)
-        model: Self = uninterrupted(partial(_without_numbers, cls, config))[0]
-
+            made()
         path = source.fetch("weights")
-        stored = open_folder(path)
+        stored, model = open_folder(path, made), made()
         shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
         plan = match(stored, shapes, model._head_names(), flag("ignore_mismatched_sizes", ignore_mismatched_sizes))
         if number_type is None:

@@ -48,8 +48,8 @@ class Stored:
             check_unchanged(self.file, self.seen, CheckpointError)
 
 
-def open_file(path: Path) -> dict[str, Stored]:
-    """The tensors in a .safetensors or .bin file.
+def open_file(path: Path, meanwhile: Callable[[], object] | None = None) -> dict[str, Stored]:
+    """The tensors in a .safetensors or .bin file; `meanwhile` is called if there is something to wait for.
 
     Raises:
         CheckpointError: the file is missing, broken, or holds something other than plain tensors.
@@ -62,7 +62,7 @@ def open_file(path: Path) -> dict[str, Stored]:
             start = file.read(512)
         if strange := what_it_is(start):
             raise CheckpointError(f"expected weights in {path}, but {strange}; fetch the file itself")
-        return open_safetensors(path) if path.suffix == ".safetensors" else open_bin(path)
+        return open_safetensors(path) if path.suffix == ".safetensors" else open_bin(path, meanwhile)
 
 
 # -- safetensors ----
@@ -163,13 +163,13 @@ def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, ta
 # -- .bin ----
 
 
-def open_bin(path: Path) -> dict[str, Stored]:
+def open_bin(path: Path, meanwhile: Callable[[], object] | None = None) -> dict[str, Stored]:
     """The tensors in a .bin file, memory-mapped."""
     seen = version(path)
     pages = bin_file.mapped(path, seen)
     return {
         name: Stored(name, path, place.shape, place.dtype, bin_file.loader(path, place, pages), seen)
-        for name, place in bin_file.places(path).items()
+        for name, place in bin_file.places(path, meanwhile).items()
     }
 
 

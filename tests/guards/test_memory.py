@@ -1,11 +1,15 @@
 """How much memory may still be taken: the smallest limit counts."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bloomlab.errors import BloomlabError, MemoryLimitError
 from bloomlab.guards import memory
+from bloomlab.lab import Lab
+from tests.tiny_random import byte_tokenizer, random_model
 
 GB = 10**9
 
@@ -97,3 +101,56 @@ def test_a_system_that_says_nothing_refuses_nothing(machine: Path, monkeypatch: 
 def test_this_machine_has_some_memory_free() -> None:
     value = memory.free_bytes()
     assert value is not None and value > 1 << 20
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1966080 bytes"),
+        ImportError("libzstd.so: failed to map segment from shared object"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
+def test_every_verb_of_a_lab_says_in_words_that_memory_is_full(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Lab, "_checked", fail)
+    monkeypatch.setattr(Lab, "_view", fail)
+    monkeypatch.setattr(Lab, "_checked_list", fail)
+    lab = Lab(random_model(n_layer=1), byte_tokenizer(), name="small")
+    for verb in (lab.trace, lab.generate, lab.explore, lab.attention, lab.lens):
+        with pytest.raises(MemoryLimitError, match=rf"{verb.__name__}\(\) needs more memory than is left"):
+            verb("Leo")
+
+
+def test_other_errors_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Lab, "_checked", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        Lab(random_model(n_layer=1), byte_tokenizer(), name="small").trace("Leo")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is that of Linux")
+@pytest.mark.parametrize("verb", ["bloomlab.load()", "lab.generate('Leo', max_new_tokens=1)", "lab.explore('Leo')"])
+def test_without_memory_a_verb_ends_in_words_and_the_next_load_works(verb: str) -> None:
+    """With not a page more than it has. The thread of a bar, which had no memory to begin, was waited for for ever."""
+    script = (
+        "import resource, bloomlab\n"
+        "lab = bloomlab.load()\n"
+        "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "hard = resource.getrlimit(resource.RLIMIT_AS)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (size, hard))\n"
+        f"try: {verb}\n"
+        "except bloomlab.BloomlabError as error: pass\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (hard, hard))\n"
+        "print(bloomlab.load().name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "tiny\n", done.stderr

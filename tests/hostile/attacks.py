@@ -147,6 +147,14 @@ def show(lab: Lab, what: Any, chance: random.Random, folder: Path) -> None:
     repr(view), compile(view.code, "code", "exec")
 
 
+def written(lab: Lab, text: str, folder: Path) -> None:
+    """A writing, a branch of it, and its page."""
+    writing = lab.write(text)
+    writing.play(1)
+    html = writing.save(folder / "writing.html").read_text(encoding="utf-8")
+    promised(not test_traces.would_run(html), "code in a saved writing")
+
+
 def texts(folder: Path) -> Try:
     """A text is asked of every verb, and is the name of the model, of labels and of a cover."""
     verbs: dict[str, Callable[[Lab, str], Any]] = {
@@ -154,8 +162,17 @@ def texts(folder: Path) -> Try:
         "lens": lambda lab, text: lab.lens(text),
         "ablate": lambda lab, text: lab.ablate(text, "h.0.attn.mixed", head=1),
         "refute": lambda lab, text: lab.refute(text, {"embed": scale(0.5)}, n=1),
+        "keep": lambda lab, text: lab.keep(text, ["1.1"], n=1),
+        "without": lambda lab, text: lab.without(text, ["1.1"], n=1),
+        "effects": lambda lab, text: lab.effects(text, text[::-1]),
+        "attribution": lambda lab, text: lab.attribution(text),
+        "direction": lambda lab, text: lab.direction([text], ["Leo"], "h.0.resid_post", text, n=1, max_new_tokens=1),
+        "cases": lambda lab, text: lab.cases(f"{{name}} {text}", n=1, name=[text, "Leo"]),
+        "like": lambda lab, text: lab.like(text, 2),
+        "stream": lambda lab, text: list(lab.stream(text, 2)),
         "tokens": lambda lab, text: lab.tokens(text),
         "write": lambda lab, text: lab.write(text).play(2),
+        "a saved writing": lambda lab, text: written(lab, text, folder),
         "card": lambda lab, text: lab.card(),
         "cover": lambda lab, text: Cover(text, text, because=text, unit=text),
         "info": lambda lab, text: lab.info(),

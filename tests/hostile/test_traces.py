@@ -1,6 +1,7 @@
 """Saved traces that lie: each value of the description changed in turn, and what is opened shown everywhere."""
 
 import json
+import os
 import random
 import re
 from collections import Counter
@@ -143,34 +144,42 @@ def test_markup_is_text_whatever_its_type_claims_to_be(shown: Tokens) -> None:
     assert would_run(shown._repr_html_()) == []
 
 
-LIES: dict[str, tuple[tuple[Any, ...], Any]] = {
-    "an id that is a text": (("tokens", 0, 0, "id"), MARKUP),
-    "an id of another row": (("tokens", 0, 0, "id"), 5),
-    "an id that is true": (("tokens", 0, 0, "id"), True),
-    "a span outside": (("tokens", 0, 0, "span"), [0, 99]),
-    "bytes of another text": (("tokens", 0, 0, "bytes"), "62"),
-    "bytes that are a number": (("tokens", 0, 0, "bytes"), 61),
-    "another text": (("text",), "abc"),
-    "two texts": (("text",), ["a", "b"]),
-    "half a character": (("text",), "\ud800"),
-    "tokens of more rows": (("tokens",), [[], []]),
-    "too few tokens": (("tokens",), [[]]),
-    "a token that is a list": (("tokens", 0, 0), []),
-    "axes of another order": (("axes", "h.0.attn.probs"), "batch head query neuron"),
-    "an axis twice": (("axes", "h.0.attn.probs"), "batch head query query"),
-    "an axis of markup": (("axes", "h.0.attn.probs"), MARKUP),
-    "axes that are a list": (("axes",), []),
-    "a reading that is not there": (("axes", "h.1.mlp.outside"), "batch pos hidden"),
-    "a layer too many": (("axes", "h.7.attn.probs"), "batch head query key"),
-    "ids as a reading": (("axes", "ids"), "batch pos"),
-    "a name of markup": (("axes", MARKUP), "batch pos hidden"),
-    "a smaller vocabulary": (("config", "vocab_size"), 3),
-    "more heads": (("config", "n_head"), 8),
-    "edits that are numbers": (("provenance", "edits"), {"embed": 5}),
-    "a seed of markup": (("provenance", "seed"), MARKUP),
-    "a model that is a list": (("provenance", "model"), [MARKUP]),
-    "a provenance that is a list": (("provenance",), []),
-    "something more": (("more",), 1),
+LIES: dict[str, tuple[tuple[Any, ...], Any, str]] = {
+    "an id that is a text": (("tokens", 0, 0, "id"), MARKUP, "where its tokens say"),
+    "an id of another row": (("tokens", 0, 0, "id"), 5, "where its tokens say"),
+    "an id that is true": (("tokens", 0, 0, "id"), True, "where its tokens say"),
+    "a span outside": (("tokens", 0, 0, "span"), [0, 99], "is not what its bytes say"),
+    "bytes of another text": (("tokens", 0, 0, "bytes"), "62", "is not what its bytes say"),
+    "bytes that are a number": (("tokens", 0, 0, "bytes"), 61, "are written as a text"),
+    "another text": (("text",), "abc", "its tokens are not those of its text"),
+    "two texts": (("text",), ["a", "b"], "1 rows, but its text is of others"),
+    "half a character": (("text",), "\ud800", "whole characters in its text"),
+    "tokens of more rows": (("tokens",), [[], []], "1 rows of ids, but its tokens are those of others"),
+    "too few tokens": (("tokens",), [[]], "a row has 5 ids, but its tokens are those of others"),
+    "a token that is a list": (("tokens", 0, 0), [], "where its tokens say"),
+    "axes of another order": (("axes", "h.0.attn.probs"), "batch head query neuron", "does not fit its axes"),
+    "an axis twice": (("axes", "h.0.attn.probs"), "batch head query query", "are not the axes of"),
+    "an axis of markup": (("axes", "h.0.attn.probs"), MARKUP, "are not the axes of"),
+    "axes that are a list": (("axes",), [], "its axes are not a table"),
+    "a reading that is not there": (
+        ("axes", "h.1.mlp.outside"),
+        "batch pos hidden",
+        "no tensor 'h.1.mlp.outside'",
+    ),
+    "a layer too many": (
+        ("axes", "h.7.attn.probs"),
+        "batch head query key",
+        "2 layers, and so no 'h.7.attn.probs'",
+    ),
+    "ids as a reading": (("axes", "ids"), "batch pos", "'ids' is not the name of a spot"),
+    "a name of markup": (("axes", MARKUP), "batch pos hidden", "is not the name of a spot"),
+    "a smaller vocabulary": (("config", "vocab_size"), 3, "its ids must be from 0 to 2"),
+    "more heads": (("config", "n_head"), 8, "does not fit its axes"),
+    "edits that are numbers": (("provenance", "edits"), {"embed": 5}, "the edits in its provenance"),
+    "a seed of markup": (("provenance", "seed"), MARKUP, "the seed in its provenance"),
+    "a model that is a list": (("provenance", "model"), [MARKUP], "'model' in its provenance"),
+    "a provenance that is a list": (("provenance",), [], "its provenance is not a table"),
+    "something more": (("more",), 1, "its description is not that of a trace"),
 }
 
 
@@ -179,32 +188,45 @@ def test_a_trace_that_lies_is_refused(tmp_path: Path, lie: str) -> None:
     tensors = {**TENSORS, "h.7.attn.probs": TENSORS["h.1.attn.probs"].clone(), MARKUP: TENSORS["embed"].clone()}
     saved(tmp_path / "trace.safetensors", description(), tensors)
     Trace.load(tmp_path / "trace.safetensors")
-    saved(tmp_path / "trace.safetensors", with_value(description(), *LIES[lie]), tensors)
-    with pytest.raises(InputError, match=r"is not a trace that trace.save"):
+    place, value, words = LIES[lie]
+    saved(tmp_path / "trace.safetensors", with_value(description(), place, value), tensors)
+    with pytest.raises(InputError, match=rf"is not a trace that trace.save\(\) wrote: .*{words}"):
         read_trace(tmp_path / "trace.safetensors")
 
 
-WRONG: dict[str, dict[str, torch.Tensor]] = {
-    "ids that are fractions": {"ids": TENSORS["ids"].double()},
-    "ids below 0": {"ids": TENSORS["ids"] - 300},
-    "no ids": {"ids": TENSORS["ids"][:, :0], "attention_mask": TENSORS["ids"][:, :0].clone()},
-    "ids of one axis": {"ids": TENSORS["ids"][0]},
-    "another mask": {"attention_mask": TENSORS["attention_mask"][:, :2].clone()},
-    "a mask of fractions": {"attention_mask": TENSORS["attention_mask"].float()},
-    "a mask of twos": {"attention_mask": TENSORS["attention_mask"] * 2},
-    "a mask of none": {"attention_mask": TENSORS["attention_mask"] * 0},
-    "a mask with a gap": {"attention_mask": torch.tensor([[1, 0, 1, 1, 1]])},
-    "readings that are whole numbers": {"h.0.attn.probs": TENSORS["h.0.attn.probs"].long()},
-    "readings of other sizes": {"h.0.attn.probs": TENSORS["h.0.attn.probs"][:, :2].clone()},
-    "readings of fewer axes": {"h.0.attn.probs": TENSORS["h.0.attn.probs"][0].clone()},
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name")
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(InputError, match="there is no such file"):
+            read_trace(path)
+
+
+WRONG: dict[str, tuple[dict[str, torch.Tensor], str]] = {
+    "ids that are fractions": ({"ids": TENSORS["ids"].double()}, "expected whole numbers"),
+    "ids below 0": ({"ids": TENSORS["ids"] - 300}, "its ids must be from 0"),
+    "no ids": (
+        {"ids": TENSORS["ids"][:, :0], "attention_mask": TENSORS["ids"][:, :0].clone()},
+        "expected whole numbers",
+    ),
+    "ids of one axis": ({"ids": TENSORS["ids"][0]}, "expected whole numbers"),
+    "another mask": ({"attention_mask": TENSORS["attention_mask"][:, :2].clone()}, "its attention_mask is"),
+    "a mask of fractions": ({"attention_mask": TENSORS["attention_mask"].float()}, "its attention_mask is"),
+    "a mask of twos": ({"attention_mask": TENSORS["attention_mask"] * 2}, "must stand together"),
+    "a mask of none": ({"attention_mask": TENSORS["attention_mask"] * 0}, "must stand together"),
+    "a mask with a gap": ({"attention_mask": torch.tensor([[1, 0, 1, 1, 1]])}, "must stand together"),
+    "readings that are whole numbers": ({"h.0.attn.probs": TENSORS["h.0.attn.probs"].long()}, "is of torch.int64"),
+    "readings of other sizes": ({"h.0.attn.probs": TENSORS["h.0.attn.probs"][:, :2].clone()}, "does not fit its axes"),
+    "readings of fewer axes": ({"h.0.attn.probs": TENSORS["h.0.attn.probs"][0].clone()}, "does not fit its axes"),
 }
 
 
 @pytest.mark.parametrize("lie", WRONG)
 def test_tensors_that_do_not_fit_are_refused(tmp_path: Path, lie: str) -> None:
     assert TENSORS["ids"].shape == (1, 5)
-    saved(tmp_path / "trace.safetensors", description(), {**TENSORS, **WRONG[lie]})
-    with pytest.raises(InputError, match=r"is not a trace that trace.save"):
+    tensors, words = WRONG[lie]
+    saved(tmp_path / "trace.safetensors", description(), {**TENSORS, **tensors})
+    with pytest.raises(InputError, match=rf"is not a trace that trace.save\(\) wrote: .*{words}"):
         read_trace(tmp_path / "trace.safetensors")
 
 

@@ -1,5 +1,7 @@
 """A line of `%bloom` becomes one call; a mistake in it is one line that says what to do."""
 
+import contextlib
+import time
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from bloomlab.errors import InputError
 from bloomlab.notebook.commands import COMMANDS, Command
 from bloomlab.notebook.line_parser import complete, parse
+from bloomlab.notebook.magics import as_typed
 from tests.notebook.echo_lab import EchoLab
 
 
@@ -144,3 +147,30 @@ def test_the_words_that_can_follow_are_offered(typed: str, words: list[str], end
 )
 def test_quotes_are_a_shells_and_a_text_in_them_may_hold_anything(line: str, arguments: list[str]) -> None:
     assert parse(line).arguments == arguments
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tokens" + " -a" * 300_000,
+        "tokens Leo -a" + "=" * 300_000 + " b c",
+        "ask" + " " * 300_000 + "Leo",
+        "ask '" + '"' * 300_000,
+        "x" * 300_000,
+        "tokens --" + "x" * 300_000 + " Leo",
+    ],
+)
+def test_a_line_of_any_length_is_read_at_once(line: str) -> None:
+    """Each of these took time by the square of its length, which is minutes."""
+    started = time.process_time()
+    with contextlib.suppress(InputError):
+        parse(line, "" if line.startswith("ask ") else None)
+    assert time.process_time() - started < 2
+
+
+def test_a_cell_of_any_length_is_read_at_once() -> None:
+    started = time.process_time()
+    as_typed(["x = %bloom tokens Leo\n", *["!\n"] * 50_000])
+    as_typed(["%bloom tokens Leo\x0b"] * 50_000)
+    as_typed(["%%bloom tokens\x0b"] * 50_000)
+    assert time.process_time() - started < 2

@@ -126,6 +126,8 @@ def test_decoding_honours_errors(folder: Path) -> None:
     strict = BloomTokenizerFast.from_pretrained(folder, errors="strict")
     with pytest.raises(InputError, match="byte 1 of 2 does not fit"):
         strict.decode([*broken, byte])
+    with pytest.raises(InputError, match="but some bytes do not fit"):
+        list(strict.pieces([*broken, byte]))
 
 
 def test_decoding_takes_tensors_arrays_and_single_ids(tokenizer: Any) -> None:

@@ -274,3 +274,15 @@ def test_except_exception_would_miss_that_panic() -> None:
     with pytest.raises(BaseException) as caught:  # that is the point
         models.BPE({"a": 0, "b": 1}, [("a", "b")])
     assert not isinstance(caught.value, Exception)
+
+
+def test_what_only_the_library_refuses_is_one_error_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text(trained_json(), encoding="utf-8")
+
+    def refuse(model: object) -> None:
+        raise ValueError("the library has its reasons")
+
+    monkeypatch.setattr("bloomlab.text.tokenizer_file.Tokenizer", refuse)
+    with pytest.raises(TokenizerError, match="the library has its reasons"):
+        BloomTokenizerFast(tokenizer_file=path)

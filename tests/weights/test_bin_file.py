@@ -79,6 +79,11 @@ PROGRAMS: dict[str, bytes] = {
     "a program behind a dot": in_zip(b"\x80\x04" + b"\x8c\x0bcollections\x8c\x14OrderedDict.__class__\x93."),
     "a name of its own": in_zip(b"\x80\x02ctorch._utils\n_rebuild_sparse_tensor\n."),
     "nothing": in_zip(b""),
+    "a table that was changed": in_zip(table(name="a")).replace(dumped("a"), dumped("b")),
+    "a locked part": in_zip(table()).replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"),
+    "a list of parts that lies elsewhere": in_zip(table())[:-6] + struct.pack("<L", 1 << 31) + bytes(2),
+    "a list of parts that ends early": in_zip(table())[:-10] + struct.pack("<LLH", 60, 0, 0),
+    "a part that lies elsewhere": in_zip(table()).replace(b"PK\x03\x04", b"PK\x03\x05"),
     "half a table": in_zip(table()[:-9]),
     "two tables": in_zip(table(), **{"x/data.pkl": table()}),
     "numbers from the other end": in_zip(table(), byteorder=b"big"),
@@ -147,6 +152,41 @@ def test_every_plain_tensor_comes_as_it_was_written(tmp_path: Path, write: Any) 
     assert open_file(path)["kept"].load(torch.float32).equal(weights)
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_a_zip_is_read_as_the_library_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    if large:  # what four bytes cannot hold stands elsewhere; here, that is all above 20
+        monkeypatch.setattr("zipfile.ZIP64_LIMIT", 20)
+    with zipfile.ZipFile(path, "w") as out:
+        for name, content in {"a/data.pkl": table(), "a/é": b"", "a/data/0": bytes(range(64)), "a/b": bytes(9)}.items():
+            out.writestr(name, content)
+        out.comment = b"PK\x05 said"
+    assert (b"PK\x06\x06" in path.read_bytes()) == large
+    with path.open("rb") as file, zipfile.ZipFile(path) as archive:
+        parts = bin_process.parts_of(file)
+        assert list(parts) == archive.namelist()
+        for each in archive.infolist():
+            assert parts[each.filename][1:] == (each.file_size, each.CRC)
+            assert bin_process.content(file, parts[each.filename]) == archive.read(each)
+    assert open_file(path)["a"].load(torch.float32).tolist() == list(struct.unpack("<2f", bytes(range(8))))
+
+
+def test_the_process_loads_little() -> None:
+    """Each of these takes longer to load than a file to be followed, and whoever opens one waits."""
+    where = str(Path(bin_process.__file__).parent)
+    program = f"import sys; sys.path.append({where!r}); import bin_process; print(sorted(sys.modules))"
+    loaded = ast.literal_eval(subprocess.check_output(["python3", "-I", "-S", "-c", program], text=True))
+    assert "bin_process" in loaded
+    assert not {"zipfile", "json", "typing", "re", "contextlib", "pathlib", "struct"} & set(loaded)
+
+
+def test_the_wait_for_the_process_is_used(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "pytorch_model.bin")
+    done: list[str] = []
+    assert set(open_folder(tmp_path, lambda: done.append("done"))) == set(STATE)
+    assert done == ["done"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
 def test_the_process_has_bounds(tmp_path: Path) -> None:
     """Without them the tests above would take all the memory, or end for other reasons."""
@@ -163,25 +203,50 @@ def test_the_process_has_bounds(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
-@pytest.mark.slow
-def test_a_process_that_says_nothing_or_too_much_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "program",
+    [
+        "",
+        "import os; os.abort()",
+        pytest.param("while True: print('x' * 10**6)", marks=pytest.mark.slow),
+        pytest.param("import time; time.sleep(60)", marks=pytest.mark.slow),
+    ],
+)
+def test_a_process_that_says_nothing_or_too_much_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    path, script = tmp_path / "pytorch_model.bin", tmp_path / "script.py"
+    path.write_bytes(as_zip(STATE))
+    script.write_text(program)
+    monkeypatch.setattr(bin_process, "__file__", str(script))
+    monkeypatch.setattr(bin_file, "PATIENCE", 0.5)
+    with pytest.raises(CheckpointError, match="took more time or memory than any honest file does"):
+        open_file(path)
+
+
+def test_a_process_that_cannot_be_started_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pytorch_model.bin"
     path.write_bytes(as_zip(STATE))
-    for program in ("", "import os; os.abort()", "while True: print('x' * 10**6)", "import time; time.sleep(60)"):
-        script = tmp_path / "script.py"
-        script.write_text(program)
-        with monkeypatch.context() as patch:
-            patch.setattr(bin_process, "__file__", str(script))
-            patch.setattr(bin_file, "PATIENCE", 0.5)
-            with pytest.raises(CheckpointError, match="took more time or memory than any honest file does"):
-                open_file(path)
-    with monkeypatch.context() as patch:
-        patch.setattr("sys.executable", str(tmp_path / "none"))
-        with pytest.raises(CheckpointError, match="cannot start the process that looks into"):
-            open_file(path)
-    monkeypatch.setattr(bin_file, "_ask", lambda path: b"[]")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "none"))
+    with pytest.raises(CheckpointError, match="cannot start the process that looks into"):
+        open_file(path)
+
+
+def test_an_answer_that_is_no_table_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(as_zip(STATE))
+    monkeypatch.setattr(bin_file, "_ask", lambda path, meanwhile: b"[]")
     with pytest.raises(CheckpointError, match="refused it"):
         open_file(path)
+
+
+def test_what_fails_meanwhile_is_said_as_it_is(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise RuntimeError("no memory for the model")
+
+    torch.save(STATE, tmp_path / "pytorch_model.bin")
+    with pytest.raises(RuntimeError, match="no memory for the model"):
+        open_folder(tmp_path, fail)
 
 
 def test_a_file_that_became_shorter_is_said(tmp_path: Path) -> None:

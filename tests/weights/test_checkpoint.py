@@ -77,16 +77,27 @@ def test_weights_that_change_while_they_are_read_are_refused(tmp_path: Path, lim
             read_state(plan, dtype)
 
 
+def test_a_file_that_changed_before_it_is_mapped_says_only_that(tmp_path: Path) -> None:
+    write_state(tmp_path, STATE)
+    stored = open_folder(tmp_path)
+    write_state(tmp_path, STATE)
+    name, tensor = next(iter(stored.items()))
+    with pytest.raises(CheckpointError) as said:
+        tensor.load(tensor.dtype)
+    assert str(said.value).endswith("changed while it was read; open it again") and "cannot read" not in str(said.value)
+    assert name in STATE
+
+
 def test_shards_of_two_saves_are_not_taken_for_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_state(tmp_path, STATE, 60)
 
-    def meanwhile(path: Path) -> Any:
+    def between(path: Path, meanwhile: Any) -> Any:
         monkeypatch.undo()
         opened = open_file(path)
         write_state(tmp_path, {name: tensor + 1 for name, tensor in STATE.items()}, 60)
         return opened
 
-    monkeypatch.setattr("bloomlab.weights.checkpoint.open_file", meanwhile)
+    monkeypatch.setattr("bloomlab.weights.checkpoint.open_file", between)
     with pytest.raises(CheckpointError, match=r"model\.safetensors\.index\.json changed while it was read"):
         open_folder(tmp_path)
 

@@ -30,7 +30,7 @@ from tests.weights.fake_hub import (
     sha256,
     status,
 )
-from tests.weights.fetching import IDS, NOT_FOUND, SHARD, all_whole, contents, fetch_all
+from tests.weights.fetching import IDS, NOT_FOUND, OFFLINE, SHARD, all_whole, contents, fetch_all
 
 # -- names ----
 
@@ -79,6 +79,19 @@ def test_what_is_no_commit_never_becomes_the_name_of_a_folder(sha: str) -> None:
         hub_client._read_listing({"sha": sha, "siblings": [file]})
 
 
+@pytest.mark.parametrize("lie", [{"size": -1}, {"size": "7"}, {"blobId": 5}, {"rfilename": None}])
+def test_a_list_of_files_that_lies_is_no_list(lie: dict[str, Any]) -> None:
+    file = {"rfilename": "config.json", "size": 7, "blobId": "b" * 40}
+    with pytest.raises(ValueError, match="no list of files"):
+        hub_client._read_listing({"sha": "a" * 40, "siblings": [{**file, **lie}]})
+
+
+def test_a_list_that_takes_too_long_is_not_waited_for(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_client, "LONGEST", -1.0)
+    with pytest.raises(DownloadError, match=OFFLINE):
+        fetch_all()
+
+
 def test_a_download_that_nobody_waits_for_ends_with_its_next_bytes() -> None:
     stop = threading.Event()
     with hub_client.progress(REPO, [hub_client.File(10, "")], stop) as kind, kind(total=10) as bar:
@@ -87,6 +100,13 @@ def test_a_download_that_nobody_waits_for_ends_with_its_next_bytes() -> None:
         with pytest.raises(KeyboardInterrupt):
             bar.update(5)
         assert bar.n == 5
+
+
+def test_a_file_larger_than_listed_is_given_up_as_it_comes() -> None:
+    with hub_client.progress(REPO, [hub_client.File(10, "")], threading.Event()) as kind, kind(total=10) as bar:
+        bar.update(10)
+        with pytest.raises(DownloadError, match="larger than the hub's list says"):
+            bar.update(1)
 
 
 def test_a_folder_wins_over_a_name(

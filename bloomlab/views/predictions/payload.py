@@ -221,11 +221,13 @@ def answer_values(
     if head is None or not str(question).strip():
         return nothing
     try:
-        asked = tokenizer.encode(f"{whole_text(question, 'question')}\n")
+        least = tokenizer.least_tokens(whole_text(question, "question"))  # one without end is not cut into tokens
+        asked = tokenizer.encode(f"{question}\n") if least <= LONGEST_QUESTION else []
     except InputError as error:
         return nothing | {"trouble": str(error)}
-    if len(asked) > LONGEST_QUESTION:
-        trouble = f"the question has {len(asked)} tokens, but at most {LONGEST_QUESTION} are asked; shorten it"
+    if max(least, len(asked)) > LONGEST_QUESTION:
+        count = len(asked) or f"at least {least}"
+        trouble = f"the question has {count} tokens, but at most {LONGEST_QUESTION} are asked; shorten it"
         return nothing | {"trouble": trouble}
     try:
         probs = answer_probs(head, torch.tensor(asked), trace.ids[0].cpu(), **as_traced(trace, head))
