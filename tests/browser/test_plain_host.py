@@ -1,4 +1,4 @@
-"""A host that keeps anywidget's contract and nothing else: no Backbone, no Jupyter, one trait set and told at a time."""
+"""A host that keeps anywidget's contract and nothing else: one trait is set, and told of, at a time."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -50,13 +50,28 @@ globalThis.fakeModel = () => {
 };
 """
 
-COUNTED = """
-const count = { shown: [], drawn: 0, told: [] };
-const makePanel = (stage) => {
-  stage.listen("change:one change:two", () => count.told.push([stage.get("one"), stage.get("two")]));
-  return { show: (picture) => count.shown.push(picture.text), draw: () => { count.drawn += 1; }, fit() {}, point() {} };
-};
-"""
+ONE_MESSAGE = """await (async () => {
+    const count = { shown: [], drawn: 0, told: [] };
+    const makePanel = (stage) => {
+        stage.listen("change:one change:two", () => count.told.push([stage.get("one"), stage.get("two")]));
+        const draw = () => { count.drawn += 1; };
+        return { show: (picture) => count.shown.push(picture.text), draw, fit() {}, point() {} };
+    };
+    const model = globalThis.fakeModel(), el = document.body.appendChild(document.createElement("div"));
+    const first = { picture: value, typed: { number: 0 }, runs: [], worth: {}, state: "ready", answered: 0, live: true };
+    model.arrive(first);
+    viewFrame({ model, el, name: "attention", makePanel });
+    await new Promise((done) => setTimeout(done, 100));
+    Object.assign(count, { shown: [], drawn: 0 });
+    const picture = { ...value, text: "later" };
+    model.arrive({ query: 1, one: 1, key: 0, picture, layer: 1, two: 2, head: 1, state: "ready", message: "" });
+    await null; // a microtask
+    const message = { ...count };
+    count.drawn = 0;
+    model.arrive({ layer: 0, head: 0, query: 0 });
+    await null;
+    return [message.shown, message.drawn, message.told, count.drawn];
+})()"""
 
 
 @pytest.fixture(params=["in order", "backwards"])
@@ -112,23 +127,7 @@ def test_a_message_is_one_picture_and_one_drawing(blank: BlankPage) -> None:
     blank.page.evaluate(PLAIN_MODEL)
     found = blank.evaluate(
         "{ viewFrame } from lib/frame.js",
-        """await (async () => {
-            %s
-            const model = globalThis.fakeModel(), el = document.body.appendChild(document.createElement("div"));
-            model.arrive({ picture: value, typed: { number: 0 }, runs: [], worth: {}, state: "ready", answered: 0, live: true });
-            viewFrame({ model, el, name: "attention", makePanel });
-            await new Promise((done) => setTimeout(done, 100));
-            Object.assign(count, { shown: [], drawn: 0 });
-            const later = { ...value, text: "later" };
-            model.arrive({ query: 1, one: 1, key: 0, picture: later, layer: 1, two: 2, head: 1, state: "ready", message: "" });
-            await null; // a microtask
-            const message = { ...count };
-            count.drawn = 0;
-            model.arrive({ layer: 0, head: 0, query: 0 });
-            await null;
-            return [message.shown, message.drawn, message.told, count.drawn];
-        })()"""
-        % COUNTED,
+        ONE_MESSAGE,
         picture,
     )
     assert found == [["later"], 1, [[1, 2]], 1]
@@ -159,7 +158,8 @@ def test_a_cover_uncovers_another_widget_as_anywidget_says(blank: BlankPage) -> 
                     signal.addEventListener("abort", () => { globalThis.ended = ref; });
                 } };
             } };
-            globalThis.cleanUp = widget.render({ model, el: document.body.appendChild(document.createElement("main")), host });
+            const el = document.body.appendChild(document.createElement("main"));
+            globalThis.cleanUp = widget.render({ model, el, host });
         }""",
         str(inside._esm),
     )
