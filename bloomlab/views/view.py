@@ -74,6 +74,7 @@ class View(Measured):
     live = traitlets.Bool(True).tag(sync=True)  # False in a saved page
     name = traitlets.Unicode().tag(sync=True)  # of its still, which is hidden while a live view is in the page
     scale = traitlets.Float(1.0, min=0.5, max=3.0).tag(sync=True)  # larger for a projector
+    compact: Any = traitlets.Bool(None, allow_none=True).tag(sync=True)  # one screen of 1280 × 720; None: on a slide
     state = traitlets.Enum(("ready", "working", "empty", "error"), "empty").tag(sync=True)
     message = traitlets.Unicode().tag(sync=True)
     answered = traitlets.Int(0).tag(sync=True)  # the number of the typed text that `state` is about
@@ -379,7 +380,7 @@ class View(Measured):
         if self._two is None:
             return {}
         trace, base = _traces_of(self._two, run)
-        state: dict[str, Any] = {**_inside(self._place, trace), "scale": self.scale}
+        state: dict[str, Any] = {**_inside(self._place, trace), "scale": self.scale, "compact": self.compact}
         state["picture"] = text_picture(trace) | {"code": []}
         state |= {name: getattr(self, name) for name in SAVED}
         for name, shown in all_shown.items():

@@ -58,7 +58,7 @@ ONE_MESSAGE = """await (async () => {
         return { show: (picture) => count.shown.push(picture.text), draw, fit() {}, point() {} };
     };
     const model = globalThis.fakeModel(), el = document.body.appendChild(document.createElement("div"));
-    const first = { picture: value, typed: { number: 0 }, runs: [], worth: {}, state: "ready", answered: 0, live: true };
+    const first = { picture: value, typed: { number: 0 }, runs: [], worth: {}, state: "ready", answered: 0 };
     model.arrive(first);
     viewFrame({ model, el, name: "attention", makePanel });
     await new Promise((done) => setTimeout(done, 100));

@@ -24,7 +24,7 @@ import { runSwitch } from "./runs.js";
 import { tokenStrip } from "./strip.js";
 import { textBox } from "./textbox.js";
 import { worthLine } from "./worth.js";
-import { reachZones, roomOf, zonesIn } from "./zones.js";
+import { onSlide, reachZones, roomOf, zonesIn } from "./zones.js";
 
 /**
  * What a panel is given.
@@ -254,7 +254,8 @@ export function viewFrame({ model, el, name, makePanel }) {
   function refit() {
     const scale = model.get("scale") ?? 1;
     root.style.setProperty("--bl-scale", String(scale));
-    set(root, { "data-room": roomOf(root.clientWidth, scale) });
+    const compact = model.get("compact") ?? onSlide(root);
+    set(root, { "data-compact": compact, "data-room": roomOf(root.clientWidth, scale, compact) });
     forgetColours();
     box.fit();
     if (!picture || body.clientWidth === 0) return; // hidden, or in a page that is: there is nothing to measure yet
@@ -413,7 +414,7 @@ export function viewFrame({ model, el, name, makePanel }) {
   });
 
   listen(`change:picture change:run change:runs change:changes change:off change:worth change:tries change:metric change:answer change:rival change:over change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
-  listen("change:scale", refit);
+  listen("change:scale change:compact", refit);
   let width = 0;
   const resized = new ResizeObserver(
     safely(() => {
