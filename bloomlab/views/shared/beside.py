@@ -11,6 +11,8 @@ from IPython.display import display, update_display
 
 WORDS = "as it stood in the notebook; run the cell again to use it"
 
+STILLS = ("text/html", "image/png")
+
 # Where no live view stands in the output before the still, what stands there instead is no picture: it is put away.
 STILL = """\
 <div class="bl-still-{name}">
@@ -31,9 +33,9 @@ def show_beside(widget: Any, data: dict[str, Any], metadata: dict[str, Any], abo
     """
     if not hasattr(get_ipython(), "kernel"):
         raise NotImplementedError
-    live = {kind: value for kind, value in data.items() if kind != "text/html"}
+    live = {kind: value for kind, value in data.items() if kind not in STILLS}
     display(live, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
-    still = _still(widget.model_id, data["text/html"])
+    still = {kind: data[kind] for kind in STILLS if kind in data} | _still(widget.model_id, data["text/html"])
     display(still, metadata={"bloomlab": about}, raw=True, display_id=_name(widget))  # type: ignore[no-untyped-call]
 
 
