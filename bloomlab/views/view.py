@@ -385,7 +385,7 @@ class View(Measured):
         """
         if self.trace is None:
             raise InputError("there is nothing to embed yet; show a text first: view.show('Leo lives in Oslo.')")
-        return Embedded(self._page(), whole_within("height", height, 100, 4000), repr(self))
+        return Embedded(self._page(), self._still(), whole_within("height", height, 100, 4000), repr(self))
 
     def _page(self) -> str:
         self._finish_measuring()

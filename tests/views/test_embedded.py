@@ -15,9 +15,12 @@ LAB = Lab(random_model(), byte_tokenizer(), name='"><img src=x onerror=alert(1)>
 
 
 def test_a_frame_holds_the_page_and_nothing_leaves_its_attributes() -> None:
-    frame = LAB.attention('Leo "lives" </iframe><script>').embed(height=300)
+    view = LAB.attention('Leo "lives" </iframe><script>')
+    frame = view.embed(height=300)
     html = frame._repr_html_()
-    assert re.findall(r"<[!/a-z][^\s>]*", html) == ["<iframe", "</iframe"] and "height: 300px" in html
+    found = re.findall(r"</?iframe|<script|<img src=x", html)
+    assert found == ["<iframe", "</iframe"] and "height: 300px" in html
+    assert html.endswith(f"<div>{view._still()}</div>\n</div>")  # on paper, and where frames are taken out
     assert unescape(html.split('srcdoc="')[1].split('"')[0]) == frame.page
     assert repr(frame).startswith("embedded: Attention view(")
 

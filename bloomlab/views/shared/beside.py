@@ -13,11 +13,14 @@ WORDS = "as it stood in the notebook; run the cell again to use it"
 
 STILLS = ("text/html", "image/png")
 
-# Where no live view stands in the output before the still, what stands there instead is no picture: it is put away.
+# Where no live view stands in the output before the still, what stands there instead is no picture: it is put away. On a
+# slide of reveal.js it is as high as the slide at most, and the theme's sizes are not for it.
 STILL = """\
 <div class="bl-still-{name}">
 <style>
 .jp-OutputArea-child:has(+ .jp-OutputArea-child .bl-still-{name}):not(:has(.bloomlab)) {{ display: none }}
+.reveal .bl-still-{name} {{ max-height: 680px; overflow: auto; text-align: start }}
+.reveal .bl-still-{name} * {{ font: 14px/1.3 sans-serif; text-transform: none; margin-block: 4px }}
 </style>
 {still}
 <p><small>{words}</small></p>
