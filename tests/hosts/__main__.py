@@ -369,6 +369,8 @@ def firefox_host(bench: Bench) -> str:
     """JupyterLab in Firefox, its kernel behind it; and a saved page."""
     path = find_firefox()
     assert path, "Firefox is missing; install firefox-esr"
+    share = BORROWED / "share" / "jupyter"
+    os.environ.update(JUPYTERLAB_DIR=str(share / "lab"), JUPYTER_PATH=str(share), PYTHONPATH=str(ROOT))
     server, fox = Server("lab", bench.folder / "firefox"), Firefox(path)
     try:
         write_notebook(server.root / "lesson.ipynb", CELLS)

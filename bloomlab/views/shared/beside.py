@@ -13,8 +13,8 @@ WORDS = "as it stood in the notebook; run the cell again to use it"
 
 STILLS = ("text/html", "image/png")
 
-# Where no live view stands in the output before the still, what stands there instead is no picture: it is put away. On a
-# slide of reveal.js it is as high as the slide at most, and the theme's sizes are not for it.
+# Where no live view stands in the output before the still, what stands there instead is no picture: it is put away.
+# On a slide of reveal.js it is as high as the slide at most, and the theme's sizes are not for it.
 STILL = """\
 <div class="bl-still-{name}">
 <style>

@@ -1,17 +1,14 @@
 """A saved view inside another page: it keeps its script, and neither page can reach into the other."""
 
-from bloomlab.guards.markup import escaped
+from bloomlab.guards.markup import framed
 
-# A frame of another origin than the page around it: its script can draw, hand out a file and fill the screen; it can
-# read nothing of ours, open no window and send nothing anywhere (the page's own rules, shared/page.py).
-FRAME = """\
+PLACE = """\
 <style>
 @media print {{ .bl-embedded > iframe {{ display: none }} }}
 @media not print {{ .bl-embedded > div {{ display: none }} }}
 </style>
 <div class="bl-embedded">
-<iframe srcdoc="{page}" sandbox="allow-scripts allow-downloads" allow="fullscreen; clipboard-write"
- title="{title}" loading="lazy" style="width: 100%; height: {height}px; border: 0"></iframe>
+{frame}
 <div>{still}</div>
 </div>"""
 
@@ -32,5 +29,4 @@ class Embedded:
         return f"embedded: {self._says}"
 
     def _repr_html_(self) -> str:
-        page, title = escaped(self.page), escaped(self._says)
-        return FRAME.format(page=page, title=title, height=self._height, still=self._still)
+        return PLACE.format(frame=framed(self.page, self._says, self._height), still=self._still)
