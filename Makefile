@@ -9,6 +9,7 @@
 # make packages  build wheel and sdist, try the wheel in an empty environment (PYTHONS="python3.12 …"), licences, SBOM
 # make bench   measure bloomlab against transformers
 # make peers   measure the attention view against BertViz and CircuitsVis
+# make hosts   run the views in marimo, voila, papermill, nbconvert, jupyter-book, nbgrader, Firefox … and print a table
 # Each sets up .venv first. PIP_ARGS="--extra-index-url …" adds a package index; PYTHON=… picks the Python.
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test fast watch gallery guards attack claims claims-page packages bench peers format chromium
+.PHONY: help lab test fast watch gallery guards attack claims claims-page packages bench peers hosts format chromium
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -66,6 +67,9 @@ bench: .venv/.dev
 peers: .venv-peers/.ready
 	.venv-peers/bin/python -m tests.benchmarks.peers $(ARGS)
 
+hosts: .venv-hosts/.ready chromium
+	.venv-hosts/bin/python -m tests.hosts $(ARGS)
+
 format: .venv/.dev
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
@@ -91,13 +95,14 @@ format: .venv/.dev
 	@touch $@
 
 # Environments of their own that borrow all else, torch above all, from .venv: the last transformers 4, the oldest
-# huggingface_hub that is allowed, and the viewers of attention that ours is compared with.
+# huggingface_hub that is allowed, the viewers of attention that ours is compared with, and other hosts of notebooks.
 SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
 .venv-v4/.ready: tests/parity/v4/requirements.txt
 .venv-oldest/.ready: tests/oldest/requirements.txt
 .venv-peers/.ready: tests/benchmarks/peers.txt
-.venv-v4/.ready .venv-oldest/.ready .venv-peers/.ready: .venv/.dev
+.venv-hosts/.ready: tests/hosts/requirements.txt
+.venv-v4/.ready .venv-oldest/.ready .venv-peers/.ready .venv-hosts/.ready: .venv/.dev
 	$(PY) -m venv --clear --without-pip $(@D)
 	$(PY) -m pip --python $(@D)/bin/python install --disable-pip-version-check --no-deps -r $(filter %.txt,$^) $(PIP_ARGS)
 	$(PY) $(SITE) > "$$($(@D)/bin/python $(SITE))/borrowed.pth"

@@ -9,6 +9,7 @@ Each name below is imported when it is first used, so that `import bloomlab` is 
 nor anything of Jupyter.
 """
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -56,9 +57,28 @@ def __getattr__(name: str) -> Any:
         from bloomlab.errors import did_you_mean
 
         raise AttributeError(f"bloomlab has no {name!r}{did_you_mean(name, __all__)}")
-    value = getattr(import_module(_HOME[name]), _REAL_NAME.get(name, name))
+    try:
+        home = import_module(_HOME[name])
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise _without_torch() from None
+        raise
+    value = getattr(home, _REAL_NAME.get(name, name))
     globals()[name] = value  # the next use finds it without coming here
     return value
+
+
+def _without_torch() -> ImportError:
+    from bloomlab.errors import MissingPackageError
+
+    return MissingPackageError(
+        "bloomlab needs torch, which is not installed here; in a browser alone (JupyterLite, Pyodide) there is none: "
+        "open the notebook where Python runs on a computer, with `pip install bloomlab` and `bloomlab lab`"
+    )
+
+
+if sys.platform == "emscripten":  # Python in a browser: say so now, and not after a page of code has run
+    raise _without_torch()
 
 
 def __dir__() -> list[str]:

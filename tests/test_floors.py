@@ -146,6 +146,18 @@ def test_importing_bloomlab_takes_a_quarter_of_importing_asyncio() -> None:
     assert sorted(float(run.stdout) for run in runs)[2] < 0.25
 
 
+@pytest.mark.parametrize("where", ["emscripten", "elsewhere"])
+def test_without_torch_the_import_says_so_in_one_sentence(where: str) -> None:
+    """In JupyterLite there is none at all; elsewhere the doctor may still be asked."""
+    hide = "import sys; sys.modules['torch'] = None; "
+    ask = "import bloomlab.notebook.doctor; from bloomlab import load"
+    code = f"{hide}sys.platform = 'emscripten'; import bloomlab" if where == "emscripten" else hide + ask
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    last = run.stderr.strip().splitlines()[-1]
+    assert run.returncode == 1 and last.startswith("bloomlab.errors.MissingPackageError: bloomlab needs torch, which")
+    assert "JupyterLite" in last and len(last) < 300
+
+
 PUBLIC = """
     AutoTokenizer BloomConfig BloomForCausalLM BloomForQuestionAnswering BloomForSequenceClassification
     BloomForTokenClassification BloomModel BloomTokenizerFast BloomlabError FlaxBloomForCausalLM FlaxBloomModel

@@ -49,14 +49,13 @@ function short(number) {
   return number >= 100 ? Math.round(number).toLocaleString("en") : String(Number(number.toPrecision(2)));
 }
 
-/** @param {{model: any, el: HTMLElement}} view */
-function render({ model, el }) {
+/** @param {{model: any, el: HTMLElement, host?: any}} view */
+function render({ model, el, host }) {
   const id = `bl-${Math.random().toString(36).slice(2, 10)}`;
   const get = (/** @type {string} */ name) => model.get(name);
   const choices = /** @type {string[]} */ (get("choices"));
   let chosen = ""; // not told to Python before the answer is asked for
-  let covered = /** @type {any} */ (null); // the view of what was covered
-  let gone = false;
+  const ends = new AbortController(); // of this view, and with it of the view of what was covered
 
   // ---- the question ----
 
@@ -135,18 +134,27 @@ function render({ model, el }) {
     because.textContent = get("because");
     live.textContent = `${sign} ${words}`.trim();
     set(sides, { "aria-label": `You said ${isolated(prediction || "nothing")}. It is ${isolated(answer)} ${unit}. ${words}` });
-    void uncover();
+    uncover().catch(() => {}); // then the text stays
   }
 
   async function uncover() {
-    if (covered || place.childNodes.length || !get("shown_text")) return;
-    const text = make("pre", { class: "bl-code", dir: "auto", tabindex: 0, "aria-label": "what was covered" }, get("shown_text"));
-    place.append(text); // at once, and for good where there is no kernel
-    const [, name] = get("shown").split("IPY_MODEL_");
-    if (!name || !model.widget_manager) return;
-    covered = await model.widget_manager.create_view(await model.widget_manager.get_model(name));
-    if (gone) covered.remove();
-    else place.replaceChildren(covered.el);
+    if (place.childNodes.length || !get("shown_text")) return;
+    const picture = get("shown_picture");
+    const still = picture
+      ? make("img", { src: `data:image/png;base64,${picture}`, alt: "what was covered", class: "bl-cover-picture" })
+      : make("pre", { class: "bl-code", dir: "auto", tabindex: 0, "aria-label": "what was covered" }, get("shown_text"));
+    place.append(still); // at once, and for good where nothing can show it live
+    const name = get("shown");
+    const shown = make("div", {});
+    if (name.startsWith("anywidget:") && host?.getWidget) {
+      await (await host.getWidget(name)).render({ el: shown, signal: ends.signal });
+    } else if (name && model.widget_manager?.create_view) { // what is not anywidget's, only Jupyter can show
+      const manager = model.widget_manager;
+      const view = await manager.create_view(await manager.get_model(name.replace(/^(anywidget:|IPY_MODEL_)/, "")));
+      ends.signal.addEventListener("abort", () => view.remove());
+      shown.append(view.el);
+    } else return;
+    if (!ends.signal.aborted) place.replaceChildren(shown);
   }
 
   const scale = () => root.style.setProperty("--bl-scale", String(get("scale") ?? 1));
@@ -156,8 +164,7 @@ function render({ model, el }) {
   scale();
   draw();
   return () => {
-    gone = true;
-    covered?.remove();
+    ends.abort();
     model.off("change:revealed", draw);
     model.off("change:prediction", draw);
     model.off("change:scale", scale);

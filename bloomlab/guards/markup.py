@@ -1,4 +1,4 @@
-"""The one way in which a value enters HTML."""
+"""The one way in which a value enters HTML, and the one in which a page enters another."""
 
 from html import escape
 
@@ -10,3 +10,15 @@ def escaped(value: object) -> str:
     ('&lt;b&gt;', '5', '&quot; onload=&quot;')
     """
     return escape(str(value))
+
+
+# Of another origin than the page around it: its script can draw, hand out a file and fill the screen; it can read
+# nothing of ours, open no window and, by the page's own rules (views/shared/page.py), send nothing anywhere.
+FRAME = """\
+<iframe srcdoc="{page}" sandbox="allow-scripts allow-downloads" allow="fullscreen; clipboard-write"
+ title="{title}" loading="lazy" style="width: 100%; height: {height}px; border: 0"></iframe>"""
+
+
+def framed(page: str, title: str, height: int) -> str:
+    """A whole page inside another one: it keeps its script, and neither can reach into the other."""
+    return FRAME.format(page=escaped(page), title=escaped(title), height=int(height))

@@ -10,9 +10,10 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import traitlets
+from anywidget import AnyWidget
 from IPython.core.formatters import DisplayFormatter
 from ipywidgets import Output, Widget  # type: ignore[import-untyped]  # it ships no types
 
@@ -26,6 +27,7 @@ from bloomlab.views.shared.from_page import FromPage
 from bloomlab.views.shared.page import page
 
 YES_NO = ("yes", "no")
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def cover_payload(
@@ -102,6 +104,7 @@ class Cover(FromPage):
     because = traitlets.Unicode().tag(sync=True)
     shown = traitlets.Unicode().tag(sync=True)  # the widget that shows the covered thing, as widgets name each other
     shown_text = traitlets.Unicode().tag(sync=True)  # the same for a page without a kernel
+    shown_picture = traitlets.Unicode().tag(sync=True)  # and if it is a picture: a PNG in base64
     name = traitlets.Unicode().tag(sync=True)  # of its still, which is hidden while a live view is in the page
     scale = traitlets.Float(1.0, min=0.5, max=3.0).tag(sync=True)  # larger for a projector
     live = traitlets.Bool(True).tag(sync=True)  # False in a saved page
@@ -124,8 +127,8 @@ class Cover(FromPage):
         told = cover_payload(question, answer, choices, because, unit)
         self.shows = shows
         self._bundle = {} if shows is None else bundle(shows)
-        self._holder = None if shows is None else shows if isinstance(shows, Widget) else _output(self._bundle)
-        covered = {} if self._holder is None else {"shown": f"IPY_MODEL_{self._holder.model_id}"}
+        self._holder = _widget(shows, self._bundle)  # kept, for as long as the cover is
+        covered = {"shown": _reference(self._holder), "shown_picture": self._bundle.get("image/png", "")}
         traits.setdefault("layout", {"width": "100%"})  # in a box that gives it no width, it would have none
         super().__init__(**told, **covered, shown_text=str(self._bundle.get("text/plain", "")), **traits)
         self.name = self.model_id
@@ -149,7 +152,18 @@ class Cover(FromPage):
         path = Path(path)
         if path.suffix != ".html":
             raise InputError(f"a cover is saved as .html, for a picture would show its answer; got {str(path)!r}")
-        names = ("question", "kind", "choices", "answer", "number", "unit", "because", "shown_text", "scale")
+        names = (
+            "question",
+            "kind",
+            "choices",
+            "answer",
+            "number",
+            "unit",
+            "because",
+            "shown_text",
+            "shown_picture",
+            "scale",
+        )
         state = {name: getattr(self, name) for name in names} | {"prediction": "", "revealed": False, "shown": ""}
         text = page("cover", state, self._still(), self.question)  # to hand out: what was predicted here is not said
         with replacing(path) as draft:
@@ -221,9 +235,22 @@ def bundle(shows: object) -> dict[str, Any]:
     return data
 
 
-def _output(data: dict[str, Any]) -> Widget:
-    """A widget around any other object, shown as Jupyter shows the result of a cell."""
+def _widget(shows: object, data: dict[str, Any]) -> Widget | None:
+    """The widget that shows an object: itself, its view, or one around what Jupyter shows as the result of a cell."""
+    if isinstance(shows, Widget):
+        return shows
+    if VIEW in data and hasattr(shows, "view"):
+        return cast(Widget, shows.view)
+    if not data or "image/png" in data:  # the page shows a picture by itself
+        return None
     return Output(outputs=({"output_type": "display_data", "data": data, "metadata": {}},))
+
+
+def _reference(widget: Widget | None) -> str:
+    """How the page names a widget: as anywidget's hosts do, all of them; other widgets, as only Jupyter does."""
+    if widget is None:
+        return ""
+    return f"{'anywidget:' if isinstance(widget, AnyWidget) else 'IPY_MODEL_'}{widget.model_id}"
 
 
 def _still_of(data: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ there are several panels, NAME_x is x of the panel NAME.
 """
 
 import asyncio
+import base64
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from bloomlab.errors import BloomlabError, HookError, InputError, check_attribute, no_attribute
+from bloomlab.guards.arguments import whole_within
 from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
 from bloomlab.guards.uninterrupted import interrupts_wait
@@ -26,6 +29,7 @@ from bloomlab.views.shared.assets import module_text, style_text
 from bloomlab.views.shared.beside import show_beside
 from bloomlab.views.shared.code import code_parts
 from bloomlab.views.shared.edits import EditList
+from bloomlab.views.shared.embedded import Embedded
 from bloomlab.views.shared.page import page
 from bloomlab.views.shared.panel import SELECTION, Job, Panel, Place, last_layer_first, text_picture
 from bloomlab.views.shared.steps import Steps
@@ -74,6 +78,8 @@ class View(Measured):
     live = traitlets.Bool(True).tag(sync=True)  # False in a saved page
     name = traitlets.Unicode().tag(sync=True)  # of its still, which is hidden while a live view is in the page
     scale = traitlets.Float(1.0, min=0.5, max=3.0).tag(sync=True)  # larger for a projector
+    compact: Any = traitlets.Bool(None, allow_none=True).tag(sync=True)  # one screen of 1280 × 720; None: on a slide
+    png = traitlets.Bool(False)  # True: the notebook gets the main picture too, for hosts that print no HTML (LaTeX)
     state = traitlets.Enum(("ready", "working", "empty", "error"), "empty").tag(sync=True)
     message = traitlets.Unicode().tag(sync=True)
     answered = traitlets.Int(0).tag(sync=True)  # the number of the typed text that `state` is about
@@ -356,12 +362,7 @@ class View(Measured):
         if self.trace is None:
             raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
         if path.suffix == ".html":
-            self._finish_measuring()
-            shown, troubles = self._all_shown(self._chosen)
-            runs = {run: self._saved(*self._all_shown(run), run) for run in self.runs}
-            saved = self._saved(shown, troubles, self._chosen) | {"runs": self.runs, "changes": self.changes}
-            still = self._still_of(*self._all_shown(self._chosen, set(self.panels)))
-            text = page(self.module, saved | {"run": self._chosen, "off": self.off}, still, self.text, runs)
+            text = self._page()
             with replacing(path) as draft:
                 draft.write_text(text, encoding="utf-8")
         elif path.suffix in (".png", ".svg"):
@@ -374,12 +375,32 @@ class View(Measured):
             raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
         return path
 
+    def embed(self, height: int = 620) -> Embedded:
+        """The view as a page inside the page, so that it can still be clicked where there is no kernel: in an export.
+
+        It is as interactive as `save("x.html")`, and as large; `height` is in pixels.
+
+        Raises:
+            InputError: nothing is shown yet, or the height is not a whole number from 100 to 4000.
+        """
+        if self.trace is None:
+            raise InputError("there is nothing to embed yet; show a text first: view.show('Leo lives in Oslo.')")
+        return Embedded(self._page(), self._still(), whole_within("height", height, 100, 4000), repr(self))
+
+    def _page(self) -> str:
+        self._finish_measuring()
+        shown, troubles = self._all_shown(self._chosen)
+        runs = {run: self._saved(*self._all_shown(run), run) for run in self.runs}
+        saved = self._saved(shown, troubles, self._chosen) | {"runs": self.runs, "changes": self.changes}
+        still = self._still_of(*self._all_shown(self._chosen, set(self.panels)))
+        return page(self.module, saved | {"run": self._chosen, "off": self.off}, still, self.text, runs)
+
     def _saved(self, all_shown: Mapping[str, dict[str, Any]], troubles: dict[str, str], run: str) -> dict[str, Any]:
         """The traits of a page that has no kernel to ask: of all panels, also those that nobody has opened."""
         if self._two is None:
             return {}
         trace, base = _traces_of(self._two, run)
-        state: dict[str, Any] = {**_inside(self._place, trace), "scale": self.scale}
+        state: dict[str, Any] = {**_inside(self._place, trace), "scale": self.scale, "compact": self.compact}
         state["picture"] = text_picture(trace) | {"code": []}
         state |= {name: getattr(self, name) for name in SAVED}
         for name, shown in all_shown.items():
@@ -416,7 +437,14 @@ class View(Measured):
         """The widget; and for a page without a kernel, or a terminal, the same in still form."""
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         data["text/html"] = self._still()
+        if self.png and self._open.name in self._computed:
+            data["image/png"] = self._picture()
         return data, metadata
+
+    def _picture(self) -> str:
+        """The open panel's main picture, as notebooks keep a PNG."""
+        with tempfile.TemporaryDirectory() as folder:
+            return base64.b64encode(self.save(Path(folder) / "view.png").read_bytes()).decode()
 
     def _ipython_display_(self) -> None:
         """In a notebook, the still is an output of its own: it stays when the widget is gone."""

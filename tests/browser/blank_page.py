@@ -30,12 +30,10 @@ globalThis.fakeModel = () => {
     sent,
     get: (name) => state[name],
     set(name, value) { if (state[name] !== value) { state[name] = changed[name] = value; tell([name]); } },
-    on: (events, listener) => { for (const event of events.split(" ")) listeners.push([event, listener]); },
-    off: (events, listener) => {
-      for (const event of events.split(" ")) {
-        const at = listeners.findIndex(([e, l]) => e === event && l === listener);
-        if (at >= 0) listeners.splice(at, 1);
-      }
+    on: (event, listener) => { listeners.push([event, listener]); }, // one event a call: several are Backbone's habit
+    off: (event, listener) => {
+      const at = listeners.findIndex(([e, l]) => e === event && l === listener);
+      if (at >= 0) listeners.splice(at, 1);
     },
     listeners,
     unsent: () => Object.keys(changed).length,

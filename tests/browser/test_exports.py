@@ -50,3 +50,36 @@ def test_a_page_under_a_policy_is_never_blank(visit: Visit, tmp_path: Path, poli
     assert visit.page.locator(pictures[policy]).first.is_visible()
     assert visit.page.locator("[data-view=attention]").count() == (policy == "no blob")
     assert not visit.page.locator("main > img, main > table").count() or policy == "no script"
+
+
+def test_an_embedded_view_stays_clickable_and_is_shut_in(visit: Visit, tmp_path: Path) -> None:
+    """In an export nobody answers, and a frame of its own origin reaches neither the page around it nor the network."""
+    frame = LAB.explore(TEXT).embed(height=700)
+    outside = f"<!doctype html><title>export</title><p id=near>near</p>{frame._repr_html_()}"
+    (tmp_path / "export.html").write_text(outside, encoding="utf-8")
+    visit.page.goto((tmp_path / "export.html").as_uri())
+    element = visit.page.locator("iframe")
+    assert element.get_attribute("sandbox") == "allow-scripts allow-downloads"
+    assert element.evaluate("e => e.clientHeight") == 700
+    inside = visit.page.frame_locator("iframe")
+    inside.locator("[role=tab][data-tab=hidden]").click()
+    assert inside.locator("[data-panel=hidden]").is_visible()
+    inside.locator("[role=tab][data-tab=attention]").click()
+    inside.locator("[data-part=heads] [data-layer='1'][data-head='2']").click()
+    assert inside.locator("[data-view=explorer]").get_attribute("data-head") == "2"
+    reach = "() => { try { return parent.document.title } catch (error) { return error.name } }"
+    assert visit.page.frames[1].evaluate(reach) == "SecurityError"
+    assert visit.page.frames[1].evaluate("document.fullscreenEnabled")
+    assert visit.page.evaluate("window.canary") is None and visit.page.frames[1].evaluate("window.canary") is None
+    assert visit.errors == [] and visit.refused == []
+
+
+def test_a_view_fills_the_screen_and_leaves_it(visit: Visit, tmp_path: Path) -> None:
+    visit.page.goto(LAB.attention("Leo 😀.").save(tmp_path / "x.html").as_uri())
+    button = visit.page.locator("[data-part=full-screen]")
+    button.click()
+    visit.page.wait_for_function("document.fullscreenElement?.matches('.bloomlab')")
+    assert visit.page.locator("[data-part=canvas]").is_visible() and button.is_visible()
+    button.click()
+    visit.page.wait_for_function("document.fullscreenElement === null")
+    assert visit.errors == []

@@ -102,7 +102,7 @@ def test_anything_a_notebook_can_show_can_be_covered() -> None:
     assert held._holder.outputs[0]["data"]["text/html"] == Table()._repr_html_()
     assert held.shown_text == "a table"
     view = Cover("inside", 2)
-    assert Cover("?", 1, shows=view).shown == f"IPY_MODEL_{view.model_id}"  # a widget stands for itself
+    assert Cover("?", 1, shows=view).shown == f"anywidget:{view.model_id}"  # a widget stands for itself
     assert Cover("?", 1).shown == "" == Cover("?", 1).shown_text
     assert bundle("a\nb") == {"text/plain": "a\nb"}
 

@@ -24,7 +24,7 @@ import { runSwitch } from "./runs.js";
 import { tokenStrip } from "./strip.js";
 import { textBox } from "./textbox.js";
 import { worthLine } from "./worth.js";
-import { reachZones, roomOf, zonesIn } from "./zones.js";
+import { onSlide, reachZones, roomOf, zonesIn } from "./zones.js";
 
 /**
  * What a panel is given.
@@ -43,7 +43,7 @@ import { reachZones, roomOf, zonesIn } from "./zones.js";
  * @property {HTMLElement} more  and what does not fit on one screen
  * @property {(trait: string) => any} get  a trait of the panel's view in Python, or one that all views share; "kernel" is "here", "silent", "gone", or "none" in a saved page
  * @property {(places: Record<string, any>) => void} choose  set traits; Python hears of the last ones, in one message
- * @property {(change: string, step: () => void) => void} listen  "change:mode change:far"
+ * @property {(change: string, step: () => void) => void} listen  "change:mode change:far"; the step is taken once for a message, when all of it is here
  * @property {() => void} drawSoon  before the screen is drawn next: the pointer moves more often than that
  * @property {() => void} drawNow
  * @property {() => void} drawOnce  for all that one message changes
@@ -153,7 +153,8 @@ export function viewFrame({ model, el, name, makePanel }) {
     for (const [trait, value] of Object.entries(places)) model.set(trait, value);
     choosing = false;
     model.save_changes(); // before the drawing, which takes longer than the way to Python
-    if (Object.keys(places).some((trait) => trait !== "wished")) safely(drawAll)(); // a wish shows once it is granted
+    due ||= Object.keys(places).some((trait) => trait !== "wished"); // a wish shows once it is granted
+    catchUp();
     knockSoon();
   }
 
@@ -178,7 +179,7 @@ export function viewFrame({ model, el, name, makePanel }) {
   }
 
   function drawAll() {
-    if (choosing || model.get("picture") !== source) return; // a selection may arrive just before the picture it belongs to
+    if (choosing || model.get("picture") !== source) return; // it is read first (catchUp)
     drawState();
     if (!picture) return;
     set(root, Object.fromEntries(SELECTION.map((trait) => [`data-${trait}`, model.get(trait)])));
@@ -191,16 +192,45 @@ export function viewFrame({ model, el, name, makePanel }) {
     reachZones(root);
   }
 
-  let due = false;
+  const told = /** @type {Set<() => void>} */ (new Set()); // of these traits, and what is to be done about it
+  let due = false; // a drawing
+  let coming = false;
+
+  /** @param {() => void} step */
+  function hear(step) {
+    told.add(step);
+    soon();
+  }
+
   /** One message changes many traits, and the model tells of each: they are drawn together. */
   function drawOnce() {
-    if (due || choosing) return;
+    if (choosing) return; // it is drawn then
     due = true;
-    queueMicrotask(() => {
-      due = false;
-      if (root.isConnected) safely(drawAll)();
-    });
+    soon();
   }
+
+  function soon() {
+    if (coming || choosing) return;
+    coming = true;
+    queueMicrotask(catchUp);
+  }
+
+  /**
+   * What one message has changed is looked at once it is here as a whole: some hosts set one trait, tell of it, and only
+   * then set the next. The picture comes first, for all else points into it.
+   */
+  const catchUp = safely(() => {
+    coming = false;
+    const steps = [...told];
+    told.clear();
+    if (model.get("picture") !== source) {
+      readPicture();
+      due = true;
+    }
+    for (const step of steps) step();
+    if (due && root.isConnected) drawAll();
+    due = false;
+  });
 
   /** The four states: a picture, working, nothing yet, an error. */
   function drawState() {
@@ -224,7 +254,8 @@ export function viewFrame({ model, el, name, makePanel }) {
   function refit() {
     const scale = model.get("scale") ?? 1;
     root.style.setProperty("--bl-scale", String(scale));
-    set(root, { "data-room": roomOf(root.clientWidth, scale) });
+    const compact = model.get("compact") ?? onSlide(root);
+    set(root, { "data-compact": compact, "data-room": roomOf(root.clientWidth, scale, compact) });
     forgetColours();
     box.fit();
     if (!picture || body.clientWidth === 0) return; // hidden, or in a page that is: there is nothing to measure yet
@@ -347,10 +378,10 @@ export function viewFrame({ model, el, name, makePanel }) {
 
   /** @param {string} change @param {() => void} step */
   function listen(change, step) {
-    const guarded = safely(step);
+    const heard = () => hear(step);
     for (const event of change.split(" ")) { // one a call: several are Backbone's habit, not anywidget's contract
-      model.on(event, guarded);
-      undo.push(() => model.off(event, guarded));
+      model.on(event, heard);
+      undo.push(() => model.off(event, heard));
     }
   }
 
@@ -387,7 +418,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     drawOnce();
   });
   listen(`change:run change:runs change:changes change:off change:worth change:tries change:steered change:metric change:answer change:rival change:over change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
-  listen("change:scale", refit);
+  listen("change:scale change:compact", refit);
   let width = 0;
   const resized = new ResizeObserver(
     safely(() => {

@@ -44,12 +44,24 @@ const WIDE = 980; // pixels at scale 1: there is room for what stands behind "mo
  * How much room there is.
  * @param {number} width in pixels
  * @param {number} scale
+ * @param {boolean} compact one screen, however wide it is
  * @returns {"narrow" | "projector" | "normal" | "wide"}
  */
-export function roomOf(width, scale) {
+export function roomOf(width, scale, compact = false) {
   if (width <= NARROW) return "narrow";
-  if (width >= WIDE * scale) return "wide";
+  if (width >= WIDE * scale && !compact) return "wide";
   return scale >= PROJECTOR ? "projector" : "normal";
+}
+
+/**
+ * Whether we stand on a slide: of reveal.js, as nbconvert and RISE make them, or marimo, in whose page we are under a
+ * shadow root.
+ * @param {Element} element
+ * @returns {boolean}
+ */
+export function onSlide(element) {
+  const { host } = /** @type {ShadowRoot} */ (element.getRootNode());
+  return element.closest(".reveal") !== null || (host !== undefined && onSlide(host));
 }
 
 /**

@@ -4,7 +4,8 @@ A widget's module is given to the browser as text, so it cannot import its neigh
 `widgets/` becomes a function that returns what the file exports, called once and put after those it imports; its
 import lines become constants. There is no bundler; what runs is what is written.
 
-What NAME.css says holds inside [data-panel="NAME"] only, so that views can stand in one page.
+What NAME.css says holds inside [data-panel="NAME"] only, so that views can stand in one page. Whatever we say comes
+before what the host says of all its headings and tables: each selector is given the weight of an id.
 """
 
 import re
@@ -13,6 +14,9 @@ from pathlib import Path
 
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "(\.[^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_SELECTORS = re.compile(r"[^{};\s][^{};]*(?=\{)")  # what stands before a brace
+_NO_SELECTOR = re.compile(r"@|from\b|to\b|\d+%")  # a rule about rules, a step of an animation
 _DEFAULT = re.compile(r"^export default .*?;\n", re.MULTILINE | re.DOTALL)
 
 
@@ -41,11 +45,30 @@ def style_text(name: str) -> str:
     shared = [(folder() / "lib" / sheet).read_text(encoding="utf-8") for sheet in ("theme.css", "view.css")]
     sheets = [path.with_suffix(".css") for path in _in_order(entry(name))]
     own = [
-        f':where([data-panel="{sheet.stem}"]) {{\n{sheet.read_text(encoding="utf-8")}}}\n'
+        f':where([data-panel="{sheet.stem}"]) {{\n{above_hosts(sheet.read_text(encoding="utf-8"))}}}\n'
         for sheet in sheets
         if sheet.is_file()
     ]
-    return "\n".join([*shared, *own])
+    return "\n".join([*map(above_hosts, shared), *own])
+
+
+def above_hosts(css: str) -> str:
+    """A style sheet whose selectors each weigh an id more: among themselves they stay as they were.
+
+    >>> above_hosts("@media print { .a, b:is(.c, d)::before { margin: 0 } }")
+    '@media print { .a:not(#bl), b:is(.c, d):not(#bl)::before { margin: 0 } }'
+    """
+
+    def heavier(match: re.Match[str]) -> str:
+        if _NO_SELECTOR.match(match[0]):
+            return match[0]
+        parts = [""]
+        for piece in match[0].rstrip().split(","):
+            inside = parts[-1].count("(") > parts[-1].count(")")  # of :is(…)
+            parts = [*parts[:-1], f"{parts[-1]},{piece}"] if inside else [*parts, piece]
+        return ",".join(re.sub(r"(::[\w-]+)?$", r":not(#bl)\1", part, count=1) for part in parts[1:]) + " "
+
+    return _SELECTORS.sub(heavier, _COMMENT.sub("", css))
 
 
 @cache

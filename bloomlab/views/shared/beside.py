@@ -11,11 +11,16 @@ from IPython.display import display, update_display
 
 WORDS = "as it stood in the notebook; run the cell again to use it"
 
+STILLS = ("text/html", "image/png")
+
 # Where no live view stands in the output before the still, what stands there instead is no picture: it is put away.
+# On a slide of reveal.js it is as high as the slide at most, and the theme's sizes are not for it.
 STILL = """\
 <div class="bl-still-{name}">
 <style>
 .jp-OutputArea-child:has(+ .jp-OutputArea-child .bl-still-{name}):not(:has(.bloomlab)) {{ display: none }}
+.reveal .bl-still-{name} {{ max-height: 680px; overflow: auto; text-align: start }}
+.reveal .bl-still-{name} * {{ font: 14px/1.3 sans-serif; text-transform: none; margin-block: 4px }}
 </style>
 {still}
 <p><small>{words}</small></p>
@@ -31,9 +36,9 @@ def show_beside(widget: Any, data: dict[str, Any], metadata: dict[str, Any], abo
     """
     if not hasattr(get_ipython(), "kernel"):
         raise NotImplementedError
-    live = {kind: value for kind, value in data.items() if kind != "text/html"}
+    live = {kind: value for kind, value in data.items() if kind not in STILLS}
     display(live, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
-    still = _still(widget.model_id, data["text/html"])
+    still = {kind: data[kind] for kind in STILLS if kind in data} | _still(widget.model_id, data["text/html"])
     display(still, metadata={"bloomlab": about}, raw=True, display_id=_name(widget))  # type: ignore[no-untyped-call]
 
 

@@ -59,7 +59,7 @@ const model = {
     Object.assign(state, changed);
     for (const [event, listener] of [...listeners]) if (event.slice("change:".length) in changed) listener();
   },
-  on: (events, listener) => events.split(" ").forEach((event) => listeners.push([event, listener])),
+  on: (event, listener) => listeners.push([event, listener]),
   off: () => listeners.splice(0),
   save_changes() {},
 };

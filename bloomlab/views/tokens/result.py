@@ -95,6 +95,10 @@ class Tokens(Sequence[Token], NearNames):
         data, metadata = self.view._repr_mimebundle_(**kwargs)
         return {**data, "text/plain": repr(self)}, metadata
 
+    def _display_(self) -> "View | str":
+        """What marimo shows: it takes a widget where there is one."""
+        return self.view if self._make_view else repr(self)
+
     def _ipython_display_(self) -> None:
         """In a notebook, the live view and its still; elsewhere as any other object."""
         if self._make_view is None:

@@ -444,6 +444,10 @@ class Writing:
         data, metadata = self.view._repr_mimebundle_(**kwargs)
         return {**data, "text/plain": repr(self)}, metadata
 
+    def _display_(self) -> "View | str":
+        """What marimo shows: it takes a widget where there is one."""
+        return self.view if self.make_view else repr(self)
+
     # ---- in words ----
 
     @property

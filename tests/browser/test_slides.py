@@ -1,0 +1,96 @@
+"""On a slide: one screen and no more, and the host's sizes of headings, lists and tables stay outside."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from bloomlab.views.cover import Cover
+from bloomlab.views.shared.assets import style_text
+from tests.browser.blank_page import BlankPage
+from tests.browser.conftest import Visit
+from tests.browser.test_host_styles import DIFFERENCES, NAMES
+from tests.tasks.task_heads import random_lab
+from tests.views.lone import TITLES
+
+TEXT = "Leo lives in Oslo. Leo has a cat."
+SIZES = [(960, 700), (1280, 720)]  # what nbconvert makes, and what a projector shows
+
+# The rules of reveal.js 4.0.2 (MIT) and its theme "white" that reach what stands on a slide.
+REVEAL = """
+.reveal { font-family: serif; font-size: 42px; font-weight: normal; color: #222; }
+.reveal .slides { text-align: center; line-height: 1.3; }
+.reveal :is(h1, h2, h3, h4, h5, h6) { margin: 0 0 20px 0; color: #222; font-family: serif; font-weight: 600;
+  line-height: 1.2; letter-spacing: 2px; text-transform: uppercase; text-shadow: 1px 1px red; word-wrap: break-word; }
+.reveal h3 { font-size: 1.3em; }
+.reveal p { margin: 20px 0; line-height: 1.3; }
+.reveal :is(ol, dl, ul) { display: inline-block; text-align: left; margin: 0 0 0 1em; }
+.reveal ul { list-style-type: square; }
+.reveal pre { display: block; position: relative; width: 90%; margin: 20px auto; text-align: left; font-size: 0.55em;
+  font-family: monospace; line-height: 1.2em; word-wrap: break-word; box-shadow: 0 5px 15px rgba(0, 0, 0, 0.15); }
+.reveal code { font-family: serif; text-transform: none; }
+.reveal table { margin: auto; border-collapse: separate; border-spacing: 4px; }
+.reveal table th { font-weight: bold; }
+.reveal :is(table th, table td) { text-align: left; padding: 0.2em 0.5em 0.2em 0.5em; border-bottom: 1px solid; }
+.reveal :is(sup, sub) { font-size: smaller; vertical-align: super; }
+.reveal small { display: inline-block; font-size: 0.6em; line-height: 1.2em; vertical-align: top; }
+.reveal img { margin: 20px 0; max-width: 95%; max-height: 95%; }
+.reveal a { color: #2a76dd; text-decoration: none; }
+"""
+
+
+@pytest.fixture(scope="module")
+def slide(chromium: Browser) -> Iterator[BlankPage]:
+    visit = Visit(chromium, *SIZES[0])
+    blank = BlankPage(visit.page)
+    visit.page.add_style_tag(content=f"body {{ margin: 0 }} {REVEAL}")
+    visit.page.evaluate("document.body.className = 'reveal'")
+    blank.draw(random_lab().explore(TEXT))
+    yield blank
+    assert visit.errors == [] and visit.refused == []
+    visit.close()
+
+
+@pytest.mark.parametrize("tab", TITLES)
+def test_a_view_is_as_high_as_the_slide_at_most_and_styled_by_its_own_sheet(slide: BlankPage, tab: str) -> None:
+    page, view = slide.page, slide.page.locator(".bloomlab")
+    if slide.root("tab") != tab:
+        page.locator(f"[role=tab][data-tab={tab}]").click()
+        slide.answered()
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(100)
+        assert slide.root("compact") == "" and slide.root("room") == "normal"
+        assert view.evaluate("e => e.querySelector('.bl-view').scrollHeight") <= height
+        assert not page.locator(f"[data-panel={tab}] [data-zone=more]").is_visible()
+    elements, differences = page.evaluate(DIFFERENCES, [style_text("explorer"), NAMES])
+    assert elements > 100
+    assert differences == [], "\n".join(differences)
+
+
+def test_what_more_opens_is_scrolled_to(slide: BlankPage) -> None:
+    slide.page.locator("[data-part=more]").click()
+    box = slide.page.locator(".bloomlab").bounding_box()
+    assert box is not None and box["height"] <= SIZES[0][1]
+    slide.page.locator("[data-part=more]").click()
+
+
+def test_the_compact_form_is_chosen_by_a_trait_or_by_the_slide(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    blank.draw(random_lab().attention(TEXT))
+    assert blank.page.locator("[data-compact]").count() == 0 and blank.root("room") == "wide"
+    blank.view.compact = True
+    blank.push()
+    assert blank.page.locator("[data-compact]").count() == 1 and blank.root("room") == "normal"
+
+
+def test_a_cover_on_a_slide_is_styled_by_its_own_sheet(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    visit.page.add_style_tag(content=REVEAL)
+    visit.page.evaluate("document.body.className = 'reveal'")
+    blank.draw(Cover("How many?", 3, because="So.", shows="Leo"))
+    visit.page.locator("[data-part=box]").fill("3")
+    visit.page.locator("[data-part=reveal]").click()
+    view = DIFFERENCES.replace("[data-view=explorer]", "[data-view=cover]")
+    _, differences = visit.page.evaluate(view, [style_text("cover"), NAMES])
+    assert differences == [], "\n".join(differences)
