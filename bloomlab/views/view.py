@@ -21,12 +21,13 @@ from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
+from bloomlab.views.live import live_given
 from bloomlab.views.measured import ASKS, SAVED, SETS, Measured, in_words
 from bloomlab.views.shared.assets import module_text, style_text
 from bloomlab.views.shared.beside import show_beside
 from bloomlab.views.shared.code import code_parts
 from bloomlab.views.shared.edits import EditList
-from bloomlab.views.shared.page import page
+from bloomlab.views.shared.page import live_page, page
 from bloomlab.views.shared.panel import SELECTION, Job, Panel, Place, last_layer_first, text_picture
 from bloomlab.views.shared.steps import Steps
 from bloomlab.views.shown_panel import ShownPanel
@@ -346,16 +347,26 @@ class View(Measured):
 
     # ---- the same elsewhere: in a file, in a page without a kernel, in a terminal ----
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, live: bool = False) -> Path:
         """Write the view to a file: .html (interactive, needs no network), .png or .svg (its main picture).
 
+        A `live` page has the model inside and computes by itself: any text, edits by hand, no Python (docs/page.md).
+
         Raises:
-            InputError: nothing is shown yet, the name ends otherwise, or the file cannot be written.
+            InputError: nothing is shown yet, the name ends otherwise, or the file cannot be written; or the page cannot
+                be live, as its model is too large, or an edit is one that it cannot make.
         """
         path = Path(path)
         if self.trace is None:
             raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
-        if path.suffix == ".html":
+        if live:
+            if path.suffix != ".html":
+                raise InputError(f"a live page is saved as .html; got {str(path)!r}")
+            given = live_given(self)
+            text = live_page(self.module, given, self._still_of(*self._all_shown(self._chosen)), self.text)
+            with replacing(path) as draft:
+                draft.write_text(text, encoding="utf-8")
+        elif path.suffix == ".html":
             self._finish_measuring()
             shown, troubles = self._all_shown(self._chosen)
             runs = {run: self._saved(*self._all_shown(run), run) for run in self.runs}
