@@ -6,7 +6,7 @@ would wish for them.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import traitlets
 
@@ -17,14 +17,11 @@ from bloomlab.tracing.edits import NamedEdit
 from bloomlab.views.page_model import page_model
 from bloomlab.views.shared.panel import SELECTION
 
-if TYPE_CHECKING:
-    from bloomlab.views.view import View
-
 TASKS = ("language", "tags", "answer")  # heads that are models of their own, and not in the page
 KINDS = {traitlets.Int: "whole", traitlets.Float: "number", traitlets.Bool: "truth", traitlets.Unicode: "text"}
 
 
-def live_given(view: "View") -> dict[str, Any]:
+def live_given(view: Any) -> dict[str, Any]:
     """All that a page needs to go on where a view stands.
 
     Raises:
@@ -71,7 +68,7 @@ AT_FIRST: dict[str, Any] = {
 }
 
 
-def _may_be(view: "View", name: str) -> dict[str, Any]:
+def _may_be(view: Any, name: str) -> dict[str, Any]:
     """What a page may set a trait to."""
     trait: Any = view.traits()[name]
     if isinstance(trait, traitlets.Enum):

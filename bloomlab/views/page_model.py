@@ -5,7 +5,7 @@ widgets/model/ reads it: BLOOM in JavaScript, with the names, the spots and the 
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import safetensors.torch
 
@@ -13,14 +13,11 @@ from bloomlab.errors import InputError
 from bloomlab.lens.tokens import script
 from bloomlab.tracing.record import weights_hash
 
-if TYPE_CHECKING:
-    from bloomlab.lab import Lab
-
 LARGEST = 4 << 20  # bytes of weights: a page is one file, which a phone opens
 SIZES = ("vocab_size", "hidden_size", "n_layer", "n_head", "layer_norm_epsilon")
 
 
-def page_model(lab: "Lab") -> dict[str, Any]:
+def page_model(lab: Any) -> dict[str, Any]:
     """A lab's model as plain data: `weights` is a safetensors file in base64, in float16 if that loses nothing.
 
     `scripts` has the script of each token's first letter, by its id.
