@@ -1,6 +1,6 @@
 // @ts-check
 // The hidden states of a page that computes by itself: what BLOOM would say at every step, and who added what.
-import { dot, kl, pca, saidAt, shares, stream, topOf, vectorOf } from "./lenses.js";
+import { dot, kl, pca, saidAt, shares, stream, summary, topOf, vectorOf } from "./lenses.js";
 import { joined, lastPlace, textPicture, wordOf, wordsOf } from "./pictures.js";
 
 /** @typedef {import("./pictures.js").Lab} Lab @typedef {import("../model/trace.js").Trace} Trace */
@@ -40,24 +40,19 @@ function windowValues(lab, trace, token, base) {
   states.forEach(([, state], row) => {
     const said = saidAt(lab.model, state, first, count);
     const saidBefore = before ? saidAt(lab.model, before[row][1], first, count) : null;
-    said.forEach((logs, i) => {
+    for (let i = 0; i < count; i++) {
       const at = row * count + i;
-      const best = topOf(logs, TOP);
-      best.forEach((id, place) => {
-        pieces.ids[at * TOP + place] = id;
-        pieces.probs[at * TOP + place] = Math.exp(logs[id]);
-      });
-      pieces.entropy[at] = -logs.reduce((sum, log) => sum + Math.exp(log) * (log > -Infinity ? log : 0), 0);
-      const follows = trace.ids[first + i + 1];
-      pieces.rank[at] = follows === undefined ? 0 : logs.reduce((count, log) => count + (log > logs[follows] ? 1 : 0), 1);
-      pieces.surprise[at] = follows === undefined ? NaN : -logs[follows];
+      const found = summary(said.row(i), TOP, trace.ids[first + i + 1]);
+      pieces.ids.set(found.ids, at * TOP);
+      pieces.probs.set(found.probs, at * TOP);
+      [pieces.entropy[at], pieces.rank[at], pieces.surprise[at]] = [found.entropy, found.rank, found.surprise];
       const vector = vectorOf(state, first + i);
       pieces.norms[at] = Math.sqrt(dot(vector, vector));
       if (saidBefore) {
-        pieces.moved[at] = kl(saidBefore[i], logs);
-        pieces.ids_before[at] = topOf(saidBefore[i], 1)[0];
+        pieces.moved[at] = kl(saidBefore.logs(i), said.logs(i));
+        pieces.ids_before[at] = topOf(saidBefore.row(i), 1)[0];
       }
-    });
+    }
   });
   const cosines = [];
   for (let token = first; token < first + count; token++) {

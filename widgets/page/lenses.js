@@ -149,7 +149,8 @@ export function shares(trace) {
 
 const AXES = 2;
 const WIDER = 6; // directions that are followed for two, since they are then found sooner
-const MOST_STEPS = 400;
+const MOST_STEPS = 300;
+const SETTLED = 1e-13; // of the largest size
 
 /**
  * The map on which a state's vectors lie farthest apart: principal components, by orthogonal iteration on the matrix of
@@ -168,11 +169,11 @@ export function pca(state, tokens) {
   let found = Array.from({ length: count }, (_, axis) => Float64Array.from({ length: tokens }, (_, token) => Math.sin((axis + 1) * (token + 1) * 1.7) + 1e-3));
   let sizes = found.map(() => 0);
   for (let step = 0; step < MOST_STEPS && variance > 0; step++) {
-    const turned = found.map((vector) => Float64Array.from(gram, (row) => dot(row, vector)));
-    const [next, values] = rotated(orthonormal(turned), gram);
-    const settled = values.slice(0, AXES).every((value, axis) => Math.abs(value - sizes[axis]) <= 1e-15 * values[0]);
+    for (let again = 0; again < 3; again++) found = orthonormal(found.map((vector) => imageOf(gram, vector)));
+    const [next, values] = rotated(found, gram);
+    const settled = values.slice(0, AXES).every((value, axis) => Math.abs(value - sizes[axis]) <= SETTLED * values[0]);
     [found, sizes] = [next, values];
-    if (settled && step > 30) break;
+    if (settled && step > 4) break;
   }
   const points = new Float32Array(tokens * AXES);
   const explained = [0, 0];
@@ -186,6 +187,13 @@ export function pca(state, tokens) {
     if (size > 1e-24 * variance && length > 0) rows.forEach((row, token) => (points[token * AXES + axis] = (dot(row, direction) / length) * Math.sign(largest)));
   }
   return { points, explained };
+}
+
+/** @param {Float64Array[]} matrix @param {Float64Array} vector */
+function imageOf(matrix, vector) {
+  const image = new Float64Array(vector.length);
+  for (let i = 0; i < image.length; i++) image[i] = dot(matrix[i], vector);
+  return image;
 }
 
 /** Gram and Schmidt. @param {Float64Array[]} vectors */
@@ -208,7 +216,7 @@ function orthonormal(vectors) {
 /** Turned inside their own span so that each is an eigenvector there (Jacobi), the largest first. @param {Float64Array[]} basis @param {Float64Array[]} gram @returns {[Float64Array[], number[]]} */
 function rotated(basis, gram) {
   const n = basis.length;
-  const images = basis.map((vector) => Float64Array.from(gram, (row) => dot(row, vector)));
+  const images = basis.map((vector) => imageOf(gram, vector));
   const small = basis.map((one) => images.map((other) => dot(one, other)));
   const turns = small.map((_, i) => small.map((_, j) => (i === j ? 1 : 0)));
   for (let sweep = 0; sweep < 12; sweep++) {
@@ -242,13 +250,41 @@ function part(state, first, count) {
 }
 
 /**
- * log p of every word at some tokens, read out of a state as if it were the last: a row a token.
+ * The scores of every word at some tokens, read out of a state as if it were the last: `row(i)` is those of the i-th.
  * @param {Bloom} model @param {Tensor} state @param {number} first @param {number} count
  */
 export function saidAt(model, state, first, count) {
   const { data } = readOut(model, part(state, first, count));
   const vocab = model.config.vocab_size;
-  return Array.from({ length: count }, (_, row) => logSoftmax(data, row * vocab, vocab));
+  const logs = new Float64Array(vocab);
+  return {
+    row: (/** @type {number} */ i) => data.subarray(i * vocab, (i + 1) * vocab),
+    /** log p of every word; of the next row it is the same array again. @param {number} i */
+    logs: (i) => logSoftmax(data, i * vocab, vocab, logs),
+  };
+}
+
+/**
+ * What a row of scores says: the likeliest words, how unsure it is (nats), and of the word that follows, if one does, its
+ * rank, 1 for the likeliest, and its surprise.
+ * @param {Float32Array} scores @param {number} top @param {number | undefined} follows
+ */
+export function summary(scores, top, follows) {
+  const ids = topOf(scores, top);
+  const most = scores[ids[0]];
+  let [sum, weighted] = [0, 0];
+  for (let i = 0; i < scores.length; i++) {
+    const weight = Math.exp(scores[i] - most);
+    sum += weight;
+    weighted += weight * scores[i];
+  }
+  const whole = most + Math.log(sum);
+  let rank = 0;
+  if (follows !== undefined) {
+    rank = 1;
+    for (let i = 0; i < scores.length; i++) if (scores[i] > scores[follows]) rank += 1;
+  }
+  return { ids, probs: ids.map((id) => Math.exp(scores[id] - whole)), entropy: whole - weighted / sum, rank, surprise: follows === undefined ? NaN : whole - scores[follows] };
 }
 
 /** How far a second prediction is from a first, in nats. @param {Float64Array} before @param {Float64Array} after */
@@ -261,5 +297,5 @@ export function kl(before, after) {
 /** How unexpected each token was, in nats, from the last state; NaN for the first. @param {Bloom} model @param {Trace} trace */
 export function surprise(model, trace) {
   const said = saidAt(model, trace.read(`h.${trace.config.n_layer - 1}.resid_post`), 0, trace.ids.length);
-  return Float32Array.from(trace.ids, (id, token) => (token ? -said[token - 1][id] : NaN));
+  return Float32Array.from(trace.ids, (id, token) => (token ? -said.logs(token - 1)[id] : NaN));
 }

@@ -45,7 +45,13 @@ export function lastPlace(trace) {
   return { query: last, key: Math.max(0, last - 1) };
 }
 
-/** Numbers of any length, one after the other. @param {Iterable<number>[]} parts */
+/** Numbers of any length, one after the other. @param {ArrayLike<number>[]} parts */
 export function joined(parts) {
-  return Float32Array.from(parts.flatMap((part) => [...part]));
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }

@@ -1,7 +1,7 @@
 // @ts-check
 // The predictions of a page that computes by itself: the next token at every layer. The other heads are models of their
 // own, as large as this one, so they are not in the page.
-import { saidAt, topOf } from "./lenses.js";
+import { saidAt, summary, topOf } from "./lenses.js";
 import { lastPlace, textPicture, wordOf, wordsOf } from "./pictures.js";
 
 /** @typedef {import("./pictures.js").Lab} Lab @typedef {import("../model/trace.js").Trace} Trace */
@@ -21,16 +21,23 @@ function nextValues(lab, trace, token, base) {
   const before = new Float32Array(base ? ids.length : 0);
   for (let layer = 0; layer < layers; layer++) {
     const spot = `h.${layer}.resid_post`;
-    const [after, earlier] = [trace, base].map((run) => (run ? saidAt(lab.model, run.read(spot), first, count).map((logs) => Float32Array.from(logs, Math.exp)) : null));
-    after?.forEach((now, i) => {
-      const then = earlier?.[i];
-      const change = then ? now.map((p, word) => Math.abs(p - then[word])) : now;
-      topOf(change.some((p) => p > 0) ? change : now, top).forEach((id, place) => {
-        const at = (layer * count + i) * top + place;
-        [ids[at], probs[at]] = [id, now[id]];
-        if (then) before[at] = then[id];
-      });
-    });
+    const after = saidAt(lab.model, trace.read(spot), first, count);
+    const earlier = base ? saidAt(lab.model, base.read(spot), first, count) : null;
+    for (let i = 0; i < count; i++) {
+      const at = (layer * count + i) * top;
+      if (!earlier) {
+        const found = summary(after.row(i), top, undefined);
+        ids.set(found.ids, at);
+        probs.set(found.probs, at);
+        continue;
+      }
+      const [now, then] = [after, earlier].map((said) => Float32Array.from(said.logs(i), Math.exp));
+      const change = now.map((p, word) => Math.abs(p - then[word]));
+      const best = topOf(change.some((p) => p > 0) ? change : now, top);
+      ids.set(best, at);
+      probs.set(best.map((id) => now[id]), at);
+      before.set(best.map((id) => then[id]), at);
+    }
   }
   return { window: { first, count, top }, words: wordsOf(ids, (id) => wordOf(lab, id)), ids, probs, before };
 }
