@@ -5,6 +5,7 @@ python -m tests.benchmarks.page
 Memory is that of the tab's process, with its worker (Linux only).
 """
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,16 +50,23 @@ def text_of(lab: bloomlab.Lab, start: str) -> str:
 
 
 def memory() -> float:
-    """MB of the largest of the browser's tabs."""
-    sizes = [0.0]
+    """MB of the largest tab of a browser that this program has started."""
+    parents, sizes = {}, {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
+            fields = dict(
+                line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line
+            )
+            parents[int(process.name)] = int(fields["PPid"])
             if b"--type=renderer" in (process / "cmdline").read_bytes():
-                status = (process / "status").read_text()
-                sizes.append(int(status.split("VmRSS:")[1].split()[0]) / 1000)
-        except (OSError, IndexError):
+                sizes[int(process.name)] = int(fields["VmRSS"].split()[0]) / 1000
+        except (OSError, KeyError):  # it has ended meanwhile
             continue
-    return max(sizes)
+
+    def is_ours(process: int) -> bool:
+        return process == os.getpid() or (process in parents and is_ours(parents[process]))
+
+    return max((size for process, size in sizes.items() if is_ours(process)), default=0.0)
 
 
 def measure(page: Page, lab: bloomlab.Lab) -> Iterator[str]:

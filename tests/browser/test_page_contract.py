@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import random
 from collections.abc import Iterator
 from functools import partial
@@ -27,6 +28,7 @@ from tests.views.aside import aside
 STORY = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
 NEAR = 1e-4  # of the largest number of a piece
 MAP = 1e-2  # of a map's width: where two axes explain nearly as much, a rounding turns it
+STEPS = int(os.environ.get("PAGE_WALK", "40"))  # messages; PAGE_WALK=2000 walks through all two hundred texts
 TABS = ("tokens", "attention", "alibi", "hidden", "predictions")
 
 # not in the page, or said by it in other words: what an edit is worth, the record, the other heads, long jobs
@@ -68,6 +70,7 @@ class Both:
     def __init__(self, page: Page, view: View) -> None:
         self.view, self.page = view, page
         self.messages, self.worst = 0, 0.0
+        self.of: dict[str, float] = {}  # the largest difference of each view
         given = self._given()
         if page.evaluate("globalThis.kept !== undefined"):
             given["model"] = None
@@ -167,6 +170,8 @@ class Both:
             off = float(np.nanmax(np.abs(found[0] - found[1]), initial=0)) / of
             if not name.endswith("points"):
                 self.worst = max(self.worst, off)
+                view = name.split("_")[0] if "_" in name else ""
+                self.of[view] = max(self.of.get(view, 0.0), off)
             assert off <= (MAP if name.endswith("points") else NEAR), (name, off)
 
 
@@ -308,8 +313,9 @@ def test_a_lone_view_has_pythons_numbers(page: Page, lab: Lab, verb: str) -> Non
 
 def test_a_walk_at_random_stays_with_python(both: Both) -> None:
     draw = random.Random(0)
-    for _ in range(40):
-        what = draw.choice(["place", "tab", "run", "edit", "off", "undo"])
+    texts = [story(code, seed).text for code in LANGUAGES for seed in range(20)]
+    for step in range(STEPS):
+        what = draw.choice(["place", "tab", "run", "edit", "off", "undo"]) if step % 10 else "text"
         if what == "place":
             both.send(**{name: draw.randrange(20) for name in SELECTION})
         elif what == "tab":
@@ -320,5 +326,9 @@ def test_a_walk_at_random_stays_with_python(both: Both) -> None:
             both.wish(do="add", edit=draw.choice(EDITS))
         elif what == "off":
             both.send(off=draw.sample(range(4), 2))
-        else:
+        elif what == "undo":
             both.wish(do=draw.choice(["undo", "redo", "remove"]), at=0)
+        else:
+            both.type(texts[(7 * step // 10) % len(texts)])
+    assert both.messages == STEPS
+    print(f"{STEPS} messages; the largest differences, as shares:", both.of)

@@ -39,7 +39,17 @@ function numbers(bytes, dtype) {
   if (dtype === "F32") return new Float32Array(bytes.buffer);
   if (dtype !== "F16") throw new Error(`weights are F16 or F32, but these are ${dtype}`);
   const halves = new Uint16Array(bytes.buffer);
-  return Float32Array.from(halves, half);
+  const floats = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) floats[i] = half(halves[i]);
+  return floats;
+}
+
+/** @param {string} text in base64 */
+export function bytesOfText(text) {
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
 }
 
 /**

@@ -10,7 +10,7 @@
 import { HookError, inWords, InputError } from "../model/errors.js";
 import { Tokenizer } from "../model/tokenizer.js";
 import { record } from "../model/trace.js";
-import { readWeights } from "../model/weights.js";
+import { bytesOfText, readWeights } from "../model/weights.js";
 import { alibiPage } from "./alibi.js";
 import { attentionPage } from "./attention.js";
 import { codeParts, repr } from "./code.js";
@@ -43,8 +43,8 @@ const WEIGHED = ["compare", "refute", "held", "keep", "without", "stop", "restor
  * @param {Given} given @param {(message: any) => void} post
  */
 export function makeHost(given, post) {
-  const file = Uint8Array.from(atob(given.model.weights), (letter) => letter.charCodeAt(0));
-  const lab = { ...given.model, model: readWeights(file, given.model.config), tokenizer: new Tokenizer(given.model.tokenizer) };
+  const { weights, tokenizer: vocabulary, ...about } = given.model;
+  const lab = { ...about, model: readWeights(bytesOfText(weights), about.config), tokenizer: new Tokenizer(vocabulary) };
   const panels = given.panels.flatMap((name) => PAGES[name] ?? []);
   const alone = given.panels.length === 1;
   const state = /** @type {Values} */ ({ ...given.state });

@@ -97,7 +97,9 @@ LIVE_PAGE = """\
 
 # The model is in the page: a host answers what a view asks of Python (widgets/page/host.js).
 LIVE_START = """
-const given = JSON.parse(document.getElementById("given").textContent);
+const place = document.getElementById("given");
+const given = JSON.parse(place.textContent);
+place.remove(); // a phone has little memory
 for (const values of [given.state, given.empty]) {
   for (const [name, value] of Object.entries(values)) if (value?.base64 === "") values[name] = new Uint8Array(0);
 }
