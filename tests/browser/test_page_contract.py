@@ -268,6 +268,14 @@ def test_a_copy_from_another_text_and_what_is_held_have_pythons_numbers(both: Bo
     assert both.here["changes"][1] == "head 1.1 held as it was"
 
 
+def test_what_was_refused_is_forgotten_when_a_wish_changes_nothing_as_in_python(both: Both) -> None:
+    both.wish(do="add", edit=EDITS[0])
+    both.type("Leo lives")  # too short for the edit
+    assert both.here["state"] == "error"
+    both.wish(do="redo")  # there is nothing to make again
+    assert both.here["state"] == "ready"
+
+
 def test_wishes_that_make_no_sense_are_refused_in_pythons_words(both: Both) -> None:
     wrong: list[Any] = [
         {"spot": "h.9.attn.mixed", "kind": "zero", "axes": {}},

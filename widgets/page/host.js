@@ -3,7 +3,7 @@
 // It takes what a page sets, and gives what a page draws; the traits, the wishes and the numbers are the same. It knows
 // nothing of documents, so it runs in a worker, or where a policy refuses that, between two pictures of the page.
 //
-//   page ── {open: given} {set: traits} {custom: …} ──▶ host ── {ready} {update: traits} {custom: …} ──▶ page
+//   page ── {open: given} {set: traits} ──▶ host ── {ready} {update: traits} ──▶ page
 //
 // Of a burst of wishes only the last is heard. What a page cannot do (gradients, many texts) it says in one sentence,
 // with the Python that can.
@@ -273,7 +273,8 @@ export function makeHost(given, post) {
   /** @param {EditList} list */
   function make(list) {
     if (!two) return;
-    if (alike(list, edits) && list.past === edits.past) {
+    const same = alike(list, edits) && list.past === edits.past && list.future === edits.future && list.gesture === edits.gesture;
+    if (same) {
       set({ off: list.off });
       say("ready", "", state.answered);
       return;
@@ -301,12 +302,8 @@ export function makeHost(given, post) {
       });
       hear();
     } else {
-      attempt(() => {
-        const next = after(wanted, wished, around());
-        if (next === wanted && wanted === edits) hear();
-        else want(next);
-      });
-      if (wanted === edits) hear();
+      attempt(() => want(after(wanted, wished, around())));
+      if (wanted === edits) hear(); // it is made already, or was refused
     }
   }
 
@@ -413,11 +410,7 @@ export function makeHost(given, post) {
   }
   flush();
 
-  return {
-    receive,
-    /** The page asks whether somebody is there. @param {any} content */
-    custom: (content) => content?.do === "knock" && post({ custom: { heard: content.number } }),
-  };
+  return { receive };
 }
 
 /**
@@ -429,7 +422,6 @@ export function serve(listen, post) {
   listen((message) => {
     if (message.open) host = makeHost(message.open, post);
     else if (message.set) host?.receive(message.set);
-    else if (message.custom) host?.custom(message.custom);
   });
   post({ ready: true });
 }

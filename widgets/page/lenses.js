@@ -166,7 +166,7 @@ export function pca(state, tokens) {
   const gram = rows.map((one) => Float64Array.from(rows, (other) => dot(one, other)));
   const variance = rows.reduce((sum, row) => sum + dot(row, row), 0);
   const count = Math.min(WIDER, tokens);
-  let found = Array.from({ length: count }, (_, axis) => Float64Array.from({ length: tokens }, (_, token) => Math.sin((axis + 1) * (token + 1) * 1.7) + 1e-3));
+  let found = /** @type {Float64Array[]} */ (Array.from({ length: count }, (_, axis) => Float64Array.from({ length: tokens }, (_, token) => Math.sin((axis + 1) * (token + 1) * 1.7) + 1e-3))); // any beginning will do
   let sizes = found.map(() => 0);
   for (let step = 0; step < MOST_STEPS && variance > 0; step++) {
     for (let again = 0; again < 3; again++) found = orthonormal(found.map((vector) => imageOf(gram, vector)));
@@ -218,7 +218,7 @@ function rotated(basis, gram) {
   const n = basis.length;
   const images = basis.map((vector) => imageOf(gram, vector));
   const small = basis.map((one) => images.map((other) => dot(one, other)));
-  const turns = small.map((_, i) => small.map((_, j) => (i === j ? 1 : 0)));
+  const turns = small.map((_, i) => small.map((_, j) => Number(i === j)));
   for (let sweep = 0; sweep < 12; sweep++) {
     for (let p = 0; p < n; p++) {
       for (let q = p + 1; q < n; q++) {

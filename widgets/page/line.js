@@ -1,25 +1,25 @@
 // @ts-check
-// The page's end of the line: the model object that a view expects of anywidget (get, set, on, off, save_changes, send),
-// with a host in a worker behind it; or in the page itself, where a policy refuses workers.
+// The page's end of the line: the model object that a view expects of anywidget (get, set, on, off, save_changes),
+// with a host in a worker behind it; or in the page itself, where a policy refuses workers. It cannot go away, so there is
+// nothing to knock at.
 
 /**
  * @param {{state: Record<string, any>, source: string, makeWorker: (source: string) => any, here: (hear: (message: any) => void) => (message: any) => void,
  *   open: any, told: (where: string) => void}} options `source`: the host's script; `here` opens it in the page
  */
 export function openLine({ state, source, makeWorker, here, open, told }) {
-  const listeners = /** @type {[string, (content?: any) => void][]} */ ([]);
+  const listeners = /** @type {[string, () => void][]} */ ([]);
   let changed = /** @type {Record<string, any>} */ ({});
   let unheard = /** @type {any[] | null} */ ([]); // until a worker has answered, for the page itself to answer
   let post = /** @type {(message: any) => void} */ (() => {});
 
-  /** @param {string} event @param {any} [content] */
-  function tell(event, content) {
-    for (const [name, listener] of [...listeners]) if (name === event) listener(content);
+  /** @param {string} event */
+  function tell(event) {
+    for (const [name, listener] of [...listeners]) if (name === event) listener();
   }
 
   /** @param {any} message from the host */
   function hear(message) {
-    if (message.custom) tell("msg:custom", message.custom);
     if (!message.update) return;
     for (const [name, value] of Object.entries(message.update)) {
       if (Object.hasOwn(changed, name)) continue; // something newer is on its way to the host
@@ -82,6 +82,5 @@ export function openLine({ state, source, makeWorker, here, open, told }) {
       changed = {};
       if (Object.keys(values).length) send({ set: values });
     },
-    send: (/** @type {any} */ content) => send({ custom: content }),
   };
 }
