@@ -63,6 +63,7 @@ bench: .venv/.dev
 	$(PY) -m tests.benchmarks $(ARGS)
 	$(PY) -m bloomlab.tiny.evaluate
 	$(PY) -m tests.benchmarks.jax_twin
+	$(PY) -m tests.benchmarks.page
 
 peers: .venv-peers/.ready
 	.venv-peers/bin/python -m tests.benchmarks.peers $(ARGS)

@@ -2,6 +2,7 @@
 
     bloomlab lab                                        the lessons, in JupyterLab
     bloomlab explore "Leo lives in Oslo." --save out.html
+    bloomlab page                                       a page with the model inside: any text, edits, no Python
     bloomlab generate "Leo lives in" --seed 1
     bloomlab info 7b1                                   sizes, memory, whether it fits here
     bloomlab convert FOLDER                             weights in .bin files, written as safetensors
@@ -70,6 +71,19 @@ def explore(text: str, save: str, model: str) -> None:
     from bloomlab.lab import load
 
     click.echo(load(model).explore(text).save(save))
+
+
+@cli.command(short_help="Save a page that has the model inside.")
+@click.argument("file", default="bloomlab.html")
+@click.option("--text", default=None, help="The text that it begins with; any other can be typed into it.")
+@MODEL
+def page(file: str, text: str | None, model: str) -> None:
+    """Save the explorer as one FILE that computes by itself: any text, edits by hand; no Python, no network."""
+    if Path(file).suffix != ".html":
+        raise click.UsageError(f"the page's name ends in .html, and got {file!r}")
+    from bloomlab.lab import FIRST_TEXT, load
+
+    click.echo(load(model).explore(FIRST_TEXT if text is None else text).save(file, live=True))
 
 
 def settings(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ It reads the source and imports nothing of it. The floors of tests/test_floors.p
 """
 
 import ast
+import re
 from functools import cache
 from graphlib import TopologicalSorter
 from html import escape
@@ -154,7 +155,45 @@ def page() -> str:
         parts.append(f"Floor {height[room]}. {about(files[room])}")
         if inside:
             parts.append("\n".join(f"- `{short(name)}`: {about(files[name])}" for name in inside))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *in_javascript()]) + "\n"
+
+
+TWINS = {  # of widgets/, where the name does not say it
+    "model/causal_lm.js": "heads/causal_lm.py",
+    "model/edits.js": "tracing/edits.py",
+    "model/errors.js": "errors.py",
+    "model/hooks.js": "hooks.py",
+    "model/tokenizer.js": "text/tokenizer.py",
+    "model/tokens.js": "text/tokens.py",
+    "model/trace.js": "tracing/record.py",
+    "model/weights.js": "weights/tensor_file.py",
+    "page/attention.js": "views/attention/payload.py",
+    "page/alibi.js": "views/alibi/payload.py",
+    "page/code.js": "views/shared/code.py",
+    "page/edit_list.js": "views/shared/edits.py",
+    "page/hidden.js": "views/hidden/payload.py",
+    "page/host.js": "views/view.py",
+    "page/pictures.js": "views/shared/panel.py",
+    "page/predictions.js": "views/predictions/payload.py",
+    "page/tokens.js": "views/tokens/payload.py",
+}
+
+
+def in_javascript() -> list[str]:
+    """The files of a page that computes by itself, each beside its Python twin."""
+    lines = ["| in a page | in Python | |", "|---|---|---|"]
+    for path in [*sorted((ROOT / "widgets/model").glob("*.js")), *sorted((ROOT / "widgets/page").glob("*.js"))]:
+        name = f"{path.parent.name}/{path.name}"
+        twin = TWINS.get(name, f"{path.parent.name}/{path.stem}.py")
+        has_twin = (PACKAGE / twin).is_file()
+        comment = " ".join(re.findall(r"^// (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)[1:12])
+        first = re.split(r"(?<=[.]) ", comment)[0].rstrip(".")
+        lines.append(f"| `{name}` | {f'`{twin}`' if has_twin else ''} | {first.replace('|', '/')}. |")
+    words = (
+        "A page that is saved with `live=True` has BLOOM in JavaScript inside, to be read beside the Python: the same "
+        "names, spots and axes. A test plays the same texts, edits and choices through both."
+    )
+    return ["## widgets/, in a live page", words, "\n".join(lines)]
 
 
 def reading_order(room: str) -> list[str]:

@@ -48,7 +48,15 @@ def test_what_is_heavy_is_not_loaded_for_help() -> None:
 
 def test_alone_it_shows_what_it_can_do() -> None:
     said = run()
-    assert said.returncode == 0 and set(cli.commands) == {"lab", "explore", "generate", "info", "convert", "doctor"}
+    assert said.returncode == 0 and set(cli.commands) == {
+        "lab",
+        "explore",
+        "page",
+        "generate",
+        "info",
+        "convert",
+        "doctor",
+    }
     assert "..." not in said.stdout.split("Commands:")[1], "a line of help is cut off"
     assert run("--version").stdout == f"bloomlab {bloomlab.__version__}\n"
 
@@ -64,6 +72,7 @@ def test_alone_it_shows_what_it_can_do() -> None:
         (["generate", "Leo", "lives"], "got unexpected extra argument (lives); "),
         (["explore", "Leo"], "missing option '--save'; "),
         (["explore", "Leo", "--save", "a.txt"], "--save takes a name that ends in .html, .png or .svg, and got "),
+        (["page", "a.png"], "the page's name ends in .html, and got 'a.png'; bloomlab page --help shows how"),
         (["lab", "--no-browser"], "the folder comes before JupyterLab's options: bloomlab lab bloomlab-lessons "),
     ],
 )  # fmt: skip
@@ -146,6 +155,14 @@ def test_explore_saves_a_page(tmp_path: Path) -> None:
     assert said.stdout == "out.html\n", said.stderr
     page = (tmp_path / "out.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>") and "Léo habite à Oslo." in page
+
+
+@pytest.mark.slow
+def test_page_saves_a_page_that_computes_by_itself(tmp_path: Path) -> None:
+    said = run("page", "--text", "Léo habite à Oslo.", place=tmp_path)
+    assert said.stdout == "bloomlab.html\n", said.stderr
+    page = (tmp_path / "bloomlab.html").read_text(encoding="utf-8")
+    assert "Léo habite à Oslo." in page and "page_host" in page
 
 
 @pytest.mark.slow

@@ -130,7 +130,7 @@ export function explorerPanel(stage) {
     stage.say();
     stage.showCode({ code: [] }, {});
     const trouble = stage.get("troubles")[tab.name];
-    says.textContent = trouble || (stage.get("live") ? "computing … (Kernel → Interrupt stops it)" : "this tab is not in the page: computing it needs the kernel");
+    says.textContent = trouble || (stage.get("page") ? "computing …" : stage.get("live") ? "computing … (Kernel → Interrupt stops it)" : "this tab is not in the page: computing it needs the kernel");
     set(says, { "data-trouble": Boolean(trouble), "data-waits": !trouble && stage.get("live") });
   }
 

@@ -197,11 +197,9 @@ class BloomTokenizerFast(NearNames):
     def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
         """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json; returns their paths."""
         path = _make_folder(folder)
-        with library_errors("saving"):
-            text = self._library.to_str(pretty=True)
         settings = {name: getattr(self, name) for name in SETTINGS}
         files = {
-            "tokenizer.json": text.encode(),
+            "tokenizer.json": self.tokenizer_json().encode(),
             "tokenizer_config.json": json_bytes({"tokenizer_class": "BloomTokenizerFast", **settings}),
             "special_tokens_map.json": json_bytes(self.special_tokens_map),
         }
@@ -209,6 +207,11 @@ class BloomTokenizerFast(NearNames):
             for name, content in files.items():
                 draft(name).write_bytes(content)
         return tuple(str(path / name) for name in files)
+
+    def tokenizer_json(self) -> str:
+        """What `save_pretrained` writes into tokenizer.json: the vocabulary, the merges and the special tokens."""
+        with library_errors("writing it down"):
+            return self._library.to_str(pretty=True)
 
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
@@ -457,8 +460,7 @@ class BloomTokenizerFast(NearNames):
     @cached_property
     def merge_ranks(self) -> dict[tuple[bytes, bytes], int]:
         """The pairs that are merged, each with its rank: 0 for the merge that was learned first."""
-        with library_errors("listing the merges"):
-            merges = json.loads(self._library.to_str())["model"]["merges"]
+        merges = json.loads(self.tokenizer_json())["model"]["merges"]
         return {
             (bytes_of(left), bytes_of(right)): rank
             for rank, (left, right) in enumerate(merges)

@@ -24,13 +24,14 @@ from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
+from bloomlab.views.live import live_given
 from bloomlab.views.measured import ASKS, SAVED, SETS, Measured, in_words
 from bloomlab.views.shared.assets import module_text, style_text
 from bloomlab.views.shared.beside import show_beside
 from bloomlab.views.shared.code import code_parts
 from bloomlab.views.shared.edits import EditList
 from bloomlab.views.shared.embedded import Embedded
-from bloomlab.views.shared.page import page
+from bloomlab.views.shared.page import live_page, page
 from bloomlab.views.shared.panel import SELECTION, Job, Panel, Place, last_layer_first, text_picture
 from bloomlab.views.shared.steps import Steps
 from bloomlab.views.shown_panel import ShownPanel
@@ -352,17 +353,22 @@ class View(Measured):
 
     # ---- the same elsewhere: in a file, in a page without a kernel, in a terminal ----
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, live: bool = False) -> Path:
         """Write the view to a file: .html (interactive, needs no network), .png or .svg (its main picture).
 
+        A `live` page has the model inside and computes by itself: any text, edits by hand, no Python (docs/page.md).
+
         Raises:
-            InputError: nothing is shown yet, the name ends otherwise, or the file cannot be written.
+            InputError: nothing is shown yet, the name ends otherwise, or the file cannot be written; or the page cannot
+                be live, as its model is too large, or an edit is one that it cannot make.
         """
         path = Path(path)
         if self.trace is None:
             raise InputError("there is nothing to save yet; show a text first: view.show('Leo lives in Oslo.')")
+        if live and path.suffix != ".html":
+            raise InputError(f"a live page is saved as .html; got {str(path)!r}")
         if path.suffix == ".html":
-            text = self._page()
+            text = self._live_page() if live else self._page()
             with replacing(path) as draft:
                 draft.write_text(text, encoding="utf-8")
         elif path.suffix in (".png", ".svg"):
@@ -394,6 +400,10 @@ class View(Measured):
         saved = self._saved(shown, troubles, self._chosen) | {"runs": self.runs, "changes": self.changes}
         still = self._still_of(*self._all_shown(self._chosen, set(self.panels)))
         return page(self.module, saved | {"run": self._chosen, "off": self.off}, still, self.text, runs)
+
+    def _live_page(self) -> str:
+        still = self._still_of(*self._all_shown(self._chosen))
+        return live_page(self.module, live_given(self), still, self.text)
 
     def _saved(self, all_shown: Mapping[str, dict[str, Any]], troubles: dict[str, str], run: str) -> dict[str, Any]:
         """The traits of a page that has no kernel to ask: of all panels, also those that nobody has opened."""

@@ -68,7 +68,7 @@ def others() -> dict[str, Callable[[Any], object]]:
         bloomlab.load("older"), convert(Path("older"))
 
     def command(lab: Any) -> None:
-        for words in (["info", "tiny"], ["doctor"], ["explore", TEXT, "--save", "command.html"]):
+        for words in (["info", "tiny"], ["doctor"], ["explore", TEXT, "--save", "command.html"], ["page"]):
             if cli.main(words) not in (0, 1):  # 1: the doctor has advice
                 raise RuntimeError(f"bloomlab {words}")
 

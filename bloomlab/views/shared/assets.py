@@ -40,6 +40,15 @@ def module_text(name: str) -> str:
 
 
 @cache
+def script_text(path: str) -> str:
+    """A file of `widgets/`, such as "page/host.js", after all it imports, as a plain script.
+
+    What it exports is in a constant named after its folder and itself: `page_host.serve`.
+    """
+    return "\n".join(map(_enclosed, _in_order(folder() / path)))
+
+
+@cache
 def style_text(name: str) -> str:
     """The style sheet of the view `name`: the theme, what all views share, then that of each module it is made of."""
     shared = [(folder() / "lib" / sheet).read_text(encoding="utf-8") for sheet in ("theme.css", "view.css")]

@@ -8,10 +8,11 @@ from typing import Any
 
 from bloomlab.guards.markup import escaped
 from bloomlab.text.tokens import visible
-from bloomlab.views.shared.assets import module_text, style_text
+from bloomlab.views.shared.assets import module_text, script_text, style_text
 
 # The page may run its own script and draw; it may not fetch, post, frame or load anything.
 RULES = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+LIVE_RULES = f"{RULES}; worker-src blob:"  # and it may run its own text in a worker; else it works without one
 
 PAGE = """\
 <!doctype html>
@@ -67,6 +68,80 @@ const el = document.getElementById("view");
 el.replaceChildren(); // the still, for a browser that may not run this
 widget.render({ model, el });
 """
+
+
+LIVE_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{rules}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="bloomlab">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body class="bloomlab-page">
+<main id="view">{still}</main>
+<script type="application/json" id="given">{given}</script>
+<script id="host">
+{host}
+</script>
+<script type="module">
+{module}
+{{{start}}}
+</script>
+</body>
+</html>
+"""
+
+# The model is in the page: a host answers what a view asks of Python (widgets/page/host.js).
+LIVE_START = """
+const place = document.getElementById("given");
+const given = JSON.parse(place.textContent);
+place.remove(); // a phone has little memory
+for (const values of [given.state, given.empty]) {
+  for (const [name, value] of Object.entries(values)) if (value?.base64 === "") values[name] = new Uint8Array(0);
+}
+const listen = "(hear) => { onmessage = ({ data }) => hear(data); }";
+const ending = `\\npage_host.serve(${listen}, (message) => postMessage(message));`;
+const el = document.getElementById("view");
+const model = page_line.openLine({
+  state: { ...given.state, state: "working" },
+  source: document.getElementById("host").textContent + ending,
+  makeWorker: (source) => new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" }))),
+  here(hear) {
+    let answer;
+    page_host.serve((listener) => { answer = listener; }, hear);
+    return (message) => setTimeout(() => answer(message));
+  },
+  open: given,
+  told: (where) => { document.body.dataset.host = where; },
+});
+const opened = () => {
+  if (!model.get("answered") && !model.get("message") && !model.get("picture").tokens) return;
+  model.off("change:picture change:message", opened);
+  el.replaceChildren(); // the still, for a browser that may not run this, and until the model has read the text
+  widget.render({ model, el });
+};
+model.on("change:picture change:message", opened);
+"""
+
+
+def live_page(name: str, given: dict[str, Any], still: str, text: str) -> str:
+    """The same as a page that computes by itself: `given` has the model, and all that its host begins with."""
+    title = "".join(letter if letter.isprintable() else visible(letter) for letter in text[:60])
+    parts = {part: {key: _bytes_as_text(value) for key, value in given[part].items()} for part in ("state", "empty")}
+    return LIVE_PAGE.format(
+        rules=LIVE_RULES,
+        title=escaped(f"{title} · bloomlab"),
+        style=style_text(name),
+        still=still,
+        given=_json({**given, **parts}),
+        host=f"{script_text('page/host.js')}\n{script_text('page/line.js')}",
+        module=_inline(module_text(name)),
+        start=LIVE_START,
+    )
 
 
 def page(

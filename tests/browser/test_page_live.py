@@ -1,0 +1,138 @@
+"""A live page as a person uses it: a file that is opened, without Python, in a worker or where none is allowed."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from bloomlab import load
+from tests.browser.conftest import Visit
+from tests.browser.test_accessibility import grave
+from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
+
+STORY = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+STRICT = "default-src 'self' 'unsafe-inline'"  # a school's: no blob, no eval
+WAIT = 20_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return load().explore(STORY).save(tmp_path_factory.mktemp("live") / "page.html", live=True)
+
+
+@pytest.fixture
+def opened(chromium: Browser, file: Path) -> Iterator[Callable[..., Visit]]:
+    visits: list[Visit] = []
+
+    def opened(policy: str = "", width: int = 1280) -> Visit:
+        visit = Visit(chromium, width, 800)
+        visits.append(visit)
+        if policy:
+            served = "http://127.0.0.1/a/path/page.html"
+
+            def serve(route: Route) -> None:
+                headers = {"content-security-policy": policy, "content-type": "text/html; charset=utf-8"}
+                route.fulfill(body=file.read_bytes(), headers=headers)
+
+            visit.page.route(served, serve)
+            visit.page.goto(served)
+        else:
+            visit.page.goto(file.as_uri())
+        expect(visit.page.locator(".bloomlab")).to_have_attribute("data-tokens", "20", timeout=WAIT)
+        return visit
+
+    yield opened
+    for visit in visits:
+        visit.close()
+
+
+def chance_of_oslo(page: Page) -> float:
+    """What the predictions say, after the last layer and token."""
+    page.locator('[role="tab"][data-tab="predictions"]').click()
+    page.locator('[data-part="to-last"]').evaluate("(button) => button.click()")  # it is off where one is there
+    return float(re.findall(r"[01]\.\d{3}", page.locator('[data-part="next"] [data-id="1278"]').inner_text())[0])
+
+
+def type_text(page: Page, text: str) -> None:
+    box = page.locator('[data-part="text"]')
+    box.fill(text)
+    box.press("Enter")
+
+
+def test_a_text_is_typed_and_sixteen_numbers_are_silenced_by_hand(opened: Callable[..., Visit]) -> None:
+    visit = opened()
+    page = visit.page
+    assert page.evaluate("document.body.dataset.host") == "worker"
+    type_text(page, "Ana lives in Lima.")
+    expect(page.locator(".bloomlab")).to_have_attribute("data-tokens", "5")
+    type_text(page, STORY)
+    expect(page.locator(".bloomlab")).to_have_attribute("data-tokens", "20")
+
+    page.locator('[role="option"][data-layer="0"][data-head="1"]').click()
+    page.locator('[data-part="strip"] [role="option"][data-token="16"]').click()
+    expect(page.locator(".bloomlab")).to_have_attribute("data-query", "16")
+    page.keyboard.press("e")
+    page.locator('[data-panel="attention"] [data-edit="silence"]').click()
+    expect(page.locator('[data-part="changes"]')).to_contain_text("head 0.1 silent at 16")
+    page.locator('[data-part="strip"] [role="option"][data-token="19"]').click()
+
+    found = {}
+    for run in ("as it is", "what if"):
+        page.locator(f'[data-part="runs"] input[value="{run}"]').check()
+        expect(page.locator(".bloomlab")).to_have_attribute("data-run", run)
+        found[run] = chance_of_oslo(page)
+    assert found == {"as it is": 0.948, "what if": 0.184}
+    assert "computed in this page" in page.locator('[data-part="stamp"]').inner_text()
+    code = page.locator('[data-part="code"]').first.text_content() or ""
+    assert "zero(head=1, query=16)" in code and STORY in code
+    assert visit.refused == [] and visit.errors == []
+
+
+def test_a_strict_policy_leaves_the_page_without_a_worker_and_it_works(opened: Callable[..., Visit]) -> None:
+    visit = opened(STRICT)
+    page = visit.page
+    assert page.evaluate("document.body.dataset.host") == "page"
+    assert chance_of_oslo(page) == 0.948
+    type_text(page, "Ana lives in Lima.")
+    expect(page.locator(".bloomlab")).to_have_attribute("data-tokens", "5")
+    assert visit.refused == [] and visit.errors == []
+
+
+def test_what_needs_python_says_so_in_one_sentence(opened: Callable[..., Visit]) -> None:
+    page = opened().page
+    says = {
+        "writing": ('[data-part="tab-says"]', f"this needs Python: lab.write('{STORY}')"),
+        "tokens": ('[data-panel="tokens"]', f"this needs Python: lab.attribution('{STORY}')"),
+        "hidden": ('[data-panel="hidden"]', f"this needs Python: lab.effects('{STORY}')"),
+        "predictions": ('[data-panel="predictions"]', f"this needs Python: lab.receipt('{STORY}')"),
+    }
+    opens = {"tokens": "mattered", "hidden": "effects", "predictions": "receipt"}
+    for tab, (place, sentence) in says.items():
+        page.locator(f'[role="tab"][data-tab="{tab}"]').click()
+        if tab in opens:
+            page.locator(f'[data-panel="{tab}"] details[data-part="{opens[tab]}"] > summary').click()
+        expect(page.locator(place)).to_contain_text(sentence)
+
+
+def test_texts_of_every_kind_are_shown_as_they_are(opened: Callable[..., Visit]) -> None:
+    visit = opened(width=360)
+    page = visit.page
+    for text in [*TEXTS.values(), *HOSTILE[:4]]:
+        type_text(page, text)
+        expect(page.locator('[data-part="text"]')).to_have_value(text)
+        page.wait_for_function("(text) => document.querySelector('.bloomlab').dataset.state === 'ready'", arg=text)
+    assert "window.canary" in shown_on_strip(page) and page.evaluate("window.canary") is None
+    type_text(page, "a b " * 2500)
+    expect(page.locator('[data-part="says"]')).to_contain_text("but a page reads at most 256")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert visit.errors == []
+
+
+def test_axe_finds_nothing_grave(opened: Callable[..., Visit]) -> None:
+    page = opened().page
+    for tab in ("tokens", "attention", "alibi", "hidden", "predictions", "writing"):
+        page.locator(f'[role="tab"][data-tab="{tab}"]').click()
+        expect(page.locator('[data-part="tab-says"][data-waits]')).to_have_count(0)
+        assert grave(page) == [], tab

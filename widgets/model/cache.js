@@ -1,0 +1,33 @@
+// @ts-check
+// The KV cache: keys and values of the columns already read, so that the next pass does not compute them again. It is
+// never changed: each pass makes a new one from the old.
+import { zeros } from "./nn.js";
+
+/** @typedef {import("./attention.js").KeyValue} KeyValue */
+
+/**
+ * The keys and values so far, as a new pair; the past pair does not change.
+ * @param {KeyValue | null} past @param {KeyValue} pair
+ * @returns {KeyValue}
+ */
+export function extend(past, pair) {
+  return past ? { k: joined(past.k, pair.k), v: joined(past.v, pair.v) } : pair;
+}
+
+/** @param {KeyValue[] | null} cache @returns {number} how many columns it holds */
+export function columnsOf(cache) {
+  return cache ? cache[0].k.shape[2] : 0;
+}
+
+/** (batch, head, key, head_dim) twice, one after the other along the keys. @param {import("./nn.js").Tensor} one @param {import("./nn.js").Tensor} other */
+function joined(one, other) {
+  const [, heads, first, size] = one.shape;
+  const more = other.shape[2];
+  const both = zeros(1, heads, first + more, size);
+  for (let head = 0; head < heads; head++) {
+    const at = head * (first + more) * size;
+    both.data.set(one.data.subarray(head * first * size, (head + 1) * first * size), at);
+    both.data.set(other.data.subarray(head * more * size, (head + 1) * more * size), at + first * size);
+  }
+  return both;
+}

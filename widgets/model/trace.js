@@ -1,0 +1,65 @@
+// @ts-check
+// Record a trace: run once with hooks, and keep what was read there and all that says where the numbers come from.
+import { bloom } from "./bloom.js";
+import { HookError, InputError } from "./errors.js";
+import { hookNames, makeHooks } from "./hooks.js";
+
+/**
+ * @typedef {import("./nn.js").Tensor} Tensor
+ * @typedef {import("./edits.js").NamedEdit} NamedEdit
+ * @typedef {{text: string, ids: number[], tokens: import("./tokens.js").Token[], config: import("./weights.js").Config,
+ *   edit: Record<string, NamedEdit[]>, base: Trace | null, read: (spot: string) => Tensor, has: (spot: string) => boolean}} Trace
+ */
+
+/**
+ * The spots that a name stands for: the one of that name, or all that end in it.
+ * @param {string} name @param {number} layers
+ */
+export function resolve(name, layers) {
+  const spots = [...hookNames(layers).keys()];
+  const found = spots.includes(name) ? [name] : spots.filter((spot) => spot.endsWith(`.${name}`));
+  if (!found.length) throw new HookError(`no spot is or ends in '${name}'`);
+  return found;
+}
+
+/**
+ * Read a text: ids in, a trace of these spots out. An edit's spot may name every layer's.
+ * @param {import("./weights.js").Bloom} model @param {import("./tokenizer.js").Tokenizer} tokenizer @param {string} text
+ * @param {string[]} read @param {Record<string, NamedEdit[]>} [edit] @param {Trace | null} [base] the run without edits
+ * @param {number} [most] tokens
+ * @returns {Trace}
+ */
+export function record(model, tokenizer, text, read, edit = {}, base = null, most = Infinity) {
+  const { config } = model;
+  const ids = base?.ids ?? tokenizer.encode(text);
+  if (!ids.length) throw new InputError("the text is empty; write at least one character");
+  if (ids.length > most) throw new InputError(`the text has ${ids.length.toLocaleString("en")} tokens, but a page reads at most ${most.toLocaleString("en")}; shorten it, or read it in Python`);
+  const spots = read.flatMap((name) => resolve(name, config.n_layer));
+  const edits = /** @type {Record<string, import("./hooks.js").Edit[]>} */ ({});
+  for (const [name, several] of Object.entries(edit)) {
+    for (const spot of resolve(name, config.n_layer)) edits[spot] = [...(edits[spot] ?? []), ...several.map(({ change }) => change)];
+  }
+  const hooks = makeHooks({ read: spots, edit: edits });
+  bloom(model, ids, { hooks });
+  const trace = {
+    text,
+    ids,
+    tokens: tokenizer.tokensOfIds(ids),
+    config,
+    edit,
+    base,
+    has: (/** @type {string} */ spot) => hooks.readings.has(spot),
+    read(/** @type {string} */ spot) {
+      const found = hooks.readings.get(spot);
+      if (!found) throw new HookError(`'${spot}' was not read`);
+      return found;
+    },
+  };
+  if (Object.keys(edit).length) {
+    for (const [spot, { data }] of hooks.readings) {
+      const bad = spot.endsWith(".attn.biased") ? data.some((value) => value === Infinity || Number.isNaN(value)) : !data.every(Number.isFinite);
+      if (bad) throw new HookError(`with these edits the numbers at '${spot}' grow beyond all bounds (infinite, or not a number); take one back, or use smaller numbers`);
+    }
+  }
+  return trace;
+}

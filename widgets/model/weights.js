@@ -1,0 +1,66 @@
+// @ts-check
+// A safetensors file as nested names: "transformer.h.0.mlp.dense_4h_to_h.weight" is model.transformer.h[0].mlp
+// .dense_4h_to_h.weight, as in the checkpoint. Each tensor is turned into 32-bit floats once.
+
+/**
+ * @typedef {import("./nn.js").Tensor} Tensor
+ * @typedef {import("./nn.js").Layer} Layer
+ * @typedef {{query_key_value: Layer, dense: Layer}} Attention
+ * @typedef {{dense_h_to_4h: Layer, dense_4h_to_h: Layer}} Mlp
+ * @typedef {{input_layernorm: Layer, self_attention: Attention, post_attention_layernorm: Layer, mlp: Mlp}} Block
+ * @typedef {{vocab_size: number, hidden_size: number, n_layer: number, n_head: number, layer_norm_epsilon: number,
+ *   apply_residual_connection_post_layernorm: boolean}} Config
+ * @typedef {{word_embeddings: {weight: Tensor}, word_embeddings_layernorm: Layer, h: Block[], ln_f: Layer}} Transformer
+ * @typedef {{config: Config, transformer: Transformer, lm_head?: {weight: Tensor}}} Bloom
+ */
+
+/**
+ * @param {Uint8Array} file of a BLOOM with the causal head @param {Config} config
+ * @returns {Bloom}
+ */
+export function readWeights(file, config) {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const length = Number(view.getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length)));
+  const model = /** @type {any} */ ({ config, transformer: { h: Array.from({ length: config.n_layer }, () => ({})) } });
+  for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(header)) {
+    if (name === "__metadata__") continue;
+    const parts = name.split(".");
+    const last = /** @type {string} */ (parts.pop());
+    let place = model;
+    for (const part of parts) place = place[part] ??= {};
+    place[last] = { data: numbers(file.slice(8 + length + offsets[0], 8 + length + offsets[1]), dtype), shape };
+  }
+  return model;
+}
+
+/** @param {Uint8Array} bytes @param {string} dtype @returns {Float32Array} */
+function numbers(bytes, dtype) {
+  if (dtype === "F32") return new Float32Array(bytes.buffer);
+  if (dtype !== "F16") throw new Error(`weights are F16 or F32, but these are ${dtype}`);
+  const halves = new Uint16Array(bytes.buffer);
+  const floats = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) floats[i] = half(halves[i]);
+  return floats;
+}
+
+/** @param {string} text in base64 */
+export function bytesOfText(text) {
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+}
+
+/**
+ * A 16-bit float: a sign, 5 bits of exponent, 10 of fraction (IEEE 754 binary16).
+ * @param {number} bits
+ */
+export function half(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * 2 ** -24 * fraction;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * 2 ** (exponent - 25) * (1024 + fraction);
+}

@@ -1,0 +1,105 @@
+// @ts-check
+// The hidden states of a page that computes by itself: what BLOOM would say at every step, and who added what.
+import { dot, kl, pca, saidAt, shares, stream, summary, topOf, vectorOf } from "./lenses.js";
+import { joined, lastPlace, textPicture, wordOf, wordsOf } from "./pictures.js";
+
+/** @typedef {import("./pictures.js").Lab} Lab @typedef {import("../model/trace.js").Trace} Trace */
+
+const TOP = 5; // next tokens named in a cell
+const WINDOW = 64; // tokens whose numbers are in the page's picture at a time
+
+/** Why this model's stream has no shares; "" if it has. @param {Trace} trace */
+function refusal(trace) {
+  return trace.config.apply_residual_connection_post_layernorm
+    ? "no shares here: apply_residual_connection_post_layernorm=True puts a layer norm in the stream's place before each addition, so this model's stream is not a sum; the other numbers hold"
+    : "";
+}
+
+/** @param {Lab} lab @param {number} id @returns {[string, string]} what a token looks like, and its script */
+function wordAndScript(lab, id) {
+  return [wordOf(lab, id), lab.special.includes(id) ? "" : (lab.scripts[id] ?? "")];
+}
+
+/** The numbers of the window that a token is in. @param {Lab} lab @param {Trace} trace @param {number} token @param {Trace | null} base */
+function windowValues(lab, trace, token, base) {
+  const first = Math.floor(token / WINDOW) * WINDOW;
+  const count = Math.min(WINDOW, trace.ids.length - first);
+  const states = stream(trace);
+  const cells = states.length * count;
+  const pieces = {
+    ids: new Int32Array(cells * TOP),
+    probs: new Float32Array(cells * TOP),
+    entropy: new Float32Array(cells),
+    rank: new Int32Array(cells),
+    surprise: new Float32Array(cells),
+    norms: new Float32Array(cells),
+    moved: new Float32Array(base ? cells : 0),
+    ids_before: new Int32Array(base ? cells : 0),
+  };
+  const before = base ? stream(base) : null;
+  states.forEach(([, state], row) => {
+    const said = saidAt(lab.model, state, first, count);
+    const saidBefore = before ? saidAt(lab.model, before[row][1], first, count) : null;
+    for (let i = 0; i < count; i++) {
+      const at = row * count + i;
+      const found = summary(said.row(i), TOP, trace.ids[first + i + 1]);
+      pieces.ids.set(found.ids, at * TOP);
+      pieces.probs.set(found.probs, at * TOP);
+      [pieces.entropy[at], pieces.rank[at], pieces.surprise[at]] = [found.entropy, found.rank, found.surprise];
+      const vector = vectorOf(state, first + i);
+      pieces.norms[at] = Math.sqrt(dot(vector, vector));
+      if (saidBefore) {
+        pieces.moved[at] = kl(saidBefore.logs(i), said.logs(i));
+        pieces.ids_before[at] = topOf(saidBefore.row(i), 1)[0];
+      }
+    }
+  });
+  const cosines = [];
+  for (let token = first; token < first + count; token++) {
+    const vectors = states.map(([, state]) => vectorOf(state, token));
+    const sizes = vectors.map((vector) => Math.max(Math.sqrt(dot(vector, vector)), 1e-12));
+    for (let one = 0; one < vectors.length; one++) for (let other = 0; other <= one; other++) cosines.push(dot(vectors[one], vectors[other]) / sizes[one] / sizes[other]);
+  }
+  const parts = refusal(trace) ? [] : shares(trace);
+  const inWindow = (/** @type {"norm" | "share"} */ name) => joined(parts.map((part) => part.slice(first, first + count).map((one) => one[name])));
+  return {
+    window: { first, count },
+    words: wordsOf([...pieces.ids, ...pieces.ids_before], (id) => wordAndScript(lab, id)),
+    ...pieces,
+    cosines: Float32Array.from(cosines),
+    shares: inWindow("share"),
+    added: inWindow("norm"),
+  };
+}
+
+/** @type {import("./pictures.js").Panel} */
+export const hiddenPage = {
+  name: "hidden",
+  title: "Hidden states",
+  compares: true,
+  needs: { effects: ["mapping", ["open"], "lab.effects(TEXT)"] },
+  place: (trace, _, first) => ({ ...lastPlace(trace), ...(first ? { layer: trace.config.n_layer - 1 } : {}) }),
+
+  numbers(lab, trace, shown, base) {
+    const states = stream(trace);
+    const maps = states.map(([, state]) => pca(state, trace.ids.length));
+    const picture = /** @type {Record<string, any>} */ ({
+      ...textPicture(lab, trace),
+      states: states.map(([label]) => label),
+      vocab: trace.config.vocab_size,
+      tied: !lab.model.lm_head,
+      refusal: refusal(trace),
+      explained: maps.map(({ explained }) => explained.map((share) => Math.round(share * 1e4) / 1e4)),
+    });
+    if (base) {
+      const before = stream(base);
+      picture.difference = { reached: states.map(([, { data }], row) => data.some((value, i) => value !== before[row][1].data[i])) };
+    }
+    return { picture, points: joined(maps.map(({ points }) => points)), ...windowValues(lab, trace, shown.query, base) };
+  },
+
+  more(lab, trace, shown, _, base) {
+    const { first, count } = shown.window;
+    return shown.query >= first && shown.query < first + count ? {} : windowValues(lab, trace, shown.query, base);
+  },
+};

@@ -1,0 +1,427 @@
+// @ts-check
+// The page's own kernel: what bloomlab/views/view.py is to a page in Jupyter, this is to a page that computes by itself.
+// It takes what a page sets, and gives what a page draws; the traits, the wishes and the numbers are the same. It knows
+// nothing of documents, so it runs in a worker, or where a policy refuses that, between two pictures of the page.
+//
+//   page ── {open: given} {set: traits} ──▶ host ── {ready} {update: traits} ──▶ page
+//
+// Of a burst of wishes only the last is heard. What a page cannot do (gradients, many texts) it says in one sentence,
+// with the Python that can.
+import { HookError, inWords, InputError } from "../model/errors.js";
+import { Tokenizer } from "../model/tokenizer.js";
+import { record } from "../model/trace.js";
+import { bytesOfText, readWeights } from "../model/weights.js";
+import { alibiPage } from "./alibi.js";
+import { attentionPage } from "./attention.js";
+import { codeParts, repr } from "./code.js";
+import { after, alike, built, editsOn, NO_EDITS, switched, words } from "./edit_list.js";
+import { hiddenPage } from "./hidden.js";
+import { textPicture } from "./pictures.js";
+import { predictionsPage } from "./predictions.js";
+import { tokensPage } from "./tokens.js";
+
+/**
+ * @typedef {import("../model/trace.js").Trace} Trace
+ * @typedef {import("./edit_list.js").EditList} EditList
+ * @typedef {import("./pictures.js").Panel} Panel
+ * @typedef {Record<string, any>} Values traits, by name
+ * @typedef {{model: any, panels: string[], state: Values, sets: Record<string, any>, templates: Record<string, [string, string]>,
+ *   empty: Values, wishes: any[], off: number[], run: string}} Given what Python has put into the page: the model, the
+ *   panels, the traits at first, what each may be, each panel's code (of a run without edits, and with), what long jobs have found at first, the edits
+ */
+
+const PAGES = /** @type {Record<string, Panel>} */ ({ tokens: tokensPage, attention: attentionPage, alibi: alibiPage, hidden: hiddenPage, predictions: predictionsPage });
+const ELSEWHERE = /** @type {Record<string, string>} */ ({ writing: "lab.write(TEXT)" }); // panels that a page does not have yet
+const RUNS = ["as it is", "what if", "difference"];
+const SELECTION = ["layer", "head", "query", "key"];
+const READ = ["embed", "attn.scores", "attn.alibi", "attn.probs", "attn.out", "resid_mid", "mlp.out", "resid_post", "final"];
+const MOST_TOKENS = 256; // a page keeps every look of every head in memory, of two runs
+const PAUSES = { typed: 60, edits: 5, donor: 60 }; // milliseconds without another wish before the model runs
+const WEIGHED = ["compare", "refute", "held", "keep", "without", "stop", "restore"];
+
+/**
+ * @param {Given} given @param {(message: any) => void} post
+ */
+export function makeHost(given, post) {
+  const { weights, tokenizer: vocabulary, ...about } = given.model;
+  const lab = { ...about, model: readWeights(bytesOfText(weights), about.config), tokenizer: new Tokenizer(vocabulary) };
+  const panels = given.panels.flatMap((name) => PAGES[name] ?? []);
+  const alone = given.panels.length === 1;
+  const state = /** @type {Values} */ ({ ...given.state });
+  const timers = /** @type {Record<string, any>} */ ({});
+  const computed = /** @type {Set<Panel>} */ (new Set()); // whose pieces are those of the trace that is shown
+  let two = /** @type {[Trace, Trace | null] | null} */ (null); // the run, and the one it is measured by
+  let edits = NO_EDITS; // of what is shown,
+  let wanted = NO_EDITS; // and of what is on its way
+  let chosen = "what if"; // the run that is shown
+  let donor = /** @type {Trace | null} */ (null);
+  let held = { text: "", spots: /** @type {Map<string, any>} */ (new Map()) }; // what a run without edits has at single spots
+  let pending = /** @type {Values} */ ({});
+
+  // ---- traits ----
+
+  /** @param {Panel} panel @param {string} name */
+  const trait = (panel, name) => (alone ? name : `${panel.name}_${name}`);
+
+  /** @param {Values} values */
+  function set(values) {
+    Object.assign(state, values);
+    Object.assign(pending, values);
+  }
+
+  /** @param {Panel} panel @param {Values} pieces */
+  const setOf = (panel, pieces) => set(Object.fromEntries(Object.entries(pieces).map(([name, value]) => [trait(panel, name), value])));
+
+  function flush() {
+    if (!Object.keys(pending).length) return;
+    const update = pending;
+    pending = {};
+    post({ update });
+  }
+
+  /** @param {string} now @param {string} message @param {number} answered */
+  const say = (now, message, answered) => set({ state: now, message, answered });
+
+  const place = () => Object.fromEntries(SELECTION.map((name) => [name, state[name]]));
+  const openPanel = () => panels.find(({ name }) => alone || name === state.tab) ?? null;
+
+  /** What is shown of a panel: the place, its settings and pieces. @param {Panel} panel */
+  function shownOf(panel) {
+    if (alone) return { ...state };
+    const start = `${panel.name}_`;
+    const own = Object.entries(state).flatMap(([name, value]) => (name.startsWith(start) ? [[name.slice(start.length), value]] : []));
+    return { ...place(), ...Object.fromEntries(own) };
+  }
+
+  // ---- running the model ----
+
+  /** What the run without edits has at a spot, of the text that is read. @param {string} text @param {string} spot */
+  function wholeOf(text, spot) {
+    if (held.text !== text) held = { text, spots: new Map() };
+    if (!held.spots.has(spot)) held.spots.set(spot, record(lab.model, lab.tokenizer, text, [spot], {}, null, MOST_TOKENS).read(spot));
+    return held.spots.get(spot);
+  }
+
+  let reading = ""; // the text that is being read, for edits that hold what it has
+  const around = () => {
+    const from = donor?.text ?? "";
+    const cache = /** @type {Map<string, any>} */ (new Map());
+    return {
+      config: lab.model.config,
+      tokens: two ? two[0].ids.length : 0,
+      donor,
+      readWhole: (/** @type {string} */ spot) => wholeOf(reading, spot),
+      readDonor(/** @type {string} */ spot) {
+        if (!cache.has(spot)) cache.set(spot, record(lab.model, lab.tokenizer, from, [spot], {}, null, MOST_TOKENS).read(spot));
+        return cache.get(spot);
+      },
+    };
+  };
+
+  /** @param {string} text @param {EditList} list @returns {[Trace, Trace | null]} */
+  function readBoth(text, list) {
+    const on = editsOn(list);
+    const shown = two?.find((trace) => trace && trace.text === text && !Object.keys(trace.edit).length);
+    const whole = shown ?? record(lab.model, lab.tokenizer, text, READ, {}, null, MOST_TOKENS);
+    if (!Object.keys(on).length) return [whole, list.entries.length ? whole : null];
+    const count = whole.ids.length;
+    for (const { where } of Object.values(on).flat()) {
+      for (const [axis, index] of Object.entries(where)) {
+        const beyond = ["pos", "query", "key"].includes(axis) && [index].flat().find((one) => typeof one === "number" && one >= count);
+        if (typeof beyond === "number") throw new HookError(`the text has ${count} tokens, so ${axis} goes from 0 to ${count - 1}, but got ${beyond}`);
+      }
+    }
+    reading = text;
+    return [record(lab.model, lab.tokenizer, text, READ, on, whole, MOST_TOKENS), whole];
+  }
+
+  /** @param {[Trace, Trace | null]} runs @param {string} run @returns {[Trace, Trace | null]} */
+  const tracesOf = ([now, before], run) => (!before || run === "what if" ? [now, null] : run === "as it is" ? [before, null] : [now, before]);
+
+  /** @param {[Trace, Trace | null]} runs */
+  const runsOf = ([now, before]) => (!before ? [] : now.ids.length === before.ids.length ? RUNS : RUNS.slice(0, 2));
+
+  // ---- showing ----
+
+  /** @param {Values} where @param {Trace} trace */
+  function inside(where, trace) {
+    const ends = [trace.config.n_layer, trace.config.n_head, trace.ids.length, trace.ids.length];
+    return Object.fromEntries(SELECTION.map((name, i) => [name, Math.min(where[name], ends[i] - 1)]));
+  }
+
+  /** Where the eye goes first in a new text. @param {Trace} trace */
+  function firstPlace(trace) {
+    const first = !state.picture.tokens;
+    const start = inside(place(), trace);
+    if (!alone && first) start.layer = trace.config.n_layer - 1;
+    const panel = alone ? panels[0] : (panels.find(({ name }) => name === "attention") ?? panels[0]);
+    return { ...start, ...panel.place(trace, start, first) };
+  }
+
+  /** @param {Panel} panel @param {Trace} trace @param {Trace | null} base @param {Values} where */
+  function numbers(panel, trace, base, where) {
+    const pieces = panel.numbers(lab, trace, { ...shownOf(panel), ...where }, base);
+    pieces.picture.code = codeParts(given.templates[panel.name][Object.keys(trace.edit).length ? 1 : 0], trace, lab.code);
+    return pieces;
+  }
+
+  /** Of several panels, those that a page does not have say so. @returns {Record<string, string>} */
+  function absent(/** @type {string} */ text) {
+    return Object.fromEntries(given.panels.flatMap((name) => (PAGES[name] ? [] : [[name, needsPython(ELSEWHERE[name] ?? "lab.explore(TEXT)", text)]])));
+  }
+
+  /** @param {string} code @param {string} text */
+  const needsPython = (code, text) => `this needs Python: ${code.replace("TEXT", () => repr(text))}`;
+
+  /**
+   * Show one of two runs, or their difference, at a place. If it raises, nothing changes.
+   * @param {[Trace, Trace | null]} runs @param {string} run @param {Values} where @param {EditList} list
+   */
+  function show(runs, run, where, list) {
+    const [trace, base] = tracesOf(runs, run);
+    where = inside(where, trace);
+    const panel = openPanel();
+    const troubles = absent(trace.text);
+    let pieces = /** @type {Values | null} */ (null);
+    try {
+      pieces = panel && numbers(panel, trace, base, where);
+    } catch (error) {
+      if (alone || !panel) throw error;
+      troubles[panel.name] = inWords(error);
+    }
+    [two, chosen, edits] = [runs, run, list];
+    computed.clear();
+    set({ run, runs: runsOf(runs), changes: list.entries.map(words), off: list.off });
+    if (!alone) {
+      set({ picture: { ...textPicture(lab, trace), code: [] }, troubles });
+      for (const other of panels) set({ [trait(other, "picture")]: {} }); // that of another text
+    }
+    for (const other of panels) for (const piece of Object.keys(other.needs ?? {})) if (piece !== "lengths") setOf(other, { [piece]: given.empty[trait(other, piece)] });
+    if (panel && pieces) {
+      computed.add(panel);
+      setOf(panel, pieces);
+      refuse(panel, "picture");
+    }
+    set({ ...where, state: "ready", message: "" });
+  }
+
+  /** @param {string} changed */
+  function follow(changed) {
+    const panel = openPanel();
+    if (!two || !panel) return;
+    const [trace, base] = tracesOf(two, chosen);
+    if (changed === "tab" && !alone) {
+      const { [panel.name]: _, ...others } = state.troubles; // a failed panel may be tried again
+      set({ troubles: others });
+    }
+    try {
+      if (computed.has(panel)) setOf(panel, panel.more(lab, trace, shownOf(panel), changed, base));
+      else {
+        setOf(panel, numbers(panel, trace, base, place()));
+        computed.add(panel);
+        refuse(panel, "picture");
+      }
+    } catch (error) {
+      if (alone) say("error", inWords(error), state.answered);
+      else set({ troubles: { ...state.troubles, [panel.name]: inWords(error) } });
+    }
+  }
+
+  /** What was asked for and needs Python says so where it would stand. @param {Panel} panel @param {string} changed */
+  function refuse(panel, changed) {
+    for (const [piece, [setting, values, code]] of Object.entries(panel.needs ?? {})) {
+      const asked = changed === setting || (changed === "picture" && values.length > 0);
+      const open = values.length === 0 || values.includes(state[trait(panel, setting)]);
+      if (two && asked && open) setOf(panel, { [piece]: { ...given.empty[trait(panel, piece)], state: "error", message: needsPython(code, two[0].text) } });
+      else if (changed === setting) setOf(panel, { [piece]: given.empty[trait(panel, piece)] });
+    }
+  }
+
+  // ---- wishes ----
+
+  /** Of a burst only the last is heard. @param {"typed" | "edits" | "donor"} name @param {() => void} step */
+  function later(name, step) {
+    clearTimeout(timers[name]);
+    timers[name] = setTimeout(() => {
+      step();
+      flush();
+    }, PAUSES[name]);
+  }
+
+  /** @param {() => void} step */
+  function attempt(step) {
+    try {
+      step();
+    } catch (error) {
+      set({ off: edits.off });
+      say("error", inWords(error), state.answered);
+    }
+  }
+
+  const hear = () => set({ heard: state.wished?.number ?? 0 });
+
+  /** @param {EditList} list */
+  function want(list) {
+    wanted = list;
+    later("edits", () => {
+      attempt(() => make(wanted));
+      wanted = edits;
+      hear();
+    });
+  }
+
+  /** @param {EditList} list */
+  function make(list) {
+    if (!two) return;
+    const same = alike(list, edits) && list.past === edits.past && list.future === edits.future && list.gesture === edits.gesture;
+    if (same) {
+      set({ off: list.off });
+      say("ready", "", state.answered);
+      return;
+    }
+    const [now, before] = readBoth(two[0].text, list);
+    const runs = /** @type {[Trace, Trace | null]} */ ([now, list.entries.length ? before : null]);
+    show(runs, runsOf(runs).includes(chosen) ? chosen : "what if", place(), list);
+  }
+
+  function wish() {
+    const { wished } = state;
+    if (!two) return;
+    if (wished?.do === "read") {
+      later("donor", () =>
+        attempt(() => {
+          if (typeof wished.text !== "string" || !wished.text) throw new InputError("the text is empty; write at least one character");
+          donor = record(lab.model, lab.tokenizer, wished.text, [], {}, null, MOST_TOKENS);
+          const { text, tokens, chips } = textPicture(lab, donor);
+          set({ donor: { text, tokens, chips } });
+        }),
+      );
+    } else if (WEIGHED.includes(wished?.do)) {
+      attempt(() => {
+        throw new InputError(needsPython("lab.refute(TEXT, edit=view.edits)", /** @type {[Trace, Trace | null]} */ (two)[0].text));
+      });
+      hear();
+    } else {
+      attempt(() => want(after(wanted, wished, around())));
+      if (wanted === edits) hear(); // it is made already, or was refused
+    }
+  }
+
+  function readTyped() {
+    const { text, number } = state.typed;
+    if (!text.trim()) return say("empty", "", number);
+    if (text === two?.[0].text) return say("ready", "", number);
+    say("working", "", state.answered);
+    flush();
+    try {
+      const runs = readBoth(text, edits);
+      show(runs, runsOf(runs).includes(state.run) ? state.run : "what if", firstPlace(runs[0]), edits);
+      wanted = edits;
+      say("ready", "", number);
+    } catch (error) {
+      say("error", inWords(error), number);
+    }
+  }
+
+  // ---- what a page sends ----
+
+  /** Whether a value is what a trait may be. @param {string} name @param {any} value */
+  function fits(name, value) {
+    const rule = Object.hasOwn(given.sets, name) ? given.sets[name] : null;
+    if (!rule) return false;
+    if (rule.values) return rule.values.includes(value);
+    if (rule.kind === "whole") return Number.isSafeInteger(value) && value >= (rule.min ?? -Infinity) && value <= (rule.max ?? Infinity);
+    if (rule.kind === "number") return Number.isFinite(value) && value >= (rule.min ?? -Infinity) && value <= (rule.max ?? Infinity);
+    if (rule.kind === "truth") return typeof value === "boolean";
+    if (rule.kind === "text") return typeof value === "string" && value.isWellFormed();
+    if (name === "typed") return typeof value?.text === "string" && value.text.isWellFormed() && Number.isSafeInteger(value.number);
+    return value !== undefined;
+  }
+
+  /** A place that the text does not have becomes the last one it has. @param {string} name @param {number} value */
+  function bounded(name, value) {
+    if (!state.picture.tokens) return Math.max(0, value);
+    const ends = /** @type {Record<string, number>} */ ({ layer: state.picture.layers, head: state.picture.heads, query: state.picture.tokens.length, key: state.query + 1 });
+    return Math.min(Math.max(0, value), ends[name] - 1);
+  }
+
+  /** @param {Values} values */
+  function receive(values) {
+    const changed = [];
+    for (const name of Object.keys(values).sort((one, other) => Number(one === "key") - Number(other === "key"))) {
+      if (!fits(name, values[name])) {
+        if (Object.hasOwn(state, name)) pending[name] = state[name];
+        continue;
+      }
+      const value = SELECTION.includes(name) ? bounded(name, values[name]) : values[name];
+      if (value !== values[name]) pending[name] = value;
+      if (state[name] === value) continue;
+      state[name] = value;
+      changed.push(name);
+    }
+    if (changed.includes("query") && state.key > state.query) set({ key: state.query });
+    for (const name of changed) {
+      if (name === "typed") later("typed", readTyped);
+      else if (name === "off") {
+        if (two) want(switched(wanted, state.off));
+      } else if (name === "wished") wish();
+      else if (name === "run") otherRun();
+      else if (name === "tab" || SELECTION.includes(name)) follow(name);
+      else settingChanged(name);
+    }
+    flush();
+  }
+
+  /** The same place in the other run, or in the difference. */
+  function otherRun() {
+    if (!two || state.run === chosen) return;
+    if (state.runs.includes(state.run)) attempt(() => show(/** @type {[Trace, Trace | null]} */ (two), state.run, place(), edits));
+    set({ run: chosen });
+  }
+
+  /** @param {string} name */
+  function settingChanged(name) {
+    const panel = panels.find((one) => alone || name.startsWith(`${one.name}_`));
+    if (!panel || !two || !computed.has(panel)) return;
+    const short = alone ? name : name.slice(panel.name.length + 1);
+    refuse(panel, short);
+    const [trace, base] = tracesOf(two, chosen);
+    attempt(() => setOf(panel, panel.more(lab, trace, shownOf(panel), short, base)));
+  }
+
+  // ---- the first picture ----
+
+  try {
+    const { text } = state.typed;
+    let runs = readBoth(text, NO_EDITS);
+    two = runs;
+    let first = NO_EDITS;
+    for (const one of given.wishes) {
+      if (one.kind === "copied") donor = record(lab.model, lab.tokenizer, one.text, [], {}, null, MOST_TOKENS);
+      const { text: _, ...edit } = one;
+      first = { ...first, entries: [...first.entries, built(edit, around())] };
+    }
+    first = switched(first, given.off);
+    if (first.entries.length) runs = readBoth(text, first);
+    show(runs, runsOf(runs).includes(given.run) ? given.run : "what if", place(), first);
+    wanted = edits;
+  } catch (error) {
+    say("error", inWords(error), 0);
+  }
+  flush();
+
+  return { receive };
+}
+
+/**
+ * A host at the end of a line: in a worker, or in the page itself.
+ * @param {(hear: (message: any) => void) => void} listen @param {(message: any) => void} post
+ */
+export function serve(listen, post) {
+  let host = /** @type {ReturnType<typeof makeHost> | null} */ (null);
+  listen((message) => {
+    if (message.open) host = makeHost(message.open, post);
+    else if (message.set) host?.receive(message.set);
+  });
+  post({ ready: true });
+}

@@ -1,0 +1,86 @@
+// @ts-check
+// The page's end of the line: the model object that a view expects of anywidget (get, set, on, off, save_changes),
+// with a host in a worker behind it; or in the page itself, where a policy refuses workers. It cannot go away, so there is
+// nothing to knock at.
+
+/**
+ * @param {{state: Record<string, any>, source: string, makeWorker: (source: string) => any, here: (hear: (message: any) => void) => (message: any) => void,
+ *   open: any, told: (where: string) => void}} options `source`: the host's script; `here` opens it in the page
+ */
+export function openLine({ state, source, makeWorker, here, open, told }) {
+  const listeners = /** @type {[string, () => void][]} */ ([]);
+  let changed = /** @type {Record<string, any>} */ ({});
+  let unheard = /** @type {any[] | null} */ ([]); // until a worker has answered, for the page itself to answer
+  let post = /** @type {(message: any) => void} */ (() => {});
+
+  /** @param {string} event */
+  function tell(event) {
+    for (const [name, listener] of [...listeners]) if (name === event) listener();
+  }
+
+  /** @param {any} message from the host */
+  function hear(message) {
+    if (!message.update) return;
+    for (const [name, value] of Object.entries(message.update)) {
+      if (Object.hasOwn(changed, name)) continue; // something newer is on its way to the host
+      state[name] = ArrayBuffer.isView(value) ? new DataView(value.buffer, value.byteOffset, value.byteLength) : value;
+    }
+    for (const name of Object.keys(message.update)) tell(`change:${name}`);
+  }
+
+  /** @param {any} message to the host */
+  function send(message) {
+    unheard?.push(message);
+    post(message);
+  }
+
+  function stayHere() {
+    if (!unheard) return;
+    const waiting = unheard;
+    unheard = null;
+    post = here(hear);
+    told("page");
+    waiting.forEach(post);
+  }
+
+  try {
+    const worker = makeWorker(source);
+    worker.onerror = (/** @type {any} */ event) => {
+      event.preventDefault?.();
+      stayHere(); // a policy has refused it
+    };
+    worker.onmessage = (/** @type {any} */ { data }) => {
+      if (data.ready) {
+        unheard = null;
+        told("worker");
+      }
+      hear(data);
+    };
+    post = (message) => worker.postMessage(message);
+  } catch {
+    stayHere();
+  }
+  send({ open });
+
+  return {
+    get: (/** @type {string} */ name) => state[name],
+    /** @param {string} name @param {any} value */
+    set(name, value) {
+      if (state[name] === value) return;
+      state[name] = changed[name] = value;
+      tell(`change:${name}`);
+    },
+    on: (/** @type {string} */ events, /** @type {() => void} */ listener) => events.split(" ").forEach((event) => listeners.push([event, listener])),
+    off(/** @type {string} */ events, /** @type {() => void} */ listener) {
+      for (const event of events.split(" ")) {
+        const at = listeners.findIndex(([name, own]) => name === event && own === listener);
+        if (at >= 0) listeners.splice(at, 1);
+      }
+    },
+    save_changes() {
+      const values = changed;
+      changed = {};
+      if (Object.keys(values).length) send({ set: values });
+    },
+  };
+}

@@ -1,0 +1,63 @@
+// @ts-check
+// The predictions of a page that computes by itself: the next token at every layer. The other heads are models of their
+// own, as large as this one, so they are not in the page.
+import { saidAt, summary, topOf } from "./lenses.js";
+import { lastPlace, textPicture, wordOf, wordsOf } from "./pictures.js";
+
+/** @typedef {import("./pictures.js").Lab} Lab @typedef {import("../model/trace.js").Trace} Trace */
+
+const TOP = 8; // next tokens listed
+const WINDOW = 64; // tokens whose next tokens are in the picture at a time
+const ABSENT = "this head is a model of its own and is not in this page; in Python: ";
+
+/** The likeliest next tokens of the window that a token is in; of a difference, those that have changed most. @param {Lab} lab @param {Trace} trace @param {number} token @param {Trace | null} base */
+function nextValues(lab, trace, token, base) {
+  const { n_layer: layers, vocab_size: vocab } = trace.config;
+  const first = Math.floor(token / WINDOW) * WINDOW;
+  const count = Math.min(WINDOW, trace.ids.length - first);
+  const top = Math.min(TOP, vocab);
+  const ids = new Int32Array(layers * count * top);
+  const probs = new Float32Array(ids.length);
+  const before = new Float32Array(base ? ids.length : 0);
+  for (let layer = 0; layer < layers; layer++) {
+    const spot = `h.${layer}.resid_post`;
+    const after = saidAt(lab.model, trace.read(spot), first, count);
+    const earlier = base ? saidAt(lab.model, base.read(spot), first, count) : null;
+    for (let i = 0; i < count; i++) {
+      const at = (layer * count + i) * top;
+      if (!earlier) {
+        const found = summary(after.row(i), top, undefined);
+        ids.set(found.ids, at);
+        probs.set(found.probs, at);
+        continue;
+      }
+      const [now, then] = [after, earlier].map((said) => Float32Array.from(said.logs(i), Math.exp));
+      const change = now.map((p, word) => Math.abs(p - then[word]));
+      const best = topOf(change.some((p) => p > 0) ? change : now, top);
+      ids.set(best, at);
+      probs.set(best.map((id) => now[id]), at);
+      before.set(best.map((id) => then[id]), at);
+    }
+  }
+  return { window: { first, count, top }, words: wordsOf(ids, (id) => wordOf(lab, id)), ids, probs, before };
+}
+
+/** @type {import("./pictures.js").Panel} */
+export const predictionsPage = {
+  name: "predictions",
+  title: "Predictions",
+  compares: true,
+  needs: { receipt: ["explaining", ["direct", "total"], "lab.receipt(TEXT)"] },
+  place: (trace, _, first) => ({ ...lastPlace(trace), ...(first ? { layer: trace.config.n_layer - 1 } : {}) }),
+
+  numbers(lab, trace, shown, base) {
+    const missing = { language: `${ABSENT}lab.classify(text)`, tags: `${ABSENT}lab.tag(text)`, answer: `${ABSENT}lab.answer(question, text)` };
+    const picture = { ...textPicture(lab, trace), vocab: trace.config.vocab_size, labels: {}, missing, column: trace.ids.length - 1, ...(base ? { difference: {} } : {}) };
+    return { picture, ...nextValues(lab, trace, shown.query, base) };
+  },
+
+  more(lab, trace, shown, _, base) {
+    const { first, count } = shown.window;
+    return shown.query >= first && shown.query < first + count ? {} : nextValues(lab, trace, shown.query, base);
+  },
+};
