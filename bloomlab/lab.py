@@ -830,7 +830,7 @@ class Lab(NearNames):
         `whole` is an earlier trace of `spots` without edits, which is taken if it is as good as a new one.
         """
         if not edit:
-            return self.trace(text, spots)
+            return self.trace(text, spots, by_need=True)
         columns = len(self.tokenizer.encode(self._checked(text)))
         for spot, edits in edit.items():
             for one in in_order(spot, edits):
@@ -838,8 +838,8 @@ class Lab(NearNames):
         # reading the edited spots sends both runs through the same code for attention, so that they round alike
         both = [*spots, *edit]
         if whole is None or not self._would_be(whole, text, both):
-            whole = self.trace(text, both)
-        edited = self.trace(text, both, edit, base=whole)
+            whole = self.trace(text, both, by_need=True)
+        edited = self.trace(text, both, edit, base=whole, by_need=True)
         check_numbers(edited.readings)
         return edited, whole
 
@@ -874,7 +874,7 @@ class Lab(NearNames):
             if against.tokenizer.get_vocab() != self.tokenizer.get_vocab():
                 raise InputError("the other lab has another tokenizer, so its tokens are not these; compare two texts")
             return partial(against._read, spots)
-        return self.trace(self._checked(against), spots)
+        return self.trace(self._checked(against), spots, by_need=True)
 
     def _read_all(self, text: str) -> Trace:
         return self.trace(text, self._all_spots())

@@ -168,7 +168,7 @@ def _together(shown: Shown) -> list[tuple[str, int]]:
 def _matrix(trace: "Trace", shown: Shown) -> tuple[Tensor, str]:
     """The probabilities that the matrix shows, (query, key), and whose they are."""
     layer, head, patterns = shown["layer"], shown["head"], _together(shown)
-    return together(trace, patterns)[0] if patterns else trace[f"h.{layer}.attn.probs"][0, head], _whose(shown)
+    return together(trace, patterns)[0] if patterns else trace.head(f"h.{layer}.attn.probs", head), _whose(shown)
 
 
 def _whose(shown: Shown) -> str:

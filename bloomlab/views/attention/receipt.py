@@ -59,7 +59,7 @@ def look_steps(trace: "Trace", shown: Shown) -> Iterator[tuple[dict[str, Any], L
     place = place_of(shown)
     yield {"look": {**shown["look"], "state": "running", "message": ""}, "explaining": "open"}, None
 
-    read = record(model, tokenizer, trace.ids, READ, trace.edit)
+    read = record(model, tokenizer, trace.ids, READ, trace.edit, by_need=True)
     layer, head, query, key, against = (place[name] for name in ("layer", "head", "query", "key", "against"))
     found = look_receipt(model, read, layer, head, query, key)
     if against >= 0:
