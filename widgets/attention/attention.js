@@ -54,6 +54,7 @@ const PATTERNS = [
   ["all", "mean of all", "the mean over all heads of all layers; content and position are parts of one head's sum only"],
   ["rollout", "rollout", "how much of each column stems from each token, if attention were all: half of it stays, half comes from where the heads look on average, layer after layer (Abnar and Zuidema, 2020)"],
 ];
+const WHOLE_TABLE = 512; // tokens: of a longer text only the chosen row is copied
 const LEAST_CHANGE = 0.01; // a change of less than this is not painted as if it were large
 const PROBABILITY_TICKS = /** @type {[number, string][]} */ (
   [0, 0.01, 0.1, 0.25, 0.5, 1].map((p) => [Math.sqrt(p), String(p)])
@@ -335,6 +336,18 @@ export function attentionPanel(stage) {
     },
 
     point: pointAtToken,
+
+    tables() {
+      const cells = shownPattern();
+      if (!cells) return [];
+      const { layer, head, query, mode } = chosen();
+      const parts = mode === "probability" ? null : exactOf(layer, head);
+      const value = (/** @type {number} */ row, /** @type {number} */ key) => (parts ? shownValue(parts, picture.slopes[head], mode, cellNumber(row, key), row, key) : cells[cellNumber(row, key)]);
+      const line = (/** @type {number} */ row) => [`${row} ${names[row]}`, ...names.map((_, key) => (key <= row ? String(Number(value(row, key).toPrecision(7))) : ""))];
+      const all = names.length <= WHOLE_TABLE;
+      const title = `${all ? "the matrix" : `row ${query} of the matrix`}: ${patternName()}, ${differs() ? "change of probability" : mode}`;
+      return [{ title, rows: () => [["query \\ key", ...names.map((name, key) => `${key} ${name}`)], ...(all ? names.map((_, row) => line(row)) : [line(query)])] }];
+    },
   };
 }
 

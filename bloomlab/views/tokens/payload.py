@@ -50,7 +50,8 @@ for name, cost in costs.compare(traces).items():
 def tokens_payload(trace: "Trace", tokenizer: BloomTokenizerFast) -> dict[str, Any]:
     """The picture: tokens with ids and bytes, chips, and for each chip the number of its replay.
 
-    The same piece of text is replayed once. `unseen` names what in a chip has no face of its own. `costs` is None where the tokens stand for no text.
+    The same piece of text is replayed once. `unseen` names what in a chip has no face of its own. `costs` is
+    None where the tokens stand for no text.
     """
     tokens = list(trace.tokens)
     pieces = display_tokens(tokens)
