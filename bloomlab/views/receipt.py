@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from bloomlab.errors import InputError, did_you_mean, shorten
+from bloomlab.errors import InputError, NearNames, did_you_mean, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.heads.question_answering import BloomForQuestionAnswering
 from bloomlab.lens import mlp_receipt
@@ -30,7 +30,7 @@ SHOWN = 12  # lines by size; the rest is one line
 LITTLE = 0.05  # nats: where what follows changes a loss by less, nothing is said of it
 
 
-class ReceiptTable:
+class ReceiptTable(NearNames):
     """A difference of two logits, a line for each part of the model, the largest first.
 
     Attributes:
