@@ -889,20 +889,43 @@ class Lab(NearNames):
         return [*alibi.READ, *alibi.READ_EFFECT, *hidden.READ, *predictions.READ]
 
     def attention(
-        self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
+        self,
+        x: str | Trace = FIRST_TEXT,
+        edit: Edits | None = None,
+        against: "str | Trace | Lab | None" = None,
+        probs: "Tensor | Any | None" = None,
     ) -> "View":
         """Who looks at whom: every head of a text, or of a trace of one, down to the sum behind one number.
 
-        `edit` and `against` make two runs of it, as in `explore`.
+        `edit` and `against` make two runs of it, as in `explore`. `probs` is a pattern of your own to look at instead,
+        (layer, head, query, key), for the tokens of the text: a tensor or an array of any model's, or a made-up one.
 
         Raises:
-            InputError: the text is empty, not a text, or longer than `max_tokens`.
+            InputError: the text is empty, not a text, or longer than `max_tokens`; or a row of `probs` is not one of
+                attention.
             HookError: the trace has not read "attn.scores" and "attn.probs".
         """
         from bloomlab.views.attention import payload as attention
         from bloomlab.views.attention.panel import AttentionPanel
 
+        if probs is not None:
+            return self._given_attention(x, probs, edit is not None or against is not None)
         return self._view(attention.READ, [AttentionPanel()], x, edit, against)
+
+    def _given_attention(self, x: str | Trace, probs: Any, compared: bool) -> "View":
+        from bloomlab.views.attention.given import given_trace
+        from bloomlab.views.attention.panel import AttentionPanel
+        from bloomlab.views.view import View
+
+        if compared:
+            raise InputError("an attention of your own has no run to edit or compare; leave edit=… and against=… out")
+        text = str(x.text) if isinstance(x, Trace) else self._checked(x)
+        tokens = x.tokens if isinstance(x, Trace) else self.tokenizer.tokens(text)
+
+        def refuse(_: str) -> Trace:
+            raise InputError("this view shows an attention of your own, of one text; for another, pass both anew")
+
+        return View(refuse, [AttentionPanel()], given_trace(text, tokens, probs, self.name), self.code)
 
     def predictions(
         self,

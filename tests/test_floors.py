@@ -80,6 +80,7 @@ def test_a_view_that_is_a_folder_reads_from_payload_to_panel() -> None:
         "receipt",
         "mattered",
         "effects",
+        "given",
         "payload",
         "still",
         "figure",

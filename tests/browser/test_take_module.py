@@ -76,7 +76,7 @@ def test_every_table_of_every_tab_is_copied_by_the_keys_and_nothing_moves(blank:
         expect(page.locator(f'[data-panel="{tab}"]')).to_be_visible()
         page.wait_for_timeout(150)
         height = page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().height")
-        take.locator("summary").press("Enter")
+        take.locator("> button").press("Enter")
         buttons = take.locator("[data-table]")
         expect(buttons.first).to_be_visible()
         found = list[str]()
@@ -100,13 +100,13 @@ def test_every_table_of_every_tab_is_copied_by_the_keys_and_nothing_moves(blank:
         assert sheet["y"] >= box["y"]
         take.locator("[data-table]").first.press("Escape")
         expect(buttons.first).not_to_be_visible()
-        expect(take.locator("summary")).to_be_focused()
+        expect(take.locator("> button")).to_be_focused()
 
 
 def test_the_matrix_is_copied_as_the_numbers_that_the_model_used(blank: BlankPage) -> None:
     view = LAB.attention(TEXT)
     take = shown(blank, view)
-    take.locator("summary").click()
+    take.locator("> button").click()
     take.locator('[data-table="0"]').click()
     head, *rows = copied(blank)
     assert view.trace is not None
@@ -141,7 +141,7 @@ def test_where_the_clipboard_is_denied_the_copy_stands_there_selected(blank: Bla
         navigator.clipboard.writeText = () => Promise.reject(new Error("denied"));
         document.execCommand = () => false;
     }""")
-    take.locator("summary").press("Enter")
+    take.locator("> button").press("Enter")
     take.locator('[data-table="1"]').press("Enter")
     text = take.locator('[data-part="take-text"]')
     expect(text).to_be_focused()
@@ -160,7 +160,7 @@ def test_a_file_comes_from_the_kernel_or_the_words_that_say_why_not(
     take, sent = shown(blank, view), list[Any]()
     name = f"Leo-lives-in-Oslo-He-has-a-cat-Let-us-sa.{kind}"
     view.send = lambda content, buffers=None: sent.append(content)
-    take.locator("summary").press("Enter")
+    take.locator("> button").press("Enter")
     with blank.page.expect_download() as download:
         take.locator(f'[data-file="{kind}"]').press("Enter")
         view._answer(view, blank.page.evaluate("asked.pop()"), [])
@@ -192,7 +192,7 @@ def test_a_file_comes_from_the_kernel_or_the_words_that_say_why_not(
 def test_a_page_without_a_kernel_saves_what_is_in_it_and_says_what_it_cannot(visit: Visit, tmp_path: Path) -> None:
     visit.page.goto(LAB.attention(TEXT).save(tmp_path / "view.html").as_uri())
     take = visit.page.locator('[data-part="take"]')
-    take.locator("summary").press("Enter")
+    take.locator("> button").press("Enter")
     expect(take.locator('[data-part="take-says"]')).to_have_text(
         "this page is the view as html; png saves its main picture"
     )

@@ -6,7 +6,7 @@
 // take for a formula begins with an apostrophe there.
 //
 // What tests can rely on:
-//   [data-part="take"]                      the menu, a <details>; Escape closes it
+//   [data-part="take"]                      the menu: a button and what it opens; Escape closes it
 //   [data-part="take"] [data-table="N"]     copies the table of this number; its words say which, and how large it is
 //   [data-part="take"] [data-file="png | svg | html"]
 //   [data-part="take-says"]                 what came of it
@@ -85,14 +85,17 @@ export function takeMenu({ id, model, get, name, root, own }) {
   text.hidden = true;
   const tables = make("div", { class: "bl-take-tables" });
   const files = KINDS.map((kind) => pushButton(kind, { "data-file": kind }, () => save(kind)));
-  const summary = make("summary", { class: "bl-button bl-plain", "aria-controls": id, "data-lm-suppress-shortcuts": "true" }, "copy, save");
-  const list = make("div", { class: "bl-take-list", id }, tables, make("p", { class: "bl-row" }, make("span", { class: "bl-how" }, "save the view as "), ...files), says, text);
-  const element = make("details", { class: "bl-take", "data-part": "take" }, summary, list);
+  const opens = pushButton("copy, save", { class: "bl-button bl-plain", "aria-controls": id, "aria-expanded": "false" }, () => toggle(list.hidden));
+  const list = make("div", { class: "bl-take-list", id, hidden: true }, tables, make("p", { class: "bl-row" }, make("span", { class: "bl-how" }, "save the view as "), ...files), says, text);
+  const element = make("div", { class: "bl-take", "data-part": "take" }, opens, list);
   let number = 0; // of the file that was asked for last
   let timer = 0;
 
-  element.addEventListener("toggle", () => {
-    if (!element.open) return;
+  /** @param {boolean} open */
+  function toggle(open) {
+    list.hidden = !open;
+    set(opens, { "aria-expanded": String(open) });
+    if (!open) return;
     say("");
     text.hidden = true;
     const found = [...own(), ...[...root().querySelectorAll(".bl-body table, .bl-body [role=grid]")].filter(inSight).map((table) => ({ title: titleOf(table), rows: () => rowsOf(table).map(cellsOf) }))];
@@ -100,16 +103,16 @@ export function takeMenu({ id, model, get, name, root, own }) {
     const here = get("kernel") === "here";
     for (const button of files) button.disabled = !here && !(button === files[0] && canvas());
     if (!here) say(model.get("live") ? "no kernel answers: only what is in the page can be saved" : `this page is the view as html; ${canvas() ? "png saves its main picture" : "other files need the model"}`);
-  });
+  }
   element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    if (event.key !== "Escape" || !element.open) return;
+    if (event.key !== "Escape" || list.hidden) return;
     event.preventDefault();
     event.stopPropagation();
-    element.open = false;
-    summary.focus();
+    toggle(false);
+    opens.focus();
   });
   const outside = (/** @type {Event} */ event) => {
-    if (element.open && !event.composedPath().includes(element)) element.open = false;
+    if (!list.hidden && !event.composedPath().includes(element)) toggle(false);
   };
   document.addEventListener("pointerdown", outside);
 

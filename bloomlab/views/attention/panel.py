@@ -11,6 +11,7 @@ import torch
 import traitlets
 from torch import Tensor
 
+from bloomlab.views.attention.given import CODE as GIVEN_CODE
 from bloomlab.views.attention.payload import (
     CODE,
     attention_payload,
@@ -45,6 +46,7 @@ class AttentionPanel(Panel):
         view.pattern = "rollout"                                     # or "layer", "all": means; "head"
         view.against = 2                                             # another key: why there, and not here?
         view.explain_look()                                          # the parts of the score
+        view.to_query, view.to_key = 2, 1                            # all looks from the chosen cell to there, summed
     """
 
     name, title, compares = "attention", "Attention", True
@@ -67,6 +69,8 @@ class AttentionPanel(Panel):
             "mode": traitlets.Enum(("probability", "content", "position", "both"), "probability"),
             "explaining": traitlets.Enum(("closed", "open"), "closed"),
             "against": traitlets.Int(-1),  # no other key
+            "to_query": traitlets.Int(-1),  # the other corner of a block of looks that are summed; no other
+            "to_key": traitlets.Int(-1),
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
@@ -103,11 +107,11 @@ class AttentionPanel(Panel):
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that computes the chosen cell, its head and its pattern."""
-        return CODE
+        return GIVEN_CODE if picture["given"] else CODE
 
     def more_code(self, shown: Shown) -> str:
-        """The parts of the chosen look, if they were asked for."""
-        return str(shown["look"]["code"])
+        """The parts of the chosen look, and the sum of a block of looks, if they were asked for."""
+        return str(shown["look"]["code"]) + _block_code(shown)
 
     def still(self, trace: "Trace | None", shown: Shown) -> str:
         """The text's chips, all heads as one picture, a matrix of colour steps, and one row of it in numbers."""
@@ -157,6 +161,20 @@ class AttentionPanel(Panel):
             InputError: the trace has no model at hand.
         """
         return look_steps(trace, shown)
+
+
+def _block_code(shown: Shown) -> str:
+    """The Python that sums the looks between the chosen cell and another corner; "" where there is none."""
+    tokens, cell = len(shown["picture"].get("tokens", ())), (shown["query"], shown["key"])
+    other = shown["to_query"], shown["to_key"]
+    if not all(0 <= place < tokens for place in other) or other == cell:
+        return ""
+    queries, keys = ((min(pair), max(pair) + 1) for pair in zip(cell, other, strict=True))
+    whose = f'patterns["{shown["pattern"]}"]'
+    if shown["picture"]["given"]:
+        whose = f"probs[{shown['layer']}, {shown['head']}]"
+    place = f"{queries[0]}:{queries[1]}, {keys[0]}:{min(keys[1], queries[1])}"
+    return f"print({whose}[{place}].sum())  # together, of {queries[1] - queries[0]}\n"
 
 
 def _together(shown: Shown) -> list[tuple[str, int]]:
