@@ -37,7 +37,8 @@ def given_trace(text: str, tokens: "Sequence[Token]", probs: Any, reader: str) -
     }
     ids = torch.tensor([[token.id for token in tokens]])
     config = BloomConfig(vocab_size=1, hidden_size=heads, n_layer=layers, n_head=heads)
-    given = f"your own attention, {layers} layers × {heads} heads, not the model's; tokens as {reader} reads them"
+    size = f"{layers} {'layer' if layers == 1 else 'layers'} × {heads} {'head' if heads == 1 else 'heads'}"
+    given = f"your own attention, {size}, not the model's; tokens as {reader} reads them"
     return Trace(readings, text, [list(tokens)], ids, torch.ones_like(ids), config, {"given": given})
 
 
