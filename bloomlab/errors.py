@@ -14,6 +14,7 @@ BloomlabError                the family: catch this to catch them all
 Every message says what was expected, what came (with the numbers) and what to do.
 """
 
+from abc import ABCMeta
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -113,8 +114,22 @@ def no_attribute(owner: object, name: str, more: Iterable[str] = ()) -> str:
     return f"a {type(owner).__name__} has no {name!r}{did_you_mean(name, dict.fromkeys(names))}"
 
 
-class NearNames:
-    """An object that names what it has when it is asked for what it does not have."""
+class _Made(ABCMeta):
+    """Marks an object once it is made: from then on it takes no new names."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        thing = super().__call__(*args, **kwargs)
+        thing.__dict__["_made"] = True
+        return thing
+
+
+class NearNames(metaclass=_Made):
+    """An object that names what it has when it is asked for what it does not have, or told to take it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if "_made" in self.__dict__:
+            check_attribute(self, name, [each for each in self.__dict__ if not each.startswith("_")])
+        super().__setattr__(name, value)
 
     if not TYPE_CHECKING:  # for a type checker such a name is an error
 

@@ -111,6 +111,8 @@ class Hooks(NearNames):
             of several, each of which gets what the one before it returned.
         detach: readings are detached from the graph of gradients; `False` keeps them in it.
         known: where to begin, for a run that differs from a known one only from some layer up.
+        passing: exact names of spots that the run passes as if they were read, and nothing of them is kept. What is
+            read or edited at an attention pattern sends its layer through other lines, which round otherwise.
 
     Raises:
         HookError: on use, if a name does not exist or an edit returns something unfit.
@@ -129,6 +131,7 @@ class Hooks(NearNames):
         edit: Edits | None = None,
         detach: bool = True,
         known: Known | None = None,
+        passing: Iterable[str] = (),
     ) -> None:
         if isinstance(read, str):
             raise HookError(f"read must be a list of names, but got the single text {read!r}; write [{read!r}]")
@@ -143,7 +146,7 @@ class Hooks(NearNames):
         self.read = frozenset(names)
         self.edit = {name: in_order(name, edits) for name, edits in (edit or {}).items()}
         self.detach, self.known = detach, known
-        self._names: frozenset[str] = self.read | self.edit.keys()
+        self._names: frozenset[str] = self.read | self.edit.keys() | set(passing)
         self._prefix = ""
         self._steps: list[_Step] = []  # shared by all views that `at` makes
         self._checked = False
@@ -165,7 +168,7 @@ class Hooks(NearNames):
         return tensor
 
     def wants(self, *names: str) -> bool:
-        """Whether any of these spots is read or edited."""
+        """Whether any of these spots is read, edited or passed."""
         return any(self._prefix + name in self._names for name in names)
 
     def at(self, place: str) -> Self:
@@ -334,11 +337,7 @@ def _takes_two(function: Callable[..., Any]) -> bool:
 def edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
     """The edited tensor, once it is sure to be fit to take the tensor's place."""
     compiling = torch.compiler.is_compiling()  # compiled code cannot stop halfway to look at values
-    before = tensor if compiling else tensor.detach().clone()  # (torch's own count misses `.data` and `.numpy()`)
-    edited = edit(tensor, at)
-    # (NaN is not equal to itself; where there is none, the first comparison is enough, and cheaper)
-    if not compiling and not before.equal(tensor) and not before.nan_to_num().equal(tensor.nan_to_num()):
-        raise HookError(f"the edit at {at.name!r} changed its input in place; return a new tensor instead")
+    edited = edit(tensor, at) if compiling else _returned(edit, tensor, at)
     if not isinstance(edited, Tensor):
         raise HookError(f"the edit at {at.name!r} must return a tensor, but returned {type(edited).__name__}")
     if edited.shape != tensor.shape or edited.dtype != tensor.dtype or edited.device != tensor.device:
@@ -349,6 +348,16 @@ def edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
     if not compiling and edited.isnan().any():
         raise HookError(f"the edit at {at.name!r} returned NaN (not a number) in {int(edited.isnan().sum())} places")
     return edited
+
+
+def _returned(edit: Edit, tensor: Tensor, at: At) -> Any:
+    """What an edit returns, once it is sure that it has left its input alone."""
+    before = tensor.detach().clone()  # (torch's own count misses `.data` and `.numpy()`)
+    found = edit(tensor, at)
+    # (NaN is not equal to itself; where there is none, the first comparison is enough, and cheaper)
+    if not (before == tensor).all() and not before.nan_to_num().equal(tensor.nan_to_num()):
+        raise HookError(f"the edit at {at.name!r} changed its input in place; return a new tensor instead")
+    return found
 
 
 def _join(name: str, steps: list[Reading]) -> Reading:

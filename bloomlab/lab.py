@@ -885,7 +885,7 @@ class Lab(NearNames):
         `whole` is an earlier trace of `spots` without edits, which is taken if it is as good as a new one.
         """
         if not edit:
-            return self.trace(text, spots)
+            return self.trace(text, spots, by_need=True)
         columns = len(self.tokenizer.encode(self._checked(text)))
         for spot, edits in edit.items():
             for one in in_order(spot, edits):
@@ -893,8 +893,8 @@ class Lab(NearNames):
         # reading the edited spots sends both runs through the same code for attention, so that they round alike
         both = [*spots, *edit]
         if whole is None or not self._would_be(whole, text, both):
-            whole = self.trace(text, both)
-        edited = self.trace(text, both, edit, base=whole)
+            whole = self.trace(text, both, by_need=True)
+        edited = self.trace(text, both, edit, base=whole, by_need=True)
         check_numbers(edited.readings)
         return edited, whole
 
@@ -929,7 +929,7 @@ class Lab(NearNames):
             if against.tokenizer.get_vocab() != self.tokenizer.get_vocab():
                 raise InputError("the other lab has another tokenizer, so its tokens are not these; compare two texts")
             return partial(against._read, spots)
-        return self.trace(self._checked(against), spots)
+        return self.trace(self._checked(against), spots, by_need=True)
 
     def _read_all(self, text: str) -> Trace:
         return self.trace(text, self._all_spots())
@@ -944,21 +944,44 @@ class Lab(NearNames):
         return [*alibi.READ, *alibi.READ_EFFECT, *hidden.READ, *predictions.READ]
 
     def attention(
-        self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
+        self,
+        x: str | Trace = FIRST_TEXT,
+        edit: Edits | None = None,
+        against: "str | Trace | Lab | None" = None,
+        probs: "Tensor | Any | None" = None,
     ) -> "View":
         """Who looks at whom: every head of a text, or of a trace of one, down to the sum behind one number.
 
-        `edit` and `against` make two runs of it, as in `explore`.
+        `edit` and `against` make two runs of it, as in `explore`. `probs` is a pattern of your own to look at instead,
+        (layer, head, query, key), for the tokens of the text: a tensor or an array of any model's, or a made-up one.
 
         Raises:
-            InputError: the text is empty, not a text, or longer than `max_tokens`.
+            InputError: the text is empty, not a text, or longer than `max_tokens`; or a row of `probs` is not one of
+                attention.
             HookError: the trace has not read "attn.scores" and "attn.probs".
         """
         from bloomlab.views.attention import payload as attention
         from bloomlab.views.attention.panel import AttentionPanel
 
+        if probs is not None:
+            return self._given_attention(x, probs, edit is not None or against is not None)
         like = self._texts_like()
         return self._view(attention.READ, [AttentionPanel(like)], x, edit, against, like)
+
+    def _given_attention(self, x: str | Trace, probs: Any, compared: bool) -> "View":
+        from bloomlab.views.attention.given import given_trace
+        from bloomlab.views.attention.panel import AttentionPanel
+        from bloomlab.views.view import View
+
+        if compared:
+            raise InputError("an attention of your own has no run to edit or compare; leave edit=… and against=… out")
+        text = str(x.text) if isinstance(x, Trace) else self._checked(x)
+        tokens = x.tokens if isinstance(x, Trace) else self.tokenizer.tokens(text)
+
+        def refuse(_: str) -> Trace:
+            raise InputError("this view shows an attention of your own, of one text; for another, pass both anew")
+
+        return View(refuse, [AttentionPanel()], given_trace(text, tokens, probs, self.name), self.code)
 
     def predictions(
         self,

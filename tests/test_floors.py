@@ -21,7 +21,7 @@ FLOORS = [
     ["model: embedding alibi positions attention mlp block cache arguments bloom"],
     ["generation: sampling rules names values settings predict prompt stopping beam decode tree"],
     ["heads: *", "text: tokens batches tokenizer_file tokenizer"],
-    ["tracing: trace_file trace edits donors record", "tasks: results ask finetune"],
+    ["tracing: trace_file by_need trace edits donors record", "tasks: results ask finetune"],
     [
         "jax: hooks embedding alibi attention mlp block cache outputs arguments checkpoint pretrained bloom sampling "
         "decode causal_lm bridge"
@@ -77,6 +77,7 @@ def test_a_view_that_is_a_folder_reads_from_payload_to_panel() -> None:
         "languages",
         "lengths",
         "writing",
+        "given",
         "payload",
         "question",
         "inside",

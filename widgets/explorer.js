@@ -142,6 +142,7 @@ export function explorerPanel(stage) {
       pointed = null;
     },
     fit: () => readyPanel()?.fit(),
+    tables: () => readyPanel()?.tables?.() ?? [],
     point(token) {
       pointed = token;
       const panel = readyPanel();

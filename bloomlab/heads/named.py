@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from bloomlab.errors import InputError, did_you_mean
+from bloomlab.errors import InputError, NearNames, did_you_mean
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
-class Heads(MutableMapping[str, BloomPreTrainedModel]):
+class Heads(MutableMapping[str, BloomPreTrainedModel], NearNames):
     """A lab's task heads by name: "language", "tags" and "answer" are what its verbs ask.
 
     The embedded model brings its own, opened when first used; any lab takes others:

@@ -50,11 +50,11 @@ def rollout(probs: Trace | Tensor) -> Tensor:
             [0.7500, 0.2500]])
     """
     average = head_average(probs)
-    steps = (average + torch.eye(average.shape[-1])) / 2
-    flows = [steps[0]]
-    for step in steps[1:]:
-        flows.append(step @ flows[-1])
-    return torch.stack(flows)
+    flows = torch.empty_like(average)
+    for layer, mean in enumerate(average):
+        step = (mean + torch.eye(len(mean))) / 2
+        flows[layer] = step @ flows[layer - 1] if layer else step
+    return flows
 
 
 def position_only(head_slopes: Sequence[float], n: int) -> Tensor:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from bloomlab.errors import HookError, InputError, shorten
+from bloomlab.errors import HookError, InputError, NearNames, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.files import json_bytes, read_json, write_json
 from bloomlab.hooks import Edit
@@ -88,7 +88,7 @@ class Check:
 
 
 @dataclass
-class Finding:
+class Finding(NearNames):
     """A claim about an edit, with its controls.
 
     Attributes:

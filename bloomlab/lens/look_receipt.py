@@ -94,6 +94,6 @@ def look_receipt(model: BloomPreTrainedModel, trace: Trace, layer: int, head: in
         made[-1] += fused.bias.detach().double().cpu()
         sides.append(split_heads(made[None], config.n_head)[which][0, head])  # (part, head_dim)
     table = sides[0] @ sides[1].T / math.sqrt(config.head_dim)
-    score = trace[f"h.{layer}.attn.scores"][0, head, query, key].item()
+    score = trace.head(f"h.{layer}.attn.scores", head)[query, key].item()
     names = (*part_names(layer, config.n_head), "bias")
     return LookReceipt(names, table.float(), score, abs(table.sum().item() - score))

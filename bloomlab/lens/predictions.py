@@ -80,8 +80,8 @@ def layer_logits(
 ) -> Tensor:
     """What a head says about each column after each layer: ids (pos) -> (layer, pos, label).
 
-    `edit` changes the head's own copy of the model, whose spots have the same names. What is in `read` is read on the
-    way (see `as_traced`).
+    `edit` changes the head's own copy of the model, whose spots have the same names. What is in `read` is passed as if
+    it were read (see `as_traced`).
 
     >>> import torch, bloomlab
     >>> head = bloomlab.BloomForTokenClassification(bloomlab.BloomConfig(
@@ -91,7 +91,7 @@ def layer_logits(
     True
     """
     spots = [f"h.{layer}.resid_post" for layer in range(model.config.n_layer)]
-    hooks = Hooks(read=[*spots, "final", *read], edit=edit)
+    hooks = Hooks(read=[*spots, "final"], edit=edit, passing=read)
     head: nn.Module = next(getattr(model, name) for name in MAPS if hasattr(model, name))
     trunk: Any = model.base_model
 
@@ -142,8 +142,9 @@ def behind(edit: Edit, columns: int) -> Edit:
 
     def change(tensor: Tensor, at: At) -> Tensor:
         here = tuple(slice(columns, None) if axis in ("pos", "query", "key") else slice(None) for axis in at.axes)
+        changed = edit(tensor[here].clone(), at)
         whole = tensor.clone()
-        whole[here] = edit(tensor[here].clone(), at)
+        whole[here] = changed
         return whole
 
     return change

@@ -21,9 +21,10 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import At, Edit, Edits, Hooks, edited, in_order
 from bloomlab.lens.cases import Case
 from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.tracing.by_need import READABLE
 from bloomlab.tracing.donors import COLUMNS_AT_ONCE, Donors, Pending, copied, drawn, is_pending, made
 from bloomlab.tracing.edits import check_columns
-from bloomlab.tracing.record import READABLE, resolve, weights_hash
+from bloomlab.tracing.record import resolve, weights_hash
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 SpotEdits = Mapping[str, tuple[Edit, ...]]

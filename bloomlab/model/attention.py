@@ -11,7 +11,8 @@ The readable lines run when a hook asks for scores, alibi, biased or probs. Othe
 """
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -25,12 +26,17 @@ KeyValue = tuple[Tensor, Tensor]
 """The keys and the values of one layer, each (batch, head, key, head_dim)."""
 
 
-class Bias(NamedTuple):
+@dataclass
+class Bias:
     """What every layer of one pass adds to its scores, made once by BloomModel."""
 
     alibi: Tensor  # (batch, head, 1, key)
     visible: Tensor  # (batch, 1, query, key): may this query see this key?
-    fused: Tensor  # (batch, head, query, key): both in one, -inf where not visible
+
+    @cached_property
+    def fused(self) -> Tensor:
+        """Both in one, -inf where not visible: (batch, head, query, key). The readable lines never make it."""
+        return self.alibi.masked_fill(~self.visible, -math.inf)
 
 
 def visible_keys(attention_mask: Tensor, n_query: int) -> Tensor:
@@ -56,7 +62,18 @@ def make_bias(attention_mask: Tensor, n_query: int, n_head: int, dtype: torch.dt
     head_slopes = torch.tensor(slopes(n_head), device=attention_mask.device)
     alibi = alibi_bias(head_slopes, key_positions(attention_mask)).to(dtype)  # float32 until here
     visible = visible_keys(attention_mask, n_query)
-    return Bias(alibi, visible, alibi.masked_fill(~visible, -math.inf))
+    return Bias(alibi, visible)
+
+
+def pattern(q: Tensor, k: Tensor, bias: Bias, hooks: Hooks = NO_HOOKS) -> Tensor:
+    """Who looks at whom: q and k (batch, head, pos, head_dim) -> (batch, head, query, key), each row sums to 1."""
+    # all under one name: of a long text they are so large that no two should stay longer than they are needed
+    scores = hooks("scores", q @ k.mT / math.sqrt(q.shape[-1]), "batch head query key")
+    scores = scores + hooks("alibi", bias.alibi.expand_as(scores), "batch head query key")
+    scores = hooks("biased", scores, "batch head query key")
+    # filled, not added: two very low numbers would sum to -inf and a whole row of those to NaN
+    scores = scores.masked_fill(~bias.visible, torch.finfo(scores.dtype).min)
+    return scores.softmax(-1, dtype=torch.float32).to(q.dtype)
 
 
 def split_heads(fused: Tensor, n_head: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -116,12 +133,7 @@ class BloomAttention(nn.Module):
         k, v = key_value = extend(past, k, v)
 
         if self.readable or hooks.wants("scores", "alibi", "biased", "probs"):
-            scores = hooks("scores", q @ k.mT / math.sqrt(self.head_dim), "batch head query key")
-            alibi = hooks("alibi", bias.alibi.expand_as(scores), "batch head query key")
-            biased = hooks("biased", scores + alibi, "batch head query key")
-            # filled, not added: two very low numbers would sum to -inf and a whole row of those to NaN
-            seen = biased.masked_fill(~bias.visible, torch.finfo(biased.dtype).min)
-            probs = self.attention_dropout(seen.softmax(-1, dtype=torch.float32).to(q.dtype))
+            probs = self.attention_dropout(pattern(q, k, bias, hooks))
             probs = hooks("probs", probs, "batch head query key")
             mixed = probs @ v
         else:

@@ -57,7 +57,7 @@ def split_line(line: str) -> tuple[list[str], str]:
 
 def _unquoted(text: str) -> str:
     """A text without the quotes around it."""
-    quoted = re.fullmatch(r"""(["'])(.+)\1""", text)
+    quoted = re.fullmatch(r"""(["'])(.*)\1""", text)
     return quoted[2] if quoted and quoted[1] not in quoted[2] else text
 
 
@@ -71,8 +71,8 @@ def split_question(text: str) -> tuple[str, str]:
     >>> split_question('"Who is it?" Leo lives in Oslo.')  # quotes around the question are not part of it
     ('Who is it?', 'Leo lives in Oslo.')
     """
-    if quoted := re.match(r"""\s*("[^"]+"|'[^']+')\s+(?=\S)""", text):
-        return _unquoted(quoted[1]), _unquoted(text[quoted.end() :].strip())
+    if quoted := re.match(r"""\s*("[^"]+"|'[^']+'|“[^”]+”|‘[^’]+’|«[^»]+»|„[^“]+“|「[^」]+」)\s*(?=\S)""", text):
+        return quoted[1][1:-1].strip(), _unquoted(text[quoted.end() :].strip())
     begun = text.lstrip()
     end = QUESTION_END.search(begun, 1)
     return (begun[: end.end()].strip(), begun[end.end() :].lstrip()) if end else (text, "")
@@ -130,7 +130,7 @@ def parse(line: str, cell: str | None = None) -> ParsedLine:
             parser.error(f"{option.flag} is missing; try %bloom {name} {command.example}")
 
     if cell is None and (late := _option_in(text, rest, [option.flag for option in command.options] + COMMON)):
-        parser.error(f"{late} after the text would be part of it; options come first, or the text goes into quotes")
+        parser.error(f"{late} after the text would be part of it; options come first, or -- before the text")
 
     options = {key: value for key, value in values.items() if value is not None}
     if name == "generate" and SAMPLING & options.keys():
@@ -139,11 +139,22 @@ def parse(line: str, cell: str | None = None) -> ParsedLine:
 
 
 def _option_in(text: str, rest: str, flags: Sequence[str]) -> str:
-    """What looks like an option at the end of a text that nobody has put into quotes, or after two dashes."""
+    """What looks like an option in a text that nobody has put into quotes, or after two dashes.
+
+    That is one of this sub-command anywhere, also misspelt; and one of any other at the end, with its value.
+
+    >>> _option_in("Leo --sed 1", "Leo --sed 1", ["--seed"]), _option_in("the -v switch", "the -v switch", ["--seed"])
+    ('--sed', '')
+    """
     if not rest.rstrip().endswith(text) or re.search(r"(^|\s)--\s", rest):
         return ""
+    own = [flag for flag in flags if flag.startswith("--")]
+    for word in list(dict.fromkeys(re.findall(r"(?<=\s)--[a-z][\w-]*", text)))[:MOST]:
+        if did_you_mean(word.replace("_", "-"), own):
+            return str(word)
     found = re.search(r"\s(--?[a-z][\w-]*)(?:[\s=]+\S+)?$", text[-LATE:])
-    return found[1] if found and found[1] in flags else ""
+    every = {option.flag for command in COMMANDS.values() for option in command.options} | set(flags)
+    return found[1] if found and found[1] in every else ""
 
 
 def _key(option: Option) -> str:

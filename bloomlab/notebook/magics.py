@@ -22,7 +22,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from bloomlab.errors import BloomlabError
+from bloomlab.errors import BloomlabError, InputError, did_you_mean
 from bloomlab.notebook.commands import overview
 from bloomlab.notebook.line_parser import complete, parse
 
@@ -47,7 +47,8 @@ class BloomMagics(Magics):
             parsed = parse(line, cell)
             if parsed.code:  # with {name} as it stands: this is about the line, not about a variable
                 return parsed.python(self.lab.code if self.lab is not None else "lab = bloomlab.load()")
-            parsed = replace(parsed, arguments=[self._value(text) for text in parsed.arguments])
+            if cell is None:  # a cell is taken as it stands
+                parsed = replace(parsed, arguments=[self._value(text) for text in parsed.arguments])
             lab = self._open_lab() if parsed.command.call.startswith("lab.") else None
             watched = parsed.command.call == "lab.generate" and sys.stdout.isatty()
             result = parsed.run(AsItComes(lab) if watched else lab)
@@ -61,10 +62,28 @@ class BloomMagics(Magics):
         return result
 
     def _value(self, text: str) -> str:
-        """The text; or, if it is nothing but {name} of a variable that holds a text, that one."""
-        named = re.fullmatch(r"\{(\w+)\}", text)
-        value = self.variables.get(named[1]) if named else None
-        return value if isinstance(value, str) else text
+        """The text; or, if it is nothing but {name} of a variable that holds a text, that one.
+
+        Raises:
+            InputError: there is no such variable, it holds no text, or it stands among other words.
+        """
+        literally = "a cell that begins with %%bloom takes braces as they stand"
+        if named := re.fullmatch(r"\{([^\W\d]\w*)\}", text):
+            name = named[1]
+            if name not in self.variables:
+                near = did_you_mean(name, [each for each, value in self.variables.items() if isinstance(value, str)])
+                raise InputError(f"there is no variable {name!r} here{near}; {literally}")
+            value = self.variables[name]
+            if not isinstance(value, str):
+                raise InputError(f"{name} holds a {type(value).__name__}, not a text; {literally}")
+            return value
+        among = [name for name in re.findall(r"\{([^\W\d]\w*)\}", text) if isinstance(self.variables.get(name), str)]
+        if among:
+            raise InputError(
+                f"{{{among[0]}}} is a variable here, but stands among other words; put the text together first and "
+                f"write {{name}} alone, or {literally}"
+            )
+        return text
 
     def _open_lab(self) -> Any:
         if self.lab is None:

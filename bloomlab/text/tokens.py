@@ -20,6 +20,7 @@ _SHOWN = {
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp"}  # not Cn: new emoji are unknown to an older Python
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800\u034f"  # fillers: letters by category, blank on the screen
 _SELECTORS = "\u17b4\u17b5\u180b\u180c\u180d\u180f" + "".join(map(chr, range(0xFE00, 0xFE10)))  # marks without ink
+_RESERVED = "\u2065" + "".join(map(chr, range(0xFFF0, 0xFFF9)))  # for more of such marks: no font draws them
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,23 @@ def _visible_character(character: str) -> str:
     code, category = ord(character), unicodedata.category(character)
     if 0xDC80 <= code <= 0xDCFF:  # how Python's "surrogateescape" spells a byte that is not text
         return f"⟨0x{code - 0xDC00:02X}⟩"
-    if category in _UNSEEN or character in _BLANK_LETTERS or code & 0xFFFE == 0xFFFE or code >= 0xE0000:
+    reserved = character in _RESERVED or code & 0xFFFE == 0xFFFE or code >= 0xE0000
+    if category in _UNSEEN or character in _BLANK_LETTERS or reserved:
         return f"⟨U+{code:04X}⟩"
     return character
+
+
+def unseen(text: str) -> list[str]:
+    r"""What in a text has no face of its own, by code and by Unicode's name: each once, in order.
+
+    >>> unseen("a b\u2764\ufe0f\u200b\u200b\n")
+    ['U+FE0F variation selector-16', 'U+200B zero width space']
+    """
+    faceless = [letter for letter in text if letter in _SELECTORS or _visible_character(letter).startswith("⟨U+")]
+    return [
+        f"U+{ord(letter):04X} {unicodedata.name(letter, 'without a name').lower()}"
+        for letter in dict.fromkeys(faceless)
+    ]
 
 
 def display_tokens(tokens: Sequence[Token]) -> list[DisplayToken]:

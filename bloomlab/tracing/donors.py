@@ -191,7 +191,7 @@ class Donors:
         weights: what identifies the model's weights, so that a mean is kept for as long as they are these.
         ids: (batch, pos) what is read.
         whole: gives a spot's value in the run without edits.
-        beside: other spots to read, so that the runs go the same way through attention and round alike.
+        beside: other spots to pass as if they were read, so that the runs take the same lines and round alike.
         kept: what was read before, row by row, to be taken instead of read again.
     """
 
@@ -227,7 +227,7 @@ class Donors:
 
     def read_anew(self, spot: str, rows: Sequence[Sequence[int]]) -> Tensor:
         """The same, and nothing is kept."""
-        hooks = Hooks([spot, *self.beside])
+        hooks = Hooks([spot], passing=self.beside)
         ids = torch.tensor(rows, device=self.ids.device)
         without_gradients(self.model, input_ids=ids, use_cache=False, hooks=hooks)
         return hooks[spot]

@@ -5,7 +5,7 @@ import hashlib
 import math
 import platform
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
@@ -20,12 +20,10 @@ from bloomlab.guards.memory import check_memory
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit, Edits, Hooks, Known, Reading, Spot, in_order
 from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.tracing.by_need import AT_EDIT, AT_WORK, KEPT, READABLE, ByNeed, behind
 from bloomlab.tracing.donors import Donors, is_pending, made
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
-
-READABLE = (".attn.scores", ".attn.alibi", ".attn.biased", ".attn.probs")
-"""Reading or editing one of these sends its layer through the readable lines of attention, not the fused kernel."""
 
 
 def record(
@@ -37,6 +35,7 @@ def record(
     detach: bool = True,
     max_new_tokens: int = 0,
     base: Trace | None = None,
+    by_need: bool = False,
     **settings: Any,
 ) -> Trace:
     """Run the model over a text, or several, and keep the tensors at the spots you name.
@@ -51,6 +50,7 @@ def record(
         max_new_tokens: continue the text by this many tokens (see `Settings` for more) and trace those too.
         base: a trace of the same text without edits. What it has read below the lowest edited layer is taken over
             instead of computed, if it has read the same there and the state to begin from; the numbers are the same.
+        by_need: of a long text, make the attention patterns when the trace is asked for them, instead of keeping them.
 
     Raises:
         HookError: a name fits no spot; nothing has run in that case.
@@ -61,7 +61,11 @@ def record(
     names = dict.fromkeys(name for pattern in _patterns(read) for name in resolve(pattern, list(spots)))
     edits = _edits_by_spot(edit, list(spots))
     ids, mask = _inputs(tokenizer, text, model.device)
-    _check_size([spots[name] for name in names], ids.shape[0], ids.shape[1] + max_new_tokens, model.dtype)
+    late: list[str] = []
+    if by_need and detach and not max_new_tokens and len(ids) == 1:
+        late = _too_large([name for name in names if name.endswith(READABLE)], spots, ids.shape[1], model.dtype)
+        names = dict.fromkeys(name for name in spots if name in {*names, *behind(late)} - set(late))
+    _check_size(names, late, edits, spots, ids.shape[0], ids.shape[1] + max_new_tokens, model.dtype)
 
     reader = {} if settings.get("stop_strings") is None else {"tokenizer": tokenizer}
     settings = {"max_new_tokens": max_new_tokens, **reader, **settings}
@@ -69,11 +73,11 @@ def record(
     if base is not None:
         _check_base(base, model, ids)
     if any(is_pending(several) for several in edits.values()):
-        edits = _with_donors(model, tokenizer, ids, mask, names, edits, base)
+        edits = _with_donors(model, tokenizer, ids, mask, [*names, *late], edits, base)
     if base is not None:
         if not max_new_tokens and detach:
-            known, taken = _known(base, names, edits, model.config.n_layer)
-    hooks = Hooks([name for name in names if name not in taken], edits, detach, known)
+            known, taken = _known(base, names, late, edits, model.config.n_layer)
+    hooks = Hooks([name for name in names if name not in taken], edits, detach, known, late)
     readings, ids, mask = _run(model, ids, mask, hooks, settings)
     readings |= taken
     rows = [row[is_token.bool()] for row, is_token in zip(ids, mask, strict=True)]
@@ -98,6 +102,8 @@ def record(
         provenance,
     )
     trace.edit, trace.made = asked, edits
+    if late:
+        trace.by_need = ByNeed(late, edits, spots, mask)
     return trace
 
 
@@ -115,14 +121,15 @@ def _with_donors(
     waiting = [name for name, several in edits.items() if is_pending(several)]
 
     @cache
-    def run_without() -> dict[str, Reading]:
+    def run_without() -> Callable[[str], Tensor]:
         if base is not None and all(name in base for name in spots):
-            return base.readings
-        hooks = Hooks(dict.fromkeys([*waiting, *(name for name in spots if name.endswith(READABLE))]))
-        return _run(model, ids, mask, hooks, {"max_new_tokens": 0})[0]
+            return base.__getitem__
+        hooks = Hooks(waiting, passing=beside)
+        readings = _run(model, ids, mask, hooks, {"max_new_tokens": 0})[0]
+        return lambda spot: readings[spot].tensor
 
     beside = [name for name in spots if name.endswith(READABLE)]
-    donors = Donors(model, tokenizer, weights_hash(model), ids, lambda spot: run_without()[spot].tensor, beside)
+    donors = Donors(model, tokenizer, weights_hash(model), ids, lambda spot: run_without()(spot), beside)
     return {name: made(several, donors, name) for name, several in edits.items()}
 
 
@@ -146,10 +153,31 @@ def _run(
     return hooks.readings, ids, mask
 
 
-def _check_size(read: Sequence[Spot], batch: int, columns: int, dtype: torch.dtype) -> None:
-    """Before anything runs, refuse readings that do not fit into this machine's memory."""
+def _too_large(patterns: list[str], spots: Mapping[str, Spot], columns: int, dtype: torch.dtype) -> list[str]:
+    """Those patterns of one text, if they are more than a trace should keep; else none."""
+    return patterns if sum(_numbers(spots[name], 1, columns) for name in patterns) * dtype.itemsize > KEPT else []
+
+
+def _numbers(spot: Spot, batch: int, columns: int) -> int:
+    """How many numbers stand at a spot."""
     sizes: dict[int | str, Any] = {"batch": batch, "pos": columns, "query": columns, "key": columns}
-    numbers = sum(math.prod(sizes.get(size, size) for size in spot.shape) for spot in read)
+    return math.prod(sizes.get(size, size) for size in spot.shape)
+
+
+def _check_size(
+    read: Iterable[str],
+    late: Iterable[str],
+    edits: Iterable[str],
+    spots: Mapping[str, Spot],
+    batch: int,
+    columns: int,
+    dtype: torch.dtype,
+) -> None:
+    """Before anything runs, refuse what does not fit into this machine's memory: what is kept, and a layer at work."""
+    read, edited = list(read), [name for name in edits if name.endswith(READABLE)]
+    numbers = sum(_numbers(spots[name], batch, columns) for name in read)
+    for name in [name for name in [*read, *late, *edited] if name.endswith(READABLE)][:1]:
+        numbers += (AT_WORK + (AT_EDIT if edited else 0)) * _numbers(spots[name], batch, columns)
     check_memory(
         numbers * dtype.itemsize, f"reading {len(read)} spots of {columns} columns", "read fewer, or shorten the text"
     )
@@ -187,7 +215,7 @@ def _check_base(base: Trace, model: BloomPreTrainedModel, ids: Tensor) -> None:
 
 
 def _known(
-    base: Trace, read: Iterable[str], edits: Mapping[str, object], n_layer: int
+    base: Trace, read: Iterable[str], late: Iterable[str], edits: Mapping[str, object], n_layer: int
 ) -> tuple[Known | None, dict[str, Reading]]:
     """The state that an edited run can begin from, and what need not be read again; nothing where the base lacks some.
 
@@ -199,7 +227,9 @@ def _known(
     state = f"h.{lowest - 1}.resid_post" if lowest else "embed"
     if lowest < 0 or state not in base or not below <= base.readings.keys():
         return None, {}
-    if readable_layers(below, n_layer) != {layer for layer in readable_layers(base.names, n_layer) if layer < lowest}:
+    passed = {name for name in late if layer_of(name, n_layer) < lowest}
+    before = {layer for layer in readable_layers(base.names, n_layer) if layer < lowest}
+    if readable_layers(below | passed, n_layer) != before:
         return None, {}
     return Known(lowest, base[state]), {name: base.readings[name] for name in below}
 

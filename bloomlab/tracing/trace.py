@@ -10,7 +10,7 @@ pass. Where an earlier query never met a later key, `probs` is 0 and `scores`, `
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from bloomlab.guards.files import replacing
 from bloomlab.guards.memory import gigabytes
 from bloomlab.hooks import Edits, Reading
 from bloomlab.text.tokens import Token
+from bloomlab.tracing.by_need import ByNeed, behind
 from bloomlab.tracing.trace_file import KEY, Contents, description, read_trace
 
 
@@ -41,6 +42,7 @@ class Trace(NearNames):
         made: the same, once those that take their values from other runs have them.
         lab: the Lab that read the text, if one did, to ask its model more; a file does not keep it.
         base: the run without edits that it was made beside, if there is one; a file does not keep it.
+        by_need: the patterns of a long text that are not kept but made when they are asked for, if there are any.
     """
 
     def __init__(
@@ -61,10 +63,11 @@ class Trace(NearNames):
         self.made: Edits = {}
         self.lab: Any = None  # of a floor above, whose type is not known here
         self.base: Trace | None = None
+        self.by_need: ByNeed | None = None
 
     @property
     def readings(self) -> dict[str, Reading]:
-        """The recorded tensors with their axes, by name."""
+        """The tensors that are kept, with their axes, by name."""
         if self._readings is None:
             raise InputError("this trace was closed, so its tensors are gone; trace the text again")
         return self._readings
@@ -72,7 +75,8 @@ class Trace(NearNames):
     @property
     def names(self) -> list[str]:
         """The spots that were read, in the order of the model."""
-        return list(self.readings)
+        kept, more = self.readings, self.by_need
+        return list(kept) if more is None else [name for name in more.spots if name in kept or name in more.names]
 
     @property
     def tokens(self) -> list[Token]:
@@ -83,23 +87,53 @@ class Trace(NearNames):
 
     def axes(self, name: str) -> str:
         """The names of a reading's axes."""
-        self[name]
-        return self.readings[name].axes
+        return self._reading(name).axes
 
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self.readings:
-            raise HookError(f"{name!r} was not read{did_you_mean(name, self.readings)}; name it in read=[…]")
-        return self.readings[name].tensor
+        return self._reading(name).tensor
+
+    def _reading(self, name: str) -> Reading:
+        if name in self.readings:
+            return self.readings[name]
+        if self.by_need is None or name not in self.by_need.names:
+            raise HookError(f"{name!r} was not read{did_you_mean(name, self.names)}; name it in read=[…]")
+        q, k = (self[spot] for spot in behind([name]))
+        return self.by_need.read(name, q, k)
+
+    def head(self, name: str, head: int) -> Tensor:
+        """One head's pattern, (query, key): `trace["h.3.attn.probs"][0, 5]`; where none is kept, no other is made.
+
+        Raises:
+            HookError: the spot was not read.
+            InputError: the trace is of several texts, or the model has no such head.
+        """
+        if len(self._tokens) != 1 or not 0 <= head < self.config.n_head:
+            raise InputError(f"one text has heads 0 to {self.config.n_head - 1}; asked for {head} of {len(self.ids)}")
+        if self.by_need is None or name in self.readings or name not in self.by_need.names:
+            return self[name][0, head]
+        if not self.by_need.apart(name):
+            return self[name][0, head]
+        q, k = (self[spot] for spot in behind([name]))
+        return self.by_need.read(name, q, k, slice(head, head + 1)).tensor[0, 0]
+
+    def heads(self, name: str) -> Iterator[Tensor]:
+        """The pattern of one head after the other, (query, key) each; see `head`."""
+        made = self.by_need is not None and name not in self.readings and name in self.by_need.names
+        if made and self.by_need is not None and self.by_need.apart(name):
+            yield from (self.head(name, head) for head in range(self.config.n_head))
+        else:
+            # (copies: whoever still holds the last head would hold the whole layer while the next one is made)
+            yield from (pattern.clone() if made else pattern for pattern in self[name][0])
 
     def __contains__(self, name: object) -> bool:
-        return name in self.readings
+        return name in self.readings or (self.by_need is not None and name in self.by_need.names)
 
     def stack(self, name: str) -> Tensor:
         """One spot of every layer in one tensor: `stack("attn.probs")` is (layer, batch, head, query, key)."""
         layers = [f"h.{i}.{name}" for i in range(self.config.n_layer)]
-        missing = [layer for layer in layers if layer not in self.readings]
+        missing = [layer for layer in layers if layer not in self]
         if missing:
-            suffixes = {read.split(".", 2)[2] for read in self.readings if read.startswith("h.")}
+            suffixes = {read.split(".", 2)[2] for read in self.names if read.startswith("h.")}
             raise HookError(
                 f"stack({name!r}) needs it from all {len(layers)} layers, but {missing[0]!r} was not read"
                 f"{did_you_mean(name, suffixes)}; trace with read=[{name!r}]"
@@ -131,7 +165,7 @@ class Trace(NearNames):
         )
         row.lab = self.lab
         if first == 0:  # else the columns of an edit are others
-            row.edit, row.made = self.edit, self.made
+            row.edit, row.made, row.by_need = self.edit, self.made, self.by_need
         return row
 
     # -- size and closing ----------------------------------------------------------------------------------
@@ -149,7 +183,7 @@ class Trace(NearNames):
 
     def close(self) -> None:
         """Release all tensors. A notebook keeps every result it has shown, so close large traces."""
-        self._readings = self.base = None
+        self._readings = self.base = self.by_need = None
 
     def __enter__(self) -> Self:
         return self
@@ -161,16 +195,17 @@ class Trace(NearNames):
 
     def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
         """All readings as numpy arrays, by name. bfloat16, which numpy does not have, becomes float32."""
-        tensors = ((name, reading.tensor.detach().cpu()) for name, reading in self.readings.items())
+        tensors = ((name, self[name].detach().cpu()) for name in self.names)
         return {name: (t.float() if t.dtype == torch.bfloat16 else t).numpy() for name, t in tensors}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the trace to one .safetensors file, whose tensors can be read without bloomlab."""
         path = Path(path)
+        readings = {name: self._reading(name) for name in self.names}
         contents = Contents(
-            self.readings, self.text, self._tokens, self.ids, self.attention_mask, self.config, self.provenance
+            readings, self.text, self._tokens, self.ids, self.attention_mask, self.config, self.provenance
         )
-        tensors = {name: reading.tensor for name, reading in self.readings.items()}
+        tensors = {name: reading.tensor for name, reading in readings.items()}
         tensors |= {"ids": self.ids, "attention_mask": self.attention_mask}
         tensors = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
@@ -194,7 +229,7 @@ class Trace(NearNames):
         if self._readings is None:
             return f"Trace of {self.text!r}: closed"
         spots: dict[str, int] = {}
-        for name in self._readings:
+        for name in self.names:
             short = name.split(".", 2)[2] if name.startswith("h.") else name
             spots[short] = spots.get(short, 0) + 1
         read = [name if n == 1 else f"{name} in {n} layers" for name, n in spots.items()]

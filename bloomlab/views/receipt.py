@@ -33,7 +33,7 @@ SHOWN = 12  # lines by size; the rest is one line
 LITTLE = 0.05  # nats: where what follows changes a loss by less, nothing is said of it
 
 
-class ReceiptTable(LiveResult):
+class ReceiptTable(LiveResult, NearNames):
     """A difference of two logits, a line for each part of the model, the largest first.
 
     Attributes:

@@ -8,12 +8,13 @@ there are several panels, NAME_x is x of the panel NAME.
 """
 
 import asyncio
-import base64
 import tempfile
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 RUNS = ("as it is", "what if", "difference")
 PAUSE = 0.06  # seconds without a new text from the page before the model runs
 DONOR = ("text", "tokens", "chips")
+FILES = ("png", "svg", "html")  # that the page may ask for
 EDIT_PAUSE = 0.005  # of edits, which nobody types letter by letter
 
 
@@ -132,7 +134,7 @@ class View(Measured):
         traits.setdefault("layout", {"width": "100%"})  # in a box that gives it no width, it would have none
         super().__init__(worth, **traits)  # its traits are observed from here on
         self.name = self.model_id
-        self.on_msg(self._answer_a_knock)
+        self.on_msg(self._answer)
         self._complete = True
         for panel in self.panels.values():
             for name in panel.settings():
@@ -454,7 +456,7 @@ class View(Measured):
     def _picture(self) -> str:
         """The open panel's main picture, as notebooks keep a PNG."""
         with tempfile.TemporaryDirectory() as folder:
-            return base64.b64encode(self.save(Path(folder) / "view.png").read_bytes()).decode()
+            return b64encode(self.save(Path(folder) / "view.png").read_bytes()).decode()
 
     def _ipython_display_(self) -> None:
         """In a notebook, the still is an output of its own: it stays when the widget is gone."""
@@ -537,10 +539,23 @@ class View(Measured):
 
     # ---- listening to the page ----
 
-    def _answer_a_knock(self, _: Any, content: Any, __: Any) -> None:
-        """The page asks whether a kernel is still there; where nobody answers it says so, instead of waiting."""
-        if isinstance(content, dict) and content.get("do") == "knock":
+    def _answer(self, _: Any, content: Any, __: Any) -> None:
+        """The page asks whether a kernel is still there, or for a file; where nobody answers it says so."""
+        if not isinstance(content, dict):
+            return
+        if content.get("do") == "knock":
             self.send({"heard": content.get("number")})
+        elif content.get("do") == "save" and content.get("kind") in FILES:
+            self.send({"saved": content["kind"], "number": content.get("number"), **self._file(content["kind"])})
+
+    def _file(self, kind: str) -> dict[str, str]:
+        """What `save` writes, in base64, for the page to hand on; or why it could not be written, in words."""
+        try:
+            with TemporaryDirectory() as folder:
+                path = self.save(Path(folder, f"view.{kind}"))
+                return {"data": b64encode(path.read_bytes()).decode(), "trouble": ""}
+        except (Exception, KeyboardInterrupt) as error:  # nobody is there to catch it, so the page says it
+            return {"data": "", "trouble": _in_words(error, "choose it once more to save it")}
 
     def page_sets(self) -> list[str]:
         """What a person can choose there."""

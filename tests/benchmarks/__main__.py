@@ -20,7 +20,7 @@ import transformers
 
 from bloomlab import BloomConfig, BloomForCausalLM, Lab, scale, zero
 from bloomlab.weights.pretrained import shapes_only
-from tests.benchmarks import edits, explorer, maps, texts, views
+from tests.benchmarks import edits, explorer, maps, memory, texts, views
 from tests.benchmarks.plain import without_hooks
 from tests.tiny_random import byte_tokenizer
 
@@ -238,6 +238,9 @@ def main() -> None:
         print(line, flush=True)
     print("\nmaps of effects")
     for line in maps.measure(options.layers, options.vocab):
+        print(line, flush=True)
+    print("\nmemory")
+    for line in memory.rows():
         print(line, flush=True)
     print("\nthe explorer")
     for line in explorer.measure():

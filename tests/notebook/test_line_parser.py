@@ -91,6 +91,11 @@ def test_opening_a_model_is_shown_as_python(line: str, opening: str) -> None:
         ("generate Leo lives in --seed 1", "--seed after the text would be part of it; options come first"),
         ("tokens Leo lives -o kept", "-o after the text would be part of it"),
         ("tokens Leo lives --code", "--code after the text"),
+        ("generate Leo lives in --sed 1", "--sed after the text would be part of it; options come first, or -- before"),
+        ("generate Leo lives in --max_new_tokens 3", "--max_new_tokens after the text"),
+        ("generate Leo --max-new-tokens=3 lives", "--max-new-tokens after the text"),
+        ("tokens Leo lives --seed 1", "--seed after the text"),  # which no option of tokens is
+        ("tokens ''", "there is no text"),
         ("help tokns", None),
     ],
 )

@@ -1,5 +1,6 @@
 """`%bloom` parses a line, calls one method of the lab and returns what it returned."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,7 +47,7 @@ def run(shell: InteractiveShell, code: str) -> Any:
 
 HOSTILE = [
     "{__import__('os').abort()}",
-    "$name and ${name} and {name}",
+    "$name and ${nothing} and {nothing}",
     "don't",
     "l'été",
     'an "unbalanced quote',
@@ -215,12 +216,37 @@ def test_every_example_runs_on_the_embedded_model(shell: InteractiveShell) -> No
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_a_variable_in_braces_is_its_text_and_nothing_else_in_braces_is_anything(shell: InteractiveShell) -> None:
+def test_a_variable_in_braces_is_its_text(shell: InteractiveShell) -> None:
     shell.user_ns["story"] = "Leo lives in Oslo."
-    said = run(shell, "%bloom tokens {story}")
-    assert "Leo lives in Oslo." in repr(said) and "{story}" not in repr(said)
-    for text in ("{story} and more", "{unknown}", "{__name__.upper()}"):
-        assert text in repr(run(shell, f"%bloom tokens {text}"))
+    for line in ("tokens {story}", 'tokens "{story}"', "tokens -- {story}"):
+        said = run(shell, f"%bloom {line}")
+        assert "Leo lives in Oslo." in repr(said) and "{story}" not in repr(said)
+    said = run(shell, '%bloom ask "Where does Leo live?" {story}')
+    assert said == ("answer", "Where does Leo live?", "Leo lives in Oslo.", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{stroy}", "there is no variable 'stroy' here; did you mean 'story'"),
+        ("{several}", "several holds a list, not a text"),
+        ("{story} and more", "{story} is a variable here, but stands among other words"),
+    ],
+)
+def test_braces_that_may_mean_a_variable_are_not_guessed_at(shell: InteractiveShell, text: str, message: str) -> None:
+    shell.user_ns.update(story="Leo lives in Oslo.", several=["a", "b"])
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
+        shell.run_line_magic("bloom", f"tokens {text}")
+    assert "%%bloom takes braces as they stand" in str(caught.value) and "\n" not in str(caught.value)
+    assert text in repr(run(shell, f"%%bloom tokens\n{text}"))
+
+
+@pytest.mark.parametrize(
+    "text", ["{__name__.upper()}", "{story[0]}", "{0}", "{}", "{a b}", "$story", "{unknown} and more"]
+)
+def test_nothing_else_in_braces_is_anything(shell: InteractiveShell, text: str) -> None:
+    shell.user_ns["story"] = "Leo lives in Oslo."
+    assert text in repr(run(shell, f"%bloom tokens {text}"))
 
 
 def test_a_terminal_shows_a_text_as_it_is_written_and_once(

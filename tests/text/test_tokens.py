@@ -4,10 +4,11 @@ import unicodedata
 from itertools import pairwise
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bloomlab.text.tokens import Token, character_of_each_byte, display_tokens, tokens_in, visible
+from bloomlab.text.tokens import Token, character_of_each_byte, display_tokens, tokens_in, unseen, visible
 
 
 def tokens_of(*parts: bytes) -> list[Token]:
@@ -129,3 +130,22 @@ def test_nothing_invisible_is_left(text: str) -> None:
 def test_a_mark_without_ink_is_named_where_it_stands_alone(mark: str) -> None:
     assert visible(mark) == f"⟨U+{ord(mark):04X}⟩"
     assert visible(f"\u2764{mark}") == f"\u2764{mark}"
+    assert unseen(f"\u2764{mark}") == [f"U+{ord(mark):04X} {unicodedata.name(mark).lower()}"]
+
+
+IGNORED = regex.compile(
+    r"\p{Default_Ignorable_Code_Point}|\p{Bidi_Control}|\p{Variation_Selector}|[\p{Cc}\p{Zl}\p{Zp}]"
+)
+
+
+def test_all_that_unicode_lets_a_font_leave_out_is_named() -> None:
+    faceless = [character for character in map(chr, range(0x110000)) if IGNORED.match(character)]
+    assert len(faceless) > 4000
+    for character in faceless:
+        name = f"U+{ord(character):04X}"
+        assert visible(character) in (f"⟨{name}⟩", *"↵⇥␍␡", chr(0x2400 + ord(character) % 0x80))
+        assert visible(character) not in (character, f"◌{character}")
+        if unicodedata.category(character) != "Cc":
+            assert unseen(f"a{character}b") == [f"{name} {unicodedata.name(character, 'without a name').lower()}"]
+    shown = [visible(character) for character in faceless]
+    assert len(set(shown)) == len(shown)  # no two alike

@@ -58,6 +58,12 @@ class Values(SimpleNamespace):
         super().__init__(**{"edit": {}, "lab": None, "base": None} | attributes)
         self.values = values
 
+    def head(self, name: str, head: int) -> Tensor:
+        return self.values[name][0, head]
+
+    def heads(self, name: str) -> Tensor:
+        return self.values[name][0]
+
     def __getitem__(self, name: str) -> Tensor:
         return self.values[name]
 

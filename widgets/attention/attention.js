@@ -20,6 +20,7 @@
 //   [data-part="shares"]                   data-exact; [data-share="position|content"]: how much each alone explains
 //   [data-part="arcs"]                     takes the arrow keys; data-arcs: how many; [data-part="arcs-canvas"]
 //   [data-part="look"]                     why this look: its score as parts of query × key; look.js
+//   [data-part="block"]                    several looks together, chosen with shift: what they sum to; block.js
 //   [data-part="forms"]                    slope × key beside slope × distance; data-error
 //   [data-part="live"]                     one sentence about the cell, read aloud by screen readers
 //   [data-part="code"], [data-part="copy"], [data-part="stamp"]
@@ -28,6 +29,7 @@ import { tokenArcs } from "./arcs.js";
 import { bytes, floats, largestPart, ledgerOf, shownValue, tokenNames, cellCount, cellNumber } from "../lib/causal.js";
 import { divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "../lib/colours.js";
 import { direction, make, quoted, set } from "../lib/dom.js";
+import { blockOf, lookBlock } from "./block.js";
 import { changeMenu } from "../lib/change.js";
 import { lookChange } from "./change.js";
 import { alibiForms } from "./forms.js";
@@ -54,6 +56,7 @@ const PATTERNS = [
   ["all", "mean of all", "the mean over all heads of all layers; content and position are parts of one head's sum only"],
   ["rollout", "rollout", "how much of each column stems from each token, if attention were all: half of it stays, half comes from where the heads look on average, layer after layer (Abnar and Zuidema, 2020)"],
 ];
+const WHOLE_TABLE = 512; // tokens: of a longer text only the chosen row is copied
 const LEAST_CHANGE = 0.01; // a change of less than this is not painted as if it were large
 const PROBABILITY_TICKS = /** @type {[number, string][]} */ (
   [0, 0.01, 0.1, 0.25, 0.5, 1].map((p) => [Math.sqrt(p), String(p)])
@@ -83,8 +86,9 @@ export function attentionPanel(stage) {
     query: stage.get("query"),
     key: Math.min(stage.get("key"), stage.get("query")),
     pattern: stage.get("pattern"),
-    mode: stage.get("pattern") === "head" && !differs() ? stage.get("mode") : "probability",
+    mode: stage.get("pattern") === "head" && !lacks() ? stage.get("mode") : "probability",
   });
+  const lacks = () => differs() || Boolean(/** @type {any} */ (picture)?.given); // what a probability is the sum of
   const differs = () => Boolean(/** @type {any} */ (picture)?.difference);
 
   let lastDifference = { of: "", values: /** @type {Float32Array | null} */ (null) }; // it is asked for with every move of the pointer
@@ -139,7 +143,13 @@ export function attentionPanel(stage) {
   // ---- the pieces ----
 
   const heads = headGrid({ pick: (layer, head) => stage.choose({ layer, head }), point: pointAtHead });
-  const matrix = attentionMatrix({ pick: stage.choose, point: pointAtCell });
+  const none = { to_query: -1, to_key: -1 };
+  const matrix = attentionMatrix({
+    pick: (cell) => stage.choose(stage.get("to_query") < 0 ? cell : { ...cell, ...none }),
+    extend: ({ query, key }) => stage.choose({ to_query: query, to_key: key }),
+    point: pointAtCell,
+  });
+  const together = lookBlock();
   const scale = legend();
   const ledger = scoreLedger();
   const forms = alibiForms();
@@ -175,7 +185,7 @@ export function attentionPanel(stage) {
       scale.element,
     ),
   );
-  stage.why.append(menu.element, change.element, ledger.element, look.element, shares.element);
+  stage.why.append(menu.element, together.element, change.element, ledger.element, look.element, shares.element);
   stage.more.append(arcs.element, forms.element);
 
   // ---- pointing ----
@@ -220,15 +230,15 @@ export function attentionPanel(stage) {
     painted = key;
     const slope = picture.slopes[head];
     const waits = stage.get("live") ? "fetching it …" : "not in the page";
-    const more = pattern === "head" ? `slope ${slopeName(slope)} · reach ${fixed(3 / slope, 0)} tokens` : probs ? "" : waits;
+    const more = /** @type {any} */ (picture).given ? "your own" : pattern === "head" ? `slope ${slopeName(slope)} · reach ${fixed(3 / slope, 0)} tokens` : probs ? "" : waits;
     headTitle.replaceChildren(`${patternName()} `, make("span", { class: "bl-how" }, `${more}${more && " · "}query ↓ key →`));
     headTitle.title = pattern === "head" ? "reach: how far back ALiBi has taken 3 nats off, leaving a twentieth of the weight" : "";
     about.textContent = String(PATTERNS.find(([name]) => name === pattern)?.[2]);
-    for (const { element } of [shares, ledger, forms, look]) element.hidden = differs(); // what they say is of one run
+    for (const { element } of [shares, ledger, forms, look]) element.hidden = lacks(); // what they say is of one run of the model
     arcs.element.hidden = differs() || names.length < 2;
     change.element.hidden = !differs();
-    shares.show(differs() ? null : exact, slope, names.length, `layer ${layer}, head ${head}`);
-    modes.enable(pattern === "head" && !differs());
+    shares.show(lacks() ? null : exact, slope, names.length, `layer ${layer}, head ${head}`);
+    modes.enable(pattern === "head" && !lacks());
     if (differs()) {
       const colours = divergingColours(stage.body);
       const limit = (probs ?? new Float32Array()).reduce((most, change) => Math.max(most, Math.abs(change)), LEAST_CHANGE);
@@ -269,10 +279,13 @@ export function attentionPanel(stage) {
 
     stage.mark(cell, pointed.key ?? pointed.query, (probs || rough) && !differs() ? (token) => share(cell.query, token) : null);
     heads.mark({ layer, head }, pointedHead, pointed, names.length);
-    matrix.mark({ query, key }, pointed);
+    const other = { query: stage.get("to_query"), key: stage.get("to_key") };
+    const block = blockOf({ query, key }, other, names.length);
+    matrix.mark({ query, key }, pointed, block, other);
+    together.show(block, shownPattern(), names, differs());
     modes.mark(mode);
     whose.mark(pattern);
-    const exactHead = differs() ? null : exactOf(layer, head);
+    const exactHead = lacks() ? null : exactOf(layer, head);
     ledger.show(
       names,
       cell,
@@ -302,7 +315,7 @@ export function attentionPanel(stage) {
     stage.say(`${whole}: token ${cell.query} `, quoted(names[cell.query]), verb, ...who, how);
     steps.mark({ layer: picture.layers, head: picture.heads });
     menu.show(picture, names, { layer, head, query, key, part: "head" });
-    stage.showCode(/** @type {any} */ ({ code: [.../** @type {any} */ (picture).code, "more"] }), { layer, head, query, key, pattern, more: stage.get("look").code });
+    stage.showCode(/** @type {any} */ ({ code: [.../** @type {any} */ (picture).code, "more"] }), { layer, head, query, key, pattern, more: stage.get("look").code + blockCode(block) });
     set(stage.root, { "data-mode": mode, "data-pattern": pattern });
   }
 
@@ -310,7 +323,16 @@ export function attentionPanel(stage) {
     readExact();
     stage.drawOnce();
   });
-  stage.listen("change:mode change:pattern change:look change:explaining change:against change:look_over", stage.drawOnce);
+  /** @param {import("./block.js").Block | null} block */
+  function blockCode(block) {
+    if (!block) return "";
+    const { layer, head, pattern } = chosen();
+    const whose = /** @type {any} */ (picture).given ? `probs[${layer}, ${head}]` : `patterns["${pattern}"]`;
+    const { queries, keys } = block;
+    return `print(${whose}[${queries[0]}:${queries[1] + 1}, ${keys[0]}:${keys[1] + 1}].sum())  # together, of ${queries[1] - queries[0] + 1}\n`;
+  }
+
+  stage.listen("change:to_query change:to_key change:mode change:pattern change:look change:explaining change:against change:look_over", stage.drawOnce);
 
   return {
     draw,
@@ -335,6 +357,18 @@ export function attentionPanel(stage) {
     },
 
     point: pointAtToken,
+
+    tables() {
+      const cells = shownPattern();
+      if (!cells) return [];
+      const { layer, head, query, mode } = chosen();
+      const parts = mode === "probability" ? null : exactOf(layer, head);
+      const value = (/** @type {number} */ row, /** @type {number} */ key) => (parts ? shownValue(parts, picture.slopes[head], mode, cellNumber(row, key), row, key) : cells[cellNumber(row, key)]);
+      const line = (/** @type {number} */ row) => [`${row} ${names[row]}`, ...names.map((_, key) => (key <= row ? String(Number(value(row, key).toPrecision(7))) : ""))];
+      const all = names.length <= WHOLE_TABLE;
+      const title = `${all ? "the matrix" : `row ${query} of the matrix`}: ${patternName()}, ${differs() ? "change of probability" : mode}`;
+      return [{ title, rows: () => [["query \\ key", ...names.map((name, key) => `${key} ${name}`)], ...(all ? names.map((_, row) => line(row)) : [line(query)])] }];
+    },
   };
 }
 

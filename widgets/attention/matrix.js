@@ -6,13 +6,15 @@ import { paintCausal } from "../lib/colours.js";
 
 /**
  * @param {{pick: (cell: import("../lib/causal.js").Cell) => void,
+ *   extend: (cell: import("../lib/causal.js").Cell) => void,
  *   point: (cell: import("../lib/causal.js").Cell | null) => void}} listeners
  */
-export function attentionMatrix({ pick, point }) {
+export function attentionMatrix({ pick, extend, point }) {
   const canvas = make("canvas", { class: "bl-canvas", "aria-hidden": "true", "data-part": "canvas" });
   const bands = [make("span", { class: "bl-band bl-band-row" }), make("span", { class: "bl-band bl-band-column" })];
   const picked = make("span", { class: "bl-picked", "data-part": "picked" });
   const under = make("span", { class: "bl-under" });
+  const several = make("span", { class: "bl-several", "data-hidden": true });
   const unseen = make("span", { class: "bl-unseen", "aria-hidden": "true" }, "not visible: comes later");
   const cells = make(
     "div",
@@ -21,7 +23,8 @@ export function attentionMatrix({ pick, point }) {
       role: "application",
       tabindex: 0,
       "aria-roledescription": "attention matrix",
-      "aria-label": "up and down choose who is looking, left and right at whom",
+      "aria-label": "up and down choose who is looking, left and right at whom; with shift, several together",
+      title: "with shift, several together",
       "data-lm-suppress-shortcuts": "true",
       "data-part": "matrix",
     },
@@ -29,6 +32,7 @@ export function attentionMatrix({ pick, point }) {
     unseen,
     ...bands,
     under,
+    several,
     picked,
   );
   const rows = make("div", { class: "bl-rows", "aria-hidden": "true" });
@@ -40,6 +44,7 @@ export function attentionMatrix({ pick, point }) {
   let readable = 1; // the height a label needs
   /** @type {import("../lib/causal.js").Cell} */
   let chosen = { query: 0, key: 0 };
+  let corner = /** @type {import("../lib/causal.js").Cell | null} of a block */ (null);
   /** @type {{query: number | null, key: number | null}} */
   let lit = { query: null, key: null };
   const marked = { query: /** @type {number[]} */ ([]), key: /** @type {number[]} */ ([]) }; // labels marked last
@@ -79,16 +84,17 @@ export function attentionMatrix({ pick, point }) {
   });
   cells.addEventListener("click", (/** @type {MouseEvent} */ event) => {
     const cell = cellUnder(event);
-    if (cell) pick(cell);
+    if (cell) (event.shiftKey ? extend : pick)(cell);
   });
   cells.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
     if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
-    const query = Math.min(tokens - 1, Math.max(0, chosen.query + step[0]));
-    const key = Math.min(query, Math.max(0, chosen.key + step[1]));
-    pick({ query, key });
+    const from = event.shiftKey ? (corner ?? chosen) : chosen;
+    const query = Math.min(tokens - 1, Math.max(0, from.query + step[0]));
+    const key = Math.min(query, Math.max(0, from.key + step[1]));
+    (event.shiftKey ? extend : pick)({ query, key });
   });
 
   /**
@@ -171,8 +177,16 @@ export function attentionMatrix({ pick, point }) {
     /**
      * @param {import("../lib/causal.js").Cell} cell the selected one
      * @param {{query: number | null, key: number | null}} pointed
+     * @param {import("./block.js").Block | null} block  several cells @param {import("../lib/causal.js").Cell} other  its other corner
      */
-    mark(cell, pointed) {
+    mark(cell, pointed, block, other) {
+      corner = block && other;
+      set(several, { "data-hidden": !block });
+      if (block) {
+        const { queries, keys } = block;
+        const sizes = { "--bl-row": queries[0], "--bl-column": keys[0], "--bl-high": queries[1] - queries[0] + 1, "--bl-wide": keys[1] - keys[0] + 1 };
+        for (const [name, size] of Object.entries(sizes)) several.style.setProperty(name, String(size));
+      }
       chosen = cell;
       lit = pointed;
       const row = pointed.query ?? cell.query;

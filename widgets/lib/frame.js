@@ -21,6 +21,7 @@ import { codeBlock } from "./code.js";
 import { forgetColours, insteadOfStill, lastOf, make, pushButton, set } from "./dom.js";
 import { kernelLine } from "./kernel.js";
 import { runSwitch } from "./runs.js";
+import { copySelected, takeMenu } from "./take.js";
 import { tokenStrip } from "./strip.js";
 import { textBox } from "./textbox.js";
 import { worthLine } from "./worth.js";
@@ -59,6 +60,7 @@ import { onSlide, reachZones, roomOf, zonesIn } from "./zones.js";
  * @property {() => void} draw
  * @property {() => void} fit
  * @property {(token: number | null) => void} point
+ * @property {() => {title: string, rows: () => string[][]}[]} [tables]  the numbers of what is drawn and no table
  */
 
 const FIRST_TEXTS = ["Leo lives in Oslo. Leo has a cat.", "里奥住在奥斯陆。里奥有一只猫。", "يعيش ليو في أوسلو. لدى ليو قطة.", "लियो ओस्लो में रहता है। लियो के पास एक बिल्ली है।"]; // the same in four scripts, from the embedded world
@@ -120,9 +122,12 @@ export function viewFrame({ model, el, name, makePanel }) {
   whole.hidden = !document.fullscreenEnabled;
   const runs = runSwitch({ id, get, choose });
   const worth = worthLine({ id: `${id}-worth`, get, choose, ask: runs.ask, undo });
+  const take = takeMenu({ id: `${id}-take`, model, get, name: () => picture?.text ?? "", root: () => root, own: () => panel.tables?.() ?? [] });
+  undo.push(take.close);
   const body = make("div", { class: "bl-body" }, strip.element, runs.element, worth.element, panelBody);
-  const foot = make("div", { class: "bl-foot" }, live, more, whole, code.element, stamp);
+  const foot = make("div", { class: "bl-foot" }, live, more, whole, take.element, code.element, stamp);
   const root = make("div", { class: "bloomlab", "data-view": name }, make("div", { class: "bl-view" }, box.element, hint, body, foot));
+  root.addEventListener("copy", (/** @type {ClipboardEvent} */ event) => copySelected(event, root));
   const rules = insteadOfStill(model.get("name"));
   el.append(root, ...rules);
   undo.push(box.close, () => rules.forEach((rule) => rule.remove()));

@@ -5,7 +5,7 @@
 //   "silent"  a knock has had no answer, from a host that cannot say why
 //   "gone"    the host says that it ended; or it is idle and does not answer, so it is another one
 //
-// Python answers a knock before it does anything else (View._answer_a_knock), so that work is not taken for silence.
+// Python answers a knock before it does anything else (View._answer), so that work is not taken for silence.
 
 const PATIENCE = 2000; // milliseconds
 const ENDED = ["restarting", "autorestarting", "terminating", "dead"];

@@ -30,6 +30,7 @@ const FACTS = [
   ["bytes", "bytes", "of its UTF-8"],
   ["script", "script", "of its first letter"],
   ["merges", "merges", "how many merges built it"],
+  ["unseen", "unseen", "what in it has no face of its own"],
 ];
 const COUNTS = [
   ["per_word", "a word", "words"],
@@ -212,11 +213,14 @@ export function tokensPanel(stage) {
       facts.id.textContent = String(token.id);
       facts.bytes.textContent = token.bytes || "none";
       facts.script.textContent = picture.scripts[query] || "–";
+      const unseen = picture.unseen[chip];
+      facts.unseen.textContent = unseen;
+      facts.unseen.parentElement.hidden = !unseen;
       facts.merges.textContent = `${last} of ${picture.merges.toLocaleString("en")} known`;
       if (numbers) {
         surprise.mark(numbers, names, query, pointed);
         stage.say(surprise.sentence(numbers, names, pointed ?? query));
-      } else stage.say(`token ${query} `, quoted(shown), `${part}, id ${token.id}, bytes ${token.bytes || "none"}; ${done}`);
+      } else stage.say(`token ${query} `, quoted(shown), `${part}, id ${token.id}, bytes ${token.bytes || "none"}${unseen && `, with ${unseen}`}; ${done}`);
       const comparison = stage.get("comparison");
       stage.showCode({ code: [...picture.code, "more"] }, { chip, more: comparison.code + stage.get("mattered").code });
       languages.show(comparison, stage.get("live"), stage.get("comparing"));

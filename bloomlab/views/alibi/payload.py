@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 READ = ["attn.scores", "attn.probs"]
 READ_EFFECT = ["final"]  # what two runs say of the text, where it was read
+KEPT_TOKENS = 256  # of longer texts, what a slope alone makes is worked out anew: 64 of these take 17 MB
 MEASURED = ("distance", "previous", "position", "content")  # of every head of every layer
 
 CODE = """\
@@ -63,12 +64,13 @@ def alibi_payload(trace: "Trace", base: "Trace | None" = None) -> dict[str, Any]
     if base is not None:
         used_before = slopes_used(base)
         measured_before = _measured(base, used_before)
-        moved = torch.stack(
-            [(trace[name][0] != base[name][0]).flatten(1).any(-1) for name in names("attn.probs", trace.config.n_layer)]
-        )
+        moved = [
+            [bool((one != other).any()) for one, other in zip(trace.heads(name), base.heads(name), strict=True)]
+            for name in names("attn.probs", trace.config.n_layer)
+        ]
         picture["difference"] = {
             "before": _of_slopes(used_before, len(trace.tokens)),
-            "reached": moved.tolist(),
+            "reached": moved,
             "largest": largest_changes(measured_before, measured),
         }
         before = _bytes(measured_before)
@@ -77,15 +79,23 @@ def alibi_payload(trace: "Trace", base: "Trace | None" = None) -> dict[str, Any]
 
 def _measured(trace: "Trace", used: Tensor) -> Tensor:
     """MEASURED (what, layer, head) of a run, whose heads have used these slopes (layer, head)."""
-    tokens = len(trace.tokens)
-    alone = {row: position_only(row, tokens) for row in set(map(tuple, used.tolist()))}
-    return torch.stack(
-        [
-            measure(trace[f"h.{layer}.attn.probs"], trace[f"h.{layer}.attn.scores"], alone[tuple(row)])
-            for layer, row in enumerate(used.tolist())
-        ],
-        1,
-    ).float()
+    found = []
+    for layer, row in enumerate(used.tolist()):
+        pairs = zip(trace.heads(f"h.{layer}.attn.probs"), trace.heads(f"h.{layer}.attn.scores"), row, strict=True)
+        # a head at a time: the temporaries of all would not fit
+        each = [measure(probs, scores, _alone(slope, len(trace.tokens))) for probs, scores, slope in pairs]
+        found.append(torch.cat(each, 1))
+    return torch.stack(found, 1).float()
+
+
+def _alone(slope: float, tokens: int) -> Tensor:
+    """The pattern that a slope alone makes, (1, query, key). Layers share their slopes: of a short text it is kept."""
+    return _alone_kept(slope, tokens) if tokens <= KEPT_TOKENS else position_only([slope], tokens)
+
+
+@lru_cache(64)
+def _alone_kept(slope: float, tokens: int) -> Tensor:
+    return position_only([slope], tokens)
 
 
 def _of_slopes(used: Tensor, tokens: int) -> dict[str, Any]:
@@ -185,8 +195,8 @@ def _bytes(values: Tensor) -> bytes:
 
 
 def measure(probs: Tensor, scores: Tensor, alone: Tensor) -> Tensor:
-    """One layer's heads: MEASURED (what, head), of probs and scores (batch, head, query, key), the first text's."""
-    probs, scores = (tensor[:1].detach().float().cpu() for tensor in (probs, scores))
+    """A head: MEASURED (what, 1), of its probs and scores (query, key), and the pattern of position alone (1, …)."""
+    probs, scores = (tensor.detach().float().cpu()[None, None] for tensor in (probs, scores))
     return torch.stack(
         [
             alibi.mean_distance(probs)[0],

@@ -7,8 +7,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from bloomlab.views.shared.figure import SIGNED, figure_style, sign, wrapped
+from bloomlab.views.shared.pictures import largest
 
 MOST_LABELS = 48  # with more tokens, every second, third, … has its name
+MOST_CELLS = 1024  # a side, more than the picture has pixels; of a longer text it shows the largest of each block
 
 
 def matrix_figure(probs: Tensor, names: list[str], title: str, stamp: str, differs: bool = False) -> Figure:
@@ -16,22 +18,25 @@ def matrix_figure(probs: Tensor, names: list[str], title: str, stamp: str, diffe
 
     With `differs` they are changes of probabilities, in colours that are centred on zero.
     """
+    tokens, block = len(probs), -(-len(probs) // MOST_CELLS)
+    if block > 1:
+        probs, title = largest(probs, block), f"{title}\nof each {block} × {block} cells the largest"
     limit = max(0.01, float(probs.abs().max()))
     norm = Normalize(-limit, limit) if differs else PowerNorm(0.5, 0, 1)
     values = probs.detach().float().cpu().numpy()
     unseen = np.triu(np.ones_like(values, dtype=bool), 1)
-    every = -(-len(probs) // MOST_LABELS)
-    places = range(0, len(probs), every)
+    every = -(-tokens // MOST_LABELS)
+    places = range(0, tokens, every)
     labels = [names[place].replace("$", r"\$") for place in places]  # a dollar is text here, not mathematics
-    side = min(10.0, 2.5 + 0.28 * len(probs))  # inches
+    side = min(10.0, 2.5 + 0.28 * tokens)  # inches
     with figure_style():
         figure = Figure(figsize=(side, side), layout="constrained", dpi=150)
         axes = figure.add_subplot()
         colours = SIGNED if differs else colormaps["cividis"]
         image = axes.imshow(np.ma.masked_array(values, unseen), cmap=colours, norm=norm, interpolation="nearest")
         axes.set_title("\n".join(wrapped(line, figure, 11) for line in title.split("\n")), loc="left")
-        axes.set_yticks(places, labels)
-        axes.set_xticks(places, labels, rotation=90)
+        axes.set_yticks([place / block for place in places], labels)
+        axes.set_xticks([place / block for place in places], labels, rotation=90)
         axes.set_ylabel("who is looking · query")
         axes.set_xlabel("at whom · key")
         axes.spines[:].set_visible(False)

@@ -11,6 +11,7 @@ import torch
 import traitlets
 from torch import Tensor
 
+from bloomlab.views.attention.given import CODE as GIVEN_CODE
 from bloomlab.views.attention.payload import (
     CODE,
     attention_payload,
@@ -47,6 +48,7 @@ class AttentionPanel(Panel):
         view.against = 2                                             # another key: why there, and not here?
         view.explain_look()                                          # the parts of the score
         view.look_over = "texts"                                     # their mean and spread over texts like this one
+        view.to_query, view.to_key = 2, 1                            # all looks from the chosen cell to there, summed
     """
 
     name, title, compares = "attention", "Attention", True
@@ -73,6 +75,8 @@ class AttentionPanel(Panel):
             "explaining": traitlets.Enum(("closed", "open", "stopped"), "closed"),
             "against": traitlets.Int(-1),  # no other key
             "look_over": traitlets.Enum(OVER, OVER[0]),
+            "to_query": traitlets.Int(-1),  # the other corner of a block of looks that are summed; no other
+            "to_key": traitlets.Int(-1),
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
@@ -109,11 +113,11 @@ class AttentionPanel(Panel):
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that computes the chosen cell, its head and its pattern."""
-        return CODE
+        return GIVEN_CODE if picture["given"] else CODE
 
     def more_code(self, shown: Shown) -> str:
-        """The parts of the chosen look, if they were asked for."""
-        return str(shown["look"]["code"])
+        """The parts of the chosen look, and the sum of a block of looks, if they were asked for."""
+        return str(shown["look"]["code"]) + _block_code(shown)
 
     def still(self, trace: "Trace | None", shown: Shown) -> str:
         """The text's chips, all heads as one picture, a matrix of colour steps, and one row of it in numbers."""
@@ -171,6 +175,20 @@ class AttentionPanel(Panel):
         return look_steps(trace, shown, self._like)
 
 
+def _block_code(shown: Shown) -> str:
+    """The Python that sums the looks between the chosen cell and another corner; "" where there is none."""
+    tokens, cell = len(shown["picture"].get("tokens", ())), (shown["query"], shown["key"])
+    other = shown["to_query"], shown["to_key"]
+    if not all(0 <= place < tokens for place in other) or other == cell:
+        return ""
+    queries, keys = ((min(pair), max(pair) + 1) for pair in zip(cell, other, strict=True))
+    whose = f'patterns["{shown["pattern"]}"]'
+    if shown["picture"]["given"]:
+        whose = f"probs[{shown['layer']}, {shown['head']}]"
+    place = f"{queries[0]}:{queries[1]}, {keys[0]}:{min(keys[1], queries[1])}"
+    return f"print({whose}[{place}].sum())  # together, of {queries[1] - queries[0]}\n"
+
+
 def _together(shown: Shown) -> list[tuple[str, int]]:
     """The pattern of several heads that is shown, if it is one."""
     pattern = shown["pattern"]
@@ -180,7 +198,7 @@ def _together(shown: Shown) -> list[tuple[str, int]]:
 def _matrix(trace: "Trace", shown: Shown) -> tuple[Tensor, str]:
     """The probabilities that the matrix shows, (query, key), and whose they are."""
     layer, head, patterns = shown["layer"], shown["head"], _together(shown)
-    return together(trace, patterns)[0] if patterns else trace[f"h.{layer}.attn.probs"][0, head], _whose(shown)
+    return together(trace, patterns)[0] if patterns else trace.head(f"h.{layer}.attn.probs", head), _whose(shown)
 
 
 def _whose(shown: Shown) -> str:

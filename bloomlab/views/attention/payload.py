@@ -12,6 +12,7 @@ from bloomlab.lens.difference import attention_change
 from bloomlab.lens.inputs import check
 from bloomlab.model.alibi import slopes
 from bloomlab.views.shared.panel import text_picture
+from bloomlab.views.shared.pictures import largest
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
@@ -47,12 +48,15 @@ def attention_payload(trace: "Trace", layer: int = 0, head: int = 0) -> dict[str
     is number query·(query + 1)/2 + key. `thumbs` holds a byte a cell for all heads of all layers, the colour step
     round(255·√p); see `exact_values` for the rest.
     """
-    check(trace, READ)
+    given = trace.provenance.get("given", "")  # one's own, whose sums nobody knows
+    check(trace, READ[1:] if given else READ)
     layers, heads, tokens = trace.config.n_layer, trace.config.n_head, len(trace.tokens)
     block = max(1, math.ceil(tokens / TILE))
-    picture = {**text_picture(trace), "slopes": slopes(heads), "block": block}
+    picture = {**text_picture(trace), "slopes": slopes(heads), "block": block, "given": bool(given)}
     thumbs = b"".join(
-        _causal(colour_steps(trace[f"h.{layer}.attn.probs"][0], block)).numpy().tobytes() for layer in range(layers)
+        _causal(colour_steps(probs[None], block)).numpy().tobytes()
+        for layer in range(layers)
+        for probs in trace.heads(f"h.{layer}.attn.probs")
     )
     first, count = exact_reach(heads, tokens, layer, head)
     return {"picture": picture, "thumbs": thumbs, **exact_values(trace, first, count)}
@@ -67,12 +71,13 @@ def difference_payload(trace: "Trace", base: "Trace", layer: int = 0, head: int 
     """
     payload = attention_payload(trace, layer, head)
     looks, thumbs, reached = [], [], 0
-    for number in range(trace.config.n_layer):  # a layer at a time: all of a large model's would not fit
-        probs = (run[f"h.{number}.attn.probs"][0][None] for run in (base, trace))
-        change = attention_change(*probs)
-        looks += [(change.heads[0, look.head].item(), look._replace(layer=number)) for look in change.noticed(NOTICED)]
-        reached += int((change.heads > 0).sum())
-        thumbs.append(_causal(signed_steps((change.after - change.before)[0], payload["picture"]["block"])))
+    for number in range(trace.config.n_layer):  # a head at a time: all of a large model's would not fit
+        runs = (run.heads(f"h.{number}.attn.probs") for run in (base, trace))
+        for head, (before, after) in enumerate(zip(*runs, strict=True)):
+            change = attention_change(before[None, None], after[None, None])
+            looks += [(change.heads.max().item(), look._replace(layer=number, head=head)) for look in change.noticed(1)]
+            reached += int((change.heads > 0).sum())
+            thumbs.append(_causal(signed_steps((change.after - change.before)[0], payload["picture"]["block"])))
     noticed = [list(look) for _, look in sorted(looks, key=lambda pair: -pair[0])[:NOTICED]]
     payload["picture"]["difference"] = {"noticed": noticed, "heads": reached}
     payload["thumbs"] = b"".join(steps.numpy().tobytes() for steps in thumbs)
@@ -92,16 +97,15 @@ def signed_steps(change: Tensor, block: int) -> Tensor:
              [255,   0]]], dtype=torch.uint8)
     """
     if block > 1:
-        most, least = (sign * torch.nn.functional.max_pool2d(sign * change, block, ceil_mode=True) for sign in (1, -1))
-        change = torch.where(most > -least, most, least)
+        change = largest(change, block)
     return change.add(1).mul(127.5).round().to(torch.uint8)
 
 
 def strongest(trace: "Trace", layer: int, head: int) -> dict[str, int]:
     """The last token as the query, and the token before it that it looks at most: how far away that is matters."""
-    check(trace, READ)
+    check(trace, READ[1:])
     last = len(trace.tokens) - 1
-    return {"query": last, "key": int(trace[f"h.{layer}.attn.probs"][0, head, last, : last or 1].argmax())}
+    return {"query": last, "key": int(trace.head(f"h.{layer}.attn.probs", head)[last, : last or 1].argmax())}
 
 
 def exact_reach(heads: int, tokens: int, layer: int, head: int) -> tuple[int, int]:
@@ -116,9 +120,9 @@ def exact_values(trace: "Trace", first: int, count: int) -> dict[str, Any]:
     values: dict[str, Any] = {"exact": {"first": first, "count": count}}
     for name in ("scores", "probs"):
         values[name] = b"".join(
-            _causal(trace[f"h.{number // heads}.attn.{name}"][0, number % heads].detach().float().cpu())
+            _causal(trace.head(f"h.{number // heads}.attn.{name}", number % heads).detach().float().cpu())
             .numpy().tobytes()
-            for number in range(first, first + count)
+            for number in range(first, first + count) if f"h.{number // heads}.attn.{name}" in trace
         )  # fmt: skip
     return values
 
@@ -142,11 +146,18 @@ def together(trace: "Trace", patterns: Sequence[tuple[str, int]]) -> list[Tensor
     """
     if not patterns:
         return []
-    each = (trace[f"h.{layer}.attn.probs"][0].detach().float().cpu().mean(0) for layer in range(trace.config.n_layer))
-    means = torch.stack(list(each))  # (layer, query, key)
+    means = torch.stack([_mean(trace, layer) for layer in range(trace.config.n_layer)])  # (layer, query, key)
     flows = rollout(means[:, None]) if any(name == "rollout" for name, _ in patterns) else means
     patterns_of = {"layer": means.__getitem__, "all": lambda _: means.mean(0), "rollout": flows.__getitem__}
     return [patterns_of[name](layer) for name, layer in patterns]
+
+
+def _mean(trace: "Trace", layer: int) -> Tensor:
+    """The mean of a layer's heads, (query, key)."""
+    total: Tensor = torch.zeros(len(trace.tokens), len(trace.tokens))
+    for probs in trace.heads(f"h.{layer}.attn.probs"):
+        total += probs.detach().float().cpu()
+    return total.div(trace.config.n_head)
 
 
 def saved_averages(trace: "Trace", shown: list[tuple[str, int]], base: "Trace | None" = None) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def look_steps(
     if shown["look_over"] == "texts":
         yield from _over_texts(trace, model, tokenizer, shown, like)
         return
-    read = record(model, tokenizer, trace.ids, READ, trace.edit)
+    read = record(model, tokenizer, trace.ids, READ, trace.edit, by_need=True)
     layer, head, query, key, against = (place[name] for name in ("layer", "head", "query", "key", "against"))
     found = look_receipt(model, read, layer, head, query, key)
     if against >= 0:

@@ -145,6 +145,8 @@ def last_layer_first(trace: "Trace", first: bool) -> Place:
 
 def stamp(provenance: dict[str, Any], layers: int = 0) -> str:
     """Where the numbers come from, in one line: model, weights, dtype, seed, edits; those of all `layers` once."""
+    if provenance.get("given"):  # numbers of nobody's model
+        return readable(str(provenance["given"]))
     weights = str(provenance.get("weights") or "")[:12]
     seed, edits = provenance.get("seed"), by_part(provenance.get("edits") or {}, layers)
     parts = [

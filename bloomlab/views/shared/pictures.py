@@ -6,7 +6,10 @@ import math
 from functools import cache
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bloomlab.guards.markup import escaped
 from bloomlab.views.shared.assets import theme_colour
@@ -56,6 +59,19 @@ def _linear(part: int) -> float:
 def css(colour: list[int]) -> str:
     """A colour as style sheets write it."""
     return f"rgb({', '.join(map(str, colour))})"
+
+
+def largest(matrix: Tensor, block: int) -> Tensor:
+    """Of each block of cells, so many a side, the one that is largest by size: (…, query, key) -> fewer of each.
+
+    >>> largest(torch.tensor([[0.25, 0.0, 0.0], [0.5, -0.75, 0.0], [0.125, 0.25, 0.625]]), 2)
+    tensor([[-0.7500,  0.0000],
+            [ 0.2500,  0.6250]])
+    """
+    whole = matrix.reshape(-1, 1, *matrix.shape[-2:])
+    most, least = (sign * F.max_pool2d(sign * whole, block, ceil_mode=True) for sign in (1, -1))
+    found = torch.where(most > -least, most, least)
+    return found.reshape(*matrix.shape[:-2], *found.shape[-2:])
 
 
 def image(pixels: NDArray[np.uint8], says: str) -> str:

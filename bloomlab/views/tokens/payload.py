@@ -12,7 +12,7 @@ from bloomlab.lens import costs
 from bloomlab.lens.costs import Cost
 from bloomlab.lens.tokens import replay, script
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.text.tokens import DisplayToken, Token, display_tokens, visible
+from bloomlab.text.tokens import DisplayToken, Token, display_tokens, unseen, visible
 from bloomlab.views.shared.panel import stamp, text_picture
 from bloomlab.views.shared.tables import token_names
 
@@ -50,7 +50,8 @@ for name, cost in costs.compare(traces).items():
 def tokens_payload(trace: "Trace", tokenizer: BloomTokenizerFast) -> dict[str, Any]:
     """The picture: tokens with ids and bytes, chips, and for each chip the number of its replay.
 
-    The same piece of text is replayed once. `costs` is None where the tokens stand for no text.
+    The same piece of text is replayed once. `unseen` names what in a chip has no face of its own. `costs` is
+    None where the tokens stand for no text.
     """
     tokens = list(trace.tokens)
     pieces = display_tokens(tokens)
@@ -58,6 +59,7 @@ def tokens_payload(trace: "Trace", tokenizer: BloomTokenizerFast) -> dict[str, A
     picture = {
         **text_picture(trace),
         "scripts": [script(token.text).lower() for token in tokens],
+        "unseen": [", ".join(unseen(chip.text)) for chip in pieces],
         "replay_of": [numbers.setdefault(chip.bytes, len(numbers)) for chip in pieces],
         "built": [built(chip, tokens, tokenizer) for chip in pieces],
         "replays": [replay_payload(data, tokenizer.merge_ranks) for data in numbers],

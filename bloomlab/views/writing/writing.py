@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bloomlab.errors import GenerationError, InputError, shorten
+from bloomlab.errors import GenerationError, InputError, NearNames, shorten
 from bloomlab.generation.predict import adjust, choose
 from bloomlab.generation.sampling import race
 from bloomlab.generation.settings import Settings
@@ -69,7 +69,7 @@ class WrittenStep:
         )
 
 
-class Writing:
+class Writing(NearNames):
     """A text that is written on, and all the ways it could have gone.
 
     It stands at a place of a tree. A step adds the token that the settings choose; going back and taking another token

@@ -1,0 +1,196 @@
+// @ts-check
+// What can be taken out of a view: its tables as text that spreadsheets read, and its picture as a file.
+//
+// Where it is copied from, a number is written for people: a true minus, 2.1 × 10⁻⁸, 1⁄16. In the copy it is written
+// for programs: -1.000, 2.1e-8, 0.0625; a row is a line, its cells stand between tabs. A word that a spreadsheet would
+// take for a formula begins with an apostrophe there.
+//
+// What tests can rely on:
+//   [data-part="take"]                      the menu: a button and what it opens; Escape closes it
+//   [data-part="take"] [data-table="N"]     copies the table of this number; its words say which, and how large it is
+//   [data-part="take"] [data-file="png | svg | html"]
+//   [data-part="take-says"]                 what came of it
+//   [data-part="take-text"]                 the copy as a text to select, where the host denies the clipboard
+import { make, pushButton, set } from "./dom.js";
+
+const KINDS = /** @type {const} */ (["png", "svg", "html"]);
+const TYPES = { png: "image/png", svg: "image/svg+xml", html: "text/html" };
+const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+const NAME_LETTERS = 40;
+
+/**
+ * A cell as a program reads it.
+ * @param {string} text
+ */
+export function plainCell(text) {
+  const words = text.replace(/[\u2066-\u2069]/g, "").replace(/\s+/g, " ").trim();
+  const number = words.replace(/^≈ ?/, "").replace("−", "-").replace(/^\+/, "");
+  const fraction = /^(-?)(\d+)⁄(\d+)$/.exec(number);
+  if (fraction) return `${fraction[1]}${Number(fraction[2]) / Number(fraction[3])}`;
+  const power = /^(-?[\d.]+) × 10(⁻?)([⁰¹²³⁴⁵⁶⁷⁸⁹]+)$/.exec(number);
+  if (power) return `${power[1]}e${power[2] && "-"}${[...power[3]].map((digit) => RAISED.indexOf(digit)).join("")}`;
+  if (/^-?\d{1,3}(,\d{3})+(\.\d+)?$/.test(number)) return number.replaceAll(",", "");
+  if (/^-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(number)) return number;
+  const plain = words.replace(/−(?= ?[\d.])/g, "-");
+  return /^[=+\-@]/.test(plain) ? `'${plain}` : plain;
+}
+
+/** @param {string[][]} rows */
+export function tabbed(rows) {
+  return rows.map((row) => row.map(plainCell).join("\t")).join("\n");
+}
+
+const CELLS = "th, td, [role=gridcell], [role=rowheader], [role=columnheader]";
+/** A cell over several columns is followed by empty ones. @param {Element} row */
+function cellsOf(row) {
+  return [...row.querySelectorAll(CELLS)].flatMap((/** @type {any} */ cell) => [cell.innerText, ...Array((cell.colSpan ?? 1) - 1).fill("")]);
+}
+
+const inSight = (/** @type {Element} */ element) => element.getClientRects().length > 0;
+const rowsOf = (/** @type {Element} */ element) => [...element.querySelectorAll("tr, [role=row]")].filter(inSight);
+
+/** What to call a table. @param {Element} table */
+function titleOf(table) {
+  const own = table.querySelector("caption")?.textContent || table.getAttribute("aria-label");
+  const section = table.closest("section[aria-label]");
+  return (own || section?.querySelector(".bl-title")?.textContent || section?.getAttribute("aria-label") || "table").trim();
+}
+
+/**
+ * Ctrl+C on what is selected: the rows of tables as lines, all else with plain minus signs. The code, and what is being
+ * typed, stay as they are.
+ * @param {ClipboardEvent} event
+ * @param {HTMLElement} root
+ */
+export function copySelected(event, root) {
+  const selection = getSelection();
+  const from = /** @type {Element} */ (event.target);
+  if (!selection || selection.isCollapsed || !event.clipboardData || from.matches?.("textarea, input")) return;
+  const start = selection.getRangeAt(0).commonAncestorContainer;
+  if ((start instanceof Element ? start : start.parentElement)?.closest(".bl-code")) return;
+  const rows = rowsOf(root).filter((row) => selection.containsNode(row, true));
+  const whole = rows.length > 1 || (rows.length === 1 && [...rows[0].querySelectorAll(CELLS)].filter((cell) => selection.containsNode(cell, true)).length > 1);
+  const text = whole ? tabbed(rows.map(cellsOf)) : selection.toString().replace(/−(?= ?[\d.])/g, "-").replace(/[\u2066-\u2069]/g, "");
+  event.clipboardData.setData("text/plain", text);
+  event.preventDefault();
+}
+
+/**
+ * @param {{id: string, model: any, get: (trait: string) => any, name: () => string, root: () => HTMLElement,
+ *   own: () => {title: string, rows: () => string[][]}[]}} options
+ */
+export function takeMenu({ id, model, get, name, root, own }) {
+  const says = make("p", { class: "bl-how", role: "status", "data-part": "take-says" });
+  const text = make("textarea", { class: "bl-donor-text", readonly: true, rows: 3, "aria-label": "the copy", "data-lm-suppress-shortcuts": "true", "data-part": "take-text" });
+  text.hidden = true;
+  const tables = make("div", { class: "bl-take-tables" });
+  const files = KINDS.map((kind) => pushButton(kind, { "data-file": kind }, () => save(kind)));
+  const opens = pushButton("copy, save", { class: "bl-button bl-plain", "aria-controls": id, "aria-expanded": "false" }, () => toggle(list.hidden));
+  const list = make("div", { class: "bl-take-list", id, hidden: true }, tables, make("p", { class: "bl-row" }, make("span", { class: "bl-how" }, "save the view as "), ...files), says, text);
+  const element = make("div", { class: "bl-take", "data-part": "take" }, opens, list);
+  let number = 0; // of the file that was asked for last
+  let timer = 0;
+
+  /** @param {boolean} open */
+  function toggle(open) {
+    list.hidden = !open;
+    set(opens, { "aria-expanded": String(open) });
+    if (!open) return;
+    say("");
+    text.hidden = true;
+    const found = [...own(), ...[...root().querySelectorAll(".bl-body table, .bl-body [role=grid]")].filter(inSight).map((table) => ({ title: titleOf(table), rows: () => rowsOf(table).map(cellsOf) }))];
+    tables.replaceChildren(...found.map(({ title, rows }, at) => pushButton(`copy ${title}`, { class: "bl-button bl-take-table", title: "cells between tabs, a row a line, plain numbers", "data-table": at }, () => copy(title, rows()))));
+    const here = get("kernel") === "here";
+    for (const button of files) button.disabled = !here && !(button === files[0] && canvas());
+    if (!here) say(model.get("live") ? "no kernel answers: only what is in the page can be saved" : `this page is the view as html; ${canvas() ? "png saves its main picture" : "other files need the model"}`);
+  }
+  element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Escape" || list.hidden) return;
+    event.preventDefault();
+    event.stopPropagation();
+    toggle(false);
+    opens.focus();
+  });
+  const outside = (/** @type {Event} */ event) => {
+    if (!list.hidden && !event.composedPath().includes(element)) toggle(false);
+  };
+  document.addEventListener("pointerdown", outside);
+
+  /** @param {string} sentence */
+  function say(sentence) {
+    says.textContent = sentence;
+  }
+
+  /** @param {string} title @param {string[][]} rows */
+  async function copy(title, rows) {
+    const copied = tabbed(rows);
+    const size = `${rows.length} ${rows.length === 1 ? "row" : "rows"} of ${title}`;
+    try {
+      await navigator.clipboard.writeText(copied);
+      text.hidden = true;
+      say(`copied: ${size}`);
+    } catch {
+      text.value = copied;
+      text.hidden = false;
+      text.focus();
+      text.select();
+      say(document.execCommand("copy") ? `copied: ${size}` : `${size}: selected; press Ctrl+C`);
+    }
+  }
+
+  /** The largest canvas of the picture in sight, for where no kernel draws one. */
+  function canvas() {
+    const all = /** @type {HTMLCanvasElement[]} */ ([...root().querySelectorAll('[data-zone="where"] canvas')]).filter(inSight);
+    return all.sort((a, b) => b.clientWidth * b.clientHeight - a.clientWidth * a.clientHeight)[0];
+  }
+
+  /** @param {"png" | "svg" | "html"} kind */
+  function save(kind) {
+    if (get("kernel") !== "here") {
+      const picture = canvas();
+      const large = make("canvas", { width: picture.clientWidth * 2, height: picture.clientHeight * 2 });
+      const context = large.getContext("2d");
+      context.imageSmoothingEnabled = false; // a pixel of it is a cell
+      context.drawImage(picture, 0, 0, large.width, large.height);
+      large.toBlob((/** @type {Blob | null} */ blob) => blob && hand(kind, blob));
+      return;
+    }
+    say(`drawing the ${kind} …`);
+    set(list, { "data-waits": true });
+    model.send({ do: "save", kind, number: (number += 1) });
+    clearTimeout(timer);
+    timer = window.setTimeout(() => get("kernel") === "here" || say("no kernel answers; nothing was saved"), 3000);
+  }
+
+  /** @param {any} content */
+  function arrived(content) {
+    if (!content?.saved || content.number !== number) return;
+    set(list, { "data-waits": false });
+    if (content.trouble) {
+      say(content.trouble);
+      return;
+    }
+    const bytes = Uint8Array.from(atob(content.data), (letter) => letter.charCodeAt(0));
+    hand(content.saved, new Blob([bytes], { type: TYPES[/** @type {"png"} */ (content.saved)] }));
+  }
+  model.on("msg:custom", arrived);
+
+  /** @param {string} kind @param {Blob} blob */
+  function hand(kind, blob) {
+    const words = name().match(/[\p{L}\p{N}]+/gu) ?? [];
+    const file = `${words.join("-").slice(0, NAME_LETTERS) || "view"}.${kind}`;
+    const link = make("a", { href: URL.createObjectURL(blob), download: file });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    say(`saved: ${file}, in the downloads of this browser`);
+  }
+
+  return {
+    element,
+    close() {
+      clearTimeout(timer);
+      document.removeEventListener("pointerdown", outside);
+      model.off("msg:custom", arrived);
+    },
+  };
+}
