@@ -19,6 +19,7 @@ _HOME = {  # public name -> the module it lives in
     "Lab": "bloomlab.lab",
     "finding": "bloomlab.lab",
     "fits": "bloomlab.weights.fits",
+    "models": "bloomlab.weights.fits",
     "BloomConfig": "bloomlab.config",
     "BloomModel": "bloomlab.model.bloom",
     "BloomForCausalLM": "bloomlab.heads.causal_lm",
@@ -52,9 +53,10 @@ __all__ = ["__version__", *_HOME]
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
     if name not in _HOME:
-        from bloomlab.errors import did_you_mean
+        from bloomlab.elsewhere import PACKAGE, VERBS, hint
 
-        raise AttributeError(f"bloomlab has no {name!r}{did_you_mean(name, __all__)}")
+        verbs = {verb: f"bloomlab.load().{verb}(…)" for verb in VERBS}
+        raise AttributeError(f"bloomlab has no {name!r}{hint(name, {**verbs, **PACKAGE}, __all__)}")
     value = getattr(import_module(_HOME[name]), _REAL_NAME.get(name, name))
     globals()[name] = value  # the next use finds it without coming here
     return value

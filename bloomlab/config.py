@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
+from bloomlab.elsewhere import CONFIG, hint
 from bloomlab.errors import ConfigError, did_you_mean, shorten
 from bloomlab.guards.files import make_folder, read_json, write_json
 
@@ -158,7 +159,7 @@ class BloomConfig:
         # only called when the ordinary look-up has failed
         if name in ALIASES:
             return getattr(self, ALIASES[name])
-        raise AttributeError(f"this BloomConfig has no {name!r}{did_you_mean(name, self.__dict__)}")
+        raise AttributeError(f"this BloomConfig has no {name!r}{hint(name, CONFIG, self.__dict__)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign and validate; if the value does not fit, the old one stays."""

@@ -14,9 +14,9 @@ BloomlabError                the family: catch this to catch them all
 Every message says what was expected, what came (with the numbers) and what to do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 LONGEST = 400  # characters of a message
 
@@ -108,13 +108,20 @@ def no_attribute(owner: object, name: str, more: Iterable[str] = ()) -> str:
     """
     if name.startswith("_"):  # programs ask for these, by the hundred; nobody has misspelt one
         return f"a {type(owner).__name__} has no {name!r}"
+    if name in (elsewhere := getattr(type(owner), "_elsewhere", {})):  # what other libraries call it
+        return f"a {type(owner).__name__} has no {name!r}; here that is {elsewhere[name]}"
     names = [*dir(type(owner)), *getattr(owner, "__dict__", ()), *more]
     names = [each for each in names if not each.startswith("_")]
     return f"a {type(owner).__name__} has no {name!r}{did_you_mean(name, dict.fromkeys(names))}"
 
 
 class NearNames:
-    """An object that names what it has when it is asked for what it does not have."""
+    """An object that names what it has when it is asked for what it does not have.
+
+    `_elsewhere` says what does here what a name of another library does there (see bloomlab/elsewhere.py).
+    """
+
+    _elsewhere: ClassVar[Mapping[str, str]] = {}
 
     if not TYPE_CHECKING:  # for a type checker such a name is an error
 

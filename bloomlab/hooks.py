@@ -30,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bloomlab.elsewhere import spot_elsewhere
 from bloomlab.errors import HookError, NearNames, did_you_mean
 
 WIDTHS = ("vocab", "hidden", "head", "head_dim", "neuron", "label")
@@ -157,7 +158,7 @@ class Hooks(NearNames):
         spots = list_spots()
         for name in sorted(self._names - spots.keys()):
             raise HookError(
-                f"there is no spot {name!r} in this model{did_you_mean(name, spots)}; model.hook_names() lists all"
+                f"there is no spot {name!r} in this model{spot_elsewhere(name, spots)}; model.hook_names() lists all"
             )
         self._checked = True
 
@@ -280,7 +281,8 @@ def in_order(name: str, edits: Edit | Sequence[Edit]) -> tuple[Edit, ...]:
         raise HookError(f"the list of edits at {name!r} is empty; name an edit, or leave the spot out")
     for function in several:
         if not callable(function):
-            raise HookError(f"the edit at {name!r} must be a function, but got {type(function).__name__}")
+            got = type(function).__name__
+            raise HookError(f"the edit at {name!r} must be a function, such as zero(head=3), but got {got}")
         if not torch.compiler.is_compiling() and not _takes_two(function):
             raise HookError(f"the edit at {name!r} must take (tensor, at), as in `lambda x, at: 2 * x`")
     return several

@@ -1,23 +1,7 @@
 """The lab: one model, its tokenizer, and a verb for each thing to do with them.
 
 lab = bloomlab.load()                      the embedded model; needs no network
-lab.tokens("Leo lives in Oslo.")           how the model reads a text
-lab.trace("Leo lives in Oslo.", read=["attn.probs"])
-lab.generate("Leo lives in", max_new_tokens=10)
-lab.fits("7b1")                            whether another model would fit into this machine's memory
-lab.explore("Leo lives in Oslo.")          all views of it, to look at and to explore
-lab.attention("Leo lives in Oslo.")        who looks at whom, and the sum behind it
-lab.hidden_states("Leo lives in Oslo.")    what the model would say at every step, and who added what
-lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
-lab.lens("Leo lives in Oslo.")             what the model would say at every layer as a table, to compute with
-lab.ablate("Leo lives in Oslo.", "h.2.attn.mixed", head=3)    what it would say without one of its parts
-lab.receipt("Leo lives in Oslo. Leo lives in")    which part wrote the next token: a sum with a line for each
-lab.effects("Leo lives in Oslo.", "Leo lives in Lima.")    where that difference is carried: a map, cell by cell
-lab.attribution("Leo lives in Oslo.")      which tokens the next one rests on
-lab.refute("Leo lives in Oslo.", {"h.2.attn.mixed": zero(head=3)})    what such an effect is worth: its controls
-lab.predictions("Leo lives in Oslo.")      the next token, the names, the answer; at every layer
-lab.write("Leo lives in")                  writing step by step: why this token, what if another, the cache at work
-lab.classify("Leo vit à Oslo.")            which language it is in; tag and answer ask the other task heads
+lab.explore("Leo lives in Oslo.")          look inside; the docstring of Lab has every verb with an example
 """
 
 import os
@@ -35,7 +19,17 @@ from torch import Tensor
 from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab import tiny
-from bloomlab.errors import CheckpointError, GenerationError, InputError, NearNames, TokenizerError, shorten
+from bloomlab.elsewhere import LAB
+from bloomlab.errors import (
+    CheckpointError,
+    GenerationError,
+    HookError,
+    InputError,
+    NearNames,
+    TokenizerError,
+    did_you_mean,
+    shorten,
+)
 from bloomlab.guards.arguments import whole_text
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
@@ -58,7 +52,7 @@ from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.like import like
 from bloomlab.tiny.snapshot import open_snapshot
 from bloomlab.tracing.donors import drawn
-from bloomlab.tracing.edits import Index, NamedEdit, check_columns, check_numbers, zero
+from bloomlab.tracing.edits import Index, NamedEdit, check_columns, check_numbers, from_the_left, zero
 from bloomlab.tracing.record import readable_layers, record, resolve, weights_hash
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.card import Card, described, embedded_card
@@ -150,7 +144,37 @@ def finding(path: str | os.PathLike[str], lab: "Lab | None" = None) -> Finding:
 
 
 class Lab(NearNames):
-    """A model with its tokenizer.
+    """A model with its tokenizer, and a verb for each thing to do with them:
+
+        lab.tokens("Leo lives in Oslo.")                            how the model reads a text
+        lab.explore("Leo lives in Oslo.")                           all views of it, as tabs
+        lab.attention("Leo lives in Oslo.", layer=2)                who looks at whom, and the sum behind it
+        lab.hidden_states("Leo lives in Oslo.")                     what it would say at every step, and who added what
+        lab.alibi("Leo lives in Oslo.")                             how far each head can look, and does
+        lab.predictions("Leo lives in Oslo.")                       the next token, the names, the answer; at each layer
+        lab.write("Leo lives in")                                   writing step by step, with all that might have been
+        lab.generate("Leo lives in", max_new_tokens=5)              the text and its continuation
+        lab.stream("Leo lives in", max_new_tokens=5)                the same, piece by piece
+        lab.trace("Leo lives in Oslo.", read=["attn.probs"])        any tensor inside, kept; edit={…} changes it
+        lab.lens("Leo lives in Oslo.")                              the logit lens, as a table
+        lab.ablate("Leo lives in Oslo.", "h.2.attn.mixed", head=3)  what it would say without one of its parts
+        lab.receipt("Leo lives in Oslo. Leo lives in")              which part wrote the next token
+        lab.effects("Leo lives in Oslo.", "Leo lives in Lima.")     where that difference is carried
+        lab.attribution("Leo lives in Oslo.")                       which tokens the next one rests on
+        lab.refute("Leo lives in Oslo.", {"h.2.mlp.out": zero()})   what such an effect is worth: its controls
+        lab.keep("Leo lives in Oslo.", ["2.3", "mlp 2"])            what these parts do by themselves
+        lab.without("Leo lives in Oslo.", ["2.3"])                  what is left without them
+        lab.direction(["Leo vit à Oslo."], ["Leo lives in Oslo."], "h.1.resid_post", "Leo")    a direction, and its dose
+        lab.finding("MLP 2 matters.", "Leo lives in Oslo.", {"h.2.mlp.out": zero()})    a claim with its controls
+        lab.like("Leo lives in Oslo.", 4)                           texts of the same kind, token for token
+        lab.cases("{name} lives in Oslo.", name=["Leo", "Ana"])     texts from a template
+        lab.classify("Leo vit à Oslo.")                             which language it is in
+        lab.tag("Leo lives in Oslo.")                               what each token names
+        lab.answer("Where does Leo live?", "Leo lives in Oslo.")    where the text answers a question
+        lab.info()                                                  the model's sizes, and where its parameters are
+        lab.card()                                                  what is known about it
+        lab.fits("7b1")                                             whether another would fit into this machine
+        lab.lessons()                                               the lessons that come with bloomlab
 
     Attributes:
         model: BloomForCausalLM, in eval mode.
@@ -160,6 +184,8 @@ class Lab(NearNames):
         embedded: whether it is the embedded model, which comes with documents to measure it with.
         heads: the task heads by name; the embedded model's own, or those that you set: `lab.heads["tags"] = model`.
     """
+
+    _elsewhere = LAB
 
     def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, name: str = "unnamed") -> None:
         if len(tokenizer) > model.config.vocab_size:
@@ -264,20 +290,29 @@ class Lab(NearNames):
         trace.provenance["model"], trace.lab, trace.base = self.name, self, base
         return trace
 
-    def generate(self, text: str, max_new_tokens: int | None = None, **settings: Any) -> str | list[str]:
+    def generate(
+        self, text: str | Sequence[str], max_new_tokens: int | None = None, **settings: Any
+    ) -> str | list[str] | list[list[str]]:
         """The text and its continuation; a list of several if `num_return_sequences` asks for them.
 
+        Several texts give a list with what one would give for each; they are written side by side in one batch.
         `bloomlab.generation.settings.Settings` lists what can be set.
 
         Raises:
             GenerationError: a setting makes no sense.
             InputError: the text is empty, not a text, or longer than `max_tokens`.
         """
-        ids = torch.tensor([self.tokenizer.encode(self._checked(text))], device=self.model.device)
-        settings = {"tokenizer": self.tokenizer, **settings}
-        sequences = self.model.generate(ids, max_new_tokens=max_new_tokens, **settings)
+        given = self._checked_list(text)
+        if not given:
+            return []
+        inputs = self.tokenizer(given, padding=True, padding_side="left", return_tensors="pt").to(self.model.device)
+        settings = {"tokenizer": self.tokenizer, "max_new_tokens": max_new_tokens, **settings}
+        sequences = self.model.generate(inputs["input_ids"], inputs["attention_mask"], **settings)
         texts = self.tokenizer.batch_decode(sequences, skip_special_tokens=True)
-        return texts[0] if len(texts) == 1 else texts
+        each = len(texts) // len(given)
+        by_text = [texts[i : i + each] for i in range(0, len(texts), each)]
+        several = by_text if each > 1 else texts
+        return several[0] if isinstance(text, str) else several
 
     def stream(self, text: str, max_new_tokens: int | None = None, **settings: Any) -> Iterator[str]:
         """The text and its continuation as it is written, piece by piece: first the text, then what is new.
@@ -316,7 +351,7 @@ class Lab(NearNames):
 
         trace = self._read_tokens(self._checked(text))
         chosen = Settings.of(settings, trace.ids.shape[1])
-        trace.edit = edit or {}
+        trace.edit = edit = self._counted(edit or {}, text)
         trace.made = self.trace(text, (), edit).made if edit else {}
         writing = self._writing(trace, chosen)
         panel = WritingPanel(self._writing, writing.settings)
@@ -375,7 +410,7 @@ class Lab(NearNames):
     def ablate(
         self,
         text: str,
-        spot: str,
+        spot: str | None = None,
         texts: Sequence[str | Case] | None = None,
         metric: str | None = None,
         answer: str | None = None,
@@ -401,10 +436,18 @@ class Lab(NearNames):
         from bloomlab.views.evidence import Evidence
         from bloomlab.views.shared.panel import stamp
 
+        if not isinstance(spot, str):
+            pair: Any = spot
+            layer, head = pair if isinstance(pair, tuple) and len(pair) == 2 else map(axes.get, ("layer", "head"))
+            raise HookError(
+                f"ablate takes the name of a spot and what of it; a head is lab.ablate(text, "
+                f"'h.{3 if layer is None else layer}.attn.mixed', head={5 if head is None else head}), an MLP "
+                f"lab.ablate(text, 'h.{3 if layer is None else layer}.mlp.out')"
+            )
         edit = zero(**axes)
         if texts is not None:
             cases = self._with_others(self._checked(text), texts, answer, rival)
-            edits = by_spot(self.model, {spot: edit})
+            edits = by_spot(self.model, self._counted({spot: edit}, text))
             check_places(edits, len(self.tokenizer.encode(text)))
             steps = over_texts(self.model, self.tokenizer, cases, edits, metric or METRICS[0])
             found = replace(self._last(steps, whole=True), edit=f"{edit!r} at {spot}")
@@ -412,6 +455,7 @@ class Lab(NearNames):
         for name, asked in (("metric", metric), ("answer", answer), ("rival", rival)):
             if asked is not None:
                 raise InputError(f"{name}={shorten(asked)} says what is measured in several texts; pass texts=[…], too")
+        edit = from_the_left(edit, len(self.tokenizer.encode(self._checked(text))))
         changed, whole = self._read(effect.READ, text, {spot: edit})
         difference = effect.effect(whole, changed)
         return Ablation(spot, repr(edit), whole.tokens, difference, self.tokenizer, stamp(whole.provenance))
@@ -575,6 +619,7 @@ class Lab(NearNames):
             HookError: an edit fits no spot, or names a position that the text does not have.
         """
         text, texts = self._checked(text), None if texts is None else self._checked_cases(texts)
+        edit = self._counted(edit, text)
         steps = refute(self.model, self.tokenizer, text, edit, metric, answer, rival, texts, n, seed, everywhere)
         return self._evidence(steps)
 
@@ -684,6 +729,7 @@ class Lab(NearNames):
             InputError, HookError: as `refute` does.
         """
         whole_text(claim, "claim")
+        edit = self._counted(edit, self._checked(text))
         found = self.refute(text, edit, metric, answer, rival, texts, n, seed, everywhere).found
         asked = {"text": text, "metric": metric, "answer": answer, "rival": rival, "n": n, "seed": seed}
         made = self.trace(text, ()).provenance
@@ -691,6 +737,16 @@ class Lab(NearNames):
         edits = {spot: list(in_order(spot, several)) for spot, several in edit.items()}
         cases = [] if texts is None else of_texts(texts)
         return Finding(claim, {**asked, "everywhere": everywhere}, edits, cases, found, provenance, self)
+
+    def _counted(self, edit: Edits, text: str) -> Edits:
+        """Edits with the positions that count from the end of a text counted from its beginning."""
+        given: Any = edit
+        if not isinstance(given, Mapping):  # which is refused in words where it is used
+            return edit
+        columns = len(self.tokenizer.encode(text))
+        return {
+            spot: [from_the_left(one, columns) for one in in_order(spot, several)] for spot, several in edit.items()
+        }
 
     def _checked_cases(self, texts: Iterable[str | Case]) -> list[Case]:
         """Texts, or cases, if the model can read each."""
@@ -771,19 +827,44 @@ class Lab(NearNames):
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
         texts: Sequence[str | Case] | None = None,
+        **place: Any,
     ) -> "View":
         """Look inside: all views of a text, or of a trace of one, as tabs with one selection.
 
         If the trace lacks something that a view needs, that view says what. With `edit`, as `trace` takes it, there
         are two runs, with and without; a switch shows either, or the difference. `against` is what else to compare
         with: another text, a trace, or the lab of another model with the same tokenizer. `texts` are those that the
-        page draws from and measures edits in; by default, those of `like`.
+        page draws from and measures edits in; by default, those of `like`. `place` is what is selected at first, of
+        `layer`, `head`, `query`, `key` and `tab`, as in `explore(text, layer=3, head=5, tab="hidden")`.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`; or two things cannot be compared.
             HookError: an edit fits no spot, or names a position that the text does not have.
         """
-        return self._view(self._all_spots(), self._panels(), x, edit, against, texts)
+        return self._at(self._view(self._all_spots(), self._panels(), x, edit, against, texts), place)
+
+    @staticmethod
+    def _at(view: "View", place: Mapping[str, Any]) -> "View":
+        """The view with this selected: a tab, or a place, which counts from the end where it is negative."""
+        trace, tabs = view.trace, list(view.panels) if len(view.panels) > 1 else []
+        columns = 0 if trace is None else trace.ids.shape[1]
+        ends = {} if trace is None else {"layer": trace.config.n_layer, "head": trace.config.n_head}
+        ends |= {"query": columns, "key": columns}
+        for name, value in place.items():
+            if name == "tab" and tabs:
+                if value not in tabs:
+                    hint = did_you_mean(value, tabs)
+                    raise InputError(f"the tabs are {', '.join(tabs)}, but got {shorten(value)}{hint}")
+            elif name not in ends:
+                where = f"; set it once the view is there: view.{name} = …" if name in view.traits() else ""
+                names = ", ".join([*ends, *["tab"] * bool(tabs)])
+                raise InputError(f"a view can be opened at {names}, but not at {name!r}{where}")
+            elif type(value) is not int or not -ends[name] <= value < ends[name]:
+                raise InputError(f"{name} goes from 0 to {ends[name] - 1}, but got {shorten(value)}")
+            elif value < 0:
+                value += ends[name]
+            setattr(view, name, value)
+        return view
 
     def _panels(self) -> "list[Panel]":
         """The explorer's panels, in their order."""
@@ -817,6 +898,7 @@ class Lab(NearNames):
 
         read = self._read_tokens if spots is None else partial(self._read, spots)
         text = x if isinstance(x, Trace) else self._checked(x)
+        edit = edit if edit is None or isinstance(x, Trace) else self._counted(edit, x)
         may = None if spots is None or isinstance(x, Trace) else self.model.hook_names
         measure = None if spots is None else self._measure(spots, edit, against)
         donor = None if spots is None else self._read_donor
@@ -889,11 +971,15 @@ class Lab(NearNames):
         return [*alibi.READ, *alibi.READ_EFFECT, *hidden.READ, *predictions.READ]
 
     def attention(
-        self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
+        self,
+        x: str | Trace = FIRST_TEXT,
+        edit: Edits | None = None,
+        against: "str | Trace | Lab | None" = None,
+        **place: Any,
     ) -> "View":
         """Who looks at whom: every head of a text, or of a trace of one, down to the sum behind one number.
 
-        `edit` and `against` make two runs of it, as in `explore`.
+        `edit` and `against` make two runs of it, as in `explore`, and `place` is what is selected at first.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
@@ -902,7 +988,7 @@ class Lab(NearNames):
         from bloomlab.views.attention import payload as attention
         from bloomlab.views.attention.panel import AttentionPanel
 
-        return self._view(attention.READ, [AttentionPanel()], x, edit, against)
+        return self._at(self._view(attention.READ, [AttentionPanel()], x, edit, against), place)
 
     def predictions(
         self,
@@ -910,12 +996,13 @@ class Lab(NearNames):
         question: str = FIRST_QUESTION,
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
+        **place: Any,
     ) -> "View":
         """What the heads say about a text, or a trace of one, at each layer: the next token, a label, tags, an answer.
 
         `question` is asked about the text; the view takes others. Without `lab.heads` it shows only the next token.
         `edit` and `against` make two runs of it, as in `explore`; the task heads read the text with the same edits, or
-        are those of the other lab.
+        are those of the other lab. `place` is what is selected at first, as in `explore`.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
@@ -926,17 +1013,21 @@ class Lab(NearNames):
 
         asked = whole_text(question, "question")
         panel = PredictionsPanel(self.model, self.tokenizer, self.heads, asked, self._texts_like)
-        return self._view(READ, [panel], x, edit, against)
+        return self._at(self._view(READ, [panel], x, edit, against), place)
 
     def _texts_like(self, text: str) -> list[str]:
         return self.like(text).texts
 
     def hidden_states(
-        self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
+        self,
+        x: str | Trace = FIRST_TEXT,
+        edit: Edits | None = None,
+        against: "str | Trace | Lab | None" = None,
+        **place: Any,
     ) -> "View":
         """What BLOOM would say at every step of every layer, and who added what: for a text, or a trace of one.
 
-        `edit` and `against` make two runs of it, as in `explore`.
+        `edit` and `against` make two runs of it, as in `explore`, and `place` is what is selected at first.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`; or the trace is of another model.
@@ -945,7 +1036,9 @@ class Lab(NearNames):
         from bloomlab.views.hidden.panel import HiddenPanel
         from bloomlab.views.hidden.payload import READ
 
-        return self._view(READ, [HiddenPanel(self.model, self.tokenizer, self._texts_like)], x, edit, against)
+        return self._at(
+            self._view(READ, [HiddenPanel(self.model, self.tokenizer, self._texts_like)], x, edit, against), place
+        )
 
     def alibi(
         self,
@@ -953,12 +1046,13 @@ class Lab(NearNames):
         texts: Sequence[str] | None = None,
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
+        **place: Any,
     ) -> "View":
         """How far each head can look: its slope, its reach, and what it makes of them in a text, or in a trace of one.
 
         The view's length lab reads `texts`, to see whether longer ones are harder. By default, the embedded model
         reads documents it was never trained on; any other model, the text shown, if it is long enough. `edit` and
-        `against` make two runs of the text, as in `explore`.
+        `against` make two runs of the text, as in `explore`, and `place` is what is selected at first.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
@@ -969,7 +1063,7 @@ class Lab(NearNames):
 
         texts = [texts] if isinstance(texts, str) else texts
         rows = partial(self._length_texts, None if texts is None else [self._checked(text) for text in texts])
-        return self._view([*READ, *READ_EFFECT], [AlibiPanel(rows)], x, edit, against)
+        return self._at(self._view([*READ, *READ_EFFECT], [AlibiPanel(rows)], x, edit, against), place)
 
     def _length_texts(self, texts: list[str] | None, shown: str) -> "LengthTexts":
         """What the length lab reads: these texts, the embedded model's own documents, or the text shown."""

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "api.md"
 
 CONTENTS = {  # section -> module, and the names in it
-    "To begin with": {"lab": ["load", "Lab", "finding"], "weights.fits": ["fits"]},
+    "To begin with": {"lab": ["load", "Lab", "finding"], "weights.fits": ["fits", "models"]},
     "The model": {
         "config": ["BloomConfig"],
         "weights.pretrained": ["BloomPreTrainedModel"],

@@ -12,6 +12,7 @@ from docs.make_architecture import DOWNWARDS_LATER, imports, modules, own_import
 # Lowest floor first. A room is a folder, its files in reading order; "*": any order, but no circles.
 FLOORS = [
     ["errors"],
+    ["elsewhere"],
     ["guards: markup memory uninterrupted files arguments"],
     ["config", "hooks", "outputs"],
     [
@@ -147,7 +148,7 @@ PUBLIC = """
     AutoTokenizer BloomConfig BloomForCausalLM BloomForQuestionAnswering BloomForSequenceClassification
     BloomForTokenClassification BloomModel BloomTokenizerFast BloomlabError FlaxBloomForCausalLM FlaxBloomModel
     Hooks Lab Trace
-    __version__ add copied cut drawn finding fit fits hold load mean patch scale usual zero
+    __version__ add copied cut drawn finding fit fits hold load mean models patch scale usual zero
 """.split()
 
 

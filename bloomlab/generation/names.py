@@ -6,7 +6,12 @@ from bloomlab.errors import GenerationError, did_you_mean
 
 ELSEWHERE = {  # what other libraries call it
     "stop": "stop_strings=…, the texts that end a row",
-    "max_tokens": "max_new_tokens=…",
+    **dict.fromkeys(("max_tokens", "length"), "max_new_tokens=…"),
+    **dict.fromkeys(("n", "num_samples"), "num_return_sequences=… with do_sample=True"),
+    **dict.fromkeys(("layer", "layers"), 'read=["h.3.attn.probs"] names a layer, read=["attn.probs"] takes all'),
+    "output_attentions": 'read=["attn.probs"]',
+    "output_hidden_states": 'read=["resid_post"]',
+    **dict.fromkeys(("hooks", "fwd_hooks", "edits"), "edit={…}, and read=[…]"),
     "streamer": "stream(…) yields each step as it comes, and lab.stream(text) each piece of text",
     **dict.fromkeys(
         ("return_dict_in_generate", "output_scores", "output_logits"),

@@ -98,7 +98,7 @@ class Settings:
     @classmethod
     def of(cls, given: dict[str, Any], n_prompt: int | None = None) -> "Settings":
         """Settings from a dictionary, for a prompt of so many columns; an unknown name is an error."""
-        check_names(given, [*(each.name for each in fields(cls)), "max_length", "min_length"])
+        check_names(given, NAMES)
         return cls(**lengths(given, n_prompt))
 
     def __post_init__(self) -> None:
@@ -154,6 +154,10 @@ class Settings:
         choices = [self.pad_token_id, config.pad_token_id, stop[0] if stop else None, 0]
         pad: int = next(token_id for token_id in choices if token_id is not None)
         return pad
+
+
+NAMES = (*(each.name for each in fields(Settings)), "max_length", "min_length")
+"""What a setting may be called."""
 
 
 def lengths(given: dict[str, Any], n_prompt: int | None) -> dict[str, Any]:

@@ -61,9 +61,12 @@ def full_mask(
     inputs = input_ids if input_ids is not None else inputs_embeds
     if inputs is None or (input_ids is not None and inputs_embeds is not None):
         raise InputError("pass either input_ids or inputs_embeds: exactly one of the two")
-    for name, value in (("the input", inputs), ("attention_mask", attention_mask)):
+    given: list[tuple[str, Any]] = [("the input", inputs), ("attention_mask", attention_mask)]
+    for name, value in given:
         if value is not None and not isinstance(value, Tensor):
-            raise InputError(f"{name} must be a tensor, but got {type(value).__name__}; wrap it in torch.tensor(…)")
+            got = type(value).__name__
+            how = "tokenizer(text, return_tensors='pt') makes one" if got == "str" else "wrap it in torch.tensor(…)"
+            raise InputError(f"{name} must be a tensor, but got {got}; {how}")
     if input_ids is not None and (inputs.is_floating_point() or inputs.dtype == torch.bool):
         raise InputError(f"input_ids must be whole numbers, but are {inputs.dtype}")
     expected = "(batch, pos)" if inputs is input_ids else f"(batch, pos, {config.hidden_size})"

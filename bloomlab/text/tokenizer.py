@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from tokenizers import AddedToken, Tokenizer
 
+from bloomlab.elsewhere import TOKENIZER
 from bloomlab.errors import InputError, NearNames, TokenizerError, did_you_mean, shorten
 from bloomlab.guards.arguments import flag, id_list, one_of, whole_number, whole_text
 from bloomlab.guards.files import json_bytes, make_folder, read_json, replacing_all
@@ -111,6 +112,7 @@ class BloomTokenizerFast(NearNames):
         InputError: an argument does not fit.
     """
 
+    _elsewhere = TOKENIZER
     vocab_files_names = {  # noqa: RUF012  # a constant, documented as a class attribute
         "vocab_file": "vocab.json",
         "merges_file": "merges.txt",

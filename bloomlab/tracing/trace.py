@@ -20,11 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bloomlab.config import BloomConfig
+from bloomlab.elsewhere import TRACE, spot_elsewhere
 from bloomlab.errors import HookError, InputError, NearNames, did_you_mean
 from bloomlab.guards.files import replacing
 from bloomlab.guards.memory import gigabytes
 from bloomlab.hooks import Edits, Reading
-from bloomlab.text.tokens import Token
+from bloomlab.text.tokens import Token, TokenList, find
 from bloomlab.tracing.trace_file import KEY, Contents, description, read_trace
 
 
@@ -43,6 +44,8 @@ class Trace(NearNames):
         base: the run without edits that it was made beside, if there is one; a file does not keep it.
     """
 
+    _elsewhere = TRACE
+
     def __init__(
         self,
         readings: Mapping[str, Reading],
@@ -55,7 +58,7 @@ class Trace(NearNames):
     ) -> None:
         self._readings: dict[str, Reading] | None = dict(readings)
         self.text, self.ids, self.attention_mask = text, ids, attention_mask
-        self._tokens = [list(row) for row in tokens]
+        self._tokens = [TokenList(row) for row in tokens]
         self.config, self.provenance = config, provenance
         self.edit: Edits = {}
         self.made: Edits = {}
@@ -75,7 +78,7 @@ class Trace(NearNames):
         return list(self.readings)
 
     @property
-    def tokens(self) -> list[Token]:
+    def tokens(self) -> TokenList:
         """The tokens of the text, one per column. For a trace of several texts, use `trace.row(i).tokens`."""
         if len(self._tokens) != 1:
             raise InputError(f"this trace has {len(self._tokens)} rows; choose one: trace.row(0).tokens")
@@ -83,13 +86,35 @@ class Trace(NearNames):
 
     def axes(self, name: str) -> str:
         """The names of a reading's axes."""
-        self[name]
-        return self.readings[name].axes
+        return self._reading(name).axes
 
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self.readings:
-            raise HookError(f"{name!r} was not read{did_you_mean(name, self.readings)}; name it in read=[…]")
-        return self.readings[name].tensor
+        return self._reading(name).tensor
+
+    def _reading(self, name: str) -> Reading:
+        """What was read at a spot; "attn.probs" will do where it was read in one layer only."""
+        if not isinstance(name, str):
+            raise HookError(f"a trace is asked for a spot by its name, as in trace['h.3.attn.probs'], not {name!r}")
+        if name in self.readings:
+            return self.readings[name]
+        layers = [read for read in self.readings if read.startswith("h.") and read.split(".", 2)[2] == name]
+        if len(layers) > 1:
+            raise HookError(
+                f"{name!r} was read in {len(layers)} layers; name one, such as {layers[-1]!r}, or take all with "
+                f"trace.stack({name!r})"
+            )
+        if not layers:
+            hint = spot_elsewhere(name, self.readings, self.config.n_layer)
+            raise HookError(f"{name!r} was not read{hint}; name it in read=[…]")
+        return self.readings[layers[0]]
+
+    def find(self, text: str) -> list[int]:
+        """The columns of all tokens that have part of this text, wherever it stands: `zero(pos=trace.find("Oslo"))`.
+
+        Raises:
+            InputError: it stands nowhere; or the trace has several rows: `trace.row(i).find(text)`.
+        """
+        return find(self.tokens, text)
 
     def __contains__(self, name: object) -> bool:
         return name in self.readings

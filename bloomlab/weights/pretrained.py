@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from bloomlab.config import ALIASES, BloomConfig
+from bloomlab.elsewhere import MODEL
 from bloomlab.errors import CheckpointError, InputError, did_you_mean
 from bloomlab.guards.arguments import flag
 from bloomlab.guards.files import make_folder
@@ -259,6 +260,16 @@ class BloomPreTrainedModel(nn.Module):
     def gradient_checkpointing_disable(self) -> None:
         """In training, keep everything for the backward pass."""
         setattr(self.base_model, "gradient_checkpointing", False)  # noqa: B010  # as above
+
+    if not TYPE_CHECKING:  # for a type checker such a name is an error
+
+        def __getattr__(self, name):
+            try:
+                return super().__getattr__(name)
+            except AttributeError as error:
+                if name not in MODEL:
+                    raise
+                raise AttributeError(f"{error}; here that is {MODEL[name]}") from None
 
     # -- hooks ----
 
