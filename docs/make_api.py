@@ -43,7 +43,7 @@ CONTENTS = {  # section -> module, and the names in it
     "The tokenizer": {
         "text.tokenizer": ["BloomTokenizerFast"],
         "text.tokens": ["Token"],
-        "text.batches": ["BatchEncoding"],
+        "text.encoding": ["BatchEncoding"],
     },
     "Generation": {
         "generation.settings": ["Settings"],

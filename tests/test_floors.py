@@ -21,7 +21,7 @@ FLOORS = [
     ],
     ["model: embedding alibi attention mlp block cache arguments bloom"],
     ["generation: sampling rules names values settings predict prompt stopping beam decode tree"],
-    ["heads: *", "text: tokens batches tokenizer_file tokenizer"],
+    ["heads: *", "text: tokens batches encoding padding chat tokenizer_file tokenizer"],
     ["tracing: trace_file trace edits donors record", "tasks: results ask finetune"],
     [
         "jax: hooks embedding alibi attention mlp block cache outputs arguments checkpoint pretrained bloom sampling "
