@@ -30,6 +30,8 @@ _HOME = {  # public name -> the module it lives in
     "FlaxBloomForCausalLM": "bloomlab.jax.causal_lm",
     "BloomTokenizerFast": "bloomlab.text.tokenizer",
     "AutoTokenizer": "bloomlab.text.tokenizer",
+    "to_transformers": "bloomlab.heads.bridge",
+    "from_transformers": "bloomlab.heads.bridge",
     "Hooks": "bloomlab.hooks",
     "Trace": "bloomlab.tracing.trace",
     "zero": "bloomlab.tracing.edits",

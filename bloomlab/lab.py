@@ -57,6 +57,7 @@ from bloomlab.tracing.record import readable_layers, record, resolve, weights_ha
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.card import Card, described, embedded_card
 from bloomlab.weights.fits import Fit, fit_of, fits
+from bloomlab.weights.for_others import adapters, prompt_adapters, without_adapter_wrapper
 from bloomlab.weights.hub import find
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Lab(NearNames):
         lab.lessons()                                               the lessons that come with bloomlab
 
     Attributes:
-        model: BloomForCausalLM, in eval mode.
+        model: BloomForCausalLM, in eval mode; of a model that PEFT has wrapped, the one inside, with its adapters.
         tokenizer: BloomTokenizerFast.
         max_tokens: the longest text it takes, in tokens. ALiBi sets no limit of its own, so raise it if you wish.
         code: the Python that opens it again.
@@ -188,6 +189,12 @@ class Lab(NearNames):
     _elsewhere = LAB
 
     def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, name: str = "unnamed") -> None:
+        if names := prompt_adapters(model):
+            raise InputError(
+                f"the adapter {names[0]!r} puts columns before the text that no view would show; adapters inside "
+                "layers, such as LoRA, work here"
+            )
+        model = without_adapter_wrapper(model)
         if len(tokenizer) > model.config.vocab_size:
             raise TokenizerError(
                 f"the tokenizer has {len(tokenizer)} tokens, but the model knows {model.config.vocab_size}; "
@@ -213,7 +220,8 @@ class Lab(NearNames):
         if name_or_folder is not None:
             return info(name_or_folder)
         dtype, weights = str(self.model.dtype).removeprefix("torch."), weights_hash(self.model)
-        opened = f"{dtype} on {self.model.device}, weights {weights}"
+        on = f", adapter {', '.join(names)}" if (names := adapters(self.model)) else ""
+        opened = f"{dtype} on {self.model.device}, weights {weights}{on}"
         return Info(self.name, self.model.config, fit_of(self.name, self.model.config), opened)
 
     def card(self) -> Card:
@@ -306,6 +314,8 @@ class Lab(NearNames):
         if not given:
             return []
         inputs = self.tokenizer(given, padding=True, padding_side="left", return_tensors="pt").to(self.model.device)
+        if settings.get("return_dict_in_generate"):
+            raise GenerationError("lab.generate gives texts; lab.model.generate(ids, …) returns ids, with their scores")
         settings = {"tokenizer": self.tokenizer, "max_new_tokens": max_new_tokens, **settings}
         sequences = self.model.generate(inputs["input_ids"], inputs["attention_mask"], **settings)
         texts = self.tokenizer.batch_decode(sequences, skip_special_tokens=True)
@@ -764,8 +774,8 @@ class Lab(NearNames):
 
     def _stamp(self) -> str:
         """Where numbers come from: the model, its weights, its dtype."""
-        dtype = str(self.model.dtype).removeprefix("torch.")
-        return f"{self.name} · weights {weights_hash(self.model)} · {dtype}"
+        dtype, on = str(self.model.dtype).removeprefix("torch."), ", ".join(adapters(self.model))
+        return f"{self.name} · weights {weights_hash(self.model)}{f' · adapter {on}' if on else ''} · {dtype}"
 
     @staticmethod
     def _last(steps: "Iterable[Progress[Result]]", whole: bool = False) -> "Result":
@@ -1103,4 +1113,5 @@ class Lab(NearNames):
         return (
             f"Lab with {self.name!r}: BLOOM of {config.n_layer} layers, {config.n_head} heads, width "
             f"{config.hidden_size}, {config.vocab_size} tokens; {parameters:,} parameters in {self.model.dtype}"
+            + (f"; adapter {', '.join(on)}" if (on := adapters(self.model)) else "")
         )

@@ -83,6 +83,21 @@ class CausalLMOutputWithCrossAttentions(ModelOutput):
 
 
 @dataclass
+class GenerateDecoderOnlyOutput(ModelOutput):
+    """What `generate` returns with `return_dict_in_generate=True`.
+
+    sequences (row, pos), prompt included; with `output_scores`, scores, for each step what was chosen from: after all
+    settings, (row, vocab), of beams each one's log-probabilities; with `output_logits`, logits, the model's own; of
+    beams, sequences_scores (row), by which they were compared.
+    """
+
+    sequences: Tensor
+    sequences_scores: Tensor | None = None
+    scores: tuple[Tensor, ...] | None = None
+    logits: tuple[Tensor, ...] | None = None
+
+
+@dataclass
 class SequenceClassifierOutputWithPast(ModelOutput):
     """What BloomForSequenceClassification returns: logits (batch, label), one row a text."""
 

@@ -23,6 +23,7 @@ CONTENTS = {  # section -> module, and the names in it
         "heads.sequence_classification": ["BloomForSequenceClassification"],
         "heads.token_classification": ["BloomForTokenClassification"],
         "heads.question_answering": ["BloomForQuestionAnswering"],
+        "heads.bridge": ["to_transformers", "from_transformers"],
     },
     "In JAX": {
         "jax.pretrained": ["FlaxBloomPreTrainedModel"],

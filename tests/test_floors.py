@@ -17,6 +17,7 @@ FLOORS = [
     ["config", "hooks", "outputs"],
     [
         "weights: layouts bin_process bin_file download_errors download hub fits tensor_file checkpoint reopens "
+        "for_others "
         "pretrained"
     ],
     ["model: embedding alibi attention mlp block cache arguments bloom"],
@@ -148,7 +149,8 @@ PUBLIC = """
     AutoTokenizer BloomConfig BloomForCausalLM BloomForQuestionAnswering BloomForSequenceClassification
     BloomForTokenClassification BloomModel BloomTokenizerFast BloomlabError FlaxBloomForCausalLM FlaxBloomModel
     Hooks Lab Trace
-    __version__ add copied cut drawn finding fit fits hold load mean models patch scale usual zero
+    __version__ add copied cut drawn finding fit fits from_transformers hold load mean models patch scale
+    to_transformers usual zero
 """.split()
 
 

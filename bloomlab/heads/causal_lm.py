@@ -33,6 +33,8 @@ class BloomForCausalLM(BloomPreTrainedModel):
     (torch.Size([1, 3, 100]), torch.Size([]))
     """
 
+    accepts_loss_kwargs = True
+
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
         self.transformer = BloomModel(config)
@@ -110,10 +112,9 @@ class BloomForCausalLM(BloomPreTrainedModel):
         result = CausalLMOutputWithCrossAttentions(loss=loss, logits=logits, **dict(output.items()[1:]))
         return result.returned(return_dict, self.config)
 
-    def generate(
-        self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **settings: Any
-    ) -> Tensor:
-        """Continue each row: (batch, pos) ids -> (batch, longer) ids, prompt included. See `Settings`.
+    def generate(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **settings: Any) -> Any:
+        """Continue each row: (batch, pos) ids -> (batch, longer) ids, prompt included. See `Settings`, and for what
+        else it takes and can return, `bloomlab.generation.decode.generate`.
 
         Raises:
             GenerationError, InputError: as `stream` does.

@@ -42,6 +42,13 @@ class BatchEncoding(dict[str, Any]):
         except KeyError:
             raise AttributeError(f"this encoding holds {', '.join(self)}, but not {name!r}") from None
 
+    def __missing__(self, name: Any) -> Any:
+        if isinstance(name, int):  # the pipelines of transformers 4 that answer questions ask so
+            raise InputError(
+                "an encoding's rows are x['input_ids'][0], …; to answer questions, lab.answer(question, text)"
+            )
+        raise KeyError(name)
+
     def __getstate__(self) -> dict[str, Any]:
         return {"_rows": self._rows}
 

@@ -131,6 +131,8 @@ class BloomTokenizerFast(NearNames):
     }
     model_input_names = ("input_ids", "attention_mask")
     is_fast = True
+    sep_token = cls_token = mask_token = sep_token_id = cls_token_id = mask_token_id = None
+    """BLOOM has none of these; collators and pipelines ask."""
 
     def __init__(
         self,

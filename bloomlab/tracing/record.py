@@ -25,6 +25,7 @@ from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import Donors, is_pending, made
 from bloomlab.tracing.edits import from_the_left
 from bloomlab.tracing.trace import Trace
+from bloomlab.weights.for_others import adapters
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 READABLE = (".attn.scores", ".attn.alibi", ".attn.biased", ".attn.probs")
@@ -92,6 +93,7 @@ def record(
         "seed": settings.get("seed"),
         "edits": {name: repr(list(several) if len(several) > 1 else several[0]) for name, several in asked.items()},
         "versions": dict(_versions()),
+        **({"adapters": on} if (on := adapters(model)) else {}),
     }
     trace = Trace(
         {name: readings[name] for name in spots if name in readings},
@@ -288,15 +290,16 @@ _hashes: "weakref.WeakKeyDictionary[BloomPreTrainedModel, tuple[Any, str]]" = we
 
 
 def weights_hash(model: BloomPreTrainedModel) -> str:
-    """Twelve hex digits that identify these weights: SHA-256 over names, dtypes, shapes and bytes.
+    """Twelve hex digits that identify these weights: SHA-256 over names, dtypes, shapes and bytes, and adapters.
 
     Remembered for each model until a parameter is replaced or changed in place.
     """
     parameters = dict(model.named_parameters())
     # (in inference_mode torch does not count versions, but the tensors cannot change either)
-    state = [(name, p.data_ptr(), 0 if p.is_inference() else p._version) for name, p in parameters.items()]
+    on = adapters(model)  # which can be switched, though the parameters stay
+    state = [on, *((name, p.data_ptr(), 0 if p.is_inference() else p._version) for name, p in parameters.items())]
     if model not in _hashes or _hashes[model][0] != state:
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(" ".join(on).encode())
         for name, parameter in sorted(parameters.items()):
             digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}".encode())
             digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().data)

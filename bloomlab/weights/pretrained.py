@@ -22,6 +22,7 @@ from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
 from bloomlab.weights.checkpoint import check_fits, match, open_folder, read_state, shard_bytes, write_state
+from bloomlab.weights.for_others import ForOthers
 from bloomlab.weights.hub import find
 from bloomlab.weights.reopens import state_to_save
 
@@ -35,7 +36,7 @@ DTYPES = {
 }
 
 
-class BloomPreTrainedModel(nn.Module):
+class BloomPreTrainedModel(ForOthers):
     """The base of BloomModel and of the models with a head."""
 
     config_class = BloomConfig
@@ -253,8 +254,11 @@ class BloomPreTrainedModel(nn.Module):
         if self.config.tie_word_embeddings:
             self.tie_weights()
 
-    def gradient_checkpointing_enable(self) -> None:
-        """In training, keep less for the backward pass and recompute the rest: slower, but with less memory."""
+    def gradient_checkpointing_enable(self, *_: Any, **options: Any) -> None:
+        """In training, keep less for the backward pass and recompute the rest: slower, but with less memory.
+
+        Options are accepted, for Trainer: it is always done for every block, as with `use_reentrant` False.
+        """
         setattr(self.base_model, "gradient_checkpointing", True)  # noqa: B010  # BloomModel has it, not every model
 
     def gradient_checkpointing_disable(self) -> None:
