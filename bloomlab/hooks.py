@@ -248,6 +248,16 @@ NO_HOOKS = Hooks()
 """Nothing read, nothing changed: what `hooks=None` means."""
 
 
+def in_transform() -> bool:
+    """Whether this runs inside a transform of torch.func: vmap, grad, jvp, … (torch has no public name for it)."""
+    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def values_hidden() -> bool:
+    """Whether nobody can look at the values of tensors: while torch compiles or exports, or inside a transform."""
+    return torch.compiler.is_compiling() or in_transform()
+
+
 class _Everything(frozenset[str]):
     """The set of all names."""
 
@@ -301,7 +311,7 @@ def _takes_two(function: Callable[..., Any]) -> bool:
 
 def edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
     """The edited tensor, once it is sure to be fit to take the tensor's place."""
-    compiling = torch.compiler.is_compiling()  # compiled code cannot stop halfway to look at values
+    compiling = values_hidden()  # compiled code cannot stop halfway to look at values
     before = tensor if compiling else tensor.detach().clone()  # (torch's own count misses `.data` and `.numpy()`)
     edited = edit(tensor, at)
     # (NaN is not equal to itself; where there is none, the first comparison is enough, and cheaper)

@@ -363,3 +363,11 @@ def test_a_folder_whose_name_is_no_text_opens_or_is_said(tmp_path: Path) -> None
     again = Trace.load(lab.trace("Leo", ["attn.scores", "attn.probs"]).save(tmp_path / "trace.safetensors"))
     assert again.provenance["model"] == lab.name
     lab.attention(again).save(folder / "page.html")
+
+
+def test_a_view_of_a_trace_of_several_texts_shows_the_first(lab: Lab) -> None:
+    trace = lab.trace([TEXT, "Leo"], ["*"])
+    view = lab.explore(trace)
+    assert view.trace.text == TEXT and not view.editable
+    assert lab.explore(trace.row(1)).trace.text == "Leo"  # any other is chosen by its number
+    assert lab.attention(trace, layer=-1).layer == 2

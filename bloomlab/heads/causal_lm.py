@@ -9,14 +9,13 @@ points along its own embedding.
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bloomlab.config import BloomConfig
 from bloomlab.errors import InputError
 from bloomlab.generation.decode import Step, generate, stream
-from bloomlab.hooks import Hooks
+from bloomlab.hooks import Hooks, values_hidden
 from bloomlab.model.arguments import without_padding
 from bloomlab.model.bloom import BloomModel
 from bloomlab.outputs import CausalLMOutputWithCrossAttentions
@@ -145,9 +144,7 @@ def next_token_loss(logits: Tensor, labels: Tensor, num_items_in_batch: int | Te
         raise InputError(
             f"labels must have shape {tuple(logits.shape[:2])} like the inputs, but have {tuple(labels.shape)}"
         )
-    if (
-        labels.is_cpu and not torch.compiler.is_compiling()
-    ):  # elsewhere, looking at the values would wait for the device
+    if labels.is_cpu and not values_hidden():  # elsewhere, looking at the values would wait for the device
         odd = (labels != -100) & ((labels < 0) | (labels >= logits.shape[2]))
         if odd.any():
             raise InputError(f"labels must be ids from 0 to {logits.shape[2] - 1}, or -100, but have {labels[odd][0]}")

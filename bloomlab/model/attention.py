@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bloomlab.config import BloomConfig
-from bloomlab.hooks import NO_HOOKS, Hooks
+from bloomlab.hooks import NO_HOOKS, Hooks, in_transform
 from bloomlab.model.alibi import alibi_bias, key_positions, slopes
 
 KeyValue = tuple[Tensor, Tensor]
@@ -117,7 +117,8 @@ class BloomAttention(nn.Module):
         v = hooks("v", v, "batch head pos head_dim")
         k, v = key_value = extend(past, k, v)
 
-        if self.readable or hooks.wants("scores", "alibi", "biased", "probs"):
+        # (a transform of torch.func may want what the fused kernel lacks, such as derivatives forwards)
+        if self.readable or hooks.wants("scores", "alibi", "biased", "probs") or in_transform():
             scores = hooks("scores", q @ k.mT / math.sqrt(self.head_dim), "batch head query key")
             alibi = hooks("alibi", bias.alibi.expand_as(scores), "batch head query key")
             biased = hooks("biased", scores + alibi, "batch head query key")

@@ -21,7 +21,15 @@ from bloomlab.guards.files import make_folder
 from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
-from bloomlab.weights.checkpoint import check_fits, match, open_folder, read_state, shard_bytes, write_state
+from bloomlab.weights.checkpoint import (
+    check_fits,
+    match,
+    open_folder,
+    read_state,
+    refuse_quantized,
+    shard_bytes,
+    write_state,
+)
 from bloomlab.weights.for_others import ForOthers
 from bloomlab.weights.hub import find
 from bloomlab.weights.reopens import state_to_save
@@ -96,6 +104,8 @@ class BloomPreTrainedModel(ForOthers):
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
         config = overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
+        if quantized := getattr(config, "quantization_config", None):
+            refuse_quantized(quantized, None if source.commit else source.fetch("weights"))
         if source.commit:  # refuse what will not fit before it is downloaded
             check_fits(config.parameter_count(), number_type or torch.bfloat16)
         model: Self = uninterrupted(partial(_without_numbers, cls, config))[0]
