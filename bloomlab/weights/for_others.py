@@ -146,7 +146,8 @@ def adapters(model: nn.Module) -> list[str]:
 
 
 def _adapted(model: nn.Module) -> Iterator[Any]:
-    return (part for part in model.modules() if hasattr(part, "base_layer") and hasattr(part, "active_adapters"))
+    parts = model.modules() if isinstance(model, nn.Module) else ()  # a JAX model has none
+    return (part for part in parts if hasattr(type(part), "active_adapters") and hasattr(part, "base_layer"))
 
 
 def _on(layer: Any) -> list[str]:

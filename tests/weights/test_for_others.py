@@ -77,9 +77,13 @@ def test_a_layer_is_the_matrix_and_the_bias_that_it_acts_as() -> None:
 def test_adapters_are_told_by_what_their_layers_have() -> None:
     model = random_model()
     assert adapters(model) == [] and without_adapter_wrapper(model) is model and prompt_adapters(model) == []
-    layer = model.transformer.h[0].mlp
-    layer.base_layer, layer.active_adapters = nn.Identity(), ["a", "b"]
-    assert adapters(model) == ["a", "b"]
+
+    class Adapted(nn.Module):
+        active_adapters = ("a", "b")
+
+    layer = model.transformer.h[0].mlp = Adapted()
+    layer.base_layer = nn.Identity()
+    assert adapters(model) == ["a", "b"] and adapters(SimpleNamespace()) == []
     layer.merged_adapters = ["a"]
     assert adapters(model) == ["a (merged)"]
     layer.merged_adapters, layer.disable_adapters = [], True
