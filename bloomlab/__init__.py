@@ -20,6 +20,7 @@ _HOME = {  # public name -> the module it lives in
     "Lab": "bloomlab.lab",
     "finding": "bloomlab.lab",
     "fits": "bloomlab.weights.fits",
+    "models": "bloomlab.weights.fits",
     "BloomConfig": "bloomlab.config",
     "BloomModel": "bloomlab.model.bloom",
     "BloomForCausalLM": "bloomlab.heads.causal_lm",
@@ -30,6 +31,8 @@ _HOME = {  # public name -> the module it lives in
     "FlaxBloomForCausalLM": "bloomlab.jax.causal_lm",
     "BloomTokenizerFast": "bloomlab.text.tokenizer",
     "AutoTokenizer": "bloomlab.text.tokenizer",
+    "to_transformers": "bloomlab.heads.bridge",
+    "from_transformers": "bloomlab.heads.bridge",
     "Hooks": "bloomlab.hooks",
     "Trace": "bloomlab.tracing.trace",
     "zero": "bloomlab.tracing.edits",
@@ -54,9 +57,10 @@ __all__ = ["__version__", *_HOME]
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
     if name not in _HOME:
-        from bloomlab.errors import did_you_mean
+        from bloomlab.elsewhere import PACKAGE, VERBS, hint
 
-        raise AttributeError(f"bloomlab has no {name!r}{did_you_mean(name, __all__)}")
+        verbs = {verb: f"bloomlab.load().{verb}(…)" for verb in VERBS}
+        raise AttributeError(f"bloomlab has no {name!r}{hint(name, {**verbs, **PACKAGE}, __all__)}")
     try:
         home = import_module(_HOME[name])
     except ModuleNotFoundError as error:

@@ -10,11 +10,18 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
+from bloomlab.elsewhere import CONFIG, hint
 from bloomlab.errors import ConfigError, did_you_mean, shorten
 from bloomlab.guards.files import make_folder, read_json, write_json
 
 ALIASES = {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "n_embed": "hidden_size"}
 """Older spelling -> the name used here."""
+
+FOR_OTHERS: dict[str, Any] = {
+    **dict.fromkeys(("_commit_hash", "task_specific_params", "prefix")),
+    "keys_to_ignore_at_inference": ["past_key_values"],
+}
+"""What Trainer and the pipelines of transformers 4 ask of every config."""
 
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
@@ -158,7 +165,9 @@ class BloomConfig:
         # only called when the ordinary look-up has failed
         if name in ALIASES:
             return getattr(self, ALIASES[name])
-        raise AttributeError(f"this BloomConfig has no {name!r}{did_you_mean(name, self.__dict__)}")
+        if name in FOR_OTHERS:
+            return copy.copy(FOR_OTHERS[name])
+        raise AttributeError(f"this BloomConfig has no {name!r}{hint(name, CONFIG, self.__dict__)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign and validate; if the value does not fit, the old one stays."""

@@ -15,9 +15,9 @@ Every message says what was expected, what came (with the numbers) and what to d
 """
 
 from abc import ABCMeta
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 LONGEST = 400  # characters of a message
 
@@ -109,6 +109,8 @@ def no_attribute(owner: object, name: str, more: Iterable[str] = ()) -> str:
     """
     if name.startswith("_"):  # programs ask for these, by the hundred; nobody has misspelt one
         return f"a {type(owner).__name__} has no {name!r}"
+    if name in (elsewhere := getattr(type(owner), "_elsewhere", {})):  # what other libraries call it
+        return f"a {type(owner).__name__} has no {name!r}; here that is {elsewhere[name]}"
     names = [*dir(type(owner)), *getattr(owner, "__dict__", ()), *more]
     names = [each for each in names if not each.startswith("_")]
     return f"a {type(owner).__name__} has no {name!r}{did_you_mean(name, dict.fromkeys(names))}"
@@ -124,7 +126,12 @@ class _Made(ABCMeta):
 
 
 class NearNames(metaclass=_Made):
-    """An object that names what it has when it is asked for what it does not have, or told to take it."""
+    """An object that names what it has when it is asked for what it does not have, or told to take it.
+
+    `_elsewhere` says what does here what a name of another library does there (see bloomlab/elsewhere.py).
+    """
+
+    _elsewhere: ClassVar[Mapping[str, str]] = {}
 
     def __setattr__(self, name: str, value: object) -> None:
         if "_made" in self.__dict__:

@@ -32,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bloomlab.elsewhere import spot_elsewhere
 from bloomlab.errors import HookError, NearNames, did_you_mean
 
 WIDTHS = ("vocab", "hidden", "head", "head_dim", "neuron", "label")
@@ -194,7 +195,7 @@ class Hooks(NearNames):
         spots = list_spots()
         for name in sorted(self._names - spots.keys()):
             raise HookError(
-                f"there is no spot {name!r} in this model{did_you_mean(name, spots)}; model.hook_names() lists all"
+                f"there is no spot {name!r} in this model{spot_elsewhere(name, spots)}; model.hook_names() lists all"
             )
         self._checked = True
 
@@ -284,6 +285,16 @@ NO_HOOKS = Hooks()
 """Nothing read, nothing changed: what `hooks=None` means."""
 
 
+def in_transform() -> bool:
+    """Whether this runs inside a transform of torch.func: vmap, grad, jvp, … (torch has no public name for it)."""
+    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def values_hidden() -> bool:
+    """Whether nobody can look at the values of tensors: while torch compiles or exports, or inside a transform."""
+    return torch.compiler.is_compiling() or in_transform()
+
+
 class _Everything(frozenset[str]):
     """The set of all names."""
 
@@ -317,7 +328,8 @@ def in_order(name: str, edits: Edit | Sequence[Edit]) -> tuple[Edit, ...]:
         raise HookError(f"the list of edits at {name!r} is empty; name an edit, or leave the spot out")
     for function in several:
         if not callable(function):
-            raise HookError(f"the edit at {name!r} must be a function, but got {type(function).__name__}")
+            got = type(function).__name__
+            raise HookError(f"the edit at {name!r} must be a function, such as zero(head=3), but got {got}")
         if not torch.compiler.is_compiling() and not _takes_two(function):
             raise HookError(f"the edit at {name!r} must take (tensor, at), as in `lambda x, at: 2 * x`")
     return several
@@ -336,7 +348,7 @@ def _takes_two(function: Callable[..., Any]) -> bool:
 
 def edited(tensor: Tensor, edit: Edit, at: At) -> Tensor:
     """The edited tensor, once it is sure to be fit to take the tensor's place."""
-    compiling = torch.compiler.is_compiling()  # compiled code cannot stop halfway to look at values
+    compiling = values_hidden()  # compiled code cannot stop halfway to look at values
     edited = edit(tensor, at) if compiling else _returned(edit, tensor, at)
     if not isinstance(edited, Tensor):
         raise HookError(f"the edit at {at.name!r} must return a tensor, but returned {type(edited).__name__}")

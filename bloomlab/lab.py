@@ -1,23 +1,7 @@
 """The lab: one model, its tokenizer, and a verb for each thing to do with them.
 
 lab = bloomlab.load()                      the embedded model; needs no network
-lab.tokens("Leo lives in Oslo.")           how the model reads a text
-lab.trace("Leo lives in Oslo.", read=["attn.probs"])
-lab.generate("Leo lives in", max_new_tokens=10)
-lab.fits("7b1")                            whether another model would fit into this machine's memory
-lab.explore("Leo lives in Oslo.")          all views of it, to look at and to explore
-lab.attention("Leo lives in Oslo.")        who looks at whom, and the sum behind it
-lab.hidden_states("Leo lives in Oslo.")    what the model would say at every step, and who added what
-lab.alibi("Leo lives in Oslo.")            how far each head can look, and does
-lab.lens("Leo lives in Oslo.")             what the model would say at every layer as a table, to compute with
-lab.ablate("Leo lives in Oslo.", "h.2.attn.mixed", head=3)    what it would say without one of its parts
-lab.receipt("Leo lives in Oslo. Leo lives in")    which part wrote the next token: a sum with a line for each
-lab.effects("Leo lives in Oslo.", "Leo lives in Lima.")    where that difference is carried: a map, cell by cell
-lab.attribution("Leo lives in Oslo.")      which tokens the next one rests on
-lab.refute("Leo lives in Oslo.", {"h.2.attn.mixed": zero(head=3)})    what such an effect is worth: its controls
-lab.predictions("Leo lives in Oslo.")      the next token, the names, the answer; at every layer
-lab.write("Leo lives in")                  writing step by step: why this token, what if another, the cache at work
-lab.classify("Leo vit à Oslo.")            which language it is in; tag and answer ask the other task heads
+lab.explore("Leo lives in Oslo.")          look inside; the docstring of Lab has every verb with an example
 """
 
 import os
@@ -34,7 +18,17 @@ from torch import Tensor
 from tqdm.auto import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab import tiny
-from bloomlab.errors import CheckpointError, GenerationError, InputError, NearNames, TokenizerError, shorten
+from bloomlab.elsewhere import LAB
+from bloomlab.errors import (
+    CheckpointError,
+    GenerationError,
+    HookError,
+    InputError,
+    NearNames,
+    TokenizerError,
+    did_you_mean,
+    shorten,
+)
 from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.guards.progress import without_monitor
@@ -60,11 +54,12 @@ from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.like import like
 from bloomlab.tiny.snapshot import open_snapshot
 from bloomlab.tracing.donors import drawn
-from bloomlab.tracing.edits import Index, NamedEdit, check_columns, check_numbers, zero
+from bloomlab.tracing.edits import Index, NamedEdit, check_columns, check_numbers, from_the_left, zero
 from bloomlab.tracing.record import readable_layers, record, resolve, weights_hash
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.card import Card, described, embedded_card
 from bloomlab.weights.fits import Fit, fit_of, fits
+from bloomlab.weights.for_others import adapters, prompt_adapters, without_adapter_wrapper
 from bloomlab.weights.hub import find
 
 if TYPE_CHECKING:
@@ -154,10 +149,40 @@ def finding(path: str | os.PathLike[str], lab: "Lab | None" = None) -> Finding:
 
 @saying_that_memory_is_full
 class Lab(NearNames):
-    """A model with its tokenizer.
+    """A model with its tokenizer, and a verb for each thing to do with them:
+
+        lab.tokens("Leo lives in Oslo.")                            how the model reads a text
+        lab.explore("Leo lives in Oslo.")                           all views of it, as tabs
+        lab.attention("Leo lives in Oslo.", layer=2)                who looks at whom, and the sum behind it
+        lab.hidden_states("Leo lives in Oslo.")                     what it would say at every step, and who added what
+        lab.alibi("Leo lives in Oslo.")                             how far each head can look, and does
+        lab.predictions("Leo lives in Oslo.")                       the next token, the names, the answer; at each layer
+        lab.write("Leo lives in")                                   writing step by step, with all that might have been
+        lab.generate("Leo lives in", max_new_tokens=5)              the text and its continuation
+        lab.stream("Leo lives in", max_new_tokens=5)                the same, piece by piece
+        lab.trace("Leo lives in Oslo.", read=["attn.probs"])        any tensor inside, kept; edit={…} changes it
+        lab.lens("Leo lives in Oslo.")                              the logit lens, as a table
+        lab.ablate("Leo lives in Oslo.", "h.2.attn.mixed", head=3)  what it would say without one of its parts
+        lab.receipt("Leo lives in Oslo. Leo lives in")              which part wrote the next token
+        lab.effects("Leo lives in Oslo.", "Leo lives in Lima.")     where that difference is carried
+        lab.attribution("Leo lives in Oslo.")                       which tokens the next one rests on
+        lab.refute("Leo lives in Oslo.", {"h.2.mlp.out": zero()})   what such an effect is worth: its controls
+        lab.keep("Leo lives in Oslo.", ["2.3", "mlp 2"])            what these parts do by themselves
+        lab.without("Leo lives in Oslo.", ["2.3"])                  what is left without them
+        lab.direction(["Leo vit à Oslo."], ["Leo lives in Oslo."], "h.1.resid_post", "Leo")    a direction, and its dose
+        lab.finding("MLP 2 matters.", "Leo lives in Oslo.", {"h.2.mlp.out": zero()})    a claim with its controls
+        lab.like("Leo lives in Oslo.", 4)                           texts of the same kind, token for token
+        lab.cases("{name} lives in Oslo.", name=["Leo", "Ana"])     texts from a template
+        lab.classify("Leo vit à Oslo.")                             which language it is in
+        lab.tag("Leo lives in Oslo.")                               what each token names
+        lab.answer("Where does Leo live?", "Leo lives in Oslo.")    where the text answers a question
+        lab.info()                                                  the model's sizes, and where its parameters are
+        lab.card()                                                  what is known about it
+        lab.fits("7b1")                                             whether another would fit into this machine
+        lab.lessons()                                               the lessons that come with bloomlab
 
     Attributes:
-        model: BloomForCausalLM, in eval mode.
+        model: BloomForCausalLM, in eval mode; of a model that PEFT has wrapped, the one inside, with its adapters.
         tokenizer: BloomTokenizerFast.
         max_tokens: the longest text it takes, in tokens. ALiBi sets no limit of its own, so raise it if you wish.
         code: the Python that opens it again.
@@ -165,7 +190,15 @@ class Lab(NearNames):
         heads: the task heads by name; the embedded model's own, or those that you set: `lab.heads["tags"] = model`.
     """
 
+    _elsewhere = LAB
+
     def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, name: str = "unnamed") -> None:
+        if names := prompt_adapters(model):
+            raise InputError(
+                f"the adapter {names[0]!r} puts columns before the text that no view would show; adapters inside "
+                "layers, such as LoRA, work here"
+            )
+        model = without_adapter_wrapper(model)
         if len(tokenizer) > model.config.vocab_size:
             raise TokenizerError(
                 f"the tokenizer has {len(tokenizer)} tokens, but the model knows {model.config.vocab_size}; "
@@ -191,7 +224,8 @@ class Lab(NearNames):
         if name_or_folder is not None:
             return info(name_or_folder)
         dtype, weights = str(self.model.dtype).removeprefix("torch."), weights_hash(self.model)
-        opened = f"{dtype} on {self.model.device}, weights {weights}"
+        on = f", adapter {', '.join(names)}" if (names := adapters(self.model)) else ""
+        opened = f"{dtype} on {self.model.device}, weights {weights}{on}"
         return Info(self.name, self.model.config, fit_of(self.name, self.model.config), opened)
 
     def card(self) -> Card:
@@ -268,20 +302,31 @@ class Lab(NearNames):
         trace.provenance["model"], trace.lab, trace.base = self.name, self, base
         return trace
 
-    def generate(self, text: str, max_new_tokens: int | None = None, **settings: Any) -> str | list[str]:
+    def generate(
+        self, text: str | Sequence[str], max_new_tokens: int | None = None, **settings: Any
+    ) -> str | list[str] | list[list[str]]:
         """The text and its continuation; a list of several if `num_return_sequences` asks for them.
 
+        Several texts give a list with what one would give for each; they are written side by side in one batch.
         `bloomlab.generation.settings.Settings` lists what can be set.
 
         Raises:
             GenerationError: a setting makes no sense.
             InputError: the text is empty, not a text, or longer than `max_tokens`.
         """
-        ids = torch.tensor([self.tokenizer.encode(self._checked(text))], device=self.model.device)
-        settings = {"tokenizer": self.tokenizer, **settings}
-        sequences = self.model.generate(ids, max_new_tokens=max_new_tokens, **settings)
+        given = self._checked_list(text)
+        if not given:
+            return []
+        inputs = self.tokenizer(given, padding=True, padding_side="left", return_tensors="pt").to(self.model.device)
+        if settings.get("return_dict_in_generate"):
+            raise GenerationError("lab.generate gives texts; lab.model.generate(ids, …) returns ids, with their scores")
+        settings = {"tokenizer": self.tokenizer, "max_new_tokens": max_new_tokens, **settings}
+        sequences = self.model.generate(inputs["input_ids"], inputs["attention_mask"], **settings)
         texts = self.tokenizer.batch_decode(sequences, skip_special_tokens=True)
-        return texts[0] if len(texts) == 1 else texts
+        each = len(texts) // len(given)
+        by_text = [texts[i : i + each] for i in range(0, len(texts), each)]
+        several = by_text if each > 1 else texts
+        return several[0] if isinstance(text, str) else several
 
     def stream(self, text: str, max_new_tokens: int | None = None, **settings: Any) -> Iterator[str]:
         """The text and its continuation as it is written, piece by piece: first the text, then what is new.
@@ -320,7 +365,7 @@ class Lab(NearNames):
 
         trace = self._read_tokens(self._checked(text))
         chosen = Settings.of(settings, trace.ids.shape[1])
-        trace.edit = edit or {}
+        trace.edit = edit = self._counted(edit or {}, text)
         trace.made = self.trace(text, (), edit).made if edit else {}
         writing = self._writing(trace, chosen)
         panel = WritingPanel(self._writing, writing.settings)
@@ -379,7 +424,7 @@ class Lab(NearNames):
     def ablate(
         self,
         text: str,
-        spot: str,
+        spot: str | None = None,
         texts: Sequence[str | Case] | None = None,
         metric: str | None = None,
         answer: str | None = None,
@@ -405,10 +450,18 @@ class Lab(NearNames):
         from bloomlab.views.evidence import Evidence
         from bloomlab.views.shared.panel import stamp
 
+        if not isinstance(spot, str):
+            pair: Any = spot
+            layer, head = pair if isinstance(pair, tuple) and len(pair) == 2 else map(axes.get, ("layer", "head"))
+            raise HookError(
+                f"ablate takes the name of a spot and what of it; a head is lab.ablate(text, "
+                f"'h.{3 if layer is None else layer}.attn.mixed', head={5 if head is None else head}), an MLP "
+                f"lab.ablate(text, 'h.{3 if layer is None else layer}.mlp.out')"
+            )
         edit = zero(**axes)
         if texts is not None:
             cases = self._with_others(self._checked(text), texts, answer, rival)
-            edits = by_spot(self.model, {spot: edit})
+            edits = by_spot(self.model, self._counted({spot: edit}, text))
             check_places(edits, len(self.tokenizer.encode(text)))
             steps = over_texts(self.model, self.tokenizer, cases, edits, metric or METRICS[0])
             found = replace(self._last(steps, whole=True), edit=f"{edit!r} at {spot}")
@@ -416,6 +469,7 @@ class Lab(NearNames):
         for name, asked in (("metric", metric), ("answer", answer), ("rival", rival)):
             if asked is not None:
                 raise InputError(f"{name}={shorten(asked)} says what is measured in several texts; pass texts=[…], too")
+        edit = from_the_left(edit, len(self.tokenizer.encode(self._checked(text))))
         changed, whole = self._read(effect.READ, text, {spot: edit})
         difference = effect.effect(whole, changed)
         return Ablation(spot, repr(edit), whole.tokens, difference, self.tokenizer, stamp(whole.provenance))
@@ -622,6 +676,7 @@ class Lab(NearNames):
             HookError: an edit fits no spot, or names a position that the text does not have.
         """
         text, texts = self._checked(text), None if texts is None else self._checked_cases(texts)
+        edit = self._counted(edit, text)
         steps = refute(self.model, self.tokenizer, text, edit, metric, answer, rival, texts, n, seed, everywhere)
         return self._evidence(steps)
 
@@ -731,6 +786,7 @@ class Lab(NearNames):
             InputError, HookError: as `refute` does.
         """
         whole_text(claim, "claim")
+        edit = self._counted(edit, self._checked(text))
         found = self.refute(text, edit, metric, answer, rival, texts, n, seed, everywhere).found
         asked = {"text": text, "metric": metric, "answer": answer, "rival": rival, "n": n, "seed": seed}
         made = self.trace(text, ()).provenance
@@ -738,6 +794,16 @@ class Lab(NearNames):
         edits = {spot: list(in_order(spot, several)) for spot, several in edit.items()}
         cases = [] if texts is None else of_texts(texts)
         return Finding(claim, {**asked, "everywhere": everywhere}, edits, cases, found, provenance, self)
+
+    def _counted(self, edit: Edits, text: str) -> Edits:
+        """Edits with the positions that count from the end of a text counted from its beginning."""
+        given: Any = edit
+        if not isinstance(given, Mapping):  # which is refused in words where it is used
+            return edit
+        columns = len(self.tokenizer.encode(text))
+        return {
+            spot: [from_the_left(one, columns) for one in in_order(spot, several)] for spot, several in edit.items()
+        }
 
     def _checked_cases(self, texts: Iterable[str | Case]) -> list[Case]:
         """Texts, or cases, if the model can read each."""
@@ -754,8 +820,8 @@ class Lab(NearNames):
 
     def _stamp(self) -> str:
         """Where numbers come from: the model, its weights, its dtype."""
-        dtype = str(self.model.dtype).removeprefix("torch.")
-        return f"{self.name} · weights {weights_hash(self.model)} · {dtype}"
+        dtype, on = str(self.model.dtype).removeprefix("torch."), ", ".join(adapters(self.model))
+        return f"{self.name} · weights {weights_hash(self.model)}{f' · adapter {on}' if on else ''} · {dtype}"
 
     @staticmethod
     def _last(steps: "Iterable[Progress[Result]]", whole: bool = False) -> "Result":
@@ -817,20 +883,45 @@ class Lab(NearNames):
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
         texts: Sequence[str | Case] | None = None,
+        **place: Any,
     ) -> "View":
         """Look inside: all views of a text, or of a trace of one, as tabs with one selection.
 
         If the trace lacks something that a view needs, that view says what. With `edit`, as `trace` takes it, there
         are two runs, with and without; a switch shows either, or the difference. `against` is what else to compare
         with: another text, a trace, or the lab of another model with the same tokenizer. `texts` are those that the
-        page draws from and measures edits in; by default, those of `like`.
+        page draws from and measures edits in; by default, those of `like`. `place` is what is selected at first, of
+        `layer`, `head`, `query`, `key` and `tab`, as in `explore(text, layer=3, head=5, tab="hidden")`.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`; or two things cannot be compared.
             HookError: an edit fits no spot, or names a position that the text does not have.
         """
         like = self._texts_like(texts)
-        return self._view(self._all_spots(), self._panels(like), x, edit, against, like)
+        return self._at(self._view(self._all_spots(), self._panels(like), x, edit, against, like), place)
+
+    @staticmethod
+    def _at(view: "View", place: Mapping[str, Any]) -> "View":
+        """The view with this selected: a tab, or a place, which counts from the end where it is negative."""
+        trace, tabs = view.trace, list(view.panels) if len(view.panels) > 1 else []
+        columns = 0 if trace is None else trace.ids.shape[1]
+        ends = {} if trace is None else {"layer": trace.config.n_layer, "head": trace.config.n_head}
+        ends |= {"query": columns, "key": columns}
+        for name, value in place.items():
+            if name == "tab" and tabs:
+                if value not in tabs:
+                    hint = did_you_mean(value, tabs)
+                    raise InputError(f"the tabs are {', '.join(tabs)}, but got {shorten(value)}{hint}")
+            elif name not in ends:
+                where = f"; set it once the view is there: view.{name} = …" if name in view.traits() else ""
+                names = ", ".join([*ends, *["tab"] * bool(tabs)])
+                raise InputError(f"a view can be opened at {names}, but not at {name!r}{where}")
+            elif type(value) is not int or not -ends[name] <= value < ends[name]:
+                raise InputError(f"{name} goes from 0 to {ends[name] - 1}, but got {shorten(value)}")
+            elif value < 0:
+                value += ends[name]
+            setattr(view, name, value)
+        return view
 
     def _texts_like(self, texts: Sequence[str | Case] | None = None) -> "LikeTexts":
         """The texts that a view draws from and measures in: those that were given, or those of `like`."""
@@ -869,8 +960,11 @@ class Lab(NearNames):
         from bloomlab.views.view import View
         from bloomlab.views.worth import Worth
 
+        if isinstance(x, Trace) and len(x.ids) > 1:
+            x = x.row(0)
         read = self._read_tokens if spots is None else partial(self._read, spots)
         text = x if isinstance(x, Trace) else self._checked(x)
+        edit = edit if edit is None or isinstance(x, Trace) else self._counted(edit, x)
         may = None if spots is None or isinstance(x, Trace) else self.model.hook_names
         measure = None if spots is None else self._measure(spots, edit, against)
         donor = None if spots is None else self._read_donor
@@ -949,11 +1043,13 @@ class Lab(NearNames):
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
         probs: "Tensor | Any | None" = None,
+        **place: Any,
     ) -> "View":
         """Who looks at whom: every head of a text, or of a trace of one, down to the sum behind one number.
 
-        `edit` and `against` make two runs of it, as in `explore`. `probs` is a pattern of your own to look at instead,
-        (layer, head, query, key), for the tokens of the text: a tensor or an array of any model's, or a made-up one.
+        `edit` and `against` make two runs of it, as in `explore`, and `place` is what is selected at first. `probs` is
+        a pattern of your own to look at instead, (layer, head, query, key), for the tokens of the text: a tensor or an
+        array of any model's, or a made-up one.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`; or a row of `probs` is not one of
@@ -964,9 +1060,9 @@ class Lab(NearNames):
         from bloomlab.views.attention.panel import AttentionPanel
 
         if probs is not None:
-            return self._given_attention(x, probs, edit is not None or against is not None)
+            return self._at(self._given_attention(x, probs, edit is not None or against is not None), place)
         like = self._texts_like()
-        return self._view(attention.READ, [AttentionPanel(like)], x, edit, against, like)
+        return self._at(self._view(attention.READ, [AttentionPanel(like)], x, edit, against, like), place)
 
     def _given_attention(self, x: str | Trace, probs: Any, compared: bool) -> "View":
         from bloomlab.views.attention.given import given_trace
@@ -989,12 +1085,13 @@ class Lab(NearNames):
         question: str = FIRST_QUESTION,
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
+        **place: Any,
     ) -> "View":
         """What the heads say about a text, or a trace of one, at each layer: the next token, a label, tags, an answer.
 
         `question` is asked about the text; the view takes others. Without `lab.heads` it shows only the next token.
         `edit` and `against` make two runs of it, as in `explore`; the task heads read the text with the same edits, or
-        are those of the other lab.
+        are those of the other lab. `place` is what is selected at first, as in `explore`.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
@@ -1006,14 +1103,18 @@ class Lab(NearNames):
         asked = whole_text(question, "question")
         like = self._texts_like()
         panel = PredictionsPanel(self.model, self.tokenizer, self.heads, asked, like)
-        return self._view(READ, [panel], x, edit, against, like)
+        return self._at(self._view(READ, [panel], x, edit, against, like), place)
 
     def hidden_states(
-        self, x: str | Trace = FIRST_TEXT, edit: Edits | None = None, against: "str | Trace | Lab | None" = None
+        self,
+        x: str | Trace = FIRST_TEXT,
+        edit: Edits | None = None,
+        against: "str | Trace | Lab | None" = None,
+        **place: Any,
     ) -> "View":
         """What BLOOM would say at every step of every layer, and who added what: for a text, or a trace of one.
 
-        `edit` and `against` make two runs of it, as in `explore`.
+        `edit` and `against` make two runs of it, as in `explore`, and `place` is what is selected at first.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`; or the trace is of another model.
@@ -1023,7 +1124,8 @@ class Lab(NearNames):
         from bloomlab.views.hidden.payload import READ
 
         like = self._texts_like()
-        return self._view(READ, [HiddenPanel(self.model, self.tokenizer, like)], x, edit, against, like)
+        view = self._view(READ, [HiddenPanel(self.model, self.tokenizer, like)], x, edit, against, like)
+        return self._at(view, place)
 
     def alibi(
         self,
@@ -1031,12 +1133,13 @@ class Lab(NearNames):
         texts: Sequence[str] | None = None,
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
+        **place: Any,
     ) -> "View":
         """How far each head can look: its slope, its reach, and what it makes of them in a text, or in a trace of one.
 
         The view's length lab reads `texts`, to see whether longer ones are harder. By default, the embedded model
         reads documents it was never trained on; any other model, the text shown, if it is long enough. `edit` and
-        `against` make two runs of the text, as in `explore`.
+        `against` make two runs of the text, as in `explore`, and `place` is what is selected at first.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
@@ -1047,7 +1150,7 @@ class Lab(NearNames):
 
         texts = [texts] if isinstance(texts, str) else texts
         rows = partial(self._length_texts, None if texts is None else [self._checked(text) for text in texts])
-        return self._view([*READ, *READ_EFFECT], [AlibiPanel(rows)], x, edit, against)
+        return self._at(self._view([*READ, *READ_EFFECT], [AlibiPanel(rows)], x, edit, against), place)
 
     def _length_texts(self, texts: list[str] | None, shown: str) -> "LengthTexts":
         """What the length lab reads: these texts, the embedded model's own documents, or the text shown."""
@@ -1087,4 +1190,5 @@ class Lab(NearNames):
         return (
             f"Lab with {self.name!r}: BLOOM of {config.n_layer} layers, {config.n_head} heads, width "
             f"{config.hidden_size}, {config.vocab_size} tokens; {parameters:,} parameters in {self.model.dtype}"
+            + (f"; adapter {', '.join(on)}" if (on := adapters(self.model)) else "")
         )

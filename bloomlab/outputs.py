@@ -11,12 +11,28 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from torch import Tensor
+from torch.utils._pytree import GetAttrKey, register_pytree_node
 
 from bloomlab.config import BloomConfig
 
 
 class ModelOutput:
-    """A record whose missing values do not count."""
+    """A record whose missing values do not count.
+
+    torch looks inside (in torch.export, torch.func), since each class tells it how to take one apart.
+    """
+
+    def __init_subclass__(cls) -> None:
+        register_pytree_node(
+            cls,
+            lambda output: (list(vars(output).values()), list(vars(output))),
+            lambda values, names: cls(**dict(zip(names, values, strict=True))),
+            serialized_type_name=f"bloomlab.{cls.__name__}",
+            flatten_with_keys_fn=lambda output: (
+                [(GetAttrKey(name), value) for name, value in vars(output).items()],
+                list(vars(output)),
+            ),
+        )
 
     def keys(self) -> tuple[str, ...]:
         """The names of the values that are there, in order."""
@@ -80,6 +96,21 @@ class CausalLMOutputWithCrossAttentions(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     cross_attentions: None = None
+
+
+@dataclass
+class GenerateDecoderOnlyOutput(ModelOutput):
+    """What `generate` returns with `return_dict_in_generate=True`.
+
+    sequences (row, pos), prompt included; with `output_scores`, scores, for each step what was chosen from: after all
+    settings, (row, vocab), of beams each one's log-probabilities; with `output_logits`, logits, the model's own; of
+    beams, sequences_scores (row), by which they were compared.
+    """
+
+    sequences: Tensor
+    sequences_scores: Tensor | None = None
+    scores: tuple[Tensor, ...] | None = None
+    logits: tuple[Tensor, ...] | None = None
 
 
 @dataclass

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "api.md"
 
 CONTENTS = {  # section -> module, and the names in it
-    "To begin with": {"lab": ["load", "Lab", "finding"], "weights.fits": ["fits"]},
+    "To begin with": {"lab": ["load", "Lab", "finding"], "weights.fits": ["fits", "models"]},
     "The model": {
         "config": ["BloomConfig"],
         "weights.pretrained": ["BloomPreTrainedModel"],
@@ -23,6 +23,7 @@ CONTENTS = {  # section -> module, and the names in it
         "heads.sequence_classification": ["BloomForSequenceClassification"],
         "heads.token_classification": ["BloomForTokenClassification"],
         "heads.question_answering": ["BloomForQuestionAnswering"],
+        "heads.bridge": ["to_transformers", "from_transformers"],
     },
     "In JAX": {
         "jax.pretrained": ["FlaxBloomPreTrainedModel"],
@@ -43,7 +44,7 @@ CONTENTS = {  # section -> module, and the names in it
     "The tokenizer": {
         "text.tokenizer": ["BloomTokenizerFast"],
         "text.tokens": ["Token"],
-        "text.batches": ["BatchEncoding"],
+        "text.encoding": ["BatchEncoding"],
     },
     "Generation": {
         "generation.settings": ["Settings"],

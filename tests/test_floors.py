@@ -12,15 +12,17 @@ from docs.make_architecture import DOWNWARDS_LATER, imports, modules, own_import
 # Lowest floor first. A room is a folder, its files in reading order; "*": any order, but no circles.
 FLOORS = [
     ["errors"],
+    ["elsewhere"],
     ["guards: markup progress memory uninterrupted files arguments"],
     ["config", "hooks", "outputs"],
     [
         "weights: layouts bin_process bin_file download_errors download hub fits tensor_file checkpoint reopens "
+        "for_others "
         "pretrained"
     ],
     ["model: embedding alibi positions attention mlp block cache arguments bloom"],
     ["generation: sampling rules names values settings predict prompt stopping beam decode tree"],
-    ["heads: *", "text: tokens batches tokenizer_file tokenizer"],
+    ["heads: *", "text: tokens batches encoding padding chat tokenizer_file tokenizer"],
     ["tracing: trace_file by_need trace edits donors record", "tasks: results ask finetune"],
     [
         "jax: hooks embedding alibi attention mlp block cache outputs arguments checkpoint pretrained bloom sampling "
@@ -163,7 +165,8 @@ PUBLIC = """
     AutoTokenizer BloomConfig BloomForCausalLM BloomForQuestionAnswering BloomForSequenceClassification
     BloomForTokenClassification BloomModel BloomTokenizerFast BloomlabError FlaxBloomForCausalLM FlaxBloomModel
     Hooks Lab Trace
-    __version__ add copied cut drawn finding fit fits hold load mean patch scale steer usual zero
+    __version__ add copied cut drawn finding fit fits from_transformers hold load mean models patch scale steer
+    to_transformers usual zero
 """.split()
 
 

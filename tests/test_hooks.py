@@ -358,7 +358,7 @@ def test_each_model_has_its_own_spots(name: str) -> None:
         ({"read": [5, "embed"]}, "name of a spot is a text, but got 5"),
         ({"read": [["embed"]]}, "name of a spot is a text"),
         ({"read": None}, "read must be a list of names, but got None"),
-        ({"edit": {"embed": 0.0}}, "'embed' must be a function, but got float"),
+        ({"edit": {"embed": 0.0}}, "'embed' must be a function, such as zero\\(head=3\\), but got float"),
         ({"edit": {"embed": lambda x: 0 * x}}, r"'embed' must take \(tensor, at\), as in `lambda x, at: 2 \* x`"),
         ({"edit": {"embed": lambda x, at, more: x}}, r"'embed' must take \(tensor, at\)"),
         ({"edit": ["embed"]}, "edit must be a dictionary.*but got list"),

@@ -202,7 +202,7 @@ def test_an_unknown_hook_name_is_quoted_in_the_error(lab: Lab, name: str) -> Non
         ("attn.mixed", {"head": 6}, "head at 'h.0.attn.mixed' goes from 0 to 5, but got 6"),
         ("attn.mixed", {"query": 18}, "the text has 18 tokens, so query goes from 0 to 17, but got 18"),
         ("attn.probs", {"key": [0, 99]}, "so key goes from 0 to 17, but got 99"),
-        ("attn.mixed", {"query": -1}, "counts from 0 in whole numbers, but got -1"),
+        ("attn.mixed", {"query": -19}, "the text has 18 tokens, so query goes from -18 on, but got -19"),
     ],
 )
 def test_a_part_that_the_model_lacks_cannot_be_ablated(lab: Lab, spot: str, axes: dict[str, Any], message: str) -> None:
@@ -363,3 +363,11 @@ def test_a_folder_whose_name_is_no_text_opens_or_is_said(tmp_path: Path) -> None
     again = Trace.load(lab.trace("Leo", ["attn.scores", "attn.probs"]).save(tmp_path / "trace.safetensors"))
     assert again.provenance["model"] == lab.name
     lab.attention(again).save(folder / "page.html")
+
+
+def test_a_view_of_a_trace_of_several_texts_shows_the_first(lab: Lab) -> None:
+    trace = lab.trace([TEXT, "Leo"], ["*"])
+    view = lab.explore(trace)
+    assert view.trace.text == TEXT and not view.editable
+    assert lab.explore(trace.row(1)).trace.text == "Leo"  # any other is chosen by its number
+    assert lab.attention(trace, layer=-1).layer == 2

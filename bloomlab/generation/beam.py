@@ -63,10 +63,11 @@ class Beams:
         best_live = float(self.scores[0]) / n_new**settings.length_penalty
         return settings.early_stopping is not True and best_live > self.finished[-1][0]
 
-    def best(self) -> list[Tensor]:
-        """The best continuations, finished ones first; after an interrupt, live ones make up the number."""
-        sequences = [ids for _, ids in self.finished]
-        return [*sequences, *self.live][: self.settings.num_return_sequences]
+    def best(self) -> list[tuple[float, Tensor]]:
+        """The best continuations with their scores, finished ones first; after an interrupt, live ones, too."""
+        n_new = max(1, self.live.shape[1] - self.n_prompt)
+        live = (self.scores / n_new**self.settings.length_penalty).tolist()
+        return [*self.finished, *zip(live, self.live, strict=True)][: self.settings.num_return_sequences]
 
 
 class BeamSearch:
@@ -89,6 +90,9 @@ class BeamSearch:
         self.searches = [Beams(row, settings) for row in prompt.ids]
         _, self.mask, self.past, self.embeds = prompt.repeated(settings.num_beams)  # (text · beam, …)
         self.n_new = 0
+        self.keeps_scores = self.keeps_logits = False
+        self.scores: list[Tensor] = []  # if they are kept: each step's log-probabilities (text · beam, vocab)
+        self.logits: list[Tensor] = []  # and the model's own scores
 
     @property
     def done(self) -> bool:
@@ -106,6 +110,8 @@ class BeamSearch:
         logits, past = predict(self.model, ids, *inputs)
         scores = adjust(logits.float().log_softmax(-1), ids, self.mask, self.n_new, self.stop_ids, settings)
         scores = narrow(scores, settings, self.per_beam)
+        self.scores += [scores] * self.keeps_scores
+        self.logits += [logits] * self.keeps_logits
         rows = self._extended(ids, scores)
         self.past, self.embeds = past.rows(rows) if past else None, None
         self.mask = torch.cat([self.mask, torch.ones_like(self.mask[:, :1])], 1)
@@ -131,6 +137,10 @@ class BeamSearch:
 
     def result(self) -> Tensor:
         """The best continuations of every text, (text · num_return_sequences, pos), padded on the right."""
-        sequences = [ids for search in self.searches for ids in search.best()]
+        sequences = [ids for search in self.searches for _, ids in search.best()]
         pad = self.settings.pad_id(self.model.config)
         return torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=pad)
+
+    def result_scores(self) -> Tensor:
+        """By which the best continuations were compared, (text · num_return_sequences)."""
+        return torch.tensor([score for search in self.searches for score, _ in search.best()], device=self.mask.device)

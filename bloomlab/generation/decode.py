@@ -14,13 +14,15 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab.errors import GenerationError
 from bloomlab.generation.beam import BeamSearch
-from bloomlab.generation.predict import adjust, choose, predict
+from bloomlab.generation.predict import adjust, choose, narrow, predict
 from bloomlab.generation.prompt import Prompt, begin
-from bloomlab.generation.settings import Settings
+from bloomlab.generation.settings import Settings, unfolded
 from bloomlab.generation.stopping import Ends, endings
+from bloomlab.generation.values import yes_or_no
 from bloomlab.guards.progress import without_monitor
 from bloomlab.hooks import Hooks
 from bloomlab.model.cache import KVCache
+from bloomlab.outputs import GenerateDecoderOnlyOutput
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
@@ -33,6 +35,7 @@ class Step(NamedTuple):
     ids: Tensor  # (batch, pos) everything so far, prompt included
     attention_mask: Tensor  # (batch, pos) 1 for a token, 0 for padding
     past: KVCache | None  # keys and values of every column but the newest: a generation can branch here
+    scores: Tensor  # (batch, vocab) what was chosen from: the logits after all settings; in rows that had ended, 0
 
 
 def stream(
@@ -78,9 +81,13 @@ def generate(
     tokenizer: Any = None,
     past_key_values: Any = None,
     inputs_embeds: Tensor | None = None,
+    streamer: Any = None,
     **settings: Any,
-) -> Tensor:
+) -> Any:
     """Continue each row to its end: (batch, pos) ids -> (batch · returns, longer) ids, prompt included.
+
+    With `return_dict_in_generate=True`, a GenerateDecoderOnlyOutput, with `output_scores` and `output_logits` if these
+    are True. A `streamer` is told each step's ids by `put(ids)`, first the prompt's, and the end by `end()`.
 
     Takes what `stream` takes, and `num_beams`. With beams an edit's rows are the beams of the first text, then those
     of the second, and so on; nothing can be read, since beams trade places: read a full pass over the result.
@@ -88,18 +95,49 @@ def generate(
     An interrupt (Ctrl-C, or a notebook's stop button) ends the writing, not the program: the text so far is returned,
     with a warning.
     """
+    settings = unfolded(settings)
+    wanted = {name: settings.pop(name, None) or False for name in WANTED}
+    for name, value in wanted.items():
+        yes_or_no(name, value)
     prompt = begin(model, input_ids, attention_mask, past_key_values, inputs_embeds)
     chosen = Settings.of(settings, prompt.width)
+    if streamer is not None and (chosen.num_beams > 1 or len(prompt.ids) * chosen.num_return_sequences > 1):
+        raise GenerationError("a streamer is told one continuation; pass one row, without beams, or no streamer")
     if chosen.num_beams > 1:
-        return _beam_search(model, prompt, generator, hooks, tokenizer, chosen)
+        search = _beam_search(model, prompt, generator, hooks, tokenizer, chosen, wanted)
+        found = GenerateDecoderOnlyOutput(search.result(), search.result_scores(), tuple(search.scores))
+        found.logits = tuple(search.logits)
+        return _returned(found, wanted)
     steps = _stream(model, prompt, generator, hooks, tokenizer, chosen)
     ids = prompt.ids.repeat_interleave(chosen.num_return_sequences, 0)
+    scores, logits = [], []
+    if streamer is not None:
+        streamer.put(ids.cpu())
     try:
         for step in _shown(steps, chosen):
             ids = step.ids
+            scores += [step.scores] * wanted["output_scores"]
+            logits += [step.logits] * wanted["output_logits"]
+            if streamer is not None:
+                streamer.put(step.token_ids.cpu())
     except KeyboardInterrupt:
         _warn_interrupted(ids.shape[1] - prompt.ids.shape[1])
-    return ids
+    if streamer is not None:
+        streamer.end()
+    return _returned(GenerateDecoderOnlyOutput(ids, None, tuple(scores), tuple(logits)), wanted)
+
+
+WANTED = ("return_dict_in_generate", "output_scores", "output_logits")
+"""What `generate` may be asked to return beside the ids, under the names of transformers."""
+
+
+def _returned(found: GenerateDecoderOnlyOutput, wanted: dict[str, bool]) -> Any:
+    """The ids, or all that was asked for."""
+    if not wanted["return_dict_in_generate"]:
+        return found.sequences
+    found.scores = found.scores if wanted["output_scores"] else None
+    found.logits = found.logits if wanted["output_logits"] else None
+    return found
 
 
 def _beam_search(
@@ -109,11 +147,13 @@ def _beam_search(
     hooks: Hooks | None,
     tokenizer: Any,
     settings: Settings,
-) -> Tensor:
+    wanted: dict[str, bool],
+) -> BeamSearch:
     if hooks is not None and hooks.read:
         raise GenerationError("beams trade places, so nothing can be read along the way; trace the result instead")
     ends, generator = _checked(model, prompt, generator, tokenizer, settings)
     search = BeamSearch(model, prompt, model.checked(hooks), settings, ends, generator)
+    search.keeps_scores, search.keeps_logits = wanted["output_scores"], wanted["output_logits"]
     try:
         for _ in _shown(range(settings.max_new_tokens), settings):
             search.step()
@@ -121,7 +161,7 @@ def _beam_search(
                 break
     except KeyboardInterrupt:
         _warn_interrupted(search.n_new)
-    return search.result()
+    return search
 
 
 def _shown(steps: Any, settings: Settings) -> Any:
@@ -184,12 +224,13 @@ def _steps(
         logits, past = predict(model, ids, mask, past, settings.use_cache, hooks, embeds, finite)
         scores = adjust(logits, ids, mask, n_new, stop_ids, settings)
         scores, embeds = scores.masked_fill(ended[:, None], 0.0), None  # a row that has ended is asked no more
-        token_ids = choose(scores, settings, generator)
+        narrowed = narrow(scores, settings)
+        token_ids = choose(narrowed, settings, generator)
 
         token_ids = token_ids.masked_fill(ended, settings.pad_id(model.config))
         ids = torch.cat([ids, token_ids[:, None]], 1)
         mask = torch.cat([mask, (~ended[:, None]).to(mask)], 1)
         ended = ended | ends(ids, scores)
-        yield Step(token_ids, logits, ended, ids, mask, past)
+        yield Step(token_ids, logits, ended, ids, mask, past, narrowed)
         if ended.all():
             return

@@ -6,14 +6,20 @@ from bloomlab.errors import GenerationError, did_you_mean
 
 ELSEWHERE = {  # what other libraries call it
     "stop": "stop_strings=…, the texts that end a row",
-    "max_tokens": "max_new_tokens=…",
-    "streamer": "stream(…) yields each step as it comes, and lab.stream(text) each piece of text",
+    **dict.fromkeys(("max_tokens", "length"), "max_new_tokens=…"),
+    **dict.fromkeys(("n", "num_samples"), "num_return_sequences=… with do_sample=True"),
+    **dict.fromkeys(("layer", "layers"), 'read=["h.3.attn.probs"] names a layer, read=["attn.probs"] takes all'),
+    "output_attentions": 'read=["attn.probs"]',
+    "output_hidden_states": 'read=["resid_post"]',
+    **dict.fromkeys(("hooks", "fwd_hooks", "edits"), "edit={…}, and read=[…]"),
+    "streamer": "generate(…) takes it; stream(…) yields each step as it comes, and lab.stream(text) each piece of text",
     **dict.fromkeys(
         ("return_dict_in_generate", "output_scores", "output_logits"),
-        "stream(…) yields each step with its scores, and lab.write(…).steps explains them",
+        "model.generate(…) takes it; stream(…) yields each step with its scores, and lab.write(…).steps explains them",
     ),
-    "generation_config": "pass its settings one by one",
 }
+NOT_FOR_A_CALL = ("transformers_version", "bos_token_id", "_from_model_config", "_commit_hash")
+"""What a generation_config of transformers says beside settings."""
 NOT_OFFERED = {  # and what comes nearest
     **dict.fromkeys(("penalty_alpha", "top_h"), "typical_p=… or top_p=… with do_sample=True comes nearest"),
     **dict.fromkeys(

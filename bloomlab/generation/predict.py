@@ -85,7 +85,7 @@ def narrow(scores: Tensor, settings: Settings, at_least: int = 1) -> Tensor:
     scores = scores.float()
     if not settings.greedy:
         scores = sampling.scale_temperature(scores, settings.temperature)
-        if settings.top_k is not None:
+        if settings.top_k:
             scores = sampling.keep_top_k(scores, settings.top_k, at_least)
         if settings.top_p is not None and settings.top_p < 1:
             scores = sampling.keep_top_p(scores, settings.top_p, at_least)
@@ -101,12 +101,11 @@ def narrow(scores: Tensor, settings: Settings, at_least: int = 1) -> Tensor:
 
 
 def choose(scores: Tensor, settings: Settings, generator: torch.Generator) -> Tensor:
-    """The next token of each row: the one of the largest score, or a drawn one. (batch, vocab) -> (batch).
+    """The next token of each row: the one of the largest narrowed score, or a drawn one. (batch, vocab) -> (batch).
 
     Raises:
         GenerationError: the rules leave a row no token.
     """
-    scores = narrow(scores, settings)
     if not scores.amax(-1).isfinite().all():
         raise nothing_left()
     return scores.argmax(-1) if settings.greedy else sampling.draw(scores, generator)

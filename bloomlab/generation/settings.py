@@ -1,14 +1,14 @@
 """How to continue a text: every choice with its name, checked before anything runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from torch import Tensor
 
 from bloomlab.config import BloomConfig
-from bloomlab.errors import GenerationError
-from bloomlab.generation.names import check_names
+from bloomlab.errors import GenerationError, shorten
+from bloomlab.generation.names import NOT_FOR_A_CALL, check_names
 from bloomlab.generation.values import CHECKS, as_biases, flat, whole
 
 COLDEST = 1e-6  # below this temperature the likeliest token is always drawn, and the numbers overflow
@@ -16,7 +16,8 @@ COLDEST = 1e-6  # below this temperature the likeliest token is always drawn, an
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to continue a text. `of` takes `max_length` and `min_length`, too, which count the prompt.
+    """How to continue a text. `of` takes `max_length` and `min_length`, too, which count the prompt; and a
+    `generation_config`, a dictionary of settings or what transformers calls so, over which the others win.
 
     How long:
     max_new_tokens       at most so many tokens are added to each row
@@ -41,7 +42,7 @@ class Settings:
     What is drawn (`sampling` says how, in this order):
     do_sample            draw by probability; otherwise take the likeliest (greedy)
     temperature          divides the scores; 0 is greedy
-    top_k, top_p         draw among the k likeliest, among the likeliest that together reach p; None: among all
+    top_k, top_p         draw among the k likeliest, among the likeliest that together reach p; None (or 0): among all
     min_p                drop what is less than p times as likely as the likeliest
     typical_p            draw among those of usual surprise that together reach p
     epsilon_cutoff, eta_cutoff  drop what is less likely than this, or than a bound that falls where the choice is open
@@ -98,7 +99,8 @@ class Settings:
     @classmethod
     def of(cls, given: dict[str, Any], n_prompt: int | None = None) -> "Settings":
         """Settings from a dictionary, for a prompt of so many columns; an unknown name is an error."""
-        check_names(given, [*(each.name for each in fields(cls)), "max_length", "min_length"])
+        given = unfolded(given)
+        check_names(given, NAMES)
         return cls(**lengths(given, n_prompt))
 
     def __post_init__(self) -> None:
@@ -129,7 +131,7 @@ class Settings:
         """Refuse what this model does not have: ids beyond its vocabulary, or a top_k larger than it."""
         top = config.vocab_size - 1
         whole(0, top)("pad_token_id", self.pad_id(config))
-        if self.top_k is not None:
+        if self.top_k:
             whole(1, config.vocab_size)("top_k", self.top_k)
         for name in ("forced_eos_token_id", "suppress_tokens", "begin_suppress_tokens", "bad_words_ids"):
             for token_id in flat(getattr(self, name)):
@@ -154,6 +156,27 @@ class Settings:
         choices = [self.pad_token_id, config.pad_token_id, stop[0] if stop else None, 0]
         pad: int = next(token_id for token_id in choices if token_id is not None)
         return pad
+
+
+NAMES = (*(each.name for each in fields(Settings)), "max_length", "min_length")
+"""What a setting may be called."""
+
+
+def unfolded(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings, with those of a `generation_config` among them; where both say something, the call's own wins.
+
+    >>> unfolded({"generation_config": {"top_k": 5, "do_sample": True}, "top_k": 2})
+    {'top_k': 2, 'do_sample': True}
+
+    Raises:
+        GenerationError: it is not a dictionary, nor an object that gives one.
+    """
+    config = given.get("generation_config")
+    changed = getattr(config, "to_diff_dict", lambda: config)()
+    if not isinstance(changed, Mapping | None):
+        raise GenerationError(f"generation_config must be a dictionary of settings, but got {shorten(config)}")
+    found = {name: value for name, value in (changed or {}).items() if value is not None and name not in NOT_FOR_A_CALL}
+    return {**found, **{name: value for name, value in given.items() if name != "generation_config"}}
 
 
 def lengths(given: dict[str, Any], n_prompt: int | None) -> dict[str, Any]:

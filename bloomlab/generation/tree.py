@@ -164,7 +164,7 @@ def searched(
         texts += search.searches[0].live.tolist()
     found = search.searches[0]
     texts += [ids.tolist() for _, ids in found.finished]
-    best = [ids.tolist() for ids in found.best()]
+    best = [ids.tolist() for _, ids in found.best()]
     nodes = {}
     for ids in texts:
         node = at

@@ -93,10 +93,8 @@ def one_or_more_ids(name: str, value: Any) -> None:
 
 
 def top_k(name: str, value: Any) -> None:
-    """A whole number of at least 1; 0 is a custom of other libraries."""
-    if is_whole(value, 0, 0):
-        raise GenerationError("top_k must be a whole number of at least 1, but got 0; without it all are drawn among")
-    whole(1, None)(name, value)
+    """A whole number; 0, by custom, draws among all."""
+    whole(0, None)(name, value)
 
 
 def early(name: str, value: Any) -> None:

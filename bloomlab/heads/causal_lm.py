@@ -9,14 +9,13 @@ points along its own embedding.
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bloomlab.config import BloomConfig
 from bloomlab.errors import InputError
 from bloomlab.generation.decode import Step, generate, stream
-from bloomlab.hooks import Hooks
+from bloomlab.hooks import Hooks, values_hidden
 from bloomlab.model.arguments import without_padding
 from bloomlab.model.bloom import BloomModel
 from bloomlab.outputs import CausalLMOutputWithCrossAttentions
@@ -32,6 +31,8 @@ class BloomForCausalLM(BloomPreTrainedModel):
     >>> out.logits.shape, out.loss.shape
     (torch.Size([1, 3, 100]), torch.Size([]))
     """
+
+    accepts_loss_kwargs = True
 
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
@@ -110,10 +111,9 @@ class BloomForCausalLM(BloomPreTrainedModel):
         result = CausalLMOutputWithCrossAttentions(loss=loss, logits=logits, **dict(output.items()[1:]))
         return result.returned(return_dict, self.config)
 
-    def generate(
-        self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **settings: Any
-    ) -> Tensor:
-        """Continue each row: (batch, pos) ids -> (batch, longer) ids, prompt included. See `Settings`.
+    def generate(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **settings: Any) -> Any:
+        """Continue each row: (batch, pos) ids -> (batch, longer) ids, prompt included. See `Settings`, and for what
+        else it takes and can return, `bloomlab.generation.decode.generate`.
 
         Raises:
             GenerationError, InputError: as `stream` does.
@@ -144,9 +144,7 @@ def next_token_loss(logits: Tensor, labels: Tensor, num_items_in_batch: int | Te
         raise InputError(
             f"labels must have shape {tuple(logits.shape[:2])} like the inputs, but have {tuple(labels.shape)}"
         )
-    if (
-        labels.is_cpu and not torch.compiler.is_compiling()
-    ):  # elsewhere, looking at the values would wait for the device
+    if labels.is_cpu and not values_hidden():  # elsewhere, looking at the values would wait for the device
         odd = (labels != -100) & ((labels < 0) | (labels >= logits.shape[2]))
         if odd.any():
             raise InputError(f"labels must be ids from 0 to {logits.shape[2] - 1}, or -100, but have {labels[odd][0]}")

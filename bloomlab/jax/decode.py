@@ -129,7 +129,7 @@ def _plan(chosen: Settings, config: BloomConfig) -> Plan:
         max_new_tokens=chosen.max_new_tokens,
         min_new_tokens=chosen.min_new_tokens,
         sample=not chosen.greedy,
-        top_k=None if chosen.greedy else chosen.top_k,
+        top_k=None if chosen.greedy else chosen.top_k or None,
         narrow=not chosen.greedy and chosen.top_p is not None,
         penalise=chosen.repetition_penalty != 1,
         stop_ids=tuple(chosen.stop_ids(config)),

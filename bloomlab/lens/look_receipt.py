@@ -21,6 +21,7 @@ from bloomlab.lens.receipt import READ as PARTS
 from bloomlab.lens.receipt import body, part_names, stream_parts
 from bloomlab.model.attention import split_heads
 from bloomlab.tracing.trace import Trace
+from bloomlab.weights.for_others import linear_map
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 READ = [*PARTS, "attn.scores"]
@@ -82,7 +83,7 @@ def look_receipt(model: BloomPreTrainedModel, trace: Trace, layer: int, head: in
             f"from 0 to {columns - 1} at a key not after it; got layer {layer}, head {head}, query {query}, key {key}"
         )
     block = body(model).h[layer]
-    fused = block.self_attention.query_key_value
+    matrix, bias = linear_map(block.self_attention.query_key_value)
     norm = block.input_layernorm
     weight, shift = norm.weight.detach().double().cpu(), norm.bias.detach().double().cpu()
     sides = []
@@ -90,8 +91,8 @@ def look_receipt(model: BloomPreTrainedModel, trace: Trace, layer: int, head: in
         parts, state = stream_parts(model, trace, position, layer)
         sigma = (state.var(-1, unbiased=False) + norm.eps).sqrt()
         scaled = (parts[0] - parts[0].mean(-1, keepdim=True)) / sigma * weight  # (part, hidden)
-        made = torch.cat([scaled, shift[None]]) @ fused.weight.detach().double().cpu().T
-        made[-1] += fused.bias.detach().double().cpu()
+        made = torch.cat([scaled, shift[None]]) @ matrix.double().cpu().T
+        made[-1] += 0.0 if bias is None else bias.double().cpu()
         sides.append(split_heads(made[None], config.n_head)[which][0, head])  # (part, head_dim)
     table = sides[0] @ sides[1].T / math.sqrt(config.head_dim)
     score = trace.head(f"h.{layer}.attn.scores", head)[query, key].item()

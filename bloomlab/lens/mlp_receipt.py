@@ -21,6 +21,7 @@ from bloomlab.lens.receipt import READ as PARTS
 from bloomlab.lens.receipt import Versus, body, part_names, scaled_direction, stream_parts
 from bloomlab.lens.refute import number
 from bloomlab.tracing.trace import Trace
+from bloomlab.weights.for_others import linear_map
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 READ = [*PARTS, "mlp.post"]
@@ -95,10 +96,10 @@ def neurons(
         InputError: there is no such layer or output, or the stream is no sum.
     """
     scaled, line = _line(model, trace, layer, token, versus, position)
-    down = body(model).h[layer].mlp.dense_4h_to_h
+    matrix, shift = linear_map(body(model).h[layer].mlp.dense_4h_to_h)
     post = trace[f"h.{layer}.mlp.post"][0, position].double().cpu()
-    values = post * (scaled @ down.weight.detach().double().cpu())
-    bias = scaled @ down.bias.detach().double().cpu()
+    values = post * (scaled @ matrix.double().cpu())
+    bias = torch.zeros_like(scaled[0]) if shift is None else scaled @ shift.double().cpu()
     names = (*(f"neuron {neuron}" for neuron in range(len(values))), "bias")
     return MlpLines(layer, "neurons", names, torch.cat([values, bias[None]]).float(), line)
 

@@ -26,6 +26,7 @@ from bloomlab.hooks import Edit
 from bloomlab.lens.inputs import check
 from bloomlab.tracing.edits import NamedEdit, zero
 from bloomlab.tracing.trace import Trace
+from bloomlab.weights.for_others import linear_map
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 READ = ["embed", "attn.mixed", "attn.out", "mlp.out", "resid_post"]
@@ -118,7 +119,7 @@ def stream_parts(
     layers = config.n_layer if layers is None else layers
     parts = [at("embed")]
     for layer, block in enumerate(body(model).h[:layers]):
-        weight = block.self_attention.dense.weight.detach().double().cpu().unflatten(1, (config.n_head, -1))
+        weight = linear_map(block.self_attention.dense)[0].double().cpu().unflatten(1, (config.n_head, -1))
         heads = torch.einsum("bhd,ohd->bho", at(f"h.{layer}.attn.mixed", 2), weight)
         parts += [*heads.unbind(1), at(f"h.{layer}.attn.out") - heads.sum(1), at(f"h.{layer}.mlp.out")]
     return torch.stack(parts, 1), at(f"h.{layers - 1}.resid_post" if layers else "embed")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bloomlab.config import BloomConfig
 from bloomlab.errors import InputError
-from bloomlab.hooks import Edit, Hooks, Known
+from bloomlab.hooks import Edit, Hooks, Known, values_hidden
 
 
 def refuse_unknown(extra: dict[str, Any]) -> None:
@@ -61,9 +61,12 @@ def full_mask(
     inputs = input_ids if input_ids is not None else inputs_embeds
     if inputs is None or (input_ids is not None and inputs_embeds is not None):
         raise InputError("pass either input_ids or inputs_embeds: exactly one of the two")
-    for name, value in (("the input", inputs), ("attention_mask", attention_mask)):
+    given: list[tuple[str, Any]] = [("the input", inputs), ("attention_mask", attention_mask)]
+    for name, value in given:
         if value is not None and not isinstance(value, Tensor):
-            raise InputError(f"{name} must be a tensor, but got {type(value).__name__}; wrap it in torch.tensor(…)")
+            got = type(value).__name__
+            how = "tokenizer(text, return_tensors='pt') makes one" if got == "str" else "wrap it in torch.tensor(…)"
+            raise InputError(f"{name} must be a tensor, but got {got}; {how}")
     if input_ids is not None and (inputs.is_floating_point() or inputs.dtype == torch.bool):
         raise InputError(f"input_ids must be whole numbers, but are {inputs.dtype}")
     expected = "(batch, pos)" if inputs is input_ids else f"(batch, pos, {config.hidden_size})"
@@ -77,9 +80,7 @@ def full_mask(
         raise InputError(
             f"past_key_values has {past[0][0].shape[0]} rows but the inputs have {batch}; use the same batch"
         )
-    if (
-        inputs.is_cpu and not torch.compiler.is_compiling()
-    ):  # elsewhere, looking at the values would wait for the device
+    if inputs.is_cpu and not values_hidden():  # elsewhere, looking at the values would wait for the device
         _check_values(input_ids, attention_mask, cache_position, range(column, n_key), config.vocab_size)
     if attention_mask is None:
         return torch.ones(batch, n_key, dtype=torch.long, device=inputs.device)
@@ -165,9 +166,17 @@ def past_pairs(past: object, config: BloomConfig) -> list[tuple[Tensor, Tensor]]
     """
     if past is None:
         return None
+    layers = getattr(past, "layers", None)
+    if isinstance(layers, list):  # a DynamicCache of transformers; one that is still empty has no layers, or empty ones
+        pairs: list[Any] = [(getattr(layer, "keys", None), getattr(layer, "values", None)) for layer in layers]
+        filled = [pair for pair in pairs if isinstance(pair[0], Tensor) and pair[0].numel()]
+        if not filled:
+            return None
+        past = filled
     if not isinstance(past, Sequence) or not all(_is_pair(pair) for pair in past):
         raise InputError(
-            f"past_key_values must be a KVCache or one (key, value) of tensors a layer, but got {type(past).__name__}"
+            "past_key_values must be a KVCache, a DynamicCache or one (key, value) of tensors a layer, but got "
+            f"{type(past).__name__}"
         )
     n_layer, n_head, head_dim = config.n_layer, config.n_head, config.head_dim
     pairs = [_four_dimensional(k, v, n_head) for k, v in past]

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bloomlab.config import BloomConfig
-from bloomlab.hooks import NO_HOOKS, Hooks
+from bloomlab.hooks import NO_HOOKS, Hooks, in_transform
 from bloomlab.model.alibi import alibi_bias, key_positions, slopes
 
 KeyValue = tuple[Tensor, Tensor]
@@ -105,6 +105,8 @@ def sliced_linear(x: Tensor, linear: nn.Linear, slices: int) -> Tensor:
     >>> torch.allclose(sliced_linear(x, linear, 2), linear(x))
     True
     """
+    if type(linear) is not nn.Linear:  # one that another library has put around it
+        return linear(x)  # type: ignore[no-any-return]  # it is a tensor
     parts = zip(x.tensor_split(slices, -1), linear.weight.tensor_split(slices, -1), strict=True)
     total = sum(F.linear(part, weight) for part, weight in parts)
     return total if linear.bias is None else total + linear.bias
@@ -132,7 +134,8 @@ class BloomAttention(nn.Module):
         v = hooks("v", v, "batch head pos head_dim")
         k, v = key_value = extend(past, k, v)
 
-        if self.readable or hooks.wants("scores", "alibi", "biased", "probs"):
+        # (a transform of torch.func may want what the fused kernel lacks, such as derivatives forwards)
+        if self.readable or hooks.wants("scores", "alibi", "biased", "probs") or in_transform():
             probs = self.attention_dropout(pattern(q, k, bias, hooks))
             probs = hooks("probs", probs, "batch head query key")
             mixed = probs @ v

@@ -9,6 +9,7 @@ from typing import Self
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import SequenceKey, register_pytree_node
 
 from bloomlab.model.attention import KeyValue
 
@@ -64,3 +65,12 @@ class KVCache(Sequence[KeyValue]):
 def _both(pairs: Sequence[KeyValue]) -> tuple[list[Tensor], list[Tensor]]:
     """The keys and the values of one layer in several caches."""
     return [k for k, _ in pairs], [v for _, v in pairs]
+
+
+register_pytree_node(  # so that torch.export and torch.func can look inside
+    KVCache,
+    lambda cache: (list(cache), None),
+    lambda pairs, _: KVCache(list(pairs)),
+    serialized_type_name="bloomlab.KVCache",
+    flatten_with_keys_fn=lambda cache: ([(SequenceKey(i), pair) for i, pair in enumerate(cache)], None),
+)

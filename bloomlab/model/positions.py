@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from bloomlab.config import BloomConfig
 from bloomlab.errors import ConfigError, HookError, InputError, did_you_mean, shorten
-from bloomlab.hooks import NO_HOOKS, At, Edit, Hooks, NamedEdit
+from bloomlab.hooks import NO_HOOKS, At, Edit, Hooks, NamedEdit, values_hidden
 from bloomlab.model.alibi import key_positions
 
 KINDS = ("alibi", "none", "sinusoidal", "learned", "rotary")
@@ -94,7 +94,7 @@ def learned(table: Tensor, positions: Tensor | None = None) -> NamedEdit:
         places = _places(_at(x, at, "embed"), at, positions)
         if table.dim() != 2 or table.shape[1] != x.shape[-1]:
             raise HookError(f"learned needs a table (n_positions, {x.shape[-1]}), but got {tuple(table.shape)}")
-        if not torch.compiler.is_compiling() and int(places.max()) >= len(table):
+        if not values_hidden() and int(places.max()) >= len(table):
             raise InputError(
                 f"there are learned vectors for {len(table)} positions, but the text has {int(places.max()) + 1} "
                 "tokens; shorten it, or take positions that need no table"

@@ -6,8 +6,8 @@ The `tokenizers` library can do this too, but it stores the settings of the last
 call would change the next. Here a row is a value, and truncating or padding it makes another.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain
@@ -18,7 +18,7 @@ import torch
 from tokenizers import Encoding
 
 from bloomlab.errors import InputError, MissingPackageError, shorten
-from bloomlab.guards.arguments import choice, whole_number, whole_text
+from bloomlab.guards.arguments import choice, one_of, whole_number, whole_text
 
 PADDING = {
     False: None,
@@ -82,17 +82,17 @@ class Row:
         """Each token as the vocabulary spells it."""
         return self._whole([part.cut(part.encoding.tokens) for part in self.parts], self.pad_token)
 
-    @property
+    @cached_property
     def offsets(self) -> list[tuple[int, int]]:
         """Of each token, its first character and the one after its last; (0, 0) for padding."""
         return self._whole([part.cut(part.encoding.offsets) for part in self.parts], (0, 0))
 
-    @property
+    @cached_property
     def word_ids(self) -> list[int | None]:
         """Of each token, the index of the piece it was cut from; None for padding."""
         return self._whole([part.cut(part.encoding.word_ids) for part in self.parts], None)
 
-    @property
+    @cached_property
     def sequence_ids(self) -> list[int | None]:
         """Of each token, 0 for the first text of a pair and 1 for the second; None for padding."""
         return self._whole([[part.sequence] * (part.stop - part.start) for part in self.parts], None)
@@ -107,15 +107,31 @@ class Row:
             return parts[0]
         return [*[padding] * self.left, *chain.from_iterable(parts), *[padding] * self.right]
 
-    def truncate(self, length: int, side: str) -> "Row":
-        """At most `length` tokens of a row of one text without padding: the surplus is cut off on this side."""
-        surplus = len(self) - length
-        if surplus <= 0:
-            return self
-        encoding, start, stop, sequence = self.parts[0]
-        start, stop = (start + surplus, stop) if side == "left" else (start, stop - surplus)
-        kept = self.ids[surplus:] if side == "left" else self.ids[:length]
-        return Row(kept, (Part(encoding, start, stop, sequence),))
+    def token_at(self, char: int, sequence: int) -> int | None:
+        """The first token that has this character of the first or second text."""
+        places = enumerate(zip(self.offsets, self.sequence_ids, strict=True))
+        return next((i for i, ((a, b), own) in places if own == sequence and a <= char < b), None)
+
+    def tokens_of_word(self, word: int, sequence: int) -> list[int]:
+        """The tokens of a word of the first or second text."""
+        places = enumerate(zip(self.word_ids, self.sequence_ids, strict=True))
+        return [i for i, (own, its) in places if its == sequence and own == word]
+
+    def truncate(self, length: int, side: str, stride: int = 0) -> "list[Row]":
+        """Windows of at most `length` tokens over a row of one text without padding; neighbours share `stride`.
+
+        The first is what is kept: the surplus is cut off on this side, and goes into the others.
+
+        Raises:
+            InputError: the windows would not move.
+        """
+        if len(self) <= length:
+            return [self]
+        if stride >= length > 0:
+            raise InputError(f"stride must be less than the {length} tokens of a window, but is {stride}")
+        encoding, start, _, sequence = self.parts[0]
+        spans = windows(len(self), length, stride, side)
+        return [Row(self.ids[a:b], (Part(encoding, start + a, start + b, sequence),)) for a, b in spans]
 
     def pad(self, length: int, side: str, pad_id: int, pad_token: str) -> "Row":
         """At least `length` tokens: padding is added on this side."""
@@ -154,36 +170,54 @@ def split_input(text: Any, text_pair: Any, words: bool) -> tuple[list[Any], list
     return texts, pairs, is_batch
 
 
-def join(first: Row, second: Row | None, strategy: str | None, length: int, side: str) -> Row:
-    """Join a text and its partner, if it has one, into at most `length` tokens.
+def windows(n: int, length: int, stride: int, side: str) -> list[tuple[int, int]]:
+    """Where windows of `length` begin and end over n tokens, from the side that is kept on; neighbours share `stride`.
+
+    >>> windows(7, 3, 1, "right"), windows(6, 4, 0, "left"), windows(5, 0, 0, "right")
+    ([(0, 3), (2, 5), (4, 7)], [(2, 6), (0, 2)], [(0, 0), (0, 5)])
+    """
+    if length == 0:
+        return [(0, 0), (0, n)]
+    found: list[tuple[int, int]] = []
+    for first in range(0, n, length - stride):
+        found.append((first, min(first + length, n)))
+        if first + length >= n:
+            break
+    return found if side == "right" else [(n - b, n - a) for a, b in found]
+
+
+def join(first: Row, second: Row | None, strategy: str | None, length: int, side: str, stride: int = 0) -> list[Row]:
+    """Join a text and its partner, if it has one, into at most `length` tokens; then the windows over what was cut.
 
     "longest_first" shortens the longer of the two until they fit, then both; "only_first" and "only_second"
     leave the other one whole; without a strategy both stay whole.
 
     Raises:
-        InputError: the text that may be shortened is too short for that.
+        InputError: the text that may be shortened is too short for that, or the windows would not move.
     """
     if strategy is None:
-        return first if second is None else first + second
+        return [first if second is None else first + second]
     if second is None:
         if strategy == "only_second":
             raise InputError("truncation='only_second' needs a pair of texts, but got one; pass truncation=True")
-        return first.truncate(length, side)
+        return first.truncate(length, side, stride)
     surplus = len(first) + len(second) - length
     if surplus <= 0:
-        return first + second
+        return [first + second]
     if strategy == "longest_first":
         a, b = _share(len(first), len(second), length)
-        return first.truncate(a, side) + second.truncate(b, side)
+        firsts, seconds = first.truncate(a, side, stride), second.truncate(b, side, stride)
+        # as the library joins them: the windows of the first text with each of the second, then its own with the rest
+        kept, rest = firsts[0], seconds[1:]
+        return [kept + seconds[0], *(x + y for x in firsts[1:] for y in seconds), *(kept + y for y in rest)]
     shortened, name = (first, "first") if strategy == "only_first" else (second, "second")
     if len(shortened) <= surplus:
         raise InputError(
             f"expected the {name} text to have more than {surplus} tokens, so that the pair can be cut to "
             f"{length}, but it has {len(shortened)}; pass truncation=True, which shortens both"
         )
-    if shortened is first:
-        return first.truncate(len(first) - surplus, side) + second
-    return first + second.truncate(len(second) - surplus, side)
+    parts = shortened.truncate(len(shortened) - surplus, side, stride)
+    return [part + second if shortened is first else first + part for part in parts]
 
 
 def _share(a: int, b: int, length: int) -> tuple[int, int]:
@@ -241,60 +275,41 @@ def common_width(rows: list[Row]) -> int:
     return widths[0] if widths else 0
 
 
-class BatchEncoding(dict[str, Any]):
-    """What the tokenizer returns: `x["input_ids"]` or `x.input_ids`, and `model(**x)`."""
-
-    def __init__(self, values: dict[str, Any], rows: Sequence[Row]) -> None:
-        super().__init__(values)
-        self._rows = list(rows)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"this encoding holds {', '.join(self)}, but not {name!r}") from None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_rows": self._rows}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._rows = state["_rows"]
-
-    def _row(self, index: int) -> Row:
-        if not isinstance(index, int) or not -len(self._rows) <= index < len(self._rows):
-            raise InputError(f"expected the index of one of {len(self._rows)} texts, but got {index!r}")
-        return self._rows[index]
-
-    def tokens(self, index: int = 0) -> list[str]:
-        """The tokens of one text as the vocabulary spells them."""
-        return list(self._row(index).tokens)
-
-    def word_ids(self, index: int = 0) -> list[int | None]:
-        """For each token of one text, the index of the piece, or of the word you passed, that it is part of.
-
-        None for padding.
-        """
-        return list(self._row(index).word_ids)
-
-    def sequence_ids(self, index: int = 0) -> list[int | None]:
-        """For each token of a pair, 0 for the first text and 1 for the second; None for padding."""
-        return list(self._row(index).sequence_ids)
-
-    def to(self, device: torch.device | str) -> Self:
-        """Move the tensors to a device; returns this same encoding."""
-        for name, value in self.items():
-            if isinstance(value, torch.Tensor):
-                self[name] = value.to(device)
-        return self
-
-
 def as_tensor(values: list[list[Any]], kind: str, width: int) -> Any:
     """Rows of equal length as one tensor of integers, (batch, width, …): "pt" for torch, "np" for numpy, "jax".
 
     >>> as_tensor([[1, 2], [3, 4]], "np", 2).shape
     (2, 2)
     """
-    array = np.array(values, dtype=np.int64).reshape(len(values), width, *np.shape(values)[2:])
+    return _tensor(np.array(values, dtype=np.int64).reshape(len(values), width, *np.shape(values)[2:]), kind)
+
+
+def as_tensors(values: dict[str, Any], kind: str | None) -> dict[str, Any]:
+    """Lists as tensors of this kind, whole numbers as int64; None leaves them as they are.
+
+    Raises:
+        InputError: the rows of one of them differ in length, or hold no numbers.
+    """
+    if kind is None:
+        return values
+    one_of("return_tensors", kind, ("pt", "np", "jax"))
+    found = {}
+    for name, value in values.items():
+        try:
+            array = np.array(value)
+        except ValueError:
+            array = np.array(None)
+        if array.dtype.kind not in "iufb":
+            raise InputError(
+                f"{name} makes no tensor: its rows differ in length, or hold no numbers; padding=True fills ids and "
+                "masks; leave out, or pad by yourself, whatever else has a value for each token"
+            )
+        dtype = {"i": np.int64, "u": np.int64, "f": np.float32 if kind == "pt" else np.float64}.get(array.dtype.kind)
+        found[name] = _tensor(array if dtype is None else array.astype(dtype), kind)
+    return found
+
+
+def _tensor(array: "np.ndarray[Any, Any]", kind: str) -> Any:
     if kind == "jax":
         if find_spec("jax") is None:
             raise MissingPackageError(

@@ -11,27 +11,33 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 from tokenizers import AddedToken, Tokenizer
 
+from bloomlab.elsewhere import TOKENIZER
 from bloomlab.errors import InputError, NearNames, TokenizerError, did_you_mean, shorten
 from bloomlab.guards.arguments import flag, id_list, one_of, whole_number, whole_text
 from bloomlab.guards.files import json_bytes, make_folder, read_json, replacing_all
 from bloomlab.text.batches import (
     NO_LIMIT,
-    BatchEncoding,
     Row,
     as_tensor,
+    as_tensors,
     common_width,
     join,
     padded_width,
     split_input,
     truncation_strategy,
 )
+from bloomlab.text.chat import rendered
+from bloomlab.text.encoding import BatchEncoding
+from bloomlab.text.padding import padded
 from bloomlab.text.tokenizer_file import (
     BYTE_OF,
+    MAX_ADDED,
     MAX_TOKEN,
     TokenizerParts,
     build,
@@ -56,8 +62,13 @@ SETTINGS = (
     "padding_side",
     "truncation_side",
     "model_max_length",
+    "additional_special_tokens",
+    "extra_special_tokens",
 )
 """What tokenizer_config.json may set. Its other keys say how the tokenizer was made; they are not used."""
+
+EXTRA = ("extra_special_tokens", "additional_special_tokens")
+"""What transformers 5 and 4 call the special tokens that have no name of their own."""
 
 MAX_CONFIG_BYTES = 16 << 20
 
@@ -104,13 +115,15 @@ class BloomTokenizerFast(NearNames):
         trim_offsets: leave the white space around a token out of its offsets. None: what the file says.
         padding_side, truncation_side: "left" or "right".
         model_max_length: the length that truncation=True cuts to when no max_length is given.
-        **kwargs: other keys of a tokenizer_config.json; kept in `init_kwargs`, never interpreted.
+        **kwargs: `extra_special_tokens` (or `additional_special_tokens`), a list; `chat_template`, which no file sets;
+            other keys of a tokenizer_config.json, which are kept in `init_kwargs` and never interpreted.
 
     Raises:
         TokenizerError: a file is missing or broken, or not a BLOOM tokenizer's.
         InputError: an argument does not fit.
     """
 
+    _elsewhere = TOKENIZER
     vocab_files_names = {  # noqa: RUF012  # a constant, documented as a class attribute
         "vocab_file": "vocab.json",
         "merges_file": "merges.txt",
@@ -118,6 +131,8 @@ class BloomTokenizerFast(NearNames):
     }
     model_input_names = ("input_ids", "attention_mask")
     is_fast = True
+    sep_token = cls_token = mask_token = sep_token_id = cls_token_id = mask_token_id = None
+    """BLOOM has none of these; collators and pipelines ask."""
 
     def __init__(
         self,
@@ -142,12 +157,15 @@ class BloomTokenizerFast(NearNames):
         parts = _read_parts(vocab_file, merges_file, tokenizer_file, tokenizer_object)
         special = (unk_token, bos_token, eos_token, pad_token)
         names = [_token_name(token, key) for key, token in zip(SPECIAL, special, strict=True)]
-        parts = with_special_tokens(parts, [name for name in names if name is not None])
+        given = (kwargs.get(key) for key in EXTRA)
+        extra = _token_names(next((several for several in given if several is not None), []))
+        parts = with_special_tokens(parts, [*(name for name in names if name is not None), *extra])
         self.add_prefix_space = flag("add_prefix_space", add_prefix_space) or parts.add_prefix_space
         trim = parts.trim_offsets if trim_offsets is None else flag("trim_offsets", trim_offsets)
         self.trim_offsets = trim
         self._library = build(replace(parts, add_prefix_space=self.add_prefix_space, trim_offsets=trim))
         self._special: dict[str, str | None] = dict(zip(SPECIAL, names, strict=True))
+        self._extra_special = extra
         self._added = {token_id: text for text, token_id, _ in parts.added}
         self._special_ids = {token_id for _, token_id, is_special in parts.added if is_special}
 
@@ -160,6 +178,7 @@ class BloomTokenizerFast(NearNames):
             limit = int(limit)
         self.model_max_length = whole_number("model_max_length", limit)
         self.init_kwargs = kwargs
+        self.chat_template = kwargs.get("chat_template")  # a program, so only a caller sets it, never a file
         self.name_or_path = str(kwargs.get("name_or_path", ""))
 
     @classmethod
@@ -197,7 +216,9 @@ class BloomTokenizerFast(NearNames):
     def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
         """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json; returns their paths."""
         path = _make_folder(folder)
-        settings = {name: getattr(self, name) for name in SETTINGS}
+        settings = {name: getattr(self, name) for name in SETTINGS if name not in EXTRA}
+        if self._extra_special:
+            settings["additional_special_tokens"] = self._extra_special  # the name that transformers 4 and 5 both read
         files = {
             "tokenizer.json": self.tokenizer_json().encode(),
             "tokenizer_config.json": json_bytes({"tokenizer_class": "BloomTokenizerFast", **settings}),
@@ -268,12 +289,14 @@ class BloomTokenizerFast(NearNames):
         padding: bool | str = False,
         truncation: bool | str | None = None,
         max_length: int | None = None,
+        stride: int = 0,
         is_split_into_words: bool = False,
         pad_to_multiple_of: int | None = None,
         padding_side: str | None = None,
         return_tensors: str | None = None,
         return_token_type_ids: bool = False,
         return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
         return_length: bool = False,
@@ -288,6 +311,8 @@ class BloomTokenizerFast(NearNames):
             padding: True or "longest" pads every row to the longest one, "max_length" to max_length.
             truncation: True or "longest_first", "only_first", "only_second" truncate to max_length tokens.
             max_length: tokens; without padding or truncation, it truncates.
+            stride, return_overflowing_tokens: what truncation cuts off becomes further rows, each of at most max_length
+                tokens, of which neighbours share `stride`; `overflow_to_sample_mapping` says which text each is from.
             is_split_into_words: needs a tokenizer made with add_prefix_space=True.
             pad_to_multiple_of: pad to a multiple of this many tokens.
             return_tensors: "pt", "np" or "jax" for tensors (batch, tokens); None for lists.
@@ -316,8 +341,16 @@ class BloomTokenizerFast(NearNames):
         firsts = self._encode(texts, is_split_into_words, 0)
         seconds = [None] * len(firsts) if pairs is None else self._encode(pairs, is_split_into_words, 1)
         strategy, length = truncation_strategy(padding, truncation, max_length, self.model_max_length)
-        pairs_of_rows = zip(firsts, seconds, strict=True)
-        rows = [join(first, second, strategy, length, self.truncation_side) for first, second in pairs_of_rows]
+        if type(stride) is not int or stride < 0:
+            raise InputError(f"stride must be a whole number of at least 0, but got {stride!r}")
+        step = stride if return_overflowing_tokens else 0
+        by_text = [
+            join(first, second, strategy, length, self.truncation_side, step)
+            for first, second in zip(firsts, seconds, strict=True)
+        ]
+        if not return_overflowing_tokens:
+            by_text = [several[:1] for several in by_text]
+        rows = list(chain.from_iterable(by_text))
         width = padded_width(rows, padding, length, pad_to_multiple_of, strategy is not None)
         rows = [self._pad(row, width, padding_side) for row in rows] if width else rows
 
@@ -329,12 +362,16 @@ class BloomTokenizerFast(NearNames):
         if return_special_tokens_mask:
             values["special_tokens_mask"] = [[1 - each for each in row.mask] for row in rows]
         if return_offsets_mapping:
-            values["offset_mapping"] = [row.offsets for row in rows]
+            values["offset_mapping"] = [list(row.offsets) for row in rows]
+        if return_overflowing_tokens:
+            origins = [text for text, several in enumerate(by_text) for _ in several]
         if return_tensors:
             width = common_width(rows)
             values = {name: as_tensor(value, return_tensors, width) for name, value in values.items()}
-        elif not is_batch:
+        elif not is_batch and not return_overflowing_tokens:
             values = {name: value[0] for name, value in values.items()}
+        if return_overflowing_tokens:
+            values |= as_tensors({"overflow_to_sample_mapping": origins}, return_tensors)
         if return_length:
             values["length"] = [len(row) for row in rows]
         return BatchEncoding(values, rows)
@@ -352,6 +389,78 @@ class BloomTokenizerFast(NearNames):
         if self.pad_token is None:
             raise InputError("padding needs a pad token, but this tokenizer has none; set tokenizer.pad_token")
         return row.pad(width, side, self.pad_token_id, self.pad_token)
+
+    def pad(
+        self,
+        encoded_inputs: Any,
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """Rows that were encoded before, padded to one width: for collators, and for a DataLoader's `collate_fn`.
+
+        Args:
+            encoded_inputs: a list of encodings, or one with lists. What else they hold, such as labels, is kept.
+            padding, max_length, pad_to_multiple_of, padding_side, return_tensors: as in a call. Tensors stay tensors.
+
+        Raises:
+            InputError: there are no `input_ids`, or the rows do not make a tensor.
+        """
+        side = self.padding_side if padding_side is None else one_of("padding_side", padding_side, ("left", "right"))
+        if self.pad_token_id is None and padding:
+            raise InputError("padding needs a pad token, but this tokenizer has none; set tokenizer.pad_token")
+        limit = self.model_max_length if max_length is None else max_length
+        mask, fill = return_attention_mask is not False, self.pad_token_id or 0
+        return BatchEncoding(
+            padded(encoded_inputs, fill, side, padding, limit, pad_to_multiple_of, mask, return_tensors)
+        )
+
+    def apply_chat_template(
+        self,
+        conversation: Any,
+        chat_template: str | None = None,
+        add_generation_prompt: bool = False,
+        tokenize: bool = True,
+        return_dict: bool = True,
+        tools: Any = None,
+        documents: Any = None,
+        tokenizer_kwargs: dict[str, Any] | None = None,
+        padding: bool | str = False,
+        truncation: bool | str = False,
+        max_length: int | None = None,
+        return_tensors: str | None = None,
+        **names: Any,
+    ) -> Any:
+        """A conversation, or several, as one text each, by a template in jinja2's language; then its tokens.
+
+        Args:
+            conversation: a list such as [{"role": "user", "content": "Hi"}]; or a list of those.
+            chat_template: the template, unless `tokenizer.chat_template` was set. None is ever read from a file.
+            add_generation_prompt, tools, documents, **names: for the template, beside `messages` and special tokens.
+            tokenize: False gives the text; return_dict=False the ids only.
+            tokenizer_kwargs, padding, truncation, max_length, return_tensors: as in a call.
+
+        Raises:
+            InputError: there is no template; it is broken, or refuses the conversation.
+            MissingPackageError: jinja2 is not installed.
+        """
+        given = {**self.special_tokens_map, "add_generation_prompt": add_generation_prompt, **names}
+        given |= {"tools": tools, "documents": documents}
+        template = self.chat_template if chat_template is None else chat_template
+        several = (
+            isinstance(conversation, list | tuple) and bool(conversation) and isinstance(conversation[0], list | tuple)
+        )
+        texts = [rendered(template, one, given) for one in (conversation if several else [conversation])]
+        text: Any = texts if several else texts[0]
+        if not tokenize:
+            return text
+        options: dict[str, Any] = {"padding": padding, "truncation": truncation, "max_length": max_length}
+        found = self(text, **options, return_tensors=return_tensors, **(tokenizer_kwargs or {}))
+        return found if return_dict else found["input_ids"]
 
     def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
         """The ids of a text: the `input_ids` that calling the tokenizer returns."""
@@ -494,14 +603,46 @@ class BloomTokenizerFast(NearNames):
             self._special_ids |= {token_id} if special_tokens else set()
         return len(self) - before
 
-    def add_special_tokens(self, special_tokens_dict: dict[str, str]) -> int:
-        """Set special tokens, adding those that the vocabulary lacks: {"pad_token": "[PAD]"}."""
+    def add_special_tokens(self, special_tokens_dict: dict[str, Any], replace_extra_special_tokens: bool = True) -> int:
+        """Set special tokens, adding those that the vocabulary lacks: {"pad_token": "[PAD]"}.
+
+        "extra_special_tokens" (or "additional_special_tokens") is a list of tokens without a name of their own, which
+        replaces the one before, or goes on from it.
+        """
+        keys = (*SPECIAL, *EXTRA)
         for key in special_tokens_dict:
-            if key not in SPECIAL:
-                raise InputError(f"expected {', '.join(SPECIAL)}, but got {key!r}{did_you_mean(key, SPECIAL)}")
-        added = self.add_tokens(list(special_tokens_dict.values()), special_tokens=True)
-        self._special.update(special_tokens_dict)
+            if key not in keys:
+                raise InputError(f"expected {', '.join(keys)}, but got {key!r}{did_you_mean(key, keys)}")
+        named = {key: _token_name(token, key) for key, token in special_tokens_dict.items() if key in SPECIAL}
+        extra = [name for key in EXTRA for name in _token_names(special_tokens_dict.get(key) or [])]
+        added = self.add_tokens([*(name for name in named.values() if name is not None), *extra], special_tokens=True)
+        self._special.update(named)
+        if any(key in special_tokens_dict for key in EXTRA):
+            kept = [] if replace_extra_special_tokens else self._extra_special
+            self._extra_special = list(dict.fromkeys([*kept, *extra]))
         return added
+
+    @property
+    def extra_special_tokens(self) -> list[str]:
+        """The special tokens that have no name of their own; `additional_special_tokens` is the same."""
+        return list(self._extra_special)
+
+    @extra_special_tokens.setter
+    def extra_special_tokens(self, tokens: Any) -> None:
+        names = _token_names(tokens)
+        for name in names:
+            if self._library.token_to_id(name) is None:
+                raise InputError(f"expected tokens of the vocabulary, but {name!r} is not; use add_special_tokens")
+        self._extra_special = names
+
+    additional_special_tokens = extra_special_tokens
+
+    @property
+    def extra_special_tokens_ids(self) -> list[int]:
+        """Their ids; `additional_special_tokens_ids` is the same."""
+        return [self.convert_tokens_to_ids(token) for token in self._extra_special]
+
+    additional_special_tokens_ids = extra_special_tokens_ids
 
     @property
     def special_tokens_map(self) -> dict[str, str]:
@@ -511,7 +652,7 @@ class BloomTokenizerFast(NearNames):
     @property
     def all_special_tokens(self) -> list[str]:
         """The special tokens, each once."""
-        return list(dict.fromkeys(self.special_tokens_map.values()))
+        return list(dict.fromkeys([*self.special_tokens_map.values(), *self._extra_special]))
 
     @property
     def all_special_ids(self) -> list[int]:
@@ -577,6 +718,15 @@ def _token_name(token: Any, key: str) -> str | None:
             f"{key} must be a text of 1 to {MAX_TOKEN} visible characters or None, but got {shorten(token)}"
         )
     return text
+
+
+def _token_names(tokens: Any) -> list[str]:
+    """The texts of several special tokens; of a table, its values."""
+    several = list(tokens.values()) if isinstance(tokens, dict) else tokens
+    if not isinstance(several, list | tuple) or len(several) > MAX_ADDED:
+        raise InputError(f"extra_special_tokens is a list of at most {MAX_ADDED} tokens, but got {shorten(tokens)}")
+    names = [_token_name(token, "a special token") for token in several]
+    return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def _error_handler(name: Any) -> str:

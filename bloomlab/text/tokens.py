@@ -8,6 +8,11 @@ what a view draws: the fewest tokens in a row that show as whole characters, eve
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from bloomlab.errors import InputError, did_you_mean, shorten
+from bloomlab.guards.arguments import whole_text
 
 _SHOWN = {
     " ": "·",
@@ -166,6 +171,45 @@ def character_of_each_byte(data: bytes) -> list[int]:
             characters += [count] * broken
             count += 1
     return characters
+
+
+def find(tokens: Sequence[Token], text: str) -> list[int]:
+    """The places of all tokens that have part of this text, wherever it stands in theirs; a space counts.
+
+    >>> tokens = tokens_in(b"Leo saw Leo", [7, 8, 9], [b"Leo", b" saw", b" Leo"])
+    >>> find(tokens, "Leo"), find(tokens, " Leo"), find(tokens, "o s")
+    ([0, 2], [2], [0, 1])
+
+    Raises:
+        InputError: it stands nowhere, or it is no text.
+    """
+    part, data = whole_text(text, "text").encode(), b"".join(token.bytes for token in tokens)
+    places: set[int] = set()
+    start = data.find(part) if part else -1
+    while start >= 0:
+        ends = accumulate(len(token.bytes) for token in tokens)
+        places |= {
+            place
+            for place, (token, end) in enumerate(zip(tokens, ends, strict=True))
+            if end > start and end - len(token.bytes) < start + len(part)
+        }
+        start = data.find(part, start + 1)
+    if not places:
+        words = [shown.text.strip() for shown in display_tokens(tokens)]
+        raise InputError(f"{shorten(text)} is nowhere in the text{did_you_mean(text.strip(), words)}")
+    return sorted(places)
+
+
+class TokenList(list[Token]):
+    """Tokens in their order; `find` and `index` take a text, too."""
+
+    def find(self, text: str) -> list[int]:
+        """The places of all tokens that have part of this text; see `find`."""
+        return find(self, text)
+
+    def index(self, value: Any, *span: Any) -> int:
+        """The place of a token; of a text, that of the first token that has part of it."""
+        return find(self, value)[0] if isinstance(value, str) else super().index(value, *span)
 
 
 def tokens_in(data: bytes, ids: Sequence[int], parts: Sequence[bytes]) -> list[Token]:

@@ -9,24 +9,30 @@
 
 An axis that is not named is changed whole. On `pos`, `query` and `key` an index is a column of the whole input,
 padding included, so an edit means the same in a full pass and in each step of a cached generation; a pass that lacks
-the column is left as it is. Columns count from 0 and are never negative.
+the column is left as it is. An index below 0 counts from the end, as in Python; of columns only where the whole text is
+known, as in `lab.trace(text, edit=…)`: a call of the model does not know what comes later.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, cast
+from typing import Any, TypeGuard, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from bloomlab.errors import HookError, did_you_mean
-from bloomlab.hooks import At, Reading
+from bloomlab.elsewhere import axis_elsewhere
+from bloomlab.errors import HookError
+from bloomlab.hooks import At, Edit, Reading
 from bloomlab.hooks import Index as Index
 from bloomlab.hooks import NamedEdit as NamedEdit
 
 LARGEST = 1e30  # what a number in an edit may be; a model's own are far smaller
+
+AnyEdit = TypeVar("AnyEdit", bound=Edit)
+COLUMNS = ("pos", "query", "key")
+"""The axes of positions, whose indices are columns of the whole input."""
 
 
 def zero(**where: Index) -> NamedEdit:
@@ -117,7 +123,7 @@ def patch(source: Tensor, columns: Index | None = None, **where: Index) -> Named
         for axis, index, size, own_size in zip(at.axes, block.columns, source.shape, tensor.shape, strict=True):
             if axis == "batch" and size == 1:
                 index = torch.zeros_like(index)
-            elif axis in ("pos", "query", "key"):
+            elif axis in COLUMNS:
                 if taken and axis != "key":
                     index = index.clone().apply_(taken.__getitem__)
                 if int(index.max()) >= size:
@@ -208,7 +214,7 @@ def _block(tensor: Tensor, at: At, where: dict[str, Index]) -> _Block:
     for axis in where:
         if axis not in at.axes:
             raise HookError(
-                f"{at.name!r} has no axis {axis!r}{did_you_mean(axis, at.axes)}; it has {', '.join(at.axes)}"
+                f"{at.name!r} has no axis {axis!r}{axis_elsewhere(axis, at.axes)}; it has {', '.join(at.axes)}"
             )
     indices, columns = [], []
     for i, (axis, size) in enumerate(zip(at.axes, tensor.shape, strict=True)):
@@ -223,17 +229,53 @@ def _block(tensor: Tensor, at: At, where: dict[str, Index]) -> _Block:
 
 def _chosen(index: Index, end: int, axis: str, name: str) -> list[int]:
     """The indices below `end` that an edit names on one axis."""
+    if axis not in COLUMNS:
+        index = _from_the_left(index, end)
     if isinstance(index, slice):
         parts = [n for n in (index.start, index.stop, index.step) if n is not None]
         indices = list(range(end)[index])
     else:
         parts = indices = list(index) if isinstance(index, Sequence) else [index]
     if not all(_is_index(n) for n in parts):
-        raise HookError(f"{axis} at {name!r} counts from 0 in whole numbers, but got {index!r}")
+        end_of_text = "; from the end only where the text is known: lab.trace(text, edit=…)" * (axis in COLUMNS)
+        raise HookError(f"{axis} at {name!r} counts from 0 in whole numbers, but got {index!r}{end_of_text}")
     beyond = [n for n in indices if n >= end]
-    if beyond and axis not in ("pos", "query", "key"):
+    if beyond and axis not in COLUMNS:
         raise HookError(f"{axis} at {name!r} goes from 0 to {end - 1}, but got {beyond[0]}")
     return [n for n in indices if n < end]
+
+
+def _from_the_left(index: Index, end: int) -> Index:
+    """The index with what counts from the end, as Python counts, counted from the left; what is unfit stays."""
+    if isinstance(index, slice):
+        negative = any(_is_whole(n) and n < 0 for n in (index.start, index.stop))
+        return list(range(end)[index]) if negative else index
+    if isinstance(index, Sequence):
+        return [n + end if _is_whole(n) and -end <= n < 0 else n for n in index]
+    return index + end if _is_whole(index) and -end <= index < 0 else index
+
+
+def from_the_left(edit: AnyEdit, columns: int) -> AnyEdit:
+    """The edit with positions that count from the end of a text of so many columns counted from its left edge.
+
+    >>> from_the_left(zero(head=3, query=-1), 10)
+    zero(head=3, query=9)
+
+    Raises:
+        HookError: a position lies before the text.
+    """
+    where = getattr(edit, "where", {})
+    counted = {axis: _from_the_left(index, columns) if axis in COLUMNS else index for axis, index in where.items()}
+    for axis in COLUMNS:
+        for n in _listed(counted.get(axis, ())):
+            if _is_whole(n) and n < 0:
+                raise HookError(f"the text has {columns} tokens, so {axis} goes from {-columns} on, but got {n}")
+    changed = any(counted[axis] is not where[axis] and counted[axis] != where[axis] for axis in where)
+    return cast(Any, edit).at(**counted) if changed and isinstance(edit, NamedEdit) else edit
+
+
+def _listed(index: Index) -> Sequence[Any]:
+    return index if isinstance(index, Sequence) else [] if isinstance(index, slice) else [index]
 
 
 def check_columns(where: Mapping[str, Index], columns: int) -> None:
@@ -243,9 +285,8 @@ def check_columns(where: Mapping[str, Index], columns: int) -> None:
         HookError: a position is not in the text.
     """
     for axis, index in where.items():
-        named = index if isinstance(index, Sequence) else [] if isinstance(index, slice) else [index]
-        beyond = [n for n in named if _is_index(n) and n >= columns]
-        if axis in ("pos", "query", "key") and beyond:
+        beyond = [n for n in _listed(index) if _is_index(n) and n >= columns]
+        if axis in COLUMNS and beyond:
             raise HookError(
                 f"the text has {columns} tokens, so {axis} goes from 0 to {columns - 1}, but got {beyond[0]}"
             )
@@ -296,8 +337,12 @@ def _edit(
 
 
 def _is_index(value: Any) -> bool:
+    return _is_whole(value) and value >= 0
+
+
+def _is_whole(value: Any) -> TypeGuard[int]:
     # Integral, because numpy's whole numbers are indices too
-    return type(value) is not bool and isinstance(value, Integral) and int(value) >= 0
+    return type(value) is not bool and isinstance(value, Integral)
 
 
 def is_number(value: Any) -> bool:

@@ -13,16 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.errors import HookError, InputError, did_you_mean
+from bloomlab.elsewhere import spot_elsewhere
+from bloomlab.errors import HookError, InputError, shorten
 from bloomlab.generation.decode import generate, stream
-from bloomlab.generation.settings import Settings
+from bloomlab.generation.names import check_names
+from bloomlab.generation.settings import NAMES, Settings
 from bloomlab.guards.memory import check_memory
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit, Edits, Hooks, Known, Reading, Spot, in_order
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.by_need import AT_EDIT, AT_WORK, KEPT, READABLE, ByNeed, behind
 from bloomlab.tracing.donors import Donors, is_pending, made
+from bloomlab.tracing.edits import from_the_left
 from bloomlab.tracing.trace import Trace
+from bloomlab.weights.for_others import adapters
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 
@@ -58,9 +62,11 @@ def record(
         MemoryLimitError: the readings would not fit into this machine's memory.
     """
     spots = model.hook_names()
-    names = dict.fromkeys(name for pattern in _patterns(read) for name in resolve(pattern, list(spots)))
+    names = dict.fromkeys(name for pattern in _patterns(read, list(spots)) for name in resolve(pattern, list(spots)))
     edits = _edits_by_spot(edit, list(spots))
+    check_names(settings, NAMES)
     ids, mask = _inputs(tokenizer, text, model.device)
+    edits = {name: tuple(from_the_left(one, ids.shape[1]) for one in several) for name, several in edits.items()}
     late: list[str] = []
     if by_need and detach and not max_new_tokens and len(ids) == 1:
         late = _too_large([name for name in names if name.endswith(READABLE)], spots, ids.shape[1], model.dtype)
@@ -91,6 +97,7 @@ def record(
         "seed": settings.get("seed"),
         "edits": {name: repr(list(several) if len(several) > 1 else several[0]) for name, several in asked.items()},
         "versions": dict(_versions()),
+        **({"adapters": on} if (on := adapters(model)) else {}),
     }
     trace = Trace(
         {name: readings[name] for name in spots if name in readings},
@@ -195,9 +202,8 @@ def resolve(pattern: str, spots: Sequence[str]) -> list[str]:
         return [pattern]
     matches = [name for name in spots if name.endswith(f".{pattern}") or fnmatch.fnmatchcase(name, pattern)]
     if not matches:
-        ends = {name.split(".", 2)[2] for name in spots if name.startswith("h.")}
         raise HookError(
-            f"no spot is or ends in {pattern!r}{did_you_mean(pattern, [*spots, *ends])}; model.hook_names() lists all"
+            f"no spot is or ends in {pattern!r}{spot_elsewhere(pattern, spots)}; model.hook_names() lists all"
         )
     return matches
 
@@ -257,19 +263,25 @@ def layer_of(spot: str, n_layer: int) -> int:
 def _edits_by_spot(edit: object, spots: Sequence[str]) -> dict[str, tuple[Edit, ...]]:
     """The edits at each spot, in the order in which they are made."""
     if not isinstance(edit, Mapping | None):
-        raise HookError(f"edit must be a dictionary of names and functions, but got {type(edit).__name__}")
+        raise HookError(
+            f"edit must be a dictionary of names and functions, such as {{'h.3.attn.mixed': zero(head=5)}}, but got "
+            f"{shorten(edit)}"
+        )
     found: dict[str, tuple[Edit, ...]] = {}
     for pattern, edits in (edit or {}).items():
-        for name in (name for one in _patterns([pattern]) for name in resolve(one, spots)):
+        for name in (name for one in _patterns([pattern], spots) for name in resolve(one, spots)):
             found[name] = (*found.get(name, ()), *in_order(name, edits))
     return found
 
 
-def _patterns(read: Iterable[str]) -> Iterable[str]:
-    patterns = [read] if isinstance(read, str) or not isinstance(read, Iterable) else list(read)
+def _patterns(read: object, spots: Sequence[str]) -> list[str]:
+    patterns: list[Any] = list(read) if isinstance(read, Iterable) and not isinstance(read, str) else [read]
     for pattern in patterns:
         if not isinstance(pattern, str):
-            raise HookError(f"read must be names of spots, but got {pattern!r}")
+            pair: Any = pattern
+            head = isinstance(pair, list | tuple) and [*map(type, pair)] == [int, int]
+            more = spot_elsewhere("L{}H{}".format(*pair), spots) if head else '; such as read=["attn.probs"]'
+            raise HookError(f"read must be names of spots, but got {shorten(pattern)}{more}")
     return patterns
 
 
@@ -308,15 +320,16 @@ _hashes: "weakref.WeakKeyDictionary[BloomPreTrainedModel, tuple[Any, str]]" = we
 
 
 def weights_hash(model: BloomPreTrainedModel) -> str:
-    """Twelve hex digits that identify these weights: SHA-256 over names, dtypes, shapes and bytes.
+    """Twelve hex digits that identify these weights: SHA-256 over names, dtypes, shapes and bytes, and adapters.
 
     Remembered for each model until a parameter is replaced or changed in place.
     """
     parameters = dict(model.named_parameters())
     # (in inference_mode torch does not count versions, but the tensors cannot change either)
-    state = [(name, p.data_ptr(), 0 if p.is_inference() else p._version) for name, p in parameters.items()]
+    on = adapters(model)  # which can be switched, though the parameters stay
+    state = [on, *((name, p.data_ptr(), 0 if p.is_inference() else p._version) for name, p in parameters.items())]
     if model not in _hashes or _hashes[model][0] != state:
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(" ".join(on).encode())
         for name, parameter in sorted(parameters.items()):
             digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}".encode())
             digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().data)

@@ -20,11 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bloomlab.config import BloomConfig
+from bloomlab.elsewhere import TRACE, spot_elsewhere
 from bloomlab.errors import HookError, InputError, NearNames, did_you_mean
 from bloomlab.guards.files import replacing
 from bloomlab.guards.memory import gigabytes
 from bloomlab.hooks import Edits, Reading
-from bloomlab.text.tokens import Token
+from bloomlab.text.tokens import Token, TokenList, find
 from bloomlab.tracing.by_need import ByNeed, behind
 from bloomlab.tracing.trace_file import KEY, Contents, description, read_trace
 
@@ -45,6 +46,8 @@ class Trace(NearNames):
         by_need: the patterns of a long text that are not kept but made when they are asked for, if there are any.
     """
 
+    _elsewhere = TRACE
+
     def __init__(
         self,
         readings: Mapping[str, Reading],
@@ -57,7 +60,7 @@ class Trace(NearNames):
     ) -> None:
         self._readings: dict[str, Reading] | None = dict(readings)
         self.text, self.ids, self.attention_mask = text, ids, attention_mask
-        self._tokens = [list(row) for row in tokens]
+        self._tokens = [TokenList(row) for row in tokens]
         self.config, self.provenance = config, provenance
         self.edit: Edits = {}
         self.made: Edits = {}
@@ -79,7 +82,7 @@ class Trace(NearNames):
         return list(kept) if more is None else [name for name in more.spots if name in kept or name in more.names]
 
     @property
-    def tokens(self) -> list[Token]:
+    def tokens(self) -> TokenList:
         """The tokens of the text, one per column. For a trace of several texts, use `trace.row(i).tokens`."""
         if len(self._tokens) != 1:
             raise InputError(f"this trace has {len(self._tokens)} rows; choose one: trace.row(0).tokens")
@@ -93,12 +96,28 @@ class Trace(NearNames):
         return self._reading(name).tensor
 
     def _reading(self, name: str) -> Reading:
+        """What was read at a spot; "attn.probs" will do where it was read in one layer only."""
+        if not isinstance(name, str):
+            raise HookError(f"a trace is asked for a spot by its name, as in trace['h.3.attn.probs'], not {name!r}")
+        if name not in self:
+            name = self._only(name)
         if name in self.readings:
             return self.readings[name]
-        if self.by_need is None or name not in self.by_need.names:
-            raise HookError(f"{name!r} was not read{did_you_mean(name, self.names)}; name it in read=[…]")
         q, k = (self[spot] for spot in behind([name]))
-        return self.by_need.read(name, q, k)
+        return self.by_need.read(name, q, k)  # type: ignore[union-attr]  # what is not kept, it makes
+
+    def _only(self, name: str) -> str:
+        """The one spot that was read whose name ends so."""
+        layers = [read for read in self.names if read.startswith("h.") and read.split(".", 2)[2] == name]
+        if len(layers) > 1:
+            raise HookError(
+                f"{name!r} was read in {len(layers)} layers; name one, such as {layers[-1]!r}, or take all with "
+                f"trace.stack({name!r})"
+            )
+        if not layers:
+            hint = spot_elsewhere(name, self.names, self.config.n_layer)
+            raise HookError(f"{name!r} was not read{hint}; name it in read=[…]")
+        return layers[0]
 
     def head(self, name: str, head: int) -> Tensor:
         """One head's pattern, (query, key): `trace["h.3.attn.probs"][0, 5]`; where none is kept, no other is made.
@@ -124,6 +143,14 @@ class Trace(NearNames):
         else:
             # (copies: whoever still holds the last head would hold the whole layer while the next one is made)
             yield from (pattern.clone() if made else pattern for pattern in self[name][0])
+
+    def find(self, text: str) -> list[int]:
+        """The columns of all tokens that have part of this text, wherever it stands: `zero(pos=trace.find("Oslo"))`.
+
+        Raises:
+            InputError: it stands nowhere; or the trace has several rows: `trace.row(i).find(text)`.
+        """
+        return find(self.tokens, text)
 
     def __contains__(self, name: object) -> bool:
         return name in self.readings or (self.by_need is not None and name in self.by_need.names)

@@ -5,7 +5,7 @@ type and its range, and against the others, before there is a Trace: what is ope
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ class Contents(NamedTuple):
 
     readings: dict[str, Reading]
     text: str | list[str]
-    tokens: list[list[Token]]
+    tokens: Sequence[Sequence[Token]]
     ids: Tensor
     attention_mask: Tensor
     config: BloomConfig

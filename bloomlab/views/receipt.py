@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError, did_you_mean, shorten
+from bloomlab.errors import InputError, NearNames, did_you_mean, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.heads.question_answering import BloomForQuestionAnswering
 from bloomlab.lens import mlp_receipt

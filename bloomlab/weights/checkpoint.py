@@ -64,6 +64,28 @@ def open_folder(folder: Path, meanwhile: Callable[[], object] | None = None) -> 
     return tensors
 
 
+def refuse_quantized(about: Any, folder: Path | None) -> None:
+    """Refuse weights that a config says are quantised (`quantization_config`): they would be read as other numbers.
+
+    A folder whose tensors are plain numbers all the same is let through; what is on the hub still (None) is not looked
+    at, since that would mean to fetch it.
+
+    Raises:
+        CheckpointError: they are, as far as can be told.
+    """
+    try:
+        stored = {} if folder is None else open_folder(folder)
+    except CheckpointError:  # such as tensors of whole numbers, which no BLOOM has
+        stored = {}
+    plain = all(each.dtype.is_floating_point and name.endswith((".weight", ".bias")) for name, each in stored.items())
+    if not stored or not plain:
+        how = about.get("quant_method", "by a method that it does not name") if isinstance(about, dict) else about
+        raise CheckpointError(
+            f"config.json says that the weights are quantised ({shorten(how, 40)}), which bloomlab does not read; open "
+            "the original model, and choose dtype='bfloat16' if memory is short"
+        )
+
+
 def _open_shards(index: Path, meanwhile: Callable[[], object] | None) -> dict[str, Stored]:
     """Follow the index, which must be the same at the end: else shards of two saves could be taken for one model."""
     seen = version(index)

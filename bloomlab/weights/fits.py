@@ -74,6 +74,26 @@ def fits(
     return fit_of(os.fspath(name_or_folder), config_of(name_or_folder, revision, cache_dir))
 
 
+class Models(list[Fit]):
+    """Whether each of several models fits; its repr is a table."""
+
+    def __repr__(self) -> str:
+        lines = [f"{'name':<14}{'parameters':>16}  opens here with"]
+        lines += [f"{fit.name:<14}{fit.parameters:>16,}  {fit.advice if fit else 'does not fit'}" for fit in self]
+        return "\n".join(
+            [*lines, "bloomz-… as bloom-…, trained further on tasks; any other BLOOM by folder or owner/name"]
+        )
+
+
+def models() -> Models:
+    """The models that have a name of their own, and what fits into this machine's memory. Needs no network.
+
+    >>> [fit.name for fit in models()][:3]
+    ['tiny', '560m', '1b1']
+    """
+    return Models(fits(size) for size in SIZES)
+
+
 def config_of(
     name_or_folder: str | os.PathLike[str],
     revision: str | None = None,

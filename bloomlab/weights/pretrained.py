@@ -7,20 +7,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from bloomlab.config import ALIASES, BloomConfig
+from bloomlab.elsewhere import MODEL
 from bloomlab.errors import CheckpointError, InputError, did_you_mean
 from bloomlab.guards.arguments import flag
 from bloomlab.guards.files import make_folder
 from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
-from bloomlab.weights.checkpoint import check_fits, match, open_folder, read_state, shard_bytes, write_state
+from bloomlab.weights.checkpoint import (
+    check_fits,
+    match,
+    open_folder,
+    read_state,
+    refuse_quantized,
+    shard_bytes,
+    write_state,
+)
+from bloomlab.weights.for_others import ForOthers
 from bloomlab.weights.hub import find
 from bloomlab.weights.reopens import state_to_save
 
@@ -34,7 +44,7 @@ DTYPES = {
 }
 
 
-class BloomPreTrainedModel(nn.Module):
+class BloomPreTrainedModel(ForOthers):
     """The base of BloomModel and of the models with a head."""
 
     config_class = BloomConfig
@@ -94,6 +104,8 @@ class BloomPreTrainedModel(nn.Module):
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
         config = overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
+        if quantized := getattr(config, "quantization_config", None):
+            refuse_quantized(quantized, None if source.commit else source.fetch("weights"))
         made: Callable[[], Self] = cache(lambda: uninterrupted(partial(_without_numbers, cls, config))[0])
         if source.commit:  # refuse what will not fit before it is downloaded
             check_fits(config.parameter_count(), number_type or torch.bfloat16)
@@ -252,13 +264,26 @@ class BloomPreTrainedModel(nn.Module):
         if self.config.tie_word_embeddings:
             self.tie_weights()
 
-    def gradient_checkpointing_enable(self) -> None:
-        """In training, keep less for the backward pass and recompute the rest: slower, but with less memory."""
+    def gradient_checkpointing_enable(self, *_: Any, **options: Any) -> None:
+        """In training, keep less for the backward pass and recompute the rest: slower, but with less memory.
+
+        Options are accepted, for Trainer: it is always done for every block, as with `use_reentrant` False.
+        """
         setattr(self.base_model, "gradient_checkpointing", True)  # noqa: B010  # BloomModel has it, not every model
 
     def gradient_checkpointing_disable(self) -> None:
         """In training, keep everything for the backward pass."""
         setattr(self.base_model, "gradient_checkpointing", False)  # noqa: B010  # as above
+
+    if not TYPE_CHECKING:  # for a type checker such a name is an error
+
+        def __getattr__(self, name):
+            try:
+                return super().__getattr__(name)
+            except AttributeError as error:
+                if name not in MODEL:
+                    raise
+                raise AttributeError(f"{error}; here that is {MODEL[name]}") from None
 
     # -- hooks ----
 

@@ -151,7 +151,7 @@ def test_nothing_to_write_gives_the_prompt_back() -> None:
 
 BAD: list[dict[str, Any]] = [
     *({"temperature": value, "do_sample": True} for value in (-1, math.nan, math.inf, "1", None, True, 10**400)),
-    *({"top_k": value, "do_sample": True} for value in (0, -1, 1.5, "3", True, 301)),
+    *({"top_k": value, "do_sample": True} for value in (-1, 1.5, "3", True, 301)),
     *({"top_p": value, "do_sample": True} for value in (0, -0.1, 1.5, math.nan, "0.5", True, 10**400)),
     *({"max_new_tokens": value} for value in (-1, 1.5, "3", True, 10**9)),
     *({"min_new_tokens": value} for value in (-1, 1.5, "3", 9)),
@@ -197,11 +197,79 @@ def test_an_unknown_setting_is_named_with_its_near_matches() -> None:
         ("stop", "stop_strings=…"),
         ("streamer", "yields each step as it comes"),
         ("return_dict_in_generate", r"lab.write\(…\).steps explains them"),
+        ("output_attentions", "read="),
     ],
 )
 def test_what_another_library_calls_a_setting_is_told_what_it_is_here(name: str, words: str) -> None:
     with pytest.raises(GenerationError, match=f"{name} goes by another name here: .*{words}"):
-        write(random_ids(), **{name: 1})
+        next(iter(MODEL.stream(random_ids(), **{name: 1})))
+
+
+class Told:
+    """A streamer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.rows: list[Tensor] = []
+        self.ended = False
+
+    def put(self, ids: Tensor) -> None:
+        self.rows.append(ids.flatten())
+
+    def end(self) -> None:
+        self.ended = True
+
+
+def test_a_streamer_is_told_the_prompt_each_token_and_the_end() -> None:
+    told, ids = Told(), random_ids(1, 4)
+    written = MODEL.generate(ids, max_new_tokens=3, streamer=told, **NEVER)
+    assert told.ended and len(told.rows) == 4 and torch.cat(told.rows).equal(written[0])
+    for options in ({"num_beams": 2}, {"do_sample": True, "num_return_sequences": 2}):
+        with pytest.raises(GenerationError, match="a streamer is told one continuation"):
+            MODEL.generate(ids, streamer=told, **options)
+
+
+def test_a_generation_config_gives_settings_that_the_call_s_own_win_over() -> None:
+    class Config:
+        def to_diff_dict(self) -> dict[str, Any]:
+            return {
+                "max_new_tokens": 5,
+                "eos_token_id": None,
+                "transformers_version": "5",
+                "bos_token_id": 1,
+                "seed": 3,
+            }
+
+    ids = random_ids()
+    for config in (Config(), Config().to_diff_dict()):
+        assert MODEL.generate(ids, generation_config=config).shape[1] == ids.shape[1] + 5
+        assert MODEL.generate(ids, generation_config=config, max_new_tokens=2).shape[1] == ids.shape[1] + 2
+    assert len(list(MODEL.stream(ids, generation_config=Config()))) == 5
+    with pytest.raises(GenerationError, match="no generation setting 'max_new_token'"):
+        MODEL.generate(ids, generation_config={"max_new_token": 2})
+    with pytest.raises(GenerationError, match="generation_config must be a dictionary of settings, but got 5"):
+        MODEL.generate(ids, generation_config=5)
+
+
+def test_what_was_chosen_from_comes_with_the_ids_if_it_is_asked_for() -> None:
+    ids, asked = random_ids(), {"max_new_tokens": 4, "return_dict_in_generate": True, **NEVER}
+    out = MODEL.generate(ids, output_scores=True, output_logits=True, do_sample=True, top_k=2, seed=1, **asked)
+    assert out.sequences.equal(MODEL.generate(ids, do_sample=True, top_k=2, seed=1, max_new_tokens=4, **NEVER))
+    assert len(out.scores) == len(out.logits) == 4
+    torch.testing.assert_close(out.logits[0], MODEL(ids).logits[:, -1].detach(), atol=1e-5, rtol=0)
+    assert [int(scores.isfinite().sum()) for scores in out.scores] == [2 * len(ids)] * 4
+    assert list(MODEL.generate(ids, **asked)) == ["sequences"] and list(out) == ["sequences", "scores", "logits"]
+    beams = MODEL.generate(ids, num_beams=3, num_return_sequences=2, length_penalty=0.0, output_scores=True, **asked)
+    assert beams.sequences_scores.shape == (2 * len(ids),) and beams.scores[0].shape[0] == 3 * len(ids)
+    rows = beams.sequences
+    own = MODEL(rows).logits[:, ids.shape[1] - 1 : -1].log_softmax(-1).gather(2, rows[:, ids.shape[1] :, None])
+    torch.testing.assert_close(beams.sequences_scores, own.sum((1, 2)).detach(), atol=1e-4, rtol=0)
+    with pytest.raises(GenerationError, match="output_scores must be True or False"):
+        MODEL.generate(ids, output_scores="yes")
+
+
+def test_a_top_k_of_0_draws_among_all() -> None:
+    asked = {"do_sample": True, "seed": 2, "max_new_tokens": 6, **NEVER}
+    assert MODEL.generate(random_ids(), top_k=0, **asked).equal(MODEL.generate(random_ids(), **asked))
 
 
 def test_stop_strings_need_a_tokenizer() -> None:
@@ -209,8 +277,6 @@ def test_stop_strings_need_a_tokenizer() -> None:
         write(random_ids(), stop_strings="a")
     with pytest.raises(GenerationError, match="pass the tokenizer, too"):
         write(random_ids(), stop_strings="a", num_beams=2)
-    with pytest.raises(GenerationError, match="without it all are drawn among"):
-        write(random_ids(), top_k=0, do_sample=True)
 
 
 def test_a_row_ends_with_the_token_that_completes_a_stop_string() -> None:

@@ -114,3 +114,55 @@ def test_temperature_0_is_greedy_and_top_p_1_keeps_all(tiny_pair: Any) -> None:
     torch.manual_seed(11)
     drawn = theirs.generate(ids, do_sample=True, top_k=0, top_p=1.0, temperature=1.0, max_new_tokens=12, pad_token_id=3)
     assert lab.model.generate(ids, do_sample=True, top_p=1.0, seed=11, max_new_tokens=12).equal(drawn)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_sample": False},
+        {"do_sample": True, "temperature": 1.3, "top_k": 40, "top_p": 0.9},
+        {"num_beams": 4, "num_return_sequences": 3, "length_penalty": 0.7},
+    ],
+    ids=["greedy", "drawn", "beams"],
+)
+def test_what_comes_with_the_ids_equals_the_reference(settings: dict[str, Any]) -> None:
+    """Of a generation_config, with scores, logits, and what beams are compared by."""
+    ours, theirs = make_pair()
+    ids, mask = make_batch()
+    stop = int(ours.generate(ids, mask, max_new_tokens=3, eos_token_id=None)[0, -1])
+    theirs.generation_config.top_k = 0
+    config = transformers.GenerationConfig(**COMMON, eos_token_id=stop, top_k=0)
+    config.update(**settings)
+    asked = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
+    torch.manual_seed(11)
+    expected = theirs.generate(ids, attention_mask=mask, generation_config=config, **asked)
+    got = ours.generate(ids, mask, generator=torch.Generator().manual_seed(11), generation_config=config, **asked)
+    assert got.sequences.equal(expected.sequences) and len(got.scores) == len(expected.scores)
+    if "num_beams" in settings:
+        torch.testing.assert_close(got.sequences_scores, expected.sequences_scores, atol=1e-5, rtol=0)
+    written = got.sequences[:, ids.shape[1] : -1]
+    running = (written != COMMON["pad_token_id"]) & (written != stop)
+    for step, (one, two) in enumerate(zip(got.scores, expected.scores, strict=True)):
+        rows = slice(None) if step == 0 or "num_beams" in settings else running[:, step - 1]
+        if "num_beams" not in settings or step == 0:  # beams that are no longer followed may trade places
+            torch.testing.assert_close(one[rows], two[rows], atol=2e-5, rtol=0)
+            torch.testing.assert_close(got.logits[step][rows], expected.logits[step][rows], atol=2e-5, rtol=0)
+
+
+def test_a_streamer_of_the_reference_is_told_the_same() -> None:
+    class Told(transformers.generation.streamers.BaseStreamer):
+        def __init__(self) -> None:
+            self.told: list[Any] = []
+
+        def put(self, value: torch.Tensor) -> None:
+            self.told.append(value.tolist())
+
+        def end(self) -> None:
+            self.told.append("end")
+
+    ours, theirs = make_pair()
+    ids = make_batch()[0][:1]
+    mine, reference = Told(), Told()
+    ours.generate(ids, max_new_tokens=5, eos_token_id=None, streamer=mine)
+    theirs.generate(ids, max_new_tokens=5, eos_token_id=None, do_sample=False, pad_token_id=3, streamer=reference)
+    assert mine.told == reference.told

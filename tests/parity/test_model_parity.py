@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Hooks, Known
@@ -137,7 +138,7 @@ def test_half_precision_is_as_good_as_the_reference(dtype: torch.dtype, readable
 
 def test_module_and_parameter_names_are_the_reference_s() -> None:
     ours, theirs = make_pair()
-    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert [*ours.state_dict(), "lm_head.weight"] == list(theirs.state_dict())  # a tied matrix is in ours once
     assert isinstance(ours, BloomForCausalLM)
     assert ours.num_parameters() == theirs.num_parameters()
 
@@ -166,3 +167,19 @@ def test_a_run_from_a_known_state_ends_as_the_reference_does(n_head: int) -> Non
         known = Known(layer, reference.hidden_states[layer])
         found = ours(ids, use_cache=False, hooks=Hooks(known=known)).logits
         torch.testing.assert_close(found, reference.logits, atol=ATOL, rtol=0)
+
+
+def test_a_dynamic_cache_of_the_reference_is_read_and_ours_is_returned() -> None:
+    ours, theirs = make_pair()
+    ids, _ = make_batch(left=(0, 0, 0))
+    empty = DynamicCache()
+    first = ours(ids[:, :6], past_key_values=empty)
+    assert type(first.past_key_values).__name__ == "KVCache" and not empty.get_seq_length()
+    filled = theirs(ids[:, :6], use_cache=True).past_key_values
+    got = ours(ids[:, 6:], past_key_values=filled)
+    torch.testing.assert_close(got.logits, ours(ids).logits[:, 6:], atol=2e-5, rtol=0)
+    assert got.past_key_values.length == ids.shape[1] and filled.get_seq_length() == 6  # theirs stays as it was
+    written = ours.generate(ids, past_key_values=filled, max_new_tokens=3, eos_token_id=None)
+    assert written.equal(ours.generate(ids, max_new_tokens=3, eos_token_id=None))
+    again = ours.generate(ids, past_key_values=DynamicCache(), max_new_tokens=3, eos_token_id=None)
+    assert again.equal(written)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bloomlab.errors import InputError
 from bloomlab.text.tokenizer import BloomTokenizerFast
+from tests.parity.v4 import scenarios
 from tests.text.small_tokenizer import TEXTS, hub_folder
 
 
@@ -181,3 +182,40 @@ def test_the_older_pair_of_files_gives_the_same_ids(tmp_path: Path, ours: Any, r
     again = BloomTokenizerFast(vocab_file=vocab_file, merges_file=merges_file)
     for text in TEXTS:
         assert again.encode(text) == reference.encode(text)
+
+
+def opener(library: Any, folder: Path) -> Any:
+    """Opens a tokenizer of this folder, with options; of the reference by a file, which is what it heeds."""
+
+    def make(add_prefix_space: bool = False, **options: Any) -> Any:
+        place = folder / f"spaced {add_prefix_space}"
+        if not place.exists():
+            BloomTokenizerFast.from_pretrained(folder, add_prefix_space=add_prefix_space).save_pretrained(place)
+            (place / "config.json").write_text('{"model_type": "bloom"}')
+        return library.from_pretrained(place, **options)
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asks", [scenarios.guides, scenarios.special], ids=["the guides", "special tokens, a chat"])
+def test_what_the_guides_ask_of_a_tokenizer_equals_the_reference(asks: Any, folder: Path) -> None:
+    """Two hundred texts in twelve scripts: windows, where each token comes from, words given one by one, padding."""
+    got, expected = (asks(opener(library, folder)) for library in (BloomTokenizerFast, transformers.AutoTokenizer))
+    assert got.keys() == expected.keys()
+    for name in expected:
+        assert got[name] == expected[name], name
+    assert len({*scenarios.in_scripts()}) > 190
+
+
+def test_special_tokens_without_a_name_go_both_ways(tmp_path: Path, folder: Path) -> None:
+    ours = BloomTokenizerFast.from_pretrained(folder)
+    ours.add_special_tokens({"extra_special_tokens": ["<user>", "<bot>"]})
+    ours.save_pretrained(tmp_path / "ours")
+    (tmp_path / "ours" / "config.json").write_text('{"model_type": "bloom"}')
+    reference = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
+    assert reference.extra_special_tokens == ours.extra_special_tokens == ["<user>", "<bot>"]
+    reference.save_pretrained(tmp_path / "theirs")
+    again = BloomTokenizerFast.from_pretrained(tmp_path / "theirs")
+    assert again.extra_special_tokens == ["<user>", "<bot>"]
+    assert again("<user>a<bot>")["input_ids"] == reference("<user>a<bot>")["input_ids"]

@@ -15,7 +15,10 @@ from bloomlab.tiny.floors import Floor
 from bloomlab.weights.fits import Fit
 
 # A yes or no that is a detail: the object says something else, or is a wish and not an answer.
-DETAILS = {"Asked", "BeamSearch", "ParsedLine", "Pool", "Refutation", "Settings", "TokenizerParts", "Trace", "Writing"}
+DETAILS = {
+    *("Asked", "BeamSearch", "ForOthers", "ParsedLine", "Pool", "Refutation", "Settings", "TokenizerParts", "Trace"),
+    "Writing",
+}
 
 
 def _answer(outside: float, text: str) -> Answer:

@@ -17,6 +17,7 @@ from bloomlab.errors import InputError, TokenizerError
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import display_tokens
 from tests.text.small_tokenizer import TEXTS, hub_folder, trained_json
+from tests.tiny_random import byte_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -374,3 +375,27 @@ def test_what_is_read_later_from_an_encoding_fits_its_ids() -> None:
             assert [tuple(span) != (0, 0) for span in encoded["offset_mapping"][row]] == real
     again = pickle.loads(pickle.dumps(encoded))
     assert again.tokens(1) == encoded.tokens(1) and again == encoded
+
+
+def test_special_tokens_without_a_name_are_kept_and_saved(tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer()
+    assert tokenizer.add_special_tokens({"additional_special_tokens": ["<user>", "<bot>"]}) == 2
+    assert tokenizer.extra_special_tokens == tokenizer.additional_special_tokens == ["<user>", "<bot>"]
+    ids = tokenizer.convert_tokens_to_ids(["<user>", "<bot>"])
+    assert tokenizer.extra_special_tokens_ids == tokenizer.additional_special_tokens_ids == ids
+    assert tokenizer.encode("a<bot>")[-1] == ids[1]
+    assert tokenizer.decode(tokenizer.encode("a<bot>"), skip_special_tokens=True) == "a"
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<sys>"]}, replace_extra_special_tokens=False)
+    tokenizer.save_pretrained(tmp_path)
+    again = BloomTokenizerFast.from_pretrained(tmp_path)
+    assert again.extra_special_tokens == ["<user>", "<bot>", "<sys>"] and len(again) == len(tokenizer)
+    assert again.all_special_tokens[-1] == "<sys>"
+    again.extra_special_tokens = ["<sys>"]
+    assert again.extra_special_tokens == ["<sys>"]
+    for wrong, why in (
+        ("<sys>", "is a list of at most"),
+        ([5], "a special token must be a text"),
+        (["<no>"], "is not;"),
+    ):
+        with pytest.raises(InputError, match=why):
+            again.extra_special_tokens = wrong

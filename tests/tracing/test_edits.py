@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bloomlab.errors import HookError
 from bloomlab.hooks import At, Hooks, Reading
-from bloomlab.tracing.edits import add, check_numbers, cut, mean, patch, scale, zero
+from bloomlab.tracing.edits import add, check_numbers, cut, from_the_left, mean, patch, scale, zero
 from tests.tiny_random import BATCH, POS, random_ids, random_model
 
 MODEL = random_model()
@@ -157,10 +157,18 @@ def test_an_edit_of_one_column_means_the_same_in_every_step_of_a_generation() ->
 
 
 @pytest.mark.parametrize("index", [-1, [0, -2], slice(-3, None), slice(None, -1), slice(None, None, -1)], ids=str)
-def test_a_negative_index_is_an_error(index: Any) -> None:
-    for at, where in ((STREAM, {"pos": index}), (STREAM, {"hidden": index}), (LATER, {"pos": index})):
-        with pytest.raises(HookError, match="counts from 0 in whole numbers, but got"):
-            zero(**where)(numbers(2, 4, 3), at)
+def test_a_column_from_the_end_needs_a_text_that_is_known_whole(index: Any) -> None:
+    for at in (STREAM, LATER):
+        with pytest.raises(HookError, match=r"counts from 0 in whole numbers, .*only where the text is known"):
+            zero(pos=index)(numbers(2, 4, 3), at)
+
+
+@pytest.mark.parametrize("index", [-1, [0, -2], slice(-3, None), slice(None, -1)], ids=str)
+def test_an_index_from_the_end_is_the_one_python_means(index: Any) -> None:
+    x = numbers(2, 4, 3)
+    hidden, pos = (torch.arange(size)[index].view(-1) for size in (3, 4))
+    assert zero(hidden=index)(x, STREAM).equal(x.index_fill(2, hidden, 0.0))
+    assert from_the_left(zero(pos=index), 4)(x, STREAM).equal(x.index_fill(1, pos, 0.0))
 
 
 def test_numpys_whole_numbers_are_whole_numbers() -> None:

@@ -38,7 +38,7 @@ def test_several_edits_mean_the_same_in_a_generation_and_each_is_checked() -> No
         trace_of(edit={"embed": []})
     with pytest.raises(HookError, match="the edit at 'embed' must return a tensor"):
         trace_of(edit={"embed": [zero(), lambda x, at: None]})
-    with pytest.raises(HookError, match="edit must be a dictionary of names and functions, but got list"):
+    with pytest.raises(HookError, match=r"a dictionary of names and functions, such as .*, but got \[zero\(\)\]"):
         trace_of(edit=[zero()])
 
 

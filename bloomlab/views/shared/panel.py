@@ -152,6 +152,7 @@ def stamp(provenance: dict[str, Any], layers: int = 0) -> str:
     parts = [
         str(provenance.get("model") or "unnamed model"),
         f"weights {weights}" if weights else "weights not hashed",
+        "".join(f"adapter {name}" for name in [", ".join(provenance.get("adapters") or [])] if name),
         str(provenance.get("dtype") or "").removeprefix("torch."),
         f"seed {seed}" if seed is not None else "no seed",
         "edited: " + ", ".join(f"{spot} {_stamped(edit)}" for spot, edit in edits.items()) if edits else "no edits",

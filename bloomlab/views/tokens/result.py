@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from bloomlab.errors import InputError, NearNames
-from bloomlab.text.tokens import Token, display_tokens
+from bloomlab.text.tokens import Token, display_tokens, find
 from bloomlab.views.tokens.still import strip_html
 
 if TYPE_CHECKING:
@@ -56,6 +56,18 @@ class Tokens(Sequence[Token], NearNames):
     def save(self, path: str | Path) -> Path:
         """Write the view to a file: .html (interactive, needs no network), .png or .svg."""
         return self.view.save(path)
+
+    def find(self, text: str) -> list[int]:
+        """The places of all tokens that have part of this text: `lab.tokens("Leo saw Leo").find("Leo")` is [0, 2].
+
+        Raises:
+            InputError: it stands nowhere.
+        """
+        return find(self, text)
+
+    def index(self, value: Any, *span: Any) -> int:
+        """The place of a token; of a text, that of the first token that has part of it."""
+        return find(self, value)[0] if isinstance(value, str) else super().index(value, *span)
 
     def __len__(self) -> int:
         return len(self._tokens)

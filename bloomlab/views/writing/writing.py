@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import GenerationError, InputError, NearNames, shorten
-from bloomlab.generation.predict import adjust, choose
+from bloomlab.generation.predict import adjust, choose, narrow
 from bloomlab.generation.sampling import race
 from bloomlab.generation.settings import Settings
 from bloomlab.generation.stopping import stop_finder
@@ -207,7 +207,7 @@ class Writing(NearNames):
         row, stop = self.tree.ids(node)[None], torch.tensor(self.stop_ids, dtype=torch.long, device=self.model.device)
         scores = adjust(self.tree.nodes[node].logits[None], row, torch.ones_like(row), depth, stop, self.settings)
         generator = self._generator(self.settings, 0 if self.settings.greedy else depth)
-        return int(choose(scores, self.settings, generator))
+        return int(choose(narrow(scores, self.settings), self.settings, generator))
 
     def numbers_at(self, node: int, settings: Settings | None = None) -> Tensor | None:
         """The numbers (vocab) that are drawn after a node, whatever is chosen there; None where nothing is drawn."""
@@ -522,7 +522,7 @@ def settings_in_words(settings: Settings) -> str:
         return ", ".join([f"{settings.num_beams} beams", *more])
     if settings.greedy:
         return ", ".join(["greedy", *more])
-    more += [] if settings.top_k is None else [f"top-k {settings.top_k}"]
+    more += [] if not settings.top_k else [f"top-k {settings.top_k}"]
     more += [] if settings.top_p is None else [f"top-p {settings.top_p:g}"]
     return ", ".join([f"drawn at temperature {settings.temperature:g}", *more, f"seed {settings.seed}"])
 

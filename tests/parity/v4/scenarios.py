@@ -422,6 +422,130 @@ def batches_and_pairs(library: Any, folder: Path) -> Answers:
     return plain(answers)
 
 
+SCRIPTS = {
+    "Latin": "Leo lives in Oslo and naïve façades don't",
+    "Greek": "Ο Λέων ζει στο Όσλο με μια γάτα",
+    "Cyrillic": "Лео живёт в Осло и у него есть кот",
+    "Armenian": "Լեոն ապրում է Օսլոյում կատվի հետ",
+    "Hebrew": "לאו גר באוסלו ויש לו חתול",
+    "Arabic": "ليو يعيش في أوسلو ولديه قطة",
+    "Devanagari": "लियो ओस्लो में रहता है क्षत्रिय",
+    "Tamil": "லியோ ஒஸ்லோவில் வாழ்கிறார்",
+    "Thai": "ลีโอ อาศัยอยู่ ใน ออสโล",
+    "Han": "里奥 住在 奥斯陆 他有 一只 猫",
+    "Hangul": "레오는 오슬로에 산다 고양이",
+    "Kana": "レオは オスロに すんでいる ねこ",
+    "others": "🙂 👩‍💻 e\u0301 <pad> 3.5 a.b (c|d)! \t \n",
+}
+
+
+def in_scripts(n: int = 200) -> list[str]:
+    """Texts of two to nine words; most in one of twelve scripts, some in two, some with signs between."""
+    draw = random.Random(0)
+    names = list(SCRIPTS)
+    texts = []
+    for i in range(n):
+        words = SCRIPTS[names[i % 12]].split(" ")
+        if i % 5 == 0:
+            words = words + SCRIPTS[draw.choice(names)].split(" ")
+        texts.append(draw.choice([" ", " ", " ", "  ", ", "]).join(draw.choices(words, k=draw.randint(2, 9))))
+    return texts
+
+
+def where_from(out: Any, row: int, sequence: int, characters: int) -> Answers:
+    """All that an encoding says of one row: where each token comes from, and where each character went."""
+    tokens = range(len(out["input_ids"][row]))
+    own = [
+        word
+        for token, word in zip(tokens, out.word_ids(row), strict=True)
+        if out.token_to_sequence(row, token) == sequence
+    ]
+    words = sorted({*own})
+    return {
+        "sequences": [out.token_to_sequence(row, token) for token in tokens],
+        "chars": [out.token_to_chars(row, token) for token in tokens],
+        "words": [out.token_to_word(row, token) for token in tokens],
+        "tokens": [out.char_to_token(row, char, sequence) for char in range(characters)],
+        "words of chars": [out.char_to_word(row, char, sequence) for char in range(0, characters, 5)],
+        "tokens of words": [out.word_to_tokens(row, word, sequence) for word in words],
+        "chars of words": [out.word_to_chars(row, word, sequence) for word in words],
+        "ids": [out.word_ids(row), out.sequence_ids(row)],
+    }
+
+
+def guides(make: Callable[..., Any]) -> Answers:
+    """What the task guides ask of a tokenizer; `make(**options)` opens one."""
+    texts, answers = in_scripts(), {}
+    for cut in ("right", "left"):
+        tokenizer = make(truncation_side=cut)
+        for name, given, options in (
+            ("questions", (["Where?"] * 200, texts), {"truncation": "only_second", "max_length": 24, "stride": 6}),
+            ("firsts", (texts, ["Where?"] * 200), {"truncation": "only_first", "max_length": 17, "stride": 9}),
+            ("both", (texts, texts[::-1]), {"truncation": True, "max_length": 30, "stride": 3}),
+            ("alone", (texts,), {"truncation": True, "max_length": 10, "stride": 0, "padding": True}),
+        ):
+            out = tokenizer(*given, return_overflowing_tokens=True, return_offsets_mapping=True, **options)
+            answers[f"{cut} {name}"] = {key: out[key] for key in out}
+        out = tokenizer(texts[0], max_length=4, truncation=True, return_overflowing_tokens=True)
+        answers[f"{cut} one text"] = {key: out[key] for key in out}
+    tokenizer = make()
+    pairs = tokenizer(["Where is it?"] * 200, texts, padding=True)
+    answers["places"] = [where_from(pairs, row, 1, len(text)) for row, text in enumerate(texts)]
+    spaced = make(add_prefix_space=True)
+    words = spaced([text.split() for text in texts], is_split_into_words=True, truncation=True, max_length=40)
+    answers["words"] = [where_from(words, row, 0, 5) for row in range(200)]
+    rows = [tokenizer(text) for text in texts]
+    for name, options in {
+        "longest": {},
+        "multiple": {"pad_to_multiple_of": 8},
+        "to a length": {"padding": "max_length", "max_length": 400, "padding_side": "right"},
+        "not at all": {"padding": False},
+    }.items():
+        out = tokenizer.pad(rows, **options)
+        answers[f"padded {name}"] = {key: out[key] for key in out}
+    labelled = [{**tokenizer(text), "labels": i} for i, text in enumerate(texts[:5])]
+    out = tokenizer.pad(labelled, return_tensors="pt")
+    answers["tensors"] = {key: out[key].tolist() for key in out}
+    answers["one row"] = dict(tokenizer.pad(dict(rows[0]), padding="max_length", max_length=99))
+    return plain(answers)
+
+
+def special(make: Callable[..., Any]) -> Answers:
+    """Special tokens without a name, and a conversation."""
+    tokenizer = make()
+    added = tokenizer.add_special_tokens({"additional_special_tokens": ["<user>", "<bot>"]})
+    text = "<user>Leo<bot> lives<pad>"
+    template = (
+        "{% for m in messages %}{% if m.content is none %}{% continue %}{% endif %}<{{ m.role }}>\n"
+        "  {{ m.content | tojson }}{{ eos_token }}\n{% endfor %}{% if add_generation_prompt %}<bot>{% endif %}"
+    )
+    asked = [{"role": "user", "content": 'Où est "Leo" <b>?'}, {"role": "bot", "content": "奥斯陆"}]
+    chat = tokenizer.apply_chat_template(asked, chat_template=template, add_generation_prompt=True, tokenize=False)
+    again = make(additional_special_tokens=["<user>", "<bot>"])
+    both = {"chat_template": template, "return_dict": True}
+    return plain(
+        {
+            "added": [added, len(tokenizer), tokenizer.convert_tokens_to_ids(["<user>", "<bot>"])],
+            "kept": tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True),
+            "ids": [tokenizer(text)["input_ids"], again(text)["input_ids"]],
+            "all": sorted(again.all_special_tokens),
+            "chat": chat,
+            "chat ids": tokenizer.apply_chat_template(asked, **both)["input_ids"],
+            "two chats": tokenizer.apply_chat_template([asked, asked[:1]], padding=True, **both)["attention_mask"],
+        }
+    )
+
+
+@scenario
+def what_the_guides_ask_of_a_tokenizer(library: Any, folder: Path) -> Answers:
+    return guides(functools.partial(fast_tokenizer, library, folder))
+
+
+@scenario
+def special_tokens_and_a_chat(library: Any, folder: Path) -> Answers:
+    return special(functools.partial(fast_tokenizer, library, folder))
+
+
 @scenario
 def words_given_one_by_one(library: Any, folder: Path) -> Answers:
     words = [["hello", "a.b", "世界", "नमस्ते"], ["x"], ["two words", " "]]
