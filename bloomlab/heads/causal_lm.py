@@ -25,6 +25,7 @@ from bloomlab.weights.pretrained import BloomPreTrainedModel
 class BloomForCausalLM(BloomPreTrainedModel):
     """BLOOM as a language model.
 
+    >>> import torch
     >>> model = BloomForCausalLM(BloomConfig(vocab_size=100, hidden_size=16, n_layer=2, n_head=4))
     >>> ids = torch.tensor([[5, 6, 7]])
     >>> out = model(ids, labels=ids)
@@ -137,6 +138,7 @@ def next_token_loss(logits: Tensor, labels: Tensor, num_items_in_batch: int | Te
 
     logits (batch, pos, vocab), labels (batch, pos) -> a number, in float32.
 
+    >>> import torch
     >>> next_token_loss(torch.zeros(1, 3, 4), torch.tensor([[0, 1, 2]]))  # no idea among 4: log(4)
     tensor(1.3863)
     """

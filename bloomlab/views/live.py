@@ -45,7 +45,8 @@ def live_given(view: Any) -> dict[str, Any]:
     state |= {**empty, **pictures, **AT_FIRST}
     state |= {"troubles": {}} if len(panels) > 1 else {}
     state |= {"typed": {"text": str(trace.text), "number": 0}, "name": view.name}
-    pictures_of = [{"missing": dict.fromkeys(TASKS, ""), "edited": edited} for edited in (False, True)]
+    said = {"missing": dict.fromkeys(TASKS, ""), "given": False}
+    pictures_of = [{**said, "edited": edited} for edited in (False, True)]
     templates = {panel.name: [panel.template(picture) for picture in pictures_of] for panel in panels}
     return {
         "model": page_model(lab),

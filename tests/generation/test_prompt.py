@@ -119,7 +119,7 @@ EMBEDS = torch.zeros(2, 5, 24)
         ({"input_ids": IDS, "past_key_values": cache_of(IDS)}, "holds 5 columns and input_ids has 5; pass the whole"),
         ({"input_ids": IDS[:, :3], "past_key_values": cache_of(IDS)}, "holds 5 columns and input_ids has 3"),
         ({"input_ids": IDS, "past_key_values": cache_of(random_ids(3, 4))}, "has 3 rows but the inputs have 2"),
-        ({"input_ids": IDS, "past_key_values": 5}, "must be a KVCache or one"),
+        ({"input_ids": IDS, "past_key_values": 5}, "must be a KVCache, a DynamicCache or one"),
         (
             {"input_ids": IDS, "past_key_values": [(k.half(), v.half()) for k, v in cache_of(IDS[:, :3])]},
             "float16 on cpu, but the model torch.float32",

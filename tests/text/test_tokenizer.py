@@ -378,7 +378,7 @@ def test_what_is_read_later_from_an_encoding_fits_its_ids() -> None:
 
 
 def test_special_tokens_without_a_name_are_kept_and_saved(tmp_path: Path) -> None:
-    tokenizer = byte_tokenizer()
+    tokenizer = copy.deepcopy(byte_tokenizer())  # which others use as it is
     assert tokenizer.add_special_tokens({"additional_special_tokens": ["<user>", "<bot>"]}) == 2
     assert tokenizer.extra_special_tokens == tokenizer.additional_special_tokens == ["<user>", "<bot>"]
     ids = tokenizer.convert_tokens_to_ids(["<user>", "<bot>"])
