@@ -355,7 +355,7 @@ def test_a_folder_whose_name_is_no_text_opens_or_is_said(tmp_path: Path) -> None
     folder = tmp_path / os.fsdecode(b"a\xffb c")
     byte_tokenizer().save_pretrained(folder)
     random_model().save_pretrained(folder)
-    with pytest.raises(CheckpointError, match="not valid UTF-.*; load again, or from a folder whose name is a text"):
+    with pytest.raises(CheckpointError, match=r"not valid UTF-.*; load again, or from a folder whose name is a text"):
         load(folder)  # torch cannot map it, but what is cast is read
     random_model().half().save_pretrained(folder)
     lab = load(folder)
@@ -371,3 +371,10 @@ def test_a_view_of_a_trace_of_several_texts_shows_the_first(lab: Lab) -> None:
     assert view.trace.text == TEXT and not view.editable
     assert lab.explore(trace.row(1)).trace.text == "Leo"  # any other is chosen by its number
     assert lab.attention(trace, layer=-1).layer == 2
+
+
+def test_an_attention_of_ones_own_is_no_run(lab: Lab) -> None:
+    given = torch.ones(1, 1, 1, 1)
+    for more in ({"edit": {"embed": zero()}}, {"against": "Leo"}):
+        with pytest.raises(InputError, match="no run to edit or compare; leave"):
+            lab.attention("a", probs=given, **more)

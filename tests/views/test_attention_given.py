@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import bloomlab
-from bloomlab import zero
 from bloomlab.errors import InputError
 
 LAB = bloomlab.load()
@@ -63,12 +62,6 @@ def test_what_is_no_attention_is_refused_with_the_row_that_is_none(bad: str) -> 
     with pytest.raises(InputError, match=message) as caught:
         LAB.attention(TEXT, probs=probs)
     assert len(str(caught.value)) < 400
-
-
-def test_a_pattern_of_ones_own_is_compared_with_nothing() -> None:
-    for more in ({"edit": {"h.0.mlp.out": zero()}}, {"against": "Leo lives in Lima."}):
-        with pytest.raises(InputError, match="no run to edit or compare"):
-            LAB.attention(TEXT, probs=own(), **more)
 
 
 def test_several_looks_are_summed_by_the_code_and_a_single_one_is_none(capsys: pytest.CaptureFixture[str]) -> None:
