@@ -960,8 +960,6 @@ class Lab(NearNames):
         from bloomlab.views.view import View
         from bloomlab.views.worth import Worth
 
-        if isinstance(x, Trace) and len(x.ids) > 1:
-            x = x.row(0)
         read = self._read_tokens if spots is None else partial(self._read, spots)
         text = x if isinstance(x, Trace) else self._checked(x)
         edit = edit if edit is None or isinstance(x, Trace) else self._counted(edit, x)

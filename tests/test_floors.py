@@ -13,7 +13,7 @@ from docs.make_architecture import DOWNWARDS_LATER, imports, modules, own_import
 FLOORS = [
     ["errors"],
     ["elsewhere"],
-    ["guards: markup progress memory uninterrupted files arguments"],
+    ["guards: markup progress frames memory uninterrupted files arguments"],
     ["config", "hooks", "outputs"],
     [
         "weights: layouts bin_process bin_file download_errors download hub fits tensor_file checkpoint reopens "

@@ -373,6 +373,23 @@ def test_a_view_of_a_trace_of_several_texts_shows_the_first(lab: Lab) -> None:
     assert lab.attention(trace, layer=-1).layer == 2
 
 
+def test_another_text_of_the_trace_is_a_choice_away(lab: Lab) -> None:
+    trace = lab.trace([TEXT, "Leo", "a\u202eb"], ["*"])
+    view = lab.explore(trace)
+    assert view.rows[:2] == [TEXT, "Leo"] and "\u202e" not in view.rows[2]  # it would turn the list around
+    view.row = 1
+    assert view.trace.text == "Leo" and len(view.picture["tokens"]) == len(lab.tokens("Leo"))
+    view.row = 99  # the last one there is
+    assert view.row == 2 and view.trace.text == "a\u202eb"
+    torch.testing.assert_close(view.trace["logits"], trace.row(2)["logits"])
+    view.show(TEXT)
+    assert (view.rows, view.row, view.trace.text) == ([], 0, TEXT)
+    view.row = 1  # there is none
+    assert view.row == 0 and view.trace.text == TEXT
+    with pytest.raises(InputError, match="a text or a trace of one, but got 5"):
+        view.show(5)
+
+
 def test_an_attention_of_ones_own_is_no_run(lab: Lab) -> None:
     given = torch.ones(1, 1, 1, 1)
     for more in ({"edit": {"embed": zero()}}, {"against": "Leo"}):

@@ -35,7 +35,7 @@ from bloomlab.jax.checkpoint import (
 from bloomlab.jax.hooks import NO_HOOKS, Hooks
 from bloomlab.model.arguments import refuse_unknown
 from bloomlab.model.positions import kind_of
-from bloomlab.weights.checkpoint import match, read_state, shard_bytes, write_state
+from bloomlab.weights.checkpoint import match, read_state, refuse_quantized, shard_bytes, write_state
 from bloomlab.weights.hub import find
 from bloomlab.weights.layouts import MSGPACK
 from bloomlab.weights.pretrained import overridden
@@ -273,6 +273,8 @@ class FlaxBloomPreTrainedModel:
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
         config = overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
+        if quantized := getattr(config, "quantization_config", None):
+            refuse_quantized(quantized, None if source.commit else source.fetch("flax weights"))
         count = config.parameter_count()  # refuse what will not fit before it is downloaded
         what = f"a model of {count:,} parameters, which JAX holds in float32,"
         check_memory(4 * count, what, "use a smaller model, or the torch classes with dtype='bfloat16'")

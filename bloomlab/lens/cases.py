@@ -10,10 +10,11 @@ import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import Formatter
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 from bloomlab.errors import InputError, did_you_mean, shorten
 from bloomlab.guards.arguments import whole_within
+from bloomlab.guards.frames import InPandas
 from bloomlab.text.tokenizer import BloomTokenizerFast
 
 MOST = 20_000  # texts that are tried for a template
@@ -34,7 +35,7 @@ class Case(NamedTuple):
     rival: str = ""
 
 
-class Cases(Sequence[Case]):
+class Cases(Sequence[Case], InPandas):
     """Some cases whose texts have as many tokens.
 
     Attributes:
@@ -49,6 +50,10 @@ class Cases(Sequence[Case]):
     def texts(self) -> list[str]:
         """The texts alone, for `usual` and `drawn`."""
         return [case.text for case in self._cases]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Each case: the text, what it is copied from, and what is measured in it."""
+        return [case._asdict() for case in self]
 
     def __len__(self) -> int:
         return len(self._cases)

@@ -10,8 +10,9 @@ in training gets a label; at best, a low score shows that it is wrong.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from bloomlab.guards.frames import InPandas
 from bloomlab.guards.markup import escaped
 from bloomlab.text.tokens import Token, display_tokens, visible
 
@@ -46,7 +47,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(InPandas):
     """A label for a text.
 
     Attributes:
@@ -66,6 +67,10 @@ class Classification:
         """The probability of the label."""
         return self.scores[self.label]
 
+    def records(self) -> list[dict[str, Any]]:
+        """Each label with its probability."""
+        return [{"label": label, "score": p} for label, p in self.scores.items()]
+
     def __repr__(self) -> str:
         others = [f"{label} {p:.3f}" for label, p in list(self.scores.items())[1:4]]
         return (
@@ -81,7 +86,7 @@ class Classification:
 
 
 @dataclass(frozen=True)
-class Tagging:
+class Tagging(InPandas):
     """A tag for each token of a text.
 
     Attributes:
@@ -95,6 +100,13 @@ class Tagging:
     scores: tuple[dict[str, float], ...] = field(repr=False)
     entities: tuple[Entity, ...]
     tokens: tuple[Token, ...] = field(repr=False)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Each token with its tag, and the probability of every tag."""
+        return [
+            {"token": token.text, "start": token.span[0], "end": token.span[1], "tag": tag, **scores}
+            for token, tag, scores in zip(self.tokens, self.tags, self.scores, strict=True)
+        ]
 
     def __repr__(self) -> str:
         names = ", ".join(f"{readable(entity.text)} {entity.tag} {entity.score:.3f}" for entity in self.entities)
@@ -116,7 +128,7 @@ class Tagging:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(InPandas):
     """A span of the context that may answer a question. It is true unless `note` says that no answer was found.
 
     Attributes:
@@ -150,6 +162,10 @@ class Answer:
     @property
     def score(self) -> float:
         return self.spans[0].score
+
+    def records(self) -> list[dict[str, Any]]:
+        """Each possible answer with its place and probability."""
+        return [span._asdict() for span in self.spans]
 
     def __bool__(self) -> bool:
         return self.outside <= SURE and bool(self.text)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bloomlab.errors import NearNames
+from bloomlab.guards.frames import InPandas
 from bloomlab.lens.effect import Effect
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token
@@ -12,7 +13,7 @@ from bloomlab.views.shared.tables import table, text_cell, token_names, word
 SHOWN_TOKENS = 200  # rows of the table; the effect itself holds all
 
 
-class Ablation(NearNames):
+class Ablation(NearNames, InPandas):
     """One text, read twice: by the whole model, and with zeros in place of one part.
 
     Attributes:
@@ -39,13 +40,29 @@ class Ablation(NearNames):
         """How much more surprised the model is by the text, in nats per token; None for a text of one token."""
         return self.effect.loss_change[:-1].double().mean().item() if len(self.tokens) > 1 else None
 
+    def records(self) -> list[dict[str, Any]]:
+        """Each token: KL and change of the loss after it, in nats, and the likeliest next token before and after."""
+        return [
+            {
+                "pos": pos,
+                "token": name,
+                "KL": self.effect.kl[pos].item(),
+                "loss change": self.effect.loss_change[pos].item(),
+                **dict(zip(("before", "after"), self._likeliest(pos), strict=True)),
+            }
+            for pos, name in enumerate(token_names(self.tokens))
+        ]
+
+    def _likeliest(self, pos: int) -> list[str]:
+        return [word(self._tokenizer, token_id) for token_id in self.effect.predicted[:, pos].tolist()]
+
     def _rows(self) -> list[list[str]]:
         """For each token: its place and name, KL, change of the loss, and the likeliest next token in each run."""
         difference, shown = self.effect, token_names(self.tokens)
         rows = []
         for pos in range(min(len(shown), SHOWN_TOKENS)):
             change = difference.loss_change[pos].item()
-            predicted = [word(self._tokenizer, token_id) for token_id in difference.predicted[:, pos].tolist()]
+            predicted = self._likeliest(pos)
             loss = "" if change != change else f"{change:+.4f}"
             rows.append([str(pos), shown[pos], f"{difference.kl[pos]:.4f}", loss, *predicted])
         return rows

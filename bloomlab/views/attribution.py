@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from bloomlab.errors import NearNames
+from bloomlab.guards.frames import data_frame
 from bloomlab.guards.markup import escaped
 from bloomlab.lens.attribution import RESIDUE, Attribution
 from bloomlab.lens.attributions import Attributions
@@ -12,7 +13,7 @@ from bloomlab.lens.refute import number
 from bloomlab.tasks.results import readable
 from bloomlab.views.live_result import LiveResult
 from bloomlab.views.shared.pictures import tint
-from bloomlab.views.shared.tables import change_cell, data_frame, table, text_cell, token_names
+from bloomlab.views.shared.tables import change_cell, table, text_cell, token_names
 
 SHOWN = 200  # rows: the last tokens
 ANSWERS = ("left_out", "gradient", "integrated")

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import NearNames
+from bloomlab.guards.frames import data_frame
 from bloomlab.guards.markup import escaped
 from bloomlab.lens.effect_map import TURNED, Effects
 from bloomlab.lens.refute import number
 from bloomlab.tasks.results import readable
 from bloomlab.views.live_result import LiveResult
 from bloomlab.views.shared.pictures import tint
-from bloomlab.views.shared.tables import change_cell, data_frame, table, text_cell, token_names
+from bloomlab.views.shared.tables import change_cell, table, text_cell, token_names
 
 WIDTH = 112  # characters of a line in a terminal
 SHOWN_LINES, SHOWN = 40, 64  # rows in a terminal; rows and columns in a page: those with the largest effects

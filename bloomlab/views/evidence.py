@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from bloomlab.guards.frames import data_frame
 from bloomlab.guards.markup import escaped
 from bloomlab.tasks.results import readable
-from bloomlab.views.shared.tables import data_frame, table
+from bloomlab.views.shared.tables import table
 
 SHOWN = 60  # characters of a cell in a terminal
 

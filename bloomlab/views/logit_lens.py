@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, overload
 
 from bloomlab.errors import NearNames
+from bloomlab.guards.frames import InPandas
 from bloomlab.guards.markup import escaped
 from bloomlab.lens.logit_lens import LensRow
 from bloomlab.text.tokenizer import BloomTokenizerFast
@@ -18,7 +19,7 @@ WIDTH, COLUMN = 112, 11  # characters of a line in a terminal, and of one token'
 SHOWN_TOKENS = 64  # columns of the table in a page; the rows themselves hold all
 
 
-class LogitLens(Sequence[LensRow], NearNames):
+class LogitLens(Sequence[LensRow], NearNames, InPandas):
     """The rows of the lens, from the embedding to the last layer; each is a LensRow with its numbers.
 
     Attributes:
@@ -32,6 +33,24 @@ class LogitLens(Sequence[LensRow], NearNames):
     def words(self, row: int, pos: int) -> list[str]:
         """The likeliest next tokens of a cell as they show, the likeliest first."""
         return [word(self._tokenizer, token_id) for token_id in self._rows[row].ids[pos].tolist()]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Each state of each token: where it is, the likeliest next token with its probability, entropy and surprise in
+        nats, and the rank of the token that follows (0 where none does)."""
+        return [
+            {
+                "step": row.label,
+                "pos": pos,
+                "token": name,
+                "next": self.words(number, pos)[0],
+                "p": row.probs[pos, 0].item(),
+                "entropy": row.entropy[pos].item(),
+                "rank": int(row.rank[pos]),
+                "surprise": row.surprise[pos].item(),
+            }
+            for number, row in enumerate(self._rows)
+            for pos, name in enumerate(token_names(self.tokens))
+        ]
 
     def __len__(self) -> int:
         return len(self._rows)

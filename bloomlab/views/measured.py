@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from bloomlab.errors import HookError, InputError, shorten
+from bloomlab.guards.frames import data_frame
 from bloomlab.lens.keep import AMONG, MODES
 from bloomlab.lens.trials import METRICS
 from bloomlab.tasks.results import readable
@@ -15,7 +16,6 @@ from bloomlab.views.shared.edits import LANGUAGE_NAMES, EditList
 from bloomlab.views.shared.from_page import FromPage
 from bloomlab.views.shared.like_texts import OVER
 from bloomlab.views.shared.steps import Steps
-from bloomlab.views.shared.tables import data_frame
 from bloomlab.views.worth import NOTHING, Asked, Worth
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bloomlab.errors import InputError, NearNames, did_you_mean, shorten
 from bloomlab.guards.arguments import whole_text
+from bloomlab.guards.frames import data_frame
 from bloomlab.heads.question_answering import BloomForQuestionAnswering
 from bloomlab.lens import mlp_receipt
 from bloomlab.lens import receipt as lens
@@ -26,7 +27,7 @@ from bloomlab.views.evidence import Evidence
 from bloomlab.views.live_result import LiveResult, kind_of, opened
 from bloomlab.views.shared.like_texts import stand
 from bloomlab.views.shared.panel import stamp
-from bloomlab.views.shared.tables import change_cell, data_frame, table, text_cell, token_names, word
+from bloomlab.views.shared.tables import change_cell, table, text_cell, token_names, word
 from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 SHOWN = 12  # lines by size; the rest is one line

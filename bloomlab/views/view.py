@@ -15,16 +15,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import traitlets
 
-from bloomlab.errors import BloomlabError, HookError, InputError, check_attribute, no_attribute
+from bloomlab.errors import BloomlabError, HookError, InputError, check_attribute, no_attribute, shorten
 from bloomlab.guards.arguments import whole_within
 from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
+from bloomlab.tasks.results import readable
+from bloomlab.tracing.trace import Trace
 from bloomlab.views.live import live_given
 from bloomlab.views.measured import ASKS, SAVED, SETS, Measured, in_words
 from bloomlab.views.shared.assets import module_text, style_text
@@ -38,13 +40,11 @@ from bloomlab.views.shared.steps import Steps
 from bloomlab.views.shown_panel import ShownPanel
 from bloomlab.views.worth import Worth
 
-if TYPE_CHECKING:
-    from bloomlab.tracing.trace import Trace
-
 RUNS = ("as it is", "what if", "difference")
 PAUSE = 0.06  # seconds without a new text from the page before the model runs
 DONOR = ("text", "tokens", "chips")
 FILES = ("png", "svg", "html")  # that the page may ask for
+ROW_SHOWN = 60  # characters of a text in the list of texts
 EDIT_PAUSE = 0.005  # of edits, which nobody types letter by letter
 
 
@@ -88,6 +88,10 @@ class View(Measured):
     answered = traitlets.Int(0).tag(sync=True)  # the number of the typed text that `state` is about
     picture = traitlets.Dict().tag(sync=True)
 
+    # a trace of several texts
+    rows: Any = traitlets.List().tag(sync=True)  # their texts, to choose from; none where there is one
+    row = traitlets.Int(0).tag(sync=True)  # the one that is shown
+
     # two runs
     run = traitlets.Enum(RUNS, "what if").tag(sync=True)
     runs: Any = traitlets.List().tag(sync=True)  # those that there are to choose from; none where there is one run
@@ -113,6 +117,8 @@ class View(Measured):
     ) -> None:
         self.panels = {panel.name: panel for panel in panels}
         self.trace: Trace | None = None  # of the run that is chosen; of the difference, the second
+        self._batch: Trace | None = None  # of several texts, one of which is shown
+        self._shown_row = 0
         self._two: tuple[Trace, Trace | None] | None = None  # the run, and the one it is measured by
         self._edits = self._wanted = EditList.of(edit)  # of what is shown, and of what is on its way
         self._against, self._spots = against, spots if against is None else None
@@ -183,10 +189,20 @@ class View(Measured):
     # ---- showing a text ----
 
     def show(self, text: "str | Trace") -> None:
-        """Read a text, or take a trace, and show it. If it raises, nothing changes."""
+        """Read a text, or take a trace, and show it. If it raises, nothing changes.
+
+        Of a trace of several texts the first is shown; `view.row` chooses another.
+        """
+        if not isinstance(text, str | Trace):
+            raise InputError(f"a view shows a text or a trace of one, but got {shorten(text)}")
+        several = None if isinstance(text, str) or len(text.ids) == 1 else text
+        self._show_row(text if several is None else several.row(0), several, 0)
+
+    def _show_row(self, text: "str | Trace", several: "Trace | None", row: int) -> None:
         two = self._read_both(text, self._edits)
         runs = _runs_of(two, self.panels.values())
-        self._show(two, self.run if self.run in runs else "what if", self._first_place(two[0]), runs, self._edits)
+        run = self.run if self.run in runs else "what if"
+        self._show(two, run, self._first_place(two[0]), runs, self._edits, (several, row))
 
     def _read_both(self, text: "str | Trace", edits: EditList) -> "tuple[Trace, Trace | None]":
         """The run to show, and the one it is measured by, if there is one."""
@@ -207,9 +223,18 @@ class View(Measured):
         return self._edits.on
 
     def _show(
-        self, two: "tuple[Trace, Trace | None]", run: str, place: Place, runs: list[str], edits: EditList
+        self,
+        two: "tuple[Trace, Trace | None]",
+        run: str,
+        place: Place,
+        runs: list[str],
+        edits: EditList,
+        row_of: "tuple[Trace | None, int] | None" = None,
     ) -> None:
-        """Show one of two runs, or their difference, at a place. If it raises, nothing changes."""
+        """Show one of two runs, or their difference, at a place. If it raises, nothing changes.
+
+        `row_of` is the trace of several texts that this one is a row of, and which; None: as before.
+        """
         trace, base = _traces_of(two, run)
         place, panel = _inside(place, trace), self._open
         pieces, troubles = {}, {}
@@ -223,6 +248,10 @@ class View(Measured):
         with interrupts_wait(), self.hold_sync():
             self.trace, self._two = trace, two
             self._chosen, self.run, self.runs = run, run, runs
+            if row_of is not None:
+                self._batch, self._shown_row = row_of
+                self.rows = [] if self._batch is None else [readable(text[:ROW_SHOWN]) for text in self._batch.text]
+                self.row = self._shown_row
             if edits is not self._edits:  # else the page may just have sent others that are off
                 self._edits, self.changes, self.off = edits, edits.words, list(edits.off)
             self._computed.clear()
@@ -560,7 +589,7 @@ class View(Measured):
     def page_sets(self) -> list[str]:
         """What a person can choose there."""
         settings = [self._trait(panel, name) for panel in self.panels.values() for name in panel.settings()]
-        return ["typed", "run", "off", "wished", *SETS, *SELECTION, *([] if self._alone else ["tab"]), *settings]
+        return ["typed", "row", "run", "off", "wished", *SETS, *SELECTION, *([] if self._alone else ["tab"]), *settings]
 
     def trouble(self, error: Exception) -> None:
         """The page says it; the picture stays as it was."""
@@ -623,6 +652,19 @@ class View(Measured):
                 self.troubles = {name: words for name, words in self.troubles.items() if name != self.tab}
             self._compute(self.tab, self._place, change["name"])
         self._follow_with_jobs(self._open, change["name"])
+
+    @traitlets.validate("row")
+    def _one_of_the_rows(self, proposal: dict[str, Any]) -> int:
+        return max(0, min(int(proposal["value"]), len(self.rows) - 1))
+
+    @traitlets.observe("row")
+    def _another_row(self, _: dict[str, Any]) -> None:
+        """Another text of the same trace."""
+        if self._batch is None or self.row == self._shown_row:
+            return
+        several, row = self._batch, self.row
+        self._try(lambda: self._show_row(several.row(row), several, row))
+        self.row = self._shown_row  # if it could not be shown
 
     @traitlets.observe("run")
     def _another_run(self, _: dict[str, Any]) -> None:

@@ -2,8 +2,10 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from bloomlab.config import SIZES, BloomConfig
+from bloomlab.guards.frames import InPandas
 from bloomlab.guards.memory import free_bytes, gigabytes
 from bloomlab.weights.hub import NAMES
 
@@ -74,8 +76,12 @@ def fits(
     return fit_of(os.fspath(name_or_folder), config_of(name_or_folder, revision, cache_dir))
 
 
-class Models(list[Fit]):
+class Models(list[Fit], InPandas):
     """Whether each of several models fits; its repr is a table."""
+
+    def records(self) -> list[dict[str, Any]]:
+        """Each model: its name, its parameters, and the dtypes in which it fits here."""
+        return [{"name": fit.name, "parameters": fit.parameters, "opens with": ", ".join(fit.dtypes)} for fit in self]
 
     def __repr__(self) -> str:
         lines = [f"{'name':<14}{'parameters':>16}  opens here with"]

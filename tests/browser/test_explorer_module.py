@@ -254,3 +254,21 @@ def test_a_host_that_says_nothing_is_taken_at_its_silence_and_the_view_comes_bac
     blank.answered()
     expect(says).not_to_have_text(tokens)
     assert blank.root("state") == "ready" and blank.root("tokens") == "12"
+
+
+def test_of_a_trace_of_several_texts_any_can_be_chosen_and_is_text(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    texts = [TEXT, "<b>Ana</b>", HOSTILE]
+    blank.draw(LAB.explore(LAB.trace(texts, ["*"])))
+    chooser = blank.page.locator('[data-part="row"]')
+    expect(chooser).to_be_visible()
+    assert chooser.locator("option").count() == 3 and chooser.locator("b").count() == 0
+    chooser.select_option(index=1)
+    blank.answered()
+    assert blank.view.row == 1 and blank.view.trace is not None and blank.view.trace.text == texts[1]
+    expect(chooser).to_have_value("1")
+    expect(blank.page.locator('[data-part="text"]')).to_have_value(texts[1])
+    blank.view.show(TEXT)
+    blank.answered()
+    expect(chooser).to_be_hidden()
+    assert visit.errors == []

@@ -38,13 +38,17 @@ def test_quantised_weights_are_refused_in_words_before_they_are_read(kind: str, 
         base = name.removesuffix(".weight")
         more = {f"{base}.qweight": torch.zeros(3, 96, dtype=torch.int32), f"{base}.scales": matrix[:1].half()}
     save_file({**state, **more}, folder / "model.safetensors")
-    with pytest.raises(CheckpointError, match=rf"the weights are quantised \('{kind}'\), .*open the original model"):
-        BloomForCausalLM.from_pretrained(folder)
+    classes = [BloomForCausalLM, pytest.importorskip("bloomlab.jax.causal_lm").FlaxBloomForCausalLM]
+    for model_class in classes:
+        with pytest.raises(CheckpointError, match=rf"weights are quantised \('{kind}'\), .*open the original model"):
+            model_class.from_pretrained(folder)
 
 
 def test_plain_tensors_are_opened_whatever_the_config_says(tmp_path: Path) -> None:
     again = BloomForCausalLM.from_pretrained(saved(tmp_path, KINDS["gptq"]))
     assert again(random_ids()).logits.equal(random_model()(random_ids()).logits)
+    flax = pytest.importorskip("bloomlab.jax.causal_lm").FlaxBloomForCausalLM.from_pretrained(tmp_path)
+    assert flax.config.quantization_config == KINDS["gptq"]
 
 
 def test_what_is_no_table_is_refused_too(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@
 import { codeBlock } from "./code.js";
 import { forgetColours, insteadOfStill, lastOf, make, pushButton, set } from "./dom.js";
 import { kernelLine } from "./kernel.js";
+import { rowChooser } from "./rows.js";
 import { runSwitch } from "./runs.js";
 import { copySelected, takeMenu } from "./take.js";
 import { tokenStrip } from "./strip.js";
@@ -110,7 +111,8 @@ export function viewFrame({ model, el, name, makePanel }) {
   const ids = pushButton("ids", { class: "bl-button bl-plain", "aria-pressed": "false", title: "the ids that the model is fed, under each token", "data-part": "ids" }, () =>
     setPressed(ids, "data-ids"),
   );
-  box.element.append(ids);
+  const rows = rowChooser({ get, choose });
+  box.element.append(rows.element, ids);
   const more = pushButton("more", { class: "bl-button bl-plain", "aria-pressed": "false", title: "the other pictures of this tab, below", "data-part": "more" }, () => {
     setPressed(more, "data-more");
     refit();
@@ -189,6 +191,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     if (!picture) return;
     set(root, Object.fromEntries(SELECTION.map((trait) => [`data-${trait}`, model.get(trait)])));
     set(root, { "data-run": (model.get("runs") ?? []).length > 0 && model.get("run") });
+    rows.draw();
     runs.draw();
     worth.draw();
     set(root, { "data-worth": !worth.element.hidden });
@@ -422,7 +425,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     readPicture();
     drawOnce();
   });
-  listen(`change:run change:runs change:changes change:off change:worth change:tries change:steered change:metric change:answer change:rival change:over change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
+  listen(`change:rows change:row change:run change:runs change:changes change:off change:worth change:tries change:steered change:metric change:answer change:rival change:over change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
   listen("change:scale change:compact", refit);
   let width = 0;
   const resized = new ResizeObserver(

@@ -1,10 +1,8 @@
 """Names of tokens, and tables of them and their numbers: what is written where no script runs."""
 
 from collections.abc import Iterable, Sequence
-from importlib import import_module
 from typing import Any
 
-from bloomlab.errors import MissingPackageError
 from bloomlab.guards.markup import escaped
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token, display_tokens
@@ -46,21 +44,6 @@ def change_cell(change: float, digits: int = 3) -> str:
     if abs(change) < HARDLY:
         return "≈ 0" if change else "0"
     return f"{change:+.{digits}f}".replace("-", "−")
-
-
-def data_frame(rows: Any) -> Any:
-    """Rows, or columns by name, as a pandas.DataFrame.
-
-    Raises:
-        MissingPackageError: pandas is not installed.
-    """
-    try:
-        pandas = import_module("pandas")
-    except ImportError:
-        raise MissingPackageError(
-            "to_pandas() needs pandas, which is not installed; `pip install pandas`, or read the attributes"
-        ) from None
-    return pandas.DataFrame(rows)
 
 
 def word(tokenizer: BloomTokenizerFast, token_id: int) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from bloomlab.errors import InputError, NearNames
+from bloomlab.guards.frames import InPandas
 from bloomlab.text.tokens import Token, display_tokens, find
 from bloomlab.views.tokens.still import strip_html
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from bloomlab.views.view import View
 
 
-class Tokens(Sequence[Token], NearNames):
+class Tokens(Sequence[Token], NearNames, InPandas):
     """A sequence of Token, in the order of the text.
 
     `view` makes the live view, for tokens that a lab has read. It is made when it is first shown or asked for, so
@@ -47,6 +48,13 @@ class Tokens(Sequence[Token], NearNames):
         if self._make_view is None:
             raise InputError("no lab has read these tokens, so there is no view of them; lab.tokens(text) has one")
         return self._make_view()
+
+    def records(self) -> list[dict[str, Any]]:
+        """Each token: its id, bytes, text, and the span of its characters."""
+        return [
+            {"id": token.id, "bytes": token.bytes, "text": token.text, "start": token.span[0], "end": token.span[1]}
+            for token in self
+        ]
 
     @property
     def code(self) -> str:
