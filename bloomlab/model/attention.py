@@ -12,7 +12,6 @@ The readable lines run when a hook asks for scores, alibi, biased or probs. Othe
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -33,10 +32,14 @@ class Bias:
     alibi: Tensor  # (batch, head, 1, key)
     visible: Tensor  # (batch, 1, query, key): may this query see this key?
 
-    @cached_property
+    both: Tensor | None = None
+
+    @property
     def fused(self) -> Tensor:
         """Both in one, -inf where not visible: (batch, head, query, key). The readable lines never make it."""
-        return self.alibi.masked_fill(~self.visible, -math.inf)
+        if self.both is None:
+            self.both = self.alibi.masked_fill(~self.visible, -math.inf)
+        return self.both
 
 
 def visible_keys(attention_mask: Tensor, n_query: int) -> Tensor:

@@ -1,6 +1,7 @@
 """The attention view's ES module in a blank page: what is painted, and what pointer, keys and toggles do."""
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -314,7 +315,7 @@ def test_a_second_view_of_the_same_model_follows_the_first(blank: BlankPage) -> 
     page.locator('[data-part="heads"]').first.press("ArrowRight")
     assert [page.locator(".bloomlab").nth(i).get_attribute("data-head") for i in (0, 1)] == ["1", "1"]
     page.locator('input[value="both"]').nth(1).check()
-    assert page.locator("[data-panel] input:checked").count() == 4  # two in each: they are groups of their own
+    assert page.locator("[data-panel] input:checked").count() == 6  # three in each: they are groups of their own
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map((element) => element.id)")
     assert len(ids) == len(set(ids))
 
@@ -420,3 +421,52 @@ def test_why_this_look_and_not_another(visit: Visit, tmp_path: Path, theme: str)
     page.locator('[data-part="look"] summary').click()
     expect(page.locator('[data-part="look-says"]')).to_contain_text("+5.962 nats")
     assert visit.errors == [] and visit.refused == []
+
+
+def test_of_a_long_text_a_part_is_dragged_over_in_the_corner_and_shown_larger(visit: Visit) -> None:
+    blank = BlankPage(visit.page)
+    text = "Leo lives in Oslo. " * 12
+    blank.draw(attention_view(small_trace, text))
+    page, tokens = visit.page, small_trace(text).ids.shape[1]
+    matrix, overview = page.locator(".bl-matrix"), page.locator('[data-part="overview"]')
+    expect(overview).to_be_visible()
+
+    def cell() -> float:
+        return float(page.locator('[data-part="matrix"]').evaluate("(it, n) => it.clientWidth / n", tokens))
+
+    def first_in_sight() -> list[int]:
+        return list(map(int, re.findall(r"\d+", str(overview.get_attribute("aria-label")))))
+
+    small = cell()
+    box = overview.bounding_box()
+    assert box is not None
+    at = [(box["x"] + share * box["width"], box["y"] + share * box["height"]) for share in (0.75, 0.85)]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    page.mouse.move(*at[1], steps=3)
+    page.mouse.up()
+    assert cell() > 2 * small
+    sight = first_in_sight()
+    assert 0.6 * tokens < sight[0] < 0.78 * tokens < 0.83 * tokens < sight[1] and sight[-1] == tokens
+    framed = page.locator('[data-part="sight"]').bounding_box()
+    assert framed is not None and abs(framed["x"] + framed["width"] / 2 - (at[0][0] + at[1][0]) / 2) < 4
+
+    overview.click(position={"x": 3, "y": 3})  # the beginning
+    assert first_in_sight()[0] == first_in_sight()[2] == 0
+    overview.press("ArrowDown")
+    assert first_in_sight()[0] > 0 == first_in_sight()[2]
+    larger = cell()
+    overview.press("-")
+    assert cell() == pytest.approx(larger / 2, abs=1)
+    overview.press("+")
+    overview.press("0")
+    assert cell() == small and matrix.evaluate("it => it.scrollTop") >= 0
+    # the chosen cell comes into sight when another is chosen
+    matrix.evaluate("it => it.scrollTo(0, 0)")
+    blank.view.query, blank.view.key = tokens - 1, tokens - 2
+    blank.push()
+    assert matrix.evaluate("it => it.scrollTop + it.clientHeight") > tokens * small
+    blank.view.show("Leo")
+    blank.push()
+    expect(overview).to_be_hidden()  # there is nothing to zoom
+    assert visit.errors == []

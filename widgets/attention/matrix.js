@@ -3,6 +3,7 @@
 // the diagonal comes later in the text and cannot be seen.
 import { make, set, themeLength } from "../lib/dom.js";
 import { paintCausal } from "../lib/colours.js";
+import { matrixOverview } from "./overview.js";
 
 /**
  * @param {{pick: (cell: import("../lib/causal.js").Cell) => void,
@@ -37,10 +38,12 @@ export function attentionMatrix({ pick, extend, point }) {
   );
   const rows = make("div", { class: "bl-rows", "aria-hidden": "true" });
   const columns = make("div", { class: "bl-columns", "aria-hidden": "true" });
-  const frame = make("div", { class: "bl-frame" }, rows, cells, make("div", { class: "bl-corner", "aria-hidden": "true" }), columns);
+  const overview = matrixOverview({ go, zoomTo, zoom: (larger) => zoomed(Math.max(1, size * (larger ? 2 : 1 / 2)), inSight()) });
+  const frame = make("div", { class: "bl-frame" }, rows, cells, make("div", { class: "bl-corner" }, overview.element), columns);
   const element = make("div", { class: "bl-matrix" }, frame);
   let tokens = 0;
   let size = 1; // of a cell, in pixels
+  let wanted = 0; // the size of a cell that somebody has zoomed to, in pixels; 0: as much as the room allows
   let readable = 1; // the height a label needs
   /** @type {import("../lib/causal.js").Cell} */
   let chosen = { query: 0, key: 0 };
@@ -64,6 +67,40 @@ export function attentionMatrix({ pick, extend, point }) {
     if (top < box.top) element.scrollTop -= box.top - top;
     else if (top + size > bottom) element.scrollTop += top + size - bottom;
   };
+
+  // ---- zoom ----
+
+  const room = () => ({ wide: element.clientWidth - rows.offsetWidth, high: element.clientHeight - columns.offsetHeight });
+  const inSight = () => ({ query: element.scrollTop / size, key: element.scrollLeft / size, queries: room().high / size, keys: room().wide / size });
+  const drawOverview = () => {
+    const sight = inSight();
+    overview.show(tokens, sight, tokens > 1 && (wanted > 0 || readable > size || Math.min(sight.queries, sight.keys) < tokens - 1));
+  };
+  element.addEventListener("scroll", drawOverview);
+
+  /** @param {number} query @param {number} key of the cell that comes to the middle */
+  function go(query, key) {
+    element.scrollTop = query * size - room().high / 2;
+    element.scrollLeft = key * size - room().wide / 2;
+    drawOverview();
+  }
+
+  /** @param {number} cell its size in pixels, 0 for as much as the room allows @param {import("./overview.js").Sight} part whose middle stays in the middle */
+  function zoomed(cell, part) {
+    if (!wanted) element.style.maxHeight = `${element.offsetHeight}px`; // the matrix grows inside its place
+    wanted = cell && Math.max(themeLength(element, "--bl-cell-least"), Math.min(themeLength(element, "--bl-cell-most"), Math.floor(cell)));
+    if (!wanted) element.style.maxHeight = "";
+    fit();
+    shownFor = [chosen.query, chosen.key].join(); // it need not come into view
+    go(part.query + part.queries / 2, part.key + part.keys / 2);
+    overview.paint(canvas);
+  }
+
+  /** @param {import("./overview.js").Sight} part fills the room */
+  function zoomTo(part) {
+    const all = Math.max(part.keys, part.queries) >= tokens;
+    zoomed(all ? 0 : Math.min(room().wide / part.keys, room().high / part.queries), part);
+  }
 
   /** @param {MouseEvent} event */
   const cellUnder = (event) => {
@@ -124,6 +161,25 @@ export function attentionMatrix({ pick, extend, point }) {
     set(frame, { "data-crowded": every > 1 });
   };
 
+  /** Choose the size of a cell: a whole number of pixels, as large as the room allows, or as somebody has zoomed to. */
+  function fit() {
+    // the longest name decides how much room names get, up to a limit
+    const widths = [...rows.children].map((name) => name.scrollWidth);
+    const label = Math.ceil(Math.min(themeLength(element, "--bl-label"), Math.max(themeLength(element, "--bl-label-least"), ...widths)));
+    frame.style.setProperty("--bl-names", `${label}px`);
+    const wide = Math.min(element.clientWidth - label, themeLength(element, "--bl-matrix-most"));
+    if (tokens === 0 || wide <= 0) return;
+    readable = themeLength(element, "--bl-readable");
+    const least = themeLength(element, "--bl-cell-least");
+    size = wanted || Math.max(least, Math.min(themeLength(element, "--bl-cell-most"), Math.floor(wide / tokens)));
+    frame.style.setProperty("--bl-cell", `${size}px`);
+    frame.style.setProperty("--bl-tokens", String(tokens));
+    unseen.hidden = size * tokens < 2 * themeLength(element, "--bl-label");
+    layLabels(true);
+    shownFor = "";
+    drawOverview();
+  }
+
   return {
     element,
     canvas,
@@ -145,26 +201,12 @@ export function attentionMatrix({ pick, extend, point }) {
           }),
         );
       }
-      this.fit();
+      wanted = 0;
+      element.style.maxHeight = "";
+      fit();
     },
 
-    /** Choose the size of a cell: a whole number of pixels, as large as the room allows. */
-    fit() {
-      // the longest name decides how much room names get, up to a limit
-      const widths = [...rows.children].map((name) => name.scrollWidth);
-      const label = Math.ceil(Math.min(themeLength(element, "--bl-label"), Math.max(themeLength(element, "--bl-label-least"), ...widths)));
-      frame.style.setProperty("--bl-names", `${label}px`);
-      const room = Math.min(element.clientWidth - label, themeLength(element, "--bl-matrix-most"));
-      if (tokens === 0 || room <= 0) return;
-      readable = themeLength(element, "--bl-readable");
-      const least = themeLength(element, "--bl-cell-least");
-      size = Math.max(least, Math.min(themeLength(element, "--bl-cell-most"), Math.floor(room / tokens)));
-      frame.style.setProperty("--bl-cell", `${size}px`);
-      frame.style.setProperty("--bl-tokens", String(tokens));
-      unseen.hidden = size * tokens < 2 * themeLength(element, "--bl-label");
-      layLabels(true);
-      shownFor = "";
-    },
+    fit,
 
     /**
      * @param {Uint8Array} colours
@@ -172,6 +214,7 @@ export function attentionMatrix({ pick, extend, point }) {
      */
     paint(colours, stepOf) {
       paintCausal(canvas, tokens, colours, stepOf);
+      overview.paint(canvas);
     },
 
     /**
