@@ -64,6 +64,15 @@ MOST_RUNS = 1000  # random directions
 MOST_JOBS = 200_000  # runs in all
 
 
+def counted(count: int, kind: str) -> str:
+    """So many controls of a kind, in words.
+
+    >>> counted(1, RANDOM), counted(30, HEADS), counted(1, SAME)
+    ('1 random direction', '30 other heads', '1 same answer')
+    """
+    return f"{count} {kind.removesuffix('s') if count == 1 else kind}"
+
+
 class Control(NamedTuple):
     """One run of a table of controls: its kind, what it is, and the metric without and with its edit."""
 
@@ -144,7 +153,7 @@ class Refutation:
         if abs(self.change) < ROUNDING:
             return f"{said}: the edit changes nothing, so there is nothing to refute."
         parts = [
-            f"{len(self.of(kind))} {kind} {'≤' if self.change > 0 else '≥'} {number(self.furthest(kind).after)}"
+            f"{counted(len(self.of(kind)), kind)} {'≤' if self.change > 0 else '≥'} {number(self.furthest(kind).after)}"
             for kind in CONTROLS
             if self.of(kind)
         ]
