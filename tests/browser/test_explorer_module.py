@@ -258,7 +258,7 @@ def test_a_host_that_says_nothing_is_taken_at_its_silence_and_the_view_comes_bac
 
 def test_of_a_trace_of_several_texts_any_can_be_chosen_and_is_text(visit: Visit) -> None:
     blank = BlankPage(visit.page)
-    texts = [TEXT, "<b>Ana</b>", HOSTILE]
+    texts = [TEXT, "<b>Ana</b>", HOSTILE[0]]
     blank.draw(LAB.explore(LAB.trace(texts, ["*"])))
     chooser = blank.page.locator('[data-part="row"]')
     expect(chooser).to_be_visible()
