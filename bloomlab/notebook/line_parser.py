@@ -21,6 +21,7 @@ from bloomlab.weights.hub import NAMES
 SAMPLING = {"temperature", "top_k", "top_p", "seed"}  # options that only make sense when sampling
 WITHOUT_VALUE = {"--code", "-h", "--help"}  # the options that take no value
 OPTION, VALUE = re.compile(r"\s*(-\S+)"), re.compile(r"""\s*("[^"]*"|'[^']*'|\S+)""")
+DASHES = re.compile(r"(^|\s)--\s")
 QUESTION_END = re.compile(r"[?？؟\n]")
 MOST = 100  # words of options on a line: with thousands, a text of dashes is meant
 LATE = 200  # characters at the end of a text in which an option can stand
@@ -87,6 +88,7 @@ class ParsedLine:
     options: dict[str, Any]
     name: str | None = None  # the variable to keep the result in
     code: bool = False  # show the Python instead
+    literal: bool = False  # after two dashes, braces among other words are text
 
     def python(self, opening: str) -> Page:
         """The Python that does the same, in a notebook where nothing has been imported yet."""
@@ -135,7 +137,8 @@ def parse(line: str, cell: str | None = None) -> ParsedLine:
     options = {key: value for key, value in values.items() if value is not None}
     if name == "generate" and SAMPLING & options.keys():
         options["do_sample"] = True
-    return ParsedLine(command, _arguments(parser, name, text, cell), options, parsed.name, parsed.code)
+    arguments, literal = _arguments(parser, name, text, cell), DASHES.search(rest) is not None
+    return ParsedLine(command, arguments, options, parsed.name, parsed.code, literal)
 
 
 def _option_in(text: str, rest: str, flags: Sequence[str]) -> str:
@@ -146,7 +149,7 @@ def _option_in(text: str, rest: str, flags: Sequence[str]) -> str:
     >>> _option_in("Leo --sed 1", "Leo --sed 1", ["--seed"]), _option_in("the -v switch", "the -v switch", ["--seed"])
     ('--sed', '')
     """
-    if not rest.rstrip().endswith(text) or re.search(r"(^|\s)--\s", rest):
+    if not rest.rstrip().endswith(text) or DASHES.search(rest):
         return ""
     own = [flag for flag in flags if flag.startswith("--")]
     for word in list(dict.fromkeys(re.findall(r"(?<=\s)--[a-z][\w-]*", text)))[:MOST]:

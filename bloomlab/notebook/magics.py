@@ -48,7 +48,7 @@ class BloomMagics(Magics):
             if parsed.code:  # with {name} as it stands: this is about the line, not about a variable
                 return parsed.python(self.lab.code if self.lab is not None else "lab = bloomlab.load()")
             if cell is None:  # a cell is taken as it stands
-                parsed = replace(parsed, arguments=[self._value(text) for text in parsed.arguments])
+                parsed = replace(parsed, arguments=[self._value(text, parsed.literal) for text in parsed.arguments])
             lab = self._open_lab() if parsed.command.call.startswith("lab.") else None
             watched = parsed.command.call == "lab.generate" and sys.stdout.isatty()
             result = parsed.run(AsItComes(lab) if watched else lab)
@@ -61,11 +61,11 @@ class BloomMagics(Magics):
             self.variables[parsed.name] = result
         return result
 
-    def _value(self, text: str) -> str:
+    def _value(self, text: str, literal: bool) -> str:
         """The text; or, if it is nothing but {name} of a variable that holds a text, that one.
 
         Raises:
-            InputError: there is no such variable, it holds no text, or it stands among other words.
+            InputError: there is no such variable, it holds no text, or it stands among other words and not after --.
         """
         literally = "a cell that begins with %%bloom takes braces as they stand"
         if named := re.fullmatch(r"\{([^\W\d]\w*)\}", text):
@@ -78,7 +78,7 @@ class BloomMagics(Magics):
                 raise InputError(f"{name} holds a {type(value).__name__}, not a text; {literally}")
             return value
         among = [name for name in re.findall(r"\{([^\W\d]\w*)\}", text) if isinstance(self.variables.get(name), str)]
-        if among:
+        if among and not literal:
             raise InputError(
                 f"{{{among[0]}}} is a variable here, but stands among other words; put the text together first and "
                 f"write {{name}} alone, or {literally}"

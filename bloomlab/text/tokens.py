@@ -8,6 +8,7 @@ what a view draws: the fewest tokens in a row that show as whole characters, eve
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -94,6 +95,18 @@ def unseen(text: str) -> list[str]:
         f"U+{ord(letter):04X} {unicodedata.name(letter, 'without a name').lower()}"
         for letter in dict.fromkeys(faceless)
     ]
+
+
+@cache
+def names_of_the_unseen() -> dict[str, str]:
+    r"""Unicode's name of every character that has no face of its own, where it has a name.
+
+    >>> names_of_the_unseen()["\u200b"]
+    'zero width space'
+    """
+    letters = map(chr, (*range(0x20000), *range(0xE0000, 0xE0200)))
+    found = {letter: unicodedata.name(letter, "").lower() for letter in letters if unseen(letter)}
+    return {letter: name for letter, name in found.items() if name}
 
 
 def display_tokens(tokens: Sequence[Token]) -> list[DisplayToken]:

@@ -11,6 +11,7 @@ import safetensors.torch
 
 from bloomlab.errors import InputError
 from bloomlab.lens.tokens import script
+from bloomlab.text.tokens import names_of_the_unseen
 from bloomlab.tracing.record import weights_hash
 
 LARGEST = 4 << 20  # bytes of weights: a page is one file, which a phone opens
@@ -20,7 +21,8 @@ SIZES = ("vocab_size", "hidden_size", "n_layer", "n_head", "layer_norm_epsilon")
 def page_model(lab: Any) -> dict[str, Any]:
     """A lab's model as plain data: `weights` is a safetensors file in base64, in float16 if that loses nothing.
 
-    `scripts` has the script of each token's first letter, by its id.
+    `scripts` has the script of each token's first letter, by its id; `names` Unicode's name of each character that has
+    no face of its own.
 
     Raises:
         InputError: the model is too large for a page.
@@ -51,5 +53,6 @@ def page_model(lab: Any) -> dict[str, Any]:
             "model": {"vocab": file["model"]["vocab"], "merges": file["model"]["merges"]},
         },
         "special": sorted(tokenizer.all_special_ids),
+        "names": names_of_the_unseen(),
         "scripts": [script(token.text) for token in tokenizer.tokens_of_ids(range(len(tokenizer)))],
     }

@@ -33,7 +33,7 @@ OPEN = {  # by the start of its name
     "config.BloomConfig": "a config.json may hold keys that nobody knows, and transformers takes them as attributes",
     "jax.": "as the models in torch, on which whoever builds sets what they like",
     "outputs.": "as those of transformers, which code that was written for it adds to",
-    "text.batches.BatchEncoding": "a dictionary, as in transformers",
+    "text.encoding.BatchEncoding": "a dictionary, as in transformers",
 }
 
 

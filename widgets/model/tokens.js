@@ -11,6 +11,7 @@ const SHOWN = /** @type {Record<string, string>} */ ({ " ": "·", "\n": "↵", "
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zs}\p{Zl}\p{Zp}]/u;
 const BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800\u034f"; // fillers: letters by category, blank on the screen
 const SELECTORS = /^[\u17b4\u17b5\u180b\u180c\u180d\u180f\ufe00-\ufe0f]+/; // marks without ink
+const RESERVED = /[\u2065\ufff0-\ufff8]/; // for more of such marks: no font draws them
 const MARK = /^\p{M}/u;
 
 /**
@@ -34,8 +35,17 @@ function visibleCharacter(character) {
   if (character in SHOWN) return SHOWN[character];
   const code = /** @type {number} */ (character.codePointAt(0));
   if (code < 32) return String.fromCodePoint(0x2400 + code);
-  if (UNSEEN.test(character) || BLANK_LETTERS.includes(character) || (code & 0xfffe) === 0xfffe || code >= 0xe0000) return named(character);
+  if (UNSEEN.test(character) || BLANK_LETTERS.includes(character) || RESERVED.test(character) || (code & 0xfffe) === 0xfffe || code >= 0xe0000) return named(character);
   return character;
+}
+
+/**
+ * What in a text has no face of its own, by code and by Unicode's name: each once, in order.
+ * @param {string} text @param {Record<string, string>} names by character
+ */
+export function unseen(text, names) {
+  const faceless = Array.from(text).filter((letter) => SELECTORS.test(letter) || visibleCharacter(letter).startsWith("⟨U+"));
+  return [...new Set(faceless)].map((letter) => `${named(letter).slice(1, -1)} ${names[letter] ?? "without a name"}`);
 }
 
 /** @param {Uint8Array} bytes @returns {string} two hexadecimal digits each */

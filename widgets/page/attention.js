@@ -127,7 +127,7 @@ export const attentionPage = {
   numbers(lab, trace, shown, base) {
     const tokens = trace.ids.length;
     const block = Math.max(1, Math.ceil(tokens / TILE));
-    const picture = /** @type {Record<string, any>} */ ({ ...textPicture(lab, trace), slopes: slopes(trace.config.n_head), block });
+    const picture = /** @type {Record<string, any>} */ ({ ...textPicture(lab, trace), slopes: slopes(trace.config.n_head), block, given: false });
     const exact = exactValues(trace, reach(trace, shown.layer, shown.head), base);
     let small;
     if (base) {

@@ -16,9 +16,10 @@ import { readable, repr } from "./code.js";
  *   what an edit is made for: `readDonor` reads the text that is copied from, `readWhole` the run without edits
  */
 
-const WISHES = ["add", "set", "remove", "clear", "undo", "redo"];
-const KINDS = ["zero", "usual", "drawn", "copied", "hold", "scale", "add", "cut"];
-const WITH_A_NUMBER = ["scale", "add"];
+const WISHES = ["add", "set", "dose", "remove", "clear", "undo", "redo"];
+const KINDS = ["zero", "usual", "drawn", "copied", "hold", "steer", "scale", "add", "cut"];
+const WITH_A_NUMBER = ["scale", "add", "steer"];
+const SETS = ["towards", "away"]; // what a direction leads to and away from
 const COPIED = ["embed", "attn.mixed", "attn.out", "resid_mid", "mlp.out", "resid_post"]; // what other texts have, too
 const MOST = 100; // edits
 const LARGEST = 1e4; // a factor, or a number to add
@@ -99,6 +100,7 @@ export function after(list, wish, around) {
     return again ? { ...again, past: [before, ...list.past], future, gesture: null } : list;
   }
   if (wish.do === "set") return setEdits(list, wish, around);
+  if (wish.do === "dose") throw new HookError(`edit ${shorten(wish.at ?? null)} is no direction, so it has no dose`);
   let { entries, off } = list;
   if (wish.do === "clear") [entries, off] = [[], []];
   else if (wish.do === "remove") {
@@ -137,7 +139,7 @@ function setEdits(list, { edits, gesture }, around) {
 
 /** The edit that a page asks for. @param {any} wish @param {Around} around @returns {Entry} */
 export function built(wish, around) {
-  if (!wish || typeof wish !== "object" || !Object.keys(wish).every((name) => ["spot", "kind", "axes", "number", "columns"].includes(name))) throw new HookError("an edit from the page must have a spot, a kind, axes and perhaps a number or columns");
+  if (!wish || typeof wish !== "object" || !Object.keys(wish).every((name) => ["spot", "kind", "axes", "number", "columns", ...SETS].includes(name))) throw new HookError("an edit from the page must have a spot, a kind, axes and perhaps a number or columns");
   const { spot, kind, axes, number = null } = wish;
   const spots = hookNames(around.config.n_layer);
   const found = typeof spot === "string" ? (spots.get(spot) ?? spots.get(`h.0.${spot}`)) : undefined;
@@ -147,6 +149,8 @@ export function built(wish, around) {
   if (number !== null && !(typeof number === "number" && Math.abs(number) <= LARGEST)) throw new HookError(`the number of ${kind} must be between -10,000 and 10,000`);
   if (!axes || typeof axes !== "object" || Array.isArray(axes)) throw new HookError("the axes of an edit must name what it changes, such as {head: [1], query: [16]}");
   const where = Object.fromEntries(Object.entries(axes).map(([axis, index]) => [axis, indexOf(axis, index, spot, found, around)]));
+  if (kind !== "steer" && SETS.some((end) => end in wish)) throw new HookError(`only a direction leads from texts to texts, but the page asked for ${kind}`);
+  if (kind === "steer") throw new HookError("a direction is made from what other texts have, which only Python can read; choose another change, or copy from another text");
   if (kind === "usual" || kind === "drawn") throw new HookError("what is usual, and what is drawn, comes from texts like this one, which only Python can make; choose nothing (zero), or copy from another text");
   if (kind === "copied") return { spot, edit: copiedFrom(spot, where, wish.columns, around) };
   const edit = { zero: () => zero(where), cut: () => cut(where), hold: () => hold(around.readWhole, where), scale: () => scale(number, where), add: () => add(number, where) }[/** @type {"zero"} */ (kind)]();

@@ -6,7 +6,7 @@ import { stamp } from "./code.js";
 /**
  * @typedef {import("../model/trace.js").Trace} Trace
  * @typedef {{model: import("../model/weights.js").Bloom, tokenizer: import("../model/tokenizer.js").Tokenizer, name: string,
- *   hash: string, dtype: string, code: string, special: number[], scripts: string[]}} Lab a model that is open in a page
+ *   hash: string, dtype: string, code: string, special: number[], scripts: string[], names: Record<string, string>}} Lab a model that is open in a page
  * @typedef {Record<string, any>} Shown the place, the settings and the pieces, by name
  * @typedef {{name: string, title: string, compares: boolean, typed?: string[], needs?: Record<string, [string, string[], string]>,
  *   place: (trace: Trace, place: Shown, first: boolean) => Record<string, number>,

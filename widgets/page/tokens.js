@@ -2,7 +2,7 @@
 // The tokens panel of a page that computes by itself: merges, counts, and of a difference the surprise at each token.
 import { InputError } from "../model/errors.js";
 import { bytesOf } from "../model/tokenizer.js";
-import { characters, displayTokens, hex, joinBytes, replaced, textOrEmpty, tokenNames, visible } from "../model/tokens.js";
+import { characters, displayTokens, hex, joinBytes, replaced, textOrEmpty, tokenNames, unseen, visible } from "../model/tokens.js";
 import { surprise } from "./lenses.js";
 import { textPicture } from "./pictures.js";
 
@@ -80,6 +80,7 @@ export const tokensPage = {
     const picture = /** @type {Record<string, any>} */ ({
       ...textPicture(lab, trace),
       scripts: trace.ids.map((id) => (lab.scripts[id] ?? "").toLowerCase()),
+      unseen: chips.map((chip) => unseen(chip.text, lab.names).join(", ")),
       replay_of: chips.map(({ bytes }) => numbers.get(hex(bytes))),
       built: chips.map((chip) => isBuilt(lab, chip, trace)),
       replays,
