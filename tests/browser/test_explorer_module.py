@@ -269,6 +269,6 @@ def test_of_a_trace_of_several_texts_any_can_be_chosen_and_is_text(visit: Visit)
     expect(chooser).to_have_value("1")
     expect(blank.page.locator('[data-part="text"]')).to_have_value(texts[1])
     blank.view.show(TEXT)
-    blank.answered()
+    blank.push()
     expect(chooser).to_be_hidden()
     assert visit.errors == []

@@ -121,6 +121,6 @@ def test_after_each_of_300_interrupts_a_wish_was_granted_or_not() -> None:
         if now != after:
             send(view, wish)  # the next wish is heard
             assert all_of(view) == after and view.state == "ready"
-    assert min(answers.values()) > 5
+    assert answers["granted"] >= 3 and answers["refused"] > 100  # both were seen
     assert torch.get_rng_state().equal(state) and torch.is_grad_enabled()
     assert all(map(torch.equal, weights, lab.model.parameters()))

@@ -5,6 +5,7 @@ import json
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -693,9 +694,9 @@ def figure_words(view: View) -> str:
         figure = draw(*values)
         found.extend(f"{axes.get_ylabel()} {axes.get_xlabel()}" for axes in figure.axes)
 
-    with pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched, TemporaryDirectory() as folder:
         patched.setattr("bloomlab.views.shared.figure.save_figure", spy)
-        view.save("x.png")
+        view.save(Path(folder, "x.png"))
     return " ".join(found)
 
 
