@@ -376,16 +376,16 @@ def test_a_view_of_a_trace_of_several_texts_shows_the_first(lab: Lab) -> None:
 def test_another_text_of_the_trace_is_a_choice_away(lab: Lab) -> None:
     trace = lab.trace([TEXT, "Leo", "a\u202eb"], ["*"])
     view = lab.explore(trace)
-    assert view.rows[:2] == [TEXT, "Leo"] and "\u202e" not in view.rows[2]  # it would turn the list around
-    view.row = 1
+    assert view.trace_rows[:2] == [TEXT, "Leo"] and "\u202e" not in view.trace_rows[2]  # it would turn the list around
+    view.trace_row = 1
     assert view.trace.text == "Leo" and len(view.picture["tokens"]) == len(lab.tokens("Leo"))
-    view.row = 99  # the last one there is
-    assert view.row == 2 and view.trace.text == "a\u202eb"
+    view.trace_row = 99  # the last one there is
+    assert view.trace_row == 2 and view.trace.text == "a\u202eb"
     torch.testing.assert_close(view.trace["logits"], trace.row(2)["logits"])
     view.show(TEXT)
-    assert (view.rows, view.row, view.trace.text) == ([], 0, TEXT)
-    view.row = 1  # there is none
-    assert view.row == 0 and view.trace.text == TEXT
+    assert (view.trace_rows, view.trace_row, view.trace.text) == ([], 0, TEXT)
+    view.trace_row = 1  # there is none
+    assert view.trace_row == 0 and view.trace.text == TEXT
     with pytest.raises(InputError, match="a text or a trace of one, but got 5"):
         view.show(5)
 

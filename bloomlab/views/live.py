@@ -64,7 +64,7 @@ def live_given(view: Any) -> dict[str, Any]:
 HOSTS = ("layout", "comm", "tabbable", "tooltip")  # what Jupyter keeps in a widget
 AT_FIRST: dict[str, Any] = {
     **{"live": True, "editable": True, "answered": 0, "heard": 0, "state": "ready", "message": "", "donor": {}},
-    **{"rows": [], "row": 0, "runs": [], "changes": [], "off": [], "wished": {"number": 0}, "tries": []},
+    **{"trace_rows": [], "trace_row": 0, "runs": [], "changes": [], "off": [], "wished": {"number": 0}, "tries": []},
     "run": "what if",
     "worth": None,  # what an edit is worth is measured in Python
     "page": True,  # there is no kernel to be interrupted

@@ -89,8 +89,8 @@ class View(Measured):
     picture = traitlets.Dict().tag(sync=True)
 
     # a trace of several texts
-    rows: Any = traitlets.List().tag(sync=True)  # their texts, to choose from; none where there is one
-    row = traitlets.Int(0).tag(sync=True)  # the one that is shown
+    trace_rows: Any = traitlets.List().tag(sync=True)  # their texts, to choose from; none where there is one
+    trace_row = traitlets.Int(0).tag(sync=True)  # the one that is shown
 
     # two runs
     run = traitlets.Enum(RUNS, "what if").tag(sync=True)
@@ -191,7 +191,7 @@ class View(Measured):
     def show(self, text: "str | Trace") -> None:
         """Read a text, or take a trace, and show it. If it raises, nothing changes.
 
-        Of a trace of several texts the first is shown; `view.row` chooses another.
+        Of a trace of several texts the first is shown; `view.trace_row` chooses another.
         """
         if not isinstance(text, str | Trace):
             raise InputError(f"a view shows a text or a trace of one, but got {shorten(text)}")
@@ -250,8 +250,10 @@ class View(Measured):
             self._chosen, self.run, self.runs = run, run, runs
             if row_of is not None:
                 self._batch, self._shown_row = row_of
-                self.rows = [] if self._batch is None else [readable(text[:ROW_SHOWN]) for text in self._batch.text]
-                self.row = self._shown_row
+                self.trace_rows = (
+                    [] if self._batch is None else [readable(text[:ROW_SHOWN]) for text in self._batch.text]
+                )
+                self.trace_row = self._shown_row
             if edits is not self._edits:  # else the page may just have sent others that are off
                 self._edits, self.changes, self.off = edits, edits.words, list(edits.off)
             self._computed.clear()
@@ -589,7 +591,17 @@ class View(Measured):
     def page_sets(self) -> list[str]:
         """What a person can choose there."""
         settings = [self._trait(panel, name) for panel in self.panels.values() for name in panel.settings()]
-        return ["typed", "row", "run", "off", "wished", *SETS, *SELECTION, *([] if self._alone else ["tab"]), *settings]
+        return [
+            "typed",
+            "trace_row",
+            "run",
+            "off",
+            "wished",
+            *SETS,
+            *SELECTION,
+            *([] if self._alone else ["tab"]),
+            *settings,
+        ]
 
     def trouble(self, error: Exception) -> None:
         """The page says it; the picture stays as it was."""
@@ -653,18 +665,18 @@ class View(Measured):
             self._compute(self.tab, self._place, change["name"])
         self._follow_with_jobs(self._open, change["name"])
 
-    @traitlets.validate("row")
+    @traitlets.validate("trace_row")
     def _one_of_the_rows(self, proposal: dict[str, Any]) -> int:
-        return max(0, min(int(proposal["value"]), len(self.rows) - 1))
+        return max(0, min(int(proposal["value"]), len(self.trace_rows) - 1))
 
-    @traitlets.observe("row")
+    @traitlets.observe("trace_row")
     def _another_row(self, _: dict[str, Any]) -> None:
         """Another text of the same trace."""
-        if self._batch is None or self.row == self._shown_row:
+        if self._batch is None or self.trace_row == self._shown_row:
             return
-        several, row = self._batch, self.row
+        several, row = self._batch, self.trace_row
         self._try(lambda: self._show_row(several.row(row), several, row))
-        self.row = self._shown_row  # if it could not be shown
+        self.trace_row = self._shown_row  # if it could not be shown
 
     @traitlets.observe("run")
     def _another_run(self, _: dict[str, Any]) -> None:

@@ -265,7 +265,7 @@ def test_of_a_trace_of_several_texts_any_can_be_chosen_and_is_text(visit: Visit)
     assert chooser.locator("option").count() == 3 and chooser.locator("b").count() == 0
     chooser.select_option(index=1)
     blank.answered()
-    assert blank.view.row == 1 and blank.view.trace is not None and blank.view.trace.text == texts[1]
+    assert blank.view.trace_row == 1 and blank.view.trace is not None and blank.view.trace.text == texts[1]
     expect(chooser).to_have_value("1")
     expect(blank.page.locator('[data-part="text"]')).to_have_value(texts[1])
     blank.view.show(TEXT)

@@ -421,7 +421,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     undo,
   });
 
-  listen(`change:picture change:rows change:row change:run change:runs change:changes change:off change:worth change:tries change:steered change:metric change:answer change:rival change:over change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
+  listen(`change:picture change:trace_rows change:trace_row change:run change:runs change:changes change:off change:worth change:tries change:steered change:metric change:answer change:rival change:over change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
   listen("change:scale change:compact", refit);
   let width = 0;
   const resized = new ResizeObserver(
