@@ -355,7 +355,7 @@ def test_a_folder_whose_name_is_no_text_opens_or_is_said(tmp_path: Path) -> None
     folder = tmp_path / os.fsdecode(b"a\xffb c")
     byte_tokenizer().save_pretrained(folder)
     random_model().save_pretrained(folder)
-    with pytest.raises(CheckpointError, match=r"not valid UTF-.*; load again, or from a folder whose name is a text"):
+    with pytest.raises(CheckpointError, match="not valid UTF-8; load again, or from a folder whose name is a text"):
         load(folder)  # torch cannot map it, but what is cast is read
     random_model().half().save_pretrained(folder)
     lab = load(folder)

@@ -121,7 +121,8 @@ def _loader(
         except CheckpointError:
             raise
         except (OSError, RuntimeError, SafetensorError) as error:  # the file was whole a moment ago
-            why = f"{str(error)[:120]}; load again, or from a folder whose name is a text"  # all that torch can map
+            said = str(error).removeprefix("Path ").replace(str(path), "").strip()  # a path comes again, and the reason last
+            why = f"{shorten_path(said, 120)}; load again, or from a folder whose name is a text"  # all that torch can map
             raise CheckpointError(f"cannot read {name!r} from {shorten_path(path)}: {why}") from None
 
     return load

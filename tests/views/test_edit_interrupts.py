@@ -105,7 +105,8 @@ def test_after_each_of_300_interrupts_a_wish_was_granted_or_not() -> None:
         send(other, wish)
         after = all_of(other)
         assert after["edits that are on"] == after["edits that were made"]
-        at = chance.randint(1, places.get(do, 5000))
+        last = places.get(do, 5000)
+        at = chance.randint(chance.choice((1, 9 * last // 10)), last)  # it is granted near the end
         passed, caught = places_of(partial(send, view, wish), at)
         now = all_of(view)
         if not caught and now != after:  # it came before the view heard of it, so what the page has set is still there
@@ -121,6 +122,6 @@ def test_after_each_of_300_interrupts_a_wish_was_granted_or_not() -> None:
         if now != after:
             send(view, wish)  # the next wish is heard
             assert all_of(view) == after and view.state == "ready"
-    assert answers["granted"] >= 3 and answers["refused"] > 100  # both were seen
+    assert min(answers.values()) > 5
     assert torch.get_rng_state().equal(state) and torch.is_grad_enabled()
     assert all(map(torch.equal, weights, lab.model.parameters()))

@@ -27,8 +27,7 @@ PAGE = """\
 </head>
 <body class="bloomlab-page">
 <main id="view">{still}</main>
-<script type="application/json" id="state">{state}</script>
-<script type="application/json" id="runs">{runs}</script>
+{parts}
 <script type="module">
 {module}
 {{{start}}}
@@ -70,31 +69,6 @@ widget.render({ model, el });
 """
 
 
-LIVE_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{rules}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="bloomlab">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body class="bloomlab-page">
-<main id="view">{still}</main>
-<script type="application/json" id="given">{given}</script>
-<script id="host">
-{host}
-</script>
-<script type="module">
-{module}
-{{{start}}}
-</script>
-</body>
-</html>
-"""
-
 # The model is in the page: a host answers what a view asks of Python (widgets/page/host.js).
 LIVE_START = """
 const place = document.getElementById("given");
@@ -130,18 +104,10 @@ model.on("change:picture change:message", opened);
 
 def live_page(name: str, given: dict[str, Any], still: str, text: str) -> str:
     """The same as a page that computes by itself: `given` has the model, and all that its host begins with."""
-    title = "".join(letter if letter.isprintable() else visible(letter) for letter in text[:60])
-    parts = {part: {key: _bytes_as_text(value) for key, value in given[part].items()} for part in ("state", "empty")}
-    return LIVE_PAGE.format(
-        rules=LIVE_RULES,
-        title=escaped(f"{title} · bloomlab"),
-        style=style_text(name),
-        still=still,
-        given=_json({**given, **parts}),
-        host=f"{script_text('page/host.js')}\n{script_text('page/line.js')}",
-        module=_inline(module_text(name)),
-        start=LIVE_START,
-    )
+    plain = {part: {key: _bytes_as_text(value) for key, value in given[part].items()} for part in ("state", "empty")}
+    host = f"{script_text('page/host.js')}\n{script_text('page/line.js')}"
+    parts = [_data("given", {**given, **plain}), f'<script id="host">\n{host}\n</script>']
+    return _filled(name, text, still, LIVE_RULES, parts, LIVE_START)
 
 
 def page(
@@ -151,20 +117,28 @@ def page(
 
     `runs` are the traits that differ in each of several runs, by its name; `state` has those of the one chosen.
     """
-    title = "".join(letter if letter.isprintable() else visible(letter) for letter in text[:60])
     state = {"live": False, "state": "ready", "message": "", "answered": 0, **state}
     values = {key: _bytes_as_text(value) for key, value in state.items()}
     each = {run: {key: _bytes_as_text(value) for key, value in own.items()} for run, own in (runs or {}).items()}
+    return _filled(name, text, still, RULES, [_data("state", values), _data("runs", each)], START)
+
+
+def _filled(name: str, text: str, still: str, rules: str, parts: list[str], start: str) -> str:
+    title = "".join(letter if letter.isprintable() else visible(letter) for letter in text[:60])
     return PAGE.format(
-        rules=RULES,
+        rules=rules,
         title=escaped(f"{title} · bloomlab"),
         style=style_text(name),
         still=still,
-        state=_json(values),
-        runs=_json(each),
+        parts="\n".join(parts),
         module=_inline(module_text(name)),
-        start=START,
+        start=start,
     )
+
+
+def _data(name: str, value: Any) -> str:
+    """Plain data in a page, where its script finds it by this name."""
+    return f'<script type="application/json" id="{name}">{_json(value)}</script>'
 
 
 def _bytes_as_text(value: Any) -> Any:
