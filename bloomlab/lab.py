@@ -34,7 +34,7 @@ from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.guards.progress import without_monitor
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
-from bloomlab.hooks import Edits, in_order
+from bloomlab.hooks import Edits, Index, NamedEdit, in_order
 from bloomlab.lens import costs, effect, logit_lens
 from bloomlab.lens.attribution import attribution
 from bloomlab.lens.attributions import attributions
@@ -54,7 +54,7 @@ from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.like import like
 from bloomlab.tiny.snapshot import open_snapshot
 from bloomlab.tracing.donors import drawn
-from bloomlab.tracing.edits import Index, NamedEdit, check_columns, check_numbers, from_the_left, zero
+from bloomlab.tracing.edits import check_columns, check_numbers, from_the_left, zero
 from bloomlab.tracing.record import readable_layers, record, resolve, weights_hash
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.card import Card, described, embedded_card

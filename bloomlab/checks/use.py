@@ -11,8 +11,7 @@ from torch import Tensor
 from bloomlab.checks.verdict import Verdict, exercise, same, slip
 from bloomlab.config import BloomConfig
 from bloomlab.errors import BloomlabError
-from bloomlab.hooks import At, Hooks
-from bloomlab.tracing.edits import NamedEdit
+from bloomlab.hooks import At, Hooks, NamedEdit
 
 if TYPE_CHECKING:
     from bloomlab.lab import Lab

@@ -22,6 +22,7 @@ from torch import Tensor
 from bloomlab.errors import InputError, shorten
 from bloomlab.guards.arguments import whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.hooks import NamedEdit
 from bloomlab.lens.cells import Cell, Run, in_place, read, swapped
 from bloomlab.lens.gradients import gradients
 from bloomlab.lens.lengths import Progress
@@ -29,7 +30,7 @@ from bloomlab.lens.trials import asked, rows_at_once, token_id
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token
 from bloomlab.tracing.donors import in_words
-from bloomlab.tracing.edits import NamedEdit, fill
+from bloomlab.tracing.edits import fill
 from bloomlab.weights.pretrained import without_gradients
 
 STEPS = 32  # at first

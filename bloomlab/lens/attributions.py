@@ -8,11 +8,11 @@ from torch import Tensor
 
 from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.hooks import NamedEdit
 from bloomlab.lens.attribution import STEPS, Attribution, attribution
 from bloomlab.lens.cases import Case, of_texts
 from bloomlab.lens.lengths import Progress
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.edits import NamedEdit
 
 PARTS = 1000  # of a text's progress
 

@@ -21,12 +21,11 @@ from bloomlab.config import BloomConfig
 from bloomlab.errors import InputError
 from bloomlab.guards.arguments import one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.hooks import At, Hooks, Known, edited
+from bloomlab.hooks import At, Hooks, Known, NamedEdit, edited
 from bloomlab.lens.gradients import gradients
 from bloomlab.lens.trials import rows_at_once
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import Donors, made
-from bloomlab.tracing.edits import NamedEdit
 from bloomlab.tracing.record import layer_of, weights_hash
 from bloomlab.weights.pretrained import without_gradients
 

@@ -24,14 +24,14 @@ from bloomlab.errors import InputError, shorten
 from bloomlab.generation.decode import stream
 from bloomlab.guards.arguments import a_seed, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.hooks import Hooks
+from bloomlab.hooks import Hooks, Index, NamedEdit
 from bloomlab.lens.cases import Case, of_texts
 from bloomlab.lens.lengths import Progress, token_losses
 from bloomlab.lens.refute import number
 from bloomlab.lens.trials import METRICS, Texts, Trial, measured, run
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import COLUMNS_AT_ONCE, check_state_spot, steer
-from bloomlab.tracing.edits import Index, NamedEdit, add, check_columns
+from bloomlab.tracing.edits import add, check_columns
 from bloomlab.weights.pretrained import without_gradients
 
 DOSES = (0.5, 1.0, 2.0, 4.0, 8.0)

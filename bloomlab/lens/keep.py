@@ -22,14 +22,13 @@ from bloomlab.config import BloomConfig
 from bloomlab.errors import HookError, InputError, did_you_mean, shorten
 from bloomlab.guards.arguments import a_seed, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.hooks import Edit
+from bloomlab.hooks import Edit, NamedEdit
 from bloomlab.lens.cases import Case, of_texts
 from bloomlab.lens.instead import spread
 from bloomlab.lens.lengths import Progress
 from bloomlab.lens.refute import number
 from bloomlab.lens.trials import METRICS, SpotEdits, Texts, Trial, measured, names_places, run
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.edits import NamedEdit
 
 MODES = ("keep", "without")
 AMONG = ("all", "heads")

@@ -31,6 +31,7 @@ from torch import Tensor
 from bloomlab.errors import InputError, shorten
 from bloomlab.guards.arguments import a_seed, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.hooks import NamedEdit
 from bloomlab.lens.cases import Case, of_texts
 from bloomlab.lens.cells import Grid, Run, estimated, grid, in_place, index_of, read, swapped
 from bloomlab.lens.effect_map import Effects, mean_of
@@ -38,7 +39,7 @@ from bloomlab.lens.lengths import Progress
 from bloomlab.lens.trials import Trial, asked, rows_at_once, run, token_id
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import Pending, in_words
-from bloomlab.tracing.edits import NamedEdit, zero
+from bloomlab.tracing.edits import zero
 
 MODES = ("needed", "enough")
 ESTIMATES = ("integrated", "plain", "none")

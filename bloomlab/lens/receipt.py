@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from bloomlab.errors import InputError
-from bloomlab.hooks import Edit
+from bloomlab.hooks import Edit, NamedEdit
 from bloomlab.lens.inputs import check
-from bloomlab.tracing.edits import NamedEdit, zero
+from bloomlab.tracing.edits import zero
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.for_others import linear_map
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients

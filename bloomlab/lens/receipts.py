@@ -8,12 +8,12 @@ from torch import Tensor
 
 from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.hooks import NamedEdit
 from bloomlab.lens.cases import Case
 from bloomlab.lens.lengths import Progress
 from bloomlab.lens.receipt import MEAN, READ, part_names, places_of_parts, receipt
 from bloomlab.lens.trials import Texts, Trial, rows_at_once, run
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.edits import NamedEdit
 from bloomlab.tracing.record import record
 
 

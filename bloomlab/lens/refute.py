@@ -28,7 +28,7 @@ from torch import Tensor
 from bloomlab.errors import InputError
 from bloomlab.guards.arguments import a_seed, flag, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.hooks import Edit
+from bloomlab.hooks import Edit, Index, NamedEdit
 from bloomlab.lens.cases import Case, of_texts
 from bloomlab.lens.lengths import Progress
 from bloomlab.lens.trials import (
@@ -46,7 +46,6 @@ from bloomlab.lens.trials import (
 )
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import copied, hold
-from bloomlab.tracing.edits import Index, NamedEdit
 
 RANDOM, HEADS, PLACES, SAME, DOSES, TEXTS = (
     "random directions",

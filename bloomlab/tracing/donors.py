@@ -26,9 +26,9 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import HookError, shorten
-from bloomlab.hooks import At, Edit, Hooks, Spot
+from bloomlab.hooks import At, Edit, Hooks, Index, NamedEdit, Spot
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tracing.edits import Index, NamedEdit, add, fill, is_number, patch, zero
+from bloomlab.tracing.edits import add, fill, is_number, patch, zero
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 COLUMNS_AT_ONCE = 4096  # of several texts, in a run

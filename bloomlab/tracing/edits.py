@@ -24,9 +24,7 @@ from torch import Tensor
 
 from bloomlab.elsewhere import axis_elsewhere
 from bloomlab.errors import HookError
-from bloomlab.hooks import At, Edit, Reading
-from bloomlab.hooks import Index as Index
-from bloomlab.hooks import NamedEdit as NamedEdit
+from bloomlab.hooks import At, Edit, Index, NamedEdit, Reading
 
 LARGEST = 1e30  # what a number in an edit may be; a model's own are far smaller
 

@@ -11,9 +11,8 @@ from typing import Any
 import traitlets
 
 from bloomlab.errors import HookError, InputError
-from bloomlab.hooks import Edit
+from bloomlab.hooks import Edit, NamedEdit
 from bloomlab.tracing.donors import copied
-from bloomlab.tracing.edits import NamedEdit
 from bloomlab.views.page_model import page_model
 from bloomlab.views.shared.panel import SELECTION
 

@@ -11,6 +11,7 @@ from bloomlab.errors import InputError, NearNames, did_you_mean, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.frames import data_frame
 from bloomlab.heads.question_answering import BloomForQuestionAnswering
+from bloomlab.hooks import NamedEdit
 from bloomlab.lens import mlp_receipt
 from bloomlab.lens import receipt as lens
 from bloomlab.lens.cases import Case
@@ -20,7 +21,7 @@ from bloomlab.lens.receipts import Receipts, receipts
 from bloomlab.lens.trials import token_id
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import drawn, in_words
-from bloomlab.tracing.edits import NamedEdit, zero
+from bloomlab.tracing.edits import zero
 from bloomlab.tracing.record import record
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.evidence import Evidence

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bloomlab.errors import BloomlabError, InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.hooks import Edit
+from bloomlab.hooks import Edit, NamedEdit
 from bloomlab.lens.cases import Case
 from bloomlab.lens.direction import Direction, direction
 from bloomlab.lens.effect import kl
@@ -25,7 +25,7 @@ from bloomlab.lens.refute import CONTROLS, DOSES, ROUNDING, TEXTS, Refutation, i
 from bloomlab.lens.trials import METRICS, SpotEdits, by_spot, measured, token_id
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import copied, hold, steer
-from bloomlab.tracing.edits import NamedEdit, zero
+from bloomlab.tracing.edits import zero
 from bloomlab.tracing.record import record
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.shared.edits import COPIED, INSTEAD, EditList, in_place, words

@@ -121,8 +121,9 @@ def _loader(
         except CheckpointError:
             raise
         except (OSError, RuntimeError, SafetensorError) as error:  # the file was whole a moment ago
-            said = str(error).removeprefix("Path ").replace(str(path), "").strip()  # a path comes again, and the reason last
-            why = f"{shorten_path(said, 120)}; load again, or from a folder whose name is a text"  # all that torch can map
+            # the message has the path once more, and the reason last; torch can map only what has a text for a name
+            said = shorten_path(str(error).removeprefix("Path ").replace(str(path), "").strip(), 120)
+            why = f"{said}; load again, or from a folder whose name is a text"
             raise CheckpointError(f"cannot read {name!r} from {shorten_path(path)}: {why}") from None
 
     return load

@@ -10,12 +10,13 @@ import torch
 from playwright.sync_api import Browser
 
 from bloomlab import load
+from bloomlab.hooks import NamedEdit
 from bloomlab.lab import Lab
 from bloomlab.lens.tokens import merges
 from bloomlab.text.tokens import display_tokens
 from bloomlab.tiny.language import LANGUAGES
 from bloomlab.tiny.world import story
-from bloomlab.tracing.edits import NamedEdit, add, cut, patch, scale, zero
+from bloomlab.tracing.edits import add, cut, patch, scale, zero
 from bloomlab.tracing.record import record
 from bloomlab.views.page_model import page_model
 from tests.browser.blank_page import BlankPage

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from bloomlab import Lab, copied, drawn, load, usual, zero
+from bloomlab.hooks import NamedEdit
 from bloomlab.lens.cases import Case, Cases
 from bloomlab.lens.trials import Texts, Trial, measured, run
 from bloomlab.tiny.pairs import recaps
-from bloomlab.tracing.edits import NamedEdit
 
 WAYS = ("zero", "one mean", "mean here", "drawn", "other city")
 SHOWN = ((0, 1), (1, 1), (1, 6), (3, 4))

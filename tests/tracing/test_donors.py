@@ -7,11 +7,11 @@ import torch
 
 import bloomlab
 from bloomlab.errors import HookError
-from bloomlab.hooks import Hooks
+from bloomlab.hooks import Hooks, NamedEdit
 from bloomlab.lab import Lab
 from bloomlab.tracing import donors
 from bloomlab.tracing.donors import copied, drawn, hold, steer, usual
-from bloomlab.tracing.edits import NamedEdit, patch, scale, zero
+from bloomlab.tracing.edits import patch, scale, zero
 from tests.tiny_random import byte_tokenizer, random_ids, random_model
 
 TEXT = "Leo lives in Oslo."

@@ -70,12 +70,10 @@ export function openLine({ state, source, makeWorker, here, open, told }) {
       state[name] = changed[name] = value;
       tell(`change:${name}`);
     },
-    on: (/** @type {string} */ events, /** @type {() => void} */ listener) => events.split(" ").forEach((event) => listeners.push([event, listener])),
-    off(/** @type {string} */ events, /** @type {() => void} */ listener) {
-      for (const event of events.split(" ")) {
-        const at = listeners.findIndex(([name, own]) => name === event && own === listener);
-        if (at >= 0) listeners.splice(at, 1);
-      }
+    on: (/** @type {string} */ event, /** @type {() => void} */ listener) => void listeners.push([event, listener]),
+    off(/** @type {string} */ event, /** @type {() => void} */ listener) {
+      const at = listeners.findIndex(([name, own]) => name === event && own === listener);
+      if (at >= 0) listeners.splice(at, 1);
     },
     save_changes() {
       const values = changed;

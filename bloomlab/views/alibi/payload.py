@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bloomlab.hooks import At, Edits, in_order
+from bloomlab.hooks import At, Edits, NamedEdit, in_order
 from bloomlab.lens import alibi
 from bloomlab.lens.attention import content_only, overlap, position_only
 from bloomlab.lens.inputs import check, names
 from bloomlab.lens.slopes import slopes_used, text_effect
 from bloomlab.model.alibi import slopes
 from bloomlab.text.tokens import display_tokens
-from bloomlab.tracing.edits import NamedEdit
 from bloomlab.views.shared.panel import text_picture
 
 if TYPE_CHECKING:

@@ -12,13 +12,12 @@ from torch import Tensor
 from bloomlab.errors import InputError
 from bloomlab.guards.markup import escaped
 from bloomlab.heads.causal_lm import BloomForCausalLM
-from bloomlab.hooks import Edit, in_order
+from bloomlab.hooks import Edit, NamedEdit, in_order
 from bloomlab.lens import receipt as lens
 from bloomlab.lens.receipts import Receipts, receipts
 from bloomlab.tasks.results import readable
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import drawn, in_words
-from bloomlab.tracing.edits import NamedEdit
 from bloomlab.views.predictions.inside import opened
 from bloomlab.views.predictions.question import NEXT, Question, measured_by, question
 from bloomlab.views.receipt import ReceiptTable, token_number, where_in

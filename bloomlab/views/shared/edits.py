@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from bloomlab.errors import HookError, shorten
-from bloomlab.hooks import Edit, Edits, Spot, in_order
+from bloomlab.hooks import Edit, Edits, NamedEdit, Spot, in_order
 from bloomlab.tasks.results import readable
 from bloomlab.tiny.language import LANGUAGES
 from bloomlab.tiny.world import story
 from bloomlab.tracing.donors import copied, drawn, hold, steer, usual
-from bloomlab.tracing.edits import NamedEdit, add, cut, scale, zero
+from bloomlab.tracing.edits import add, cut, scale, zero
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace

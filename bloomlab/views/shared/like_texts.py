@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bloomlab.errors import BloomlabError, InputError
+from bloomlab.hooks import NamedEdit
 from bloomlab.lens.cases import Case
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.like import like
 from bloomlab.tracing.donors import in_words
-from bloomlab.tracing.edits import NamedEdit, zero
+from bloomlab.tracing.edits import zero
 from bloomlab.views.shared.edits import TextSet, in_place
 
 TEXTS = 64

@@ -92,13 +92,14 @@ const model = page_line.openLine({
   open: given,
   told: (where) => { document.body.dataset.host = where; },
 });
+const SAID = ["change:picture", "change:message"];
 const opened = () => {
   if (!model.get("answered") && !model.get("message") && !model.get("picture").tokens) return;
-  model.off("change:picture change:message", opened);
+  for (const event of SAID) model.off(event, opened);
   el.replaceChildren(); // the still, for a browser that may not run this, and until the model has read the text
   widget.render({ model, el });
 };
-model.on("change:picture change:message", opened);
+for (const event of SAID) model.on(event, opened);
 """
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bloomlab.errors import HookError
-from bloomlab.hooks import Hooks
-from bloomlab.tracing.edits import NamedEdit, add, cut, mean, patch, scale, zero
+from bloomlab.hooks import Hooks, NamedEdit
+from bloomlab.tracing.edits import add, cut, mean, patch, scale, zero
 from bloomlab.views.shared.edits import KINDS, MOST, WISHES, EditList, built, words
 from tests.tiny_random import random_ids, random_model
 
