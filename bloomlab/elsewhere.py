@@ -27,7 +27,7 @@ PACKAGE = {
 
 VERBS = """
     ablate alibi answer attention attribution card cases classify direction effects explore finding generate
-    hidden_states info keep lens lessons like predictions receipt refute stream tag tokens trace without write
+    hidden_states info keep lens lessons like map predictions receipt refute stream tag tokens trace without write
 """.split()  # of Lab, written here because looking there loads torch; a test compares
 
 LAB = {
@@ -45,6 +45,7 @@ LAB = {
     **dict.fromkeys(("run_with_hooks", "intervene", "edit", "hook"), "lab.trace(text, edit={…}), or lab.explore"),
     **dict.fromkeys(("complete", "continue_text", "sample"), "lab.generate(text)"),
     "logit_lens": "lab.lens(text)",
+    **dict.fromkeys(("model_view", "architecture", "diagram", "summary"), "lab.map(text)"),
     **dict.fromkeys(("attn", "attentions", "attention_patterns", "patterns"), "lab.attention(text)"),
     **dict.fromkeys(("patch", "activation_patching", "path_patching"), "lab.effects(text, other)"),
     "steer": "lab.direction(…), which finds a direction and adds it",

@@ -153,6 +153,7 @@ class Lab(NearNames):
 
         lab.tokens("Leo lives in Oslo.")                            how the model reads a text
         lab.explore("Leo lives in Oslo.")                           all views of it, as tabs
+        lab.map("Leo lives in Oslo.")                               the whole model in one picture
         lab.attention("Leo lives in Oslo.", layer=2)                who looks at whom, and the sum behind it
         lab.hidden_states("Leo lives in Oslo.")                     what it would say at every step, and who added what
         lab.alibi("Leo lives in Oslo.")                             how far each head can look, and does
@@ -900,6 +901,22 @@ class Lab(NearNames):
         like = self._texts_like(texts)
         return self._at(self._view(self._all_spots(), self._panels(like), x, edit, against, like), place)
 
+    def map(
+        self,
+        x: str | Trace = FIRST_TEXT,
+        edit: Edits | None = None,
+        against: "str | Trace | Lab | None" = None,
+    ) -> "View":
+        """The whole model in one picture: what happens to this text from its letters to the next token.
+
+        It is the explorer with its first tab open: each part says what it does, how large it is here, and in which
+        file it is computed, and leads to the tab that shows it.
+
+        Raises:
+            InputError, HookError: as `explore`.
+        """
+        return self.explore(x, edit, against, tab="map")
+
     @staticmethod
     def _at(view: "View", place: Mapping[str, Any]) -> "View":
         """The view with this selected: a tab, or a place, which counts from the end where it is negative."""
@@ -934,11 +951,13 @@ class Lab(NearNames):
         from bloomlab.views.alibi.panel import AlibiPanel
         from bloomlab.views.attention.panel import AttentionPanel
         from bloomlab.views.hidden.panel import HiddenPanel
+        from bloomlab.views.map.panel import MapPanel
         from bloomlab.views.predictions.panel import PredictionsPanel
         from bloomlab.views.writing.panel import WritingPanel
 
         like = like or self._texts_like()
         return [
+            MapPanel(self.model, self.tokenizer),
             self._tokens_panel(like),
             AttentionPanel(like),
             AlibiPanel(partial(self._length_texts, None)),

@@ -72,6 +72,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.tokens": ["merges", "Merge", "replay", "script"],
         "lens.costs": ["cost", "compare", "Cost", "surprise", "bits_per_byte"],
         "lens.attention": ["rollout", "head_average", "position_only", "content_only", "position_share", "arcs"],
+        "lens.whole": ["whole", "Part"],
         "lens.alibi": ["reach", "bias_by_distance", "previous_token_bound", "mean_distance", "first_tie"],
         "lens.lengths": ["length_lab", "Progress", "LengthLoss"],
         "lens.hidden": ["stream", "norms", "cosines", "shares", "pca"],

@@ -4,8 +4,8 @@
 //
 // What tests and other views can rely on (what surrounds the panel is in lib/frame.js):
 //   .bloomlab[data-view="explorer"]     the root; data-tab: the open tab; what the open panel says of itself
-//   [role="tab"][data-tab="tokens | attention | alibi | hidden | predictions | writing"]   takes the arrow keys
-//   [data-panel="tokens | …"]           the tab's panel; hidden but for the open one
+//   [role="tab"][data-tab="map | tokens | attention | alibi | hidden | predictions | writing"]   takes the arrow keys
+//   [data-panel="map | tokens | …"]      the tab's panel; hidden but for the open one
 //   [data-part="tab-says"]              why the open tab has no picture, or that it is on its way
 import { alibiPanel } from "./alibi/alibi.js";
 import { attentionPanel } from "./attention/attention.js";
@@ -13,11 +13,13 @@ import { hiddenPanel } from "./hidden/hidden.js";
 import { lastOf, make, set } from "./lib/dom.js";
 import { viewFrame } from "./lib/frame.js";
 import { zonesIn } from "./lib/zones.js";
+import { mapPanel } from "./map/map.js";
 import { predictionsPanel } from "./predictions/predictions.js";
 import { tokensPanel } from "./tokens/tokens.js";
 import { writingPanel } from "./writing/writing.js";
 
 const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage) => import("./lib/frame.js").Panel][]} */ ([
+  ["map", "Map", mapPanel],
   ["tokens", "Tokens", tokensPanel],
   ["attention", "Attention", attentionPanel],
   ["alibi", "ALiBi", alibiPanel],
@@ -26,7 +28,7 @@ const TABS = /** @type {[string, string, (stage: import("./lib/frame.js").Stage)
   ["writing", "Writing", writingPanel],
 ]);
 const PASSING = 60; // milliseconds for which a tab must stay open to be computed
-const SHARED = ["layer", "head", "query", "key", "live", "kernel", "scale", "editable", "run", "runs", "state", "donor", "off", "wished", "heard", "worth", "languages"];
+const SHARED = ["tab", "layer", "head", "query", "key", "live", "kernel", "scale", "editable", "run", "runs", "state", "donor", "off", "wished", "heard", "worth", "languages"];
 
 /**
  * The stage of a panel inside the explorer, whose traits have names of their own there.

@@ -79,6 +79,7 @@ class Command:
 
 COMMANDS = {
     "explore": Command("lab.explore", "look inside: all views of one text, linked", "Leo lives in Oslo."),
+    "map": Command("lab.map", "the whole model in one picture, part by part", "Leo lives in Oslo."),
     "tokens": Command("lab.tokens", "the pieces BLOOM reads, with their ids and bytes", "Léa habite à Paris."),
     "attention": Command("lab.attention", "who looks at whom, and the sum behind it", "Leo lives in Oslo."),
     "alibi": Command("lab.alibi", "how far each head can look, and does", "Leo lives in Oslo."),

@@ -54,6 +54,7 @@ def live_given(view: Any) -> dict[str, Any]:
         "sets": {name: _may_be(view, name) for name in view.page_sets()},
         "templates": templates,
         "empty": empty,
+        "of_model": {panel.name: panel.of_model(trace) for panel in panels},
         "wishes": [wish_of(spot, edit) for spot, edit in view._edits.entries],
         "off": list(view.off),
         "run": view.run,

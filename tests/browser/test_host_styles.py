@@ -10,7 +10,7 @@ from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
 from tests.browser.servers import Server
 
-TABS = ["tokens", "attention", "alibi", "hidden", "predictions", "writing"]
+TABS = ["map", "tokens", "attention", "alibi", "hidden", "predictions", "writing"]
 
 # The same elements in a frame as wide as the view, with our style sheet alone: what is styled otherwise there.
 DIFFERENCES = """([css, names]) => {

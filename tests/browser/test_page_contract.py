@@ -29,7 +29,7 @@ STORY = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
 NEAR = 1e-4  # of the largest number of a piece
 MAP = 1e-2  # of a map's width: where two axes explain nearly as much, a rounding turns it
 STEPS = int(os.environ.get("PAGE_WALK", "40"))  # messages; PAGE_WALK=2000 walks through all two hundred texts
-TABS = ("tokens", "attention", "alibi", "hidden", "predictions")
+TABS = ("map", "tokens", "attention", "alibi", "hidden", "predictions")
 
 # not in the page, or said by it in other words: what an edit is worth, the record, the other heads, long jobs
 ELSEWHERE = {"worth", "tries", "name", "scale", "typed", "wished", "message", "metric", "answer", "rival", "over"}

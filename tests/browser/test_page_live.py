@@ -132,7 +132,7 @@ def test_texts_of_every_kind_are_shown_as_they_are(opened: Callable[..., Visit])
 
 def test_axe_finds_nothing_grave(opened: Callable[..., Visit]) -> None:
     page = opened().page
-    for tab in ("tokens", "attention", "alibi", "hidden", "predictions", "writing"):
+    for tab in ("map", "tokens", "attention", "alibi", "hidden", "predictions", "writing"):
         page.locator(f'[role="tab"][data-tab="{tab}"]').click()
         expect(page.locator('[data-part="tab-says"][data-waits]')).to_have_count(0)
         assert grave(page) == [], tab

@@ -17,6 +17,7 @@ from tests.tiny_random import byte_tokenizer, random_model
 LAB = Lab(random_model(), byte_tokenizer())
 VIEWS: dict[str, Callable[[], View]] = {
     "explorer": lambda: LAB.explore("Leo lives"),
+    "map": lambda: LAB.map("Leo lives"),
     "tokens": lambda: LAB.tokens("Leo lives").view,
     "attention": lambda: LAB.attention("Leo lives"),
     "alibi": lambda: LAB.alibi("Leo lives"),

@@ -378,7 +378,7 @@ def firefox_host(bench: Bench) -> str:
         fox.wait_for(f"typeof jupyterapp !== 'undefined' && {IDLE}")
         fox.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => 1)")
         fox.wait_for(f"{VIEW}?.dataset.state === 'ready'", 120)
-        for tab in ("tokens", "alibi", "hidden", "predictions", "writing", "attention"):
+        for tab in ("map", "tokens", "alibi", "hidden", "predictions", "writing", "attention"):
             fox.evaluate(f"{VIEW}.querySelector('[role=tab][data-tab={tab}]').click()")
             fox.wait_for(f"!{VIEW}.querySelector('[data-panel={tab}]').hidden && {VIEW}.dataset.tab === '{tab}'")
         type_it = f"(b => {{ b.value = 'Mia lives in Rome. Really.'; b.dispatchEvent(new Event('input', {{bubbles: true}})); }})({VIEW}.querySelector('[data-part=text]'))"  # noqa: E501

@@ -76,7 +76,7 @@ def test_opening_a_model_is_shown_as_python(line: str, opening: str) -> None:
     "line, message",
     [
         ("explroe Leo", "no 'explroe'; did you mean 'explore'"),
-        ("Leo lives in Oslo.", "no 'Leo'.*it has explore, tokens, attention, "),
+        ("Leo lives in Oslo.", "no 'Leo'.*it has explore, map, tokens, attention, "),
         ("tokens", "there is no text; try %bloom tokens"),
         ("generate --sead 3 Leo", "no option '--sead'; did you mean '--seed'"),
         ("generate --seed x Leo", "--seed: invalid int value: 'x'"),

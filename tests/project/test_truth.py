@@ -16,7 +16,18 @@ from bloomlab.weights.fits import Fit
 
 # A yes or no that is a detail: the object says something else, or is a wish and not an answer.
 DETAILS = {
-    *("Asked", "BeamSearch", "ForOthers", "ParsedLine", "Pool", "Refutation", "Settings", "TokenizerParts", "Trace"),
+    *(
+        "Asked",
+        "BeamSearch",
+        "ForOthers",
+        "ParsedLine",
+        "Part",
+        "Pool",
+        "Refutation",
+        "Settings",
+        "TokenizerParts",
+        "Trace",
+    ),
     "Writing",
 }
 

@@ -28,6 +28,7 @@ def verbs() -> dict[str, Callable[[Any], object]]:
         "info": lambda lab: lab.info(),
         "card": lambda lab: lab.card(),
         "lessons": lambda lab: lab.lessons()[13],
+        "map": lambda lab: lab.map(TEXT)._repr_mimebundle_(),
         "explore": lambda lab: lab.explore(TEXT)._repr_mimebundle_(),
         "attention": lambda lab: lab.attention(TEXT)._repr_mimebundle_(),
         "hidden_states": lambda lab: lab.hidden_states(TEXT)._repr_mimebundle_(),

@@ -5,6 +5,7 @@ from typing import Any
 from bloomlab.views.alibi.panel import AlibiPanel
 from bloomlab.views.attention.panel import AttentionPanel
 from bloomlab.views.hidden.panel import HiddenPanel
+from bloomlab.views.map.panel import MapPanel
 from bloomlab.views.predictions.panel import PredictionsPanel
 from bloomlab.views.tokens.panel import TokensPanel
 from bloomlab.views.view import View
@@ -33,9 +34,13 @@ def predictions_view(
     return View(read, [PredictionsPanel(model, tokenizer, heads, question)], text, **traits)
 
 
+def map_view(read: Any, model: Any, tokenizer: Any, text: Any = "", **traits: Any) -> View:
+    return View(read, [MapPanel(model, tokenizer)], text, **traits)
+
+
 TITLES = {
     panel.name: panel.title
-    for panel in (TokensPanel, AttentionPanel, AlibiPanel, HiddenPanel, PredictionsPanel, WritingPanel)
+    for panel in (MapPanel, TokensPanel, AttentionPanel, AlibiPanel, HiddenPanel, PredictionsPanel, WritingPanel)
 }  # of the explorer's tabs
 
 

@@ -19,7 +19,8 @@ WIDTHS = {"float32": 4, "int32": 4, "uint8": 1}
 BEFORE = {"before", "ids_before", "language_before", "tags_before", "ends_before"}
 DIFFERENCE = {"moved", "loss", "loss_before", *BEFORE}  # what only a difference has
 ONE_RUN = {"scores"}  # and what it does not need
-SHARED = {"editable", "heard", *SELECTION, "live", "scale", "picture", "run", "runs", "state", "wished", "worth"}
+SHARED = {"editable", "heard", *SELECTION, "live", "scale", "picture", "run", "runs", "state", "tab", "wished",
+          "worth"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def opened(lab: Lab, name: str, edit: Any = None) -> View:
 def axis_sizes(view: View, name: str) -> dict[str, int]:
     picture, panel = getattr(view, f"{name}_picture"), getattr(view, name)
     tokens, layers, heads = len(picture["tokens"]), picture["layers"], picture["heads"]
-    states = len(picture.get("states", []))
+    states = len(picture.get("states", [])) or 1 + 2 * layers
     window = panel.window if name in ("hidden", "predictions") else panel.exact if name == "attention" else {}
     block = -(-tokens // picture.get("block", 1))
     return {
@@ -52,6 +53,7 @@ def axis_sizes(view: View, name: str) -> dict[str, int]:
         "state": states,
         "half": states * (states + 1) // 2,
         "part": states + 1,  # what was added on the way to each state, and the rest
+        "step": 2 * layers,
         "pattern": len(panel.averaged["patterns"]) if name == "attention" else 0,
         "what": 4,
     }

@@ -16,6 +16,7 @@ import { attentionPage } from "./attention.js";
 import { codeParts, repr } from "./code.js";
 import { after, alike, built, editsOn, NO_EDITS, switched, words } from "./edit_list.js";
 import { hiddenPage } from "./hidden.js";
+import { mapPage } from "./map.js";
 import { textPicture } from "./pictures.js";
 import { predictionsPage } from "./predictions.js";
 import { tokensPage } from "./tokens.js";
@@ -26,11 +27,11 @@ import { tokensPage } from "./tokens.js";
  * @typedef {import("./pictures.js").Panel} Panel
  * @typedef {Record<string, any>} Values traits, by name
  * @typedef {{model: any, panels: string[], state: Values, sets: Record<string, any>, templates: Record<string, [string, string]>,
- *   empty: Values, wishes: any[], off: number[], run: string}} Given what Python has put into the page: the model, the
- *   panels, the traits at first, what each may be, each panel's code (of a run without edits, and with), what long jobs have found at first, the edits
+ *   empty: Values, of_model: Record<string, Values>, wishes: any[], off: number[], run: string}} Given what Python has put into the page: the model, the
+ *   panels, the traits at first, what each may be, each panel's code (of a run without edits, and with), what long jobs have found at first, what is the same for every text, the edits
  */
 
-const PAGES = /** @type {Record<string, Panel>} */ ({ tokens: tokensPage, attention: attentionPage, alibi: alibiPage, hidden: hiddenPage, predictions: predictionsPage });
+const PAGES = /** @type {Record<string, Panel>} */ ({ map: mapPage, tokens: tokensPage, attention: attentionPage, alibi: alibiPage, hidden: hiddenPage, predictions: predictionsPage });
 const ELSEWHERE = /** @type {Record<string, string>} */ ({ writing: "lab.write(TEXT)" }); // panels that a page does not have yet
 const RUNS = ["as it is", "what if", "difference"];
 const SELECTION = ["layer", "head", "query", "key"];
@@ -160,7 +161,8 @@ export function makeHost(given, post) {
 
   /** @param {Panel} panel @param {Trace} trace @param {Trace | null} base @param {Values} where */
   function numbers(panel, trace, base, where) {
-    const pieces = panel.numbers(lab, trace, { ...shownOf(panel), ...where }, base);
+    if (base && !panel.compares) throw new InputError(`${panel.title} draws no difference; choose “as it is” and “what if” in turn`);
+    const pieces = { ...panel.numbers(lab, trace, { ...shownOf(panel), ...where }, base), ...given.of_model[panel.name] };
     pieces.picture.code = codeParts(given.templates[panel.name][Object.keys(trace.edit).length ? 1 : 0], trace, lab.code);
     return pieces;
   }

@@ -74,6 +74,10 @@ class Panel:
         """
         raise NotImplementedError
 
+    def of_model(self, trace: "Trace") -> dict[str, Any]:
+        """Those of the pieces that are the same for every text that the model reads."""
+        return {}
+
     def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
         """The pieces to replace after a place, a setting or the tab has changed; none, if the page has all it needs."""
         return {}

@@ -1,0 +1,76 @@
+"""The map of the model: its parts from the text to the next token, with this text's own shapes and sizes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import traitlets
+
+from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.views.map.figure import map_figure
+from bloomlab.views.map.payload import CODE, map_payload, parts_payload
+from bloomlab.views.map.still import still_html, still_text
+from bloomlab.views.shared.figure import save_figure
+from bloomlab.views.shared.panel import Panel, Piece, Shown, own
+
+if TYPE_CHECKING:
+    from bloomlab.tracing.trace import Trace
+
+PARTS = ("text", "tokens", "embed", "attn", "alibi", "mlp", "stream", "norm", "scores", "next")
+
+
+class MapPanel(Panel):
+    """The whole model in one picture: text, table, layers of attention and MLP, scores.
+
+    The trace must have read payload.READ; `model` reads the last state out.
+
+        view = lab.map("Leo lives in Oslo.")     # the explorer, with this tab open
+        view.map.part = "mlp"                    # a part: what it does, its shape here, its numbers, its file
+    """
+
+    name, title = "map", "Map"
+    pieces: ClassVar = {
+        "parts": Piece(empty=[]),
+        "norms": Piece("float32", "state pos"),
+        "written": Piece("float32", "step pos"),
+        "next": Piece(empty=[]),
+    }
+
+    def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> None:
+        self._model, self._tokenizer = model, tokenizer
+
+    def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
+        """`part`: the chosen one."""
+        return {"part": traitlets.Enum(PARTS, "attn")}
+
+    def of_model(self, trace: "Trace") -> dict[str, Any]:
+        """The parts."""
+        return {"parts": parts_payload(own(trace, "model", self._model))}
+
+    def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
+        """The parts, and what this text has at each."""
+        model, tokenizer = own(trace, "model", self._model), own(trace, "tokenizer", self._tokenizer)
+        return {**map_payload(trace, model, tokenizer), **self.of_model(trace)}
+
+    def template(self, picture: Mapping[str, Any]) -> str:
+        """The Python that reads what the chosen part makes, and lists all parts."""
+        return CODE
+
+    def derived(self, shown: Shown) -> dict[str, Any]:
+        """`spot`, where the chosen part is read, as Python, and its `axes`. Of one that makes no tensor, `embed`."""
+        part = next((part for part in shown["parts"] if part["name"] == shown["part"] and part["spot"]), None)
+        spot = part["spot"].format(layer=shown["layer"]) if part else "embed"
+        return {"spot": repr(spot), "axes": ", ".join(axis for axis, *_ in part["axes"]) if part else "pos, hidden"}
+
+    def still(self, trace: "Trace | None", shown: Shown) -> str:
+        """The parts as a table."""
+        return still_html(shown)
+
+    def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
+        """Write the boxes to a .png or .svg."""
+        save_figure(map_figure, path, dict(shown))
+
+    def says(self, shown: Shown) -> str:
+        """The whole in a line."""
+        return still_text(shown)
