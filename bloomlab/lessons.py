@@ -64,7 +64,7 @@ def listed() -> Lessons:
 
 @dataclass(frozen=True)
 class Copied:
-    """The result of copying, by the names of the lessons (and of the page that lists them).
+    """The result of copying, by the names of the lessons (and of the pages beside them).
 
     Attributes:
         new: copied, or replaced by a newer lesson.
@@ -95,7 +95,7 @@ def copy_to(place: str | os.PathLike[str]) -> Copied:
         place = Path(place).expanduser()
         place.mkdir(parents=True, exist_ok=True)
         copied = read_json(place / NOTE, 1 << 20, InputError) if (place / NOTE).exists() else {}
-        for lesson in sorted([*folder().glob("*.ipynb"), *folder().glob("README.md")]):
+        for lesson in sorted([*folder().glob("*.ipynb"), *folder().glob("*.md")]):
             copy, content = place / lesson.name, lesson.read_bytes()
             there = copy.read_bytes() if copy.exists() else None
             if there == content:

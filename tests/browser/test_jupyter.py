@@ -77,7 +77,11 @@ def test_the_welcome_notebook_runs(chromium: Browser, server: Server) -> None:
     notebook = Notebook(visit, server, WELCOME, "welcome")
     outputs = notebook.run_all()
     assert all(outputs[1:])  # the first cell is for Colab, and says nothing here
-    expect(visit.page.locator("[data-view=explorer]")).to_have_attribute("data-state", "ready")
+    explorers = visit.page.locator("[data-view=explorer]")  # the map, and the look inside
+    expect(explorers).to_have_count(2)
+    for place, tab in enumerate(("map", "attention")):
+        expect(explorers.nth(place)).to_have_attribute("data-state", "ready")
+        expect(explorers.nth(place)).to_have_attribute("data-tab", tab)
     visit.screenshot(f"welcome-{server.app}")
     assert visit.refused == [] and visit.widget_errors == []
     notebook.close()

@@ -10,6 +10,7 @@ from bloomlab import Lab, copied, drawn, hold, zero
 from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case
 from bloomlab.lens.refute import HEADS, PLACES, RANDOM, TEXTS, Refutation
+from bloomlab.lens.sizes import parts
 from tests.claims.claim import claim
 from tests.claims.kept import Asked, checked, finding
 from tests.claims.stories import Recap, chances, ids_of, recaps
@@ -31,6 +32,19 @@ def chance(lab: Lab, story: Recap, edit: dict[str, Edit] | None = None, text: st
 def plain(story: Recap) -> str:
     """The story without the announcement: "Let us say it cat." is as long, and announces nothing."""
     return story.text.replace("again", "cat")
+
+
+@claim(
+    "most of them are in the MLPs, then comes the table, then attention.",
+    said_in=LESSON,
+    value="learned numbers in the MLPs, and in the table",
+    control="in the table, and in attention",
+    holds=lambda value, control: value[0] > control[0] and value[1] > control[1],
+    untrained="it counts the numbers, whatever they are",
+)
+def most_numbers_are_in_the_mlps(lab: Lab) -> tuple[list[float], list[float]]:
+    counted = parts(lab.model.config)
+    return [counted["MLPs"], counted["embedding"]], [counted["embedding"], counted["attention"]]
 
 
 @claim(
