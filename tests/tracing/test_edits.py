@@ -212,7 +212,9 @@ def test_an_edit_made_of_something_else_is_refused_when_it_is_made(make: Any) ->
         make()
 
 
-@pytest.mark.parametrize(("columns", "pos"), [([2, 3], 4), (2, [4, 5]), (1, None), ("2", 4), (2, slice(0, 1))])
+@pytest.mark.parametrize(
+    ("columns", "pos"), [([2, 3], 4), (2, [4, 5]), (1, None), ("2", 4), (2, slice(0, 1)), (2**63, 4)]
+)
 def test_a_patch_takes_a_column_for_each_position(columns: Any, pos: Any) -> None:
     with pytest.raises(HookError, match="patch takes a column of its source for each position"):
         patch(torch.ones(1, 6, 3), columns, **({} if pos is None else {"pos": pos}))
