@@ -38,7 +38,7 @@ from bloomlab.hooks import Edits, Index, NamedEdit, in_order
 from bloomlab.lens import costs, effect, logit_lens
 from bloomlab.lens.attribution import attribution
 from bloomlab.lens.attributions import attributions
-from bloomlab.lens.cases import Case, Cases, cases, of_texts
+from bloomlab.lens.cases import Case, Cases, alike, of_template, of_texts
 from bloomlab.lens.direction import DOSES, Direction, direction
 from bloomlab.lens.findings import Finding
 from bloomlab.lens.keep import Kept, keep
@@ -53,7 +53,7 @@ from bloomlab.tasks.results import Answer, Classification, Tagging
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.like import like
 from bloomlab.tiny.snapshot import open_snapshot
-from bloomlab.tracing.donors import drawn
+from bloomlab.tracing.donors import drawn, texts_of
 from bloomlab.tracing.edits import check_columns, check_numbers, from_the_left, zero
 from bloomlab.tracing.record import readable_layers, record, resolve, weights_hash
 from bloomlab.tracing.trace import Trace
@@ -299,6 +299,7 @@ class Lab(NearNames):
             self._check_length(text.shape[-1] if text.dim() else 1)
         else:
             self._checked_list(text)
+        self._check_texts_of(edit)
         trace = record(self.model, self.tokenizer, text, read, edit, detach, max_new_tokens, base, **settings)
         trace.provenance["model"], trace.lab, trace.base = self.name, self, base
         return trace
@@ -511,6 +512,7 @@ class Lab(NearNames):
         from bloomlab.views.receipt import receipt_table
 
         cases = None if texts is None else self._checked_cases(texts)
+        self._check_texts_of(instead)
         return receipt_table(self, self._checked(text), token, versus, position, cases, head, instead)
 
     def effects(
@@ -546,6 +548,7 @@ class Lab(NearNames):
         from bloomlab.views.shared.edits import in_place
 
         text = self._checked(text)
+        self._check_texts_of(instead)
         given, place = instead, {name: at for name, at in (("layer", layer), ("head", head)) if at is not None}
 
         def chosen() -> dict[str, Any]:
@@ -611,6 +614,7 @@ class Lab(NearNames):
                 "attributing": "open",
             }
 
+        self._check_texts_of(instead)
         if texts is None:
             found = attribution(self.model, self.tokenizer, self._checked(text), answer, rival, instead, steps)
             shown = TokenAttribution(self._last(found, whole=True), self._stamp())
@@ -633,14 +637,15 @@ class Lab(NearNames):
         rival: str = "",
         **gaps: Sequence[str],
     ) -> Cases:
-        """Texts of as many tokens that a template with gaps makes, for `texts=`; see `bloomlab.lens.cases.cases`.
+        """Texts of as many tokens that a template with gaps makes, for `texts=`; see `bloomlab.lens.cases.of_template`.
 
         `lab.cases("{name} lives in {city}. {name} lives in", answer=" {city}", name=names, city=cities)`
 
         Raises:
             InputError: a gap has no list, a list no gap, or no text can be made.
         """
-        return cases(self.tokenizer, template, n, seed, other=other, answer=answer, rival=rival, **gaps)
+        made = of_template(Case(template, other, answer, rival), gaps, seed)
+        return alike(self.tokenizer, map(self._short_case, made), n)
 
     def like(
         self, text: str, n: int = 64, seed: int = 0, *, other: str = "", answer: str = "", rival: str = ""
@@ -652,6 +657,7 @@ class Lab(NearNames):
         Raises:
             InputError: the text names nothing of the tiny world.
         """
+        self._short_case(Case(*(whole_text(one, "text") for one in (text, other, answer, rival))))
         return like(self.tokenizer, self._checked(text), n, seed, other=other, answer=answer, rival=rival)
 
     def refute(
@@ -732,6 +738,7 @@ class Lab(NearNames):
         *settings: Any,
     ) -> "Evidence[Kept]":
         cases = self._checked_cases([texts] if isinstance(texts, str) else texts)
+        self._check_texts_of(instead)
         steps = keep(self.model, self.tokenizer, cases, parts, zero() if instead is None else instead, mode, *settings)
         return self._evidence(steps)
 
@@ -801,17 +808,36 @@ class Lab(NearNames):
         given: Any = edit
         if not isinstance(given, Mapping):  # which is refused in words where it is used
             return edit
+        self._check_texts_of(edit)
         columns = len(self.tokenizer.encode(text))
         return {
             spot: [from_the_left(one, columns) for one in in_order(spot, several)] for spot, several in edit.items()
         }
+
+    def _check_texts_of(self, edits: Any) -> None:
+        """Refuse an edit, or edits by their spots, that would read a text which is too long."""
+        given = edits.values() if isinstance(edits, Mapping) else [edits]
+        several = chain.from_iterable(each if isinstance(each, list | tuple) else [each] for each in given)
+        for text in chain.from_iterable(map(texts_of, several)):
+            self._check_size(text, "a text of an edit")
 
     def _checked_cases(self, texts: Iterable[str | Case]) -> list[Case]:
         """Texts, or cases, if the model can read each."""
         found = of_texts(texts)
         for case in found:
             self._checked(case.text)
+            self._check_size(case.other, "other text")
         return found
+
+    def _short_case(self, case: Case) -> Case:
+        for name, text in zip(("text", "other text", "answer", "rival"), case, strict=True):
+            self._check_size(text, name)
+        return case
+
+    def _check_size(self, text: str, name: str) -> None:
+        """Refuse a text that is too long; one of few bytes cannot be."""
+        if len(text.encode("utf-8", "surrogatepass")) > self.max_tokens:
+            self._checked(text, name)
 
     def _evidence(self, steps: "Iterable[Progress[AnyFound]]") -> "Evidence[AnyFound]":
         """What the last of some steps found, to be shown; a bar says how far it is, if that takes long."""

@@ -95,6 +95,7 @@ def copy_to(place: str | os.PathLike[str]) -> Copied:
         place = Path(place).expanduser()
         place.mkdir(parents=True, exist_ok=True)
         copied = read_json(place / NOTE, 1 << 20, InputError) if (place / NOTE).exists() else {}
+        known = dict(copied)
         for lesson in sorted([*folder().glob("*.ipynb"), *folder().glob("*.md")]):
             copy, content = place / lesson.name, lesson.read_bytes()
             there = copy.read_bytes() if copy.exists() else None
@@ -108,7 +109,7 @@ def copy_to(place: str | os.PathLike[str]) -> Copied:
                 kept.append(lesson.name)
                 continue
             copied[lesson.name] = _hash(content)
-        if new or not (place / NOTE).exists():
+        if copied != known or not (place / NOTE).exists():
             write_json(place / NOTE, copied)
     return Copied(place, tuple(new), tuple(same), tuple(kept))
 

@@ -79,7 +79,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.logit_lens": ["logit_lens", "LensRow"],
         "lens.effect": ["effect", "Effect"],
         "lens.slopes": ["slopes_used", "text_effect", "TextEffect", "loss_by_slope", "SlopeLoss"],
-        "lens.cases": ["cases", "Case", "Cases"],
+        "lens.cases": ["of_template", "alike", "Case", "Cases"],
         "lens.over_texts": ["over_texts", "OverTexts"],
         "lens.refute": ["refute", "Refutation", "Control"],
         "lens.held": ["held", "Held", "noticed", "holding"],

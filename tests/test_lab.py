@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -395,3 +396,32 @@ def test_an_attention_of_ones_own_is_no_run(lab: Lab) -> None:
     for more in ({"edit": {"embed": zero()}}, {"against": "Leo"}):
         with pytest.raises(InputError, match="no run to edit or compare; leave"):
             lab.attention("a", probs=given, **more)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ({"tab": "atention"}, "the tabs are tokens, attention, .*; did you mean 'attention'"),
+        ({"layers": 1}, "can be opened at layer, head, query, key, tab, but not at 'layers'"),
+        ({"run": "difference"}, "not at 'run'; set it once the view is there: view.run = …"),
+        ({"layer": 3}, "layer goes from 0 to 2, but got 3"),
+        ({"head": -7}, "head goes from 0 to 5, but got -7"),
+        ({"query": "1"}, "query goes from 0 to 17, but got '1'"),
+    ],
+)
+def test_a_view_opens_at_a_place_that_is_there(lab: Lab, place: Any, words: str) -> None:
+    assert lab.explore(TEXT, layer=-1).layer == 2
+    with pytest.raises(InputError, match=words):
+        lab.explore(TEXT, **place)
+
+
+def test_a_lab_generates_texts_and_no_tables(lab: Lab) -> None:
+    with pytest.raises(GenerationError, match=r"lab\.generate gives texts; lab\.model\.generate"):
+        lab.generate("Leo", 1, return_dict_in_generate=True)
+
+
+def test_an_adapter_that_puts_columns_before_the_text_is_refused() -> None:
+    model: Any = random_model(n_layer=1)
+    model.peft_config = {"prompts": SimpleNamespace(is_prompt_learning=True)}
+    with pytest.raises(InputError, match="the adapter 'prompts' puts columns before the text"):
+        Lab(model, byte_tokenizer())

@@ -66,6 +66,16 @@ def test_a_copy_as_it_was_is_replaced_by_a_newer_lesson(shipped: Path, tmp_path:
     assert (tmp_path / "mine" / "01_b.ipynb").read_text() == "a newer lesson"
 
 
+def test_a_copy_that_was_killed_before_its_note_was_written_is_replaced_later(shipped: Path, tmp_path: Path) -> None:
+    copy_to(tmp_path / "mine")
+    for newer in ("newer", "newer still"):
+        (shipped / "01_b.ipynb").write_text(newer)
+        if newer == "newer":  # the lesson was copied, and then the program ended
+            (tmp_path / "mine" / "01_b.ipynb").write_text(newer)
+            assert copy_to(tmp_path / "mine").same == ("00_a.ipynb", "01_b.ipynb")
+    assert copy_to(tmp_path / "mine").new == ("01_b.ipynb",)
+
+
 def test_a_deleted_copy_comes_back(shipped: Path, tmp_path: Path) -> None:
     copy_to(tmp_path / "mine")
     (tmp_path / "mine" / "01_b.ipynb").unlink()

@@ -1,6 +1,7 @@
 """The texts that an effect is measured in: one text says little, and 64 of one kind say how far it holds.
 
-    cases(tokenizer, "{name} lives in {city}. {name} lives in", answer=" {city}", name=names, city=cities)
+    made = of_template(Case("{name} lives in {city}. {name} lives in", answer=" {city}"), {"name": …, "city": …})
+    alike(tokenizer, made, 64)                                       or lab.cases, which does both
 
 A template with gaps and a list for each gap. Positions mean the same in all of the texts only if they have as many
 tokens, so those that have others are left out, and counted.
@@ -98,33 +99,23 @@ def combinations(gaps: Mapping[str, Sequence[str]], seed: int = 0) -> Iterator[d
             yield values
 
 
-def cases(
-    tokenizer: BloomTokenizerFast,
-    template: str,
-    n: int = 64,
-    seed: int = 0,
-    *,
-    other: str = "",
-    answer: str = "",
-    rival: str = "",
-    **gaps: Sequence[str],
-) -> Cases:
-    """At most `n` texts that a template makes, all of as many tokens: of the most frequent count among those tried.
+def of_template(template: Case, gaps: Mapping[str, Sequence[str]], seed: int = 0) -> Iterator[Case]:
+    """The cases that a template makes, in an order that the seed draws; `alike` picks those of as many tokens.
 
     Args:
-        template: a text with gaps such as {city}.
-        other, answer, rival: of each `Case`, templates with the same gaps.
+        template: a case whose texts have gaps such as {city}.
         gaps: for each gap its words; of two gaps with the same list each text has two different words.
 
+    >>> next(of_template(Case("{name} lives", answer=" in"), {"name": ["Leo"]}))
+    Case(text='Leo lives', other='', answer=' in', rival='')
+
     Raises:
-        InputError: a gap has no list, a list no gap, or no text can be made.
+        InputError: a gap has no list, or a list no gap.
     """
-    templates = [template, other, answer, rival]
-    for one in templates:
+    for one in template:
         if not isinstance(one, str):
             raise InputError(f"a template is a text with gaps such as {{city}}, but got {shorten(one)}")
-    whole_within("n", n, 1, MOST)
-    named = {gap for one in templates for _, gap in _parts(one) if gap}
+    named = {gap for one in template for _, gap in _parts(one) if gap}
     for gap in sorted(named ^ gaps.keys()):
         what = "a list of words, but no gap in the template" if gap in gaps else "a gap, but no list of words"
         raise InputError(f"{{{gap}}} has {what}{did_you_mean(gap, (named | gaps.keys()) - {gap})}")
@@ -132,8 +123,7 @@ def cases(
         if isinstance(words, str) or not words or not all(isinstance(word, str) and word for word in words):
             raise InputError(f"the gap {{{gap}}} needs a list of at least one word, but got {shorten(words)}")
 
-    made = (Case(*(filled(one, values) for one in templates)) for values in combinations(gaps, seed))
-    return alike(tokenizer, made, n)
+    return (Case(*(filled(one, values) for one in template)) for values in combinations(gaps, seed))
 
 
 def alike(tokenizer: BloomTokenizerFast, made: Iterable[Case], n: int) -> Cases:
@@ -142,8 +132,9 @@ def alike(tokenizer: BloomTokenizerFast, made: Iterable[Case], n: int) -> Cases:
     A case is left out if its other text has another count than its text, or if an answer is not one token.
 
     Raises:
-        InputError: every case is left out.
+        InputError: every case is left out, or `n` is not a number of texts.
     """
+    whole_within("n", n, 1, MOST)
     found: dict[int, list[Case]] = {}
     tried = 0
     for case in made:

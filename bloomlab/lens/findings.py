@@ -264,6 +264,8 @@ def of_data(data: Mapping[str, Any]) -> Edit:
             f"the edit {data['kind']} takes {', '.join(names) or 'axes only'}, but has {shorten(list(data))}"
         )
     where = {_text(axis): _index(index) for axis, index in data["where"].items()}
+    if data.get("columns") is not None:
+        _index(data["columns"])
     if clash := where.keys() & {*names}:
         raise ValueError(f"{shorten(clash)} is no axis")
     edit: Edit = function(*(data[name] for name in names), **where)

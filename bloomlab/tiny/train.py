@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab.config import SIZES, BloomConfig
-from bloomlab.errors import BloomlabError, CheckpointError
+from bloomlab.errors import BloomlabError, CheckpointError, shorten
 from bloomlab.guards.files import replacing, write_json
 from bloomlab.guards.progress import without_monitor
 from bloomlab.heads.causal_lm import BloomForCausalLM
@@ -107,7 +107,12 @@ class Run(NamedTuple):
         """Go back to a checkpoint; returns how many steps were done."""
         if not path.is_file():
             raise CheckpointError(f"there is no run to resume at {path}; leave --resume out to start one")
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True)
+        except Exception as error:  # whatever a broken file makes torch say
+            raise CheckpointError(
+                f"the run at {path} cannot be read: {shorten(str(error), 120)}; leave --resume out to start one"
+            ) from None
         if state["settings"] != self.settings:
             raise CheckpointError(
                 f"the run at {path} has the settings {state['settings']}, but {self.settings} were asked for; "

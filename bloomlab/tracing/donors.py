@@ -150,6 +150,20 @@ def check_state_spot(spot: object, spots: Mapping[str, Spot]) -> None:
         raise HookError(f"a direction is added to states, at a spot such as 'h.1.resid_post', but got {shorten(spot)}")
 
 
+def texts_of(edit: object) -> tuple[str, ...]:
+    """The texts that an edit reads beside the one it stands in.
+
+    >>> texts_of(copied("Leo")), texts_of(steer(["Leo"], ["Ana", "Bo"])), texts_of(zero())
+    (('Leo',), ('Leo', 'Ana', 'Bo'), ())
+    """
+    again = edit.again if isinstance(edit, NamedEdit) else None
+    if again is None or again.func not in (usual, drawn, copied, steer):
+        return ()
+    if again.func is copied:
+        return (again.args[0],)
+    return (*again.args[0], *again.args[1]) if again.func is steer else tuple(again.args[0])
+
+
 def in_words(edit: NamedEdit) -> str:
     """What an edit puts into a place, in words; its Python where there are none.
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.elsewhere import axis_elsewhere
-from bloomlab.errors import HookError
+from bloomlab.errors import HookError, shorten
 from bloomlab.hooks import At, Edit, Index, NamedEdit, Reading
 
 LARGEST = 1e30  # what a number in an edit may be; a model's own are far smaller
@@ -142,10 +142,11 @@ def _taken(columns: Index, where: Mapping[str, Index]) -> dict[int, int]:
     """For each position that a copy replaces, the column of its source."""
     sides = (where.get("pos", where.get("query")), columns)
     pairs = [list(side) if isinstance(side, Sequence) else [side] for side in sides]
-    if not all(_is_index(n) for side in pairs for n in side) or len(pairs[0]) != len(pairs[1]):
+    countable = all(_is_index(n) and n < 2**31 for side in pairs for n in side)
+    if not countable or len(pairs[0]) != len(pairs[1]):
         raise HookError(
             f"patch takes a column of its source for each position, such as columns=[2, 3], pos=[4, 5]; but got "
-            f"columns={columns!r} for {where!r}"
+            f"columns={shorten(columns, 60)} for {shorten(dict(where), 60)}"
         )
     return dict(zip(*pairs, strict=True))
 

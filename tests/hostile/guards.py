@@ -187,6 +187,10 @@ def tests_of(files: Sequence[str]) -> list[str]:
         "tracing/test_trace",
         "weights/test_hub_cache",
         "hostile/test_traces",
+        "lens/test_over_texts",
+        "test_guesses",
+        "views/test_attention_given",
+        "views/test_effects",
     )
     names = [*own, *map(Path, others)]
     paths = [ROOT / "tests" / f"{name}.py" for name in dict.fromkeys(names)]

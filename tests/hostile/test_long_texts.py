@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from bloomlab.errors import InputError
+from bloomlab.hooks import NamedEdit
 from bloomlab.lab import Lab
+from bloomlab.lens.cases import Case
 from bloomlab.notebook.line_parser import parse
 from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.tracing.donors import copied, drawn, steer, usual
 from bloomlab.tracing.edits import scale, zero
 from tests.tiny_random import byte_tokenizer, random_model
 
@@ -20,6 +23,12 @@ def a_lab() -> Lab:
     return Lab(random_model(n_layer=2), byte_tokenizer(), name="small")
 
 
+FROM_TEXTS: dict[str, Callable[[str], NamedEdit]] = {  # edits that read texts of their own
+    "usual": lambda text: usual([TEXT, text]),
+    "drawn": lambda text: drawn([TEXT, text]),
+    "copied": copied,
+    "steer": lambda text: steer([TEXT], [text]),
+}
 DOORS: dict[str, Callable[[Lab, str], Any]] = {
     "tokens": lambda lab, text: lab.tokens(text),
     "trace": lambda lab, text: lab.trace(text),
@@ -48,6 +57,20 @@ DOORS: dict[str, Callable[[Lab, str], Any]] = {
     "finding": lambda lab, text: lab.finding("so", text, {"embed": scale(0.5)}, n=1),
     "classify": lambda lab, text: lab.classify(text),
     "a view's show": lambda lab, text: lab.attention(TEXT).show(text),
+    "trace's edit": lambda lab, text: lab.trace(TEXT, edit={"h.0.resid_post": [zero(pos=1), usual([text])]}),
+    "explore's edit": lambda lab, text: lab.explore(TEXT, edit={"h.0.resid_post": copied(text)}),
+    "write's edit": lambda lab, text: lab.write(TEXT, edit={"h.0.resid_post": steer([text], [TEXT])}),
+    "refute's edit": lambda lab, text: lab.refute(TEXT, {"h.0.resid_post": copied(text)}, n=1),
+    "effects' instead": lambda lab, text: lab.effects(TEXT, instead=drawn([text])),
+    "effects' other text of a case": lambda lab, text: lab.effects(TEXT, TEXT[::-1], texts=[Case(TEXT, text)]),
+    "receipt's instead": lambda lab, text: lab.receipt(TEXT, instead=usual([text])),
+    "attribution's instead": lambda lab, text: lab.attribution(TEXT, instead=drawn([text])),
+    "keep's instead": lambda lab, text: lab.keep(TEXT, ["1.1"], n=1, instead=usual([text])),
+    "like's other": lambda lab, text: lab.like(TEXT, 1, other=text),
+    "like's answer": lambda lab, text: lab.like(TEXT, 1, answer=text),
+    "cases' template": lambda lab, text: lab.cases(f"{{name}} {text}", n=1, name=["Leo"]),
+    "cases' words": lambda lab, text: lab.cases("{name} lives", n=1, name=[text]),
+    "cases' other": lambda lab, text: lab.cases("{name} lives", n=1, name=["Leo"], other=text),
     "%bloom": lambda lab, text: parse(f"tokens {text}").run(lab),
     "%%bloom": lambda lab, text: parse("explore", text).run(lab),
 }
@@ -75,6 +98,14 @@ def test_no_door_cuts_a_text_without_end_into_tokens(cut: list[int], door: str) 
         DOORS[door](lab, LONG)
     assert len(str(said.value)) <= 400
     assert max(cut, default=0) < 100, "it was cut into tokens"
+
+
+@pytest.mark.parametrize("kind", FROM_TEXTS)
+def test_a_text_that_an_edit_reads_is_as_long_as_others_at_most(cut: list[int], kind: str) -> None:
+    lab = a_lab()
+    with pytest.raises(InputError, match="this lab takes at most 2048"):
+        lab.trace(TEXT, edit={"h.0.resid_post": FROM_TEXTS[kind](LONG)})
+    assert max(cut, default=0) < 100
 
 
 def test_a_question_without_end_is_not_cut_into_tokens(cut: list[int]) -> None:

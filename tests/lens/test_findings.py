@@ -118,6 +118,9 @@ HOSTILE: dict[str, Any] = {
     "a negative axis": {"edit": {"h.0.mlp.out": [{"kind": "zero", "where": {"pos": -1}}]}},
     "an axis that is an argument": {"edit": {"h.0.mlp.out": [{"kind": "scale", "factor": 1, "where": {"factor": 2}}]}},
     "a huge axis": {"edit": {"h.0.mlp.out": [{"kind": "zero", "where": {"pos": 10**30}}]}},
+    "a huge column": {
+        "edit": {"h.0.mlp.out": [{"kind": "copied", "text": "a", "columns": 2**63, "where": {"pos": 1}}]}
+    },
     "a number that is none": {"after": float("nan")},
     "a number beyond all bounds": {"after": 10**400},
     "a number that is a text": {"before": "<img src=x>"},

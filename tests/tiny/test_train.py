@@ -85,6 +85,10 @@ def test_resuming_another_run_is_an_error(tmp_path: Path) -> None:
     train.train(tmp_path / "out", tmp_path, steps=6, stop_after=1)
     with pytest.raises(CheckpointError, match=r"'steps': 6.*'steps': 7"):
         train.train(tmp_path / "out", tmp_path, steps=7, resume=True)
+    (state,) = tmp_path.rglob("*.pt")
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"cannot be read: .*; leave --resume out"):
+        train.train(tmp_path / "out", tmp_path, steps=6, resume=True)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bloomlab.errors import HookError
 from bloomlab.hooks import At, Hooks, Reading
-from bloomlab.tracing.edits import add, check_numbers, cut, from_the_left, mean, patch, scale, zero
+from bloomlab.tracing.edits import add, check_numbers, cut, fill, from_the_left, mean, patch, scale, zero
 from tests.tiny_random import BATCH, POS, random_ids, random_model
 
 MODEL = random_model()
@@ -196,6 +196,8 @@ def test_an_index_that_is_not_a_whole_number_is_an_error(index: Any) -> None:
         (patch(torch.ones(2, 3, 3)), "asks for column 3 of pos, but its source has only 3 columns"),
         (patch(torch.ones(2, 4, 5)), "needs 3 along hidden, but its source has 5"),
         (patch(torch.ones(3, 4, 3)), "needs 2 along batch, but its source has 3"),
+        (fill(torch.ones(1, 3, 3)), r"stands \(2, 4, 3\), which \(1, 3, 3\) does not fill"),
+        (fill(torch.ones(4, 3)), r"which \(4, 3\) does not fill"),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -208,6 +210,14 @@ def test_an_edit_that_does_not_fit_its_spot_is_refused_with_the_reason(edit: Any
 def test_an_edit_made_of_something_else_is_refused_when_it_is_made(make: Any) -> None:
     with pytest.raises(HookError, match=r"must be .*, but got"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("columns", "pos"), [([2, 3], 4), (2, [4, 5]), (1, None), ("2", 4), (2, slice(0, 1)), (2**63, 4)]
+)
+def test_a_patch_takes_a_column_for_each_position(columns: Any, pos: Any) -> None:
+    with pytest.raises(HookError, match="patch takes a column of its source for each position"):
+        patch(torch.ones(1, 6, 3), columns, **({} if pos is None else {"pos": pos}))
 
 
 def test_a_factor_of_nan_is_stopped_by_the_hooks() -> None:

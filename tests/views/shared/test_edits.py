@@ -1,5 +1,6 @@
 """The list of a view's edits: what a page may ask for, in turn; and nothing else."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -337,3 +338,23 @@ def test_a_reach_that_is_not_in_the_text_is_refused(reach: Any) -> None:
         built(SILENT | {"axes": {"query": reach}}, SPOTS, TOKENS)
     with pytest.raises(HookError, match="goes from 0 to 5"):
         built(SILENT | {"axes": {"head": {"from": 1}}}, SPOTS, TOKENS)
+
+
+# ---- what other texts have ----
+
+
+def test_a_direction_is_added_where_states_are() -> None:
+    wish = {"kind": "steer", "axes": {}, "number": 2, "towards": ["Bo vit."], "away": ["Bo lives."]}
+    spot, edit = built({"spot": "h.1.resid_post", **wish}, SPOTS, TOKENS)
+    assert spot == "h.1.resid_post" and edit.again is not None and edit.again.args[2] == 2
+    with pytest.raises(HookError, match=r"'h\.1\.attn\.mixed' holds none; choose a state"):
+        built({"spot": "h.1.attn.mixed", **wish}, SPOTS, TOKENS)
+
+
+def test_a_copy_takes_one_column_for_one_token() -> None:
+    donor: Any = SimpleNamespace(text="Bo lives", tokens=["Bo", " lives"])
+    wish = {"spot": "h.1.mlp.out", "kind": "copied", "axes": {"pos": [3]}}
+    assert repr(built({**wish, "columns": [1]}, SPOTS, TOKENS, donor)[1]) == "copied('Bo lives', columns=1, pos=3)"
+    for columns in ([0, 1], [], 1, "1"):
+        with pytest.raises(HookError, match="the page names one column of the other text"):
+            built({**wish, "columns": columns}, SPOTS, TOKENS, donor)
