@@ -16,9 +16,8 @@ FLOORS = [
     ["guards: markup progress frames memory uninterrupted files arguments"],
     ["config", "hooks", "outputs"],
     [
-        "weights: layouts bin_process bin_file download_errors download hub fits tensor_file checkpoint reopens "
-        "for_others "
-        "pretrained"
+        "weights: layouts bin_process bin_file download_errors download hub fits tensor_file checkpoint reopens int8 "
+        "for_others pretrained"
     ],
     ["model: embedding alibi positions attention mlp block cache arguments bloom"],
     ["generation: sampling rules names values settings predict prompt stopping beam decode tree"],
@@ -80,6 +79,7 @@ def test_a_view_that_is_a_folder_reads_from_payload_to_panel() -> None:
         "lengths",
         "writing",
         "given",
+        "said",
         "payload",
         "question",
         "inside",

@@ -104,21 +104,39 @@ def shares(trace: Trace) -> Shares:
     spots = {"embed": "embed"}
     for layer in range(trace.config.n_layer):
         spots |= {f"{layer} attn": f"h.{layer}.attn.out", f"{layer} mlp": f"h.{layer}.mlp.out"}
-    parts = torch.stack([one(trace, spot) for spot in spots.values()]).double()  # (part, pos, hidden)
     last = one(trace, f"h.{trace.config.n_layer - 1}.resid_post").double()
-    rest = last - parts.sum(0)
-    sizes, projected = split(torch.cat([parts, rest[None]]), last)
-    return Shares((*spots, "rest"), sizes.float(), projected.float(), rest.norm(dim=-1).max().item())
+    rest, found = last, []
+    for spot in spots.values():  # one after the other: of a long text all of them in float64 would be large
+        part = one(trace, spot).double()  # (pos, hidden)
+        rest = rest - part
+        found.append(split(part, last))
+    found.append(split(rest, last))
+    sizes, projected = (torch.stack(column).float() for column in zip(*found, strict=True))
+    return Shares((*spots, "rest"), sizes, projected, rest.norm(dim=-1).max().item())
 
 
 def split(parts: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-    """The lengths of the parts and their shares of the total: parts (part, pos, hidden), total (pos, hidden).
+    """The lengths of the parts and their shares of the total: parts (…, pos, hidden), total (pos, hidden).
 
     >>> split(torch.tensor([[[3.0, 0.0]], [[0.0, 1.0]]]), torch.tensor([[3.0, 1.0]]))[1]
     tensor([[0.9000],
             [0.1000]])
     """
     return norms(parts), (parts * total).sum(-1) / total.square().sum(-1)
+
+
+def _directions(centred: Tensor, axes: int) -> tuple[Tensor, Tensor]:
+    """The first singular values and right singular vectors of points (point, hidden).
+
+    Of few points, from their products with each other (point, point), which takes a fifth of the time.
+    """
+    points, width = centred.shape
+    if axes < points < width:
+        squares, mixes = (part.flip(-1)[..., :axes] for part in torch.linalg.eigh(centred @ centred.mT))
+        if squares[-1] > 1e-9 * squares[0]:  # else these directions are rounding
+            return squares.sqrt(), (mixes / squares.sqrt()).mT @ centred
+    _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)
+    return sizes[:axes], directions[:axes]
 
 
 @dataclass(frozen=True)
@@ -149,8 +167,7 @@ def pca(vectors: Tensor, axes: int = 2) -> PcaMap:
     if not 1 <= axes <= vectors.shape[1]:
         raise InputError(f"a map of vectors {vectors.shape[1]} wide has 1 to as many axes, but got {axes}")
     centred = (vectors - vectors.mean(0)).double()
-    _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)
-    sizes, directions = sizes[:axes], directions[:axes]
+    sizes, directions = _directions(centred, axes)
     largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
     directions = directions * largest.sign()
     missing = axes - len(sizes)

@@ -23,6 +23,8 @@ from bloomlab.lens.inputs import positions_at_once
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.pretrained import without_gradients
 
+WORDS, BLOCK = 8192, 64  # of the vocabulary at a time, and of these; so the numbers stay near the processor
+
 
 @dataclass(frozen=True)
 class LensRow:
@@ -87,26 +89,65 @@ def read_out(model: BloomForCausalLM, states: Tensor) -> Tensor:
 
 
 def _row(model: BloomForCausalLM, label: str, state: Tensor, ids: Tensor, top: int) -> LensRow:
-    following = torch.cat([ids[1:], ids.new_tensor([-1])])
+    return LensRow(label, *read_as_words(model, state, followers(ids), top))
+
+
+def followers(ids: Tensor) -> Tensor:
+    """The token that follows each; -1 after the last: (pos) -> (pos)."""
+    return torch.cat([ids[1:], ids.new_tensor([-1])])
+
+
+def read_as_words(model: BloomForCausalLM, states: Tensor, following: Tensor, top: int) -> tuple[Tensor, ...]:
+    """The summary of states (cell, hidden), given the token that follows each (cell), as many at a time as fit."""
     step = positions_at_once(model.config.vocab_size)
-    parts = zip(state.split(step), following.split(step), strict=True)
-    read = [summary(read_out(model, x).float().cpu(), y, top) for x, y in parts]
-    return LensRow(label, *(torch.cat(column) for column in zip(*read, strict=True)))
+    parts = zip(states.split(step), following.split(step), strict=True)
+    read = [summary(read_out(model, x).cpu(), y, top) for x, y in parts]
+    return tuple(torch.cat(column) for column in zip(*read, strict=True))
 
 
 def summary(logits: Tensor, following: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """ids, probs, entropy, rank, surprise of logits (pos, vocab), given the token that follows (pos), or -1 for none.
 
+    The vocabulary is taken a slice at a time, each with a softmax of its own; then they are weighed by their sums.
+
     >>> ids, probs, entropy, rank, surprise = summary(torch.tensor([[0.0, 0.0, -100.0]]), torch.tensor([2]), 1)
     >>> probs, entropy, rank, surprise
     (tensor([[0.5000]]), tensor([0.6931]), tensor([3]), tensor([100.6931]))
     """
-    log_probs = logits.log_softmax(-1)
-    probs = log_probs.exp()
-    entropy = -torch.where(probs > 0, probs * log_probs, 0.0).sum(-1)
-    best, ids = log_probs.topk(top, -1)
+    lowest = torch.finfo().min
+    own = logits.gather(-1, following.clamp(min=0)[:, None]).float()  # (pos, 1)
+    sums, means, above, best, ids = [], [], [], [], []
+    for start in range(0, logits.shape[-1], WORDS):
+        part = logits[:, start : start + WORDS].float().clamp(min=lowest)
+        probs = part.softmax(-1)
+        values, places = _largest(part, top)
+        sums.append(part.amax(-1) - probs.amax(-1).log())  # log of the sum of e^logit
+        means.append((probs * part).sum(-1))
+        above.append((part > own.clamp(min=lowest)).sum(-1))
+        best.append(values)
+        ids.append(places + start)
 
+    whole = torch.stack(sums).logsumexp(0)  # (pos)
+    weights = (torch.stack(sums) - whole).exp()  # (slice, pos)
+    entropy = whole - (weights * torch.stack(means)).sum(0)
+    values, order = torch.cat(best, -1).topk(top, -1)
     has_next = following >= 0
-    own = log_probs.gather(-1, following.clamp(min=0)[:, None])  # (pos, 1)
-    rank = ((log_probs > own).sum(-1) + 1).where(has_next, torch.tensor(0))
-    return ids, best.exp(), entropy, rank, (-own[:, 0]).where(has_next, torch.nan)
+    rank = (torch.stack(above).sum(0) + 1).where(has_next, torch.tensor(0))
+    surprise = (whole - own[:, 0]).where(has_next, torch.nan)
+    return torch.cat(ids, -1).gather(-1, order), (values - whole[:, None]).exp(), entropy.clamp(min=0), rank, surprise
+
+
+def _largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest of each row (pos, vocab) and where they are: they are in the blocks with the largest maxima.
+
+    >>> _largest(torch.arange(256.0)[None], 2)
+    (tensor([[255., 254.]]), tensor([[255, 254]]))
+    """
+    width = values.shape[-1]
+    if width % BLOCK or width // BLOCK < count:
+        return tuple(values.topk(min(count, width), -1))
+    blocks = values.unflatten(-1, (-1, BLOCK))  # (pos, block, BLOCK)
+    which = blocks.amax(-1).topk(count, -1).indices  # (pos, count)
+    inside = blocks.gather(1, which[..., None].expand(-1, -1, BLOCK)).flatten(1)
+    best, places = inside.topk(count, -1)
+    return best, which.gather(-1, places // BLOCK) * BLOCK + places % BLOCK

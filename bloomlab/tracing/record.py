@@ -27,6 +27,7 @@ from bloomlab.tracing.donors import Donors, is_pending, made
 from bloomlab.tracing.edits import from_the_left
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.for_others import adapters
+from bloomlab.weights.int8 import dtype_name
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 
@@ -93,7 +94,7 @@ def record(
     provenance = {
         "model": str(getattr(model.config, "_name_or_path", "") or "unnamed"),
         "weights": weights_hash(model),
-        "dtype": str(model.dtype).removeprefix("torch."),
+        "dtype": dtype_name(model),
         "seed": settings.get("seed"),
         "edits": {name: repr(list(several) if len(several) > 1 else several[0]) for name, several in asked.items()},
         "versions": dict(_versions()),
@@ -212,9 +213,7 @@ def _check_base(base: Trace, model: BloomPreTrainedModel, ids: Tensor) -> None:
     """Refuse a trace that says nothing of this run's lower layers."""
     if base.provenance.get("edits"):
         raise InputError("the base of an edited run must be a run without edits, but this one was edited")
-    if base.provenance.get("weights") != weights_hash(model) or base.provenance.get("dtype") != str(
-        model.dtype
-    ).removeprefix("torch."):
+    if base.provenance.get("weights") != weights_hash(model) or base.provenance.get("dtype") != dtype_name(model):
         raise InputError("the base is a trace of another model, or in another dtype; trace the text with this one")
     if not base.ids.equal(ids.to(base.ids.device)):
         raise InputError("the base is a trace of another text; trace this one first")

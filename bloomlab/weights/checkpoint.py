@@ -167,13 +167,14 @@ def match(
     return Plan(source, [name for name in needed if name not in source])
 
 
-def read_state(plan: Plan, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Read the numbers: memory-mapped where the file has the dtype, else cast.
+def read_state(plan: Plan, dtype: torch.dtype, rounded: bool = False) -> dict[str, Tensor]:
+    """Read the numbers: memory-mapped where the file has the dtype, else cast. `rounded`: they will be made int8.
 
     Raises:
         MemoryLimitError: they do not fit into this machine's memory.
     """
-    check_fits(sum(torch.Size(tensor.shape).numel() for tensor in plan.source.values()), dtype)
+    count = sum(torch.Size(tensor.shape).numel() for tensor in plan.source.values())
+    check_fits(count, torch.int8 if rounded else dtype)
     to_do, state = deque(plan.source.items()), dict[str, Tensor]()
 
     def read() -> None:
@@ -199,7 +200,7 @@ def check_fits(count: int, dtype: torch.dtype) -> None:
     Raises:
         MemoryLimitError: they do not fit.
     """
-    advice = "try dtype='bfloat16', a smaller model, or 'tiny'"
+    advice = "try dtype='bfloat16' or 'int8', a smaller model, or 'tiny'"
     check_memory(count * dtype.itemsize, f"a model of {count:,} parameters in {str(dtype)[6:]}", advice)
 
 

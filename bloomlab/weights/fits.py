@@ -9,8 +9,9 @@ from bloomlab.guards.frames import InPandas
 from bloomlab.guards.memory import free_bytes, gigabytes
 from bloomlab.weights.hub import NAMES
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes for one parameter. The published files are float16 (bfloat16 for 176b)."""
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+"""Bytes for one parameter; in int8 a thousandth more, for the scales. The published files are float16 (bfloat16 for
+176b)."""
 
 
 @dataclass(frozen=True, repr=False)

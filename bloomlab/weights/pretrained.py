@@ -32,6 +32,7 @@ from bloomlab.weights.checkpoint import (
 )
 from bloomlab.weights.for_others import ForOthers
 from bloomlab.weights.hub import find
+from bloomlab.weights.int8 import refuse_saving, refuse_training, to_int8
 from bloomlab.weights.reopens import state_to_save
 
 Result = TypeVar("Result")
@@ -41,6 +42,7 @@ DTYPES = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
     "float64": torch.float64,
+    "int8": torch.int8,  # of the matrices; what is computed with is bfloat16
 }
 
 
@@ -83,7 +85,8 @@ class BloomPreTrainedModel(ForOthers):
         Args:
             folder: holds config.json and the weights, in any layout that BLOOM was published in; or the name of a
                 model on the hub, such as "560m" or "owner/name".
-            dtype: float32 unless said otherwise; "auto" for the dtype in the files. `torch_dtype` is the same.
+            dtype: float32 unless said otherwise; "auto" for the dtype in the files; "int8" for matrices as whole
+                numbers and all else in bfloat16 (see `bloomlab.weights.int8`). `torch_dtype` is the same.
             device: where to put it; the CPU unless said otherwise.
             config: in place of the folder's config.json.
             revision, cache_dir: of a name: which branch, tag or commit, and where to keep what is downloaded.
@@ -114,11 +117,16 @@ class BloomPreTrainedModel(ForOthers):
         stored, model = open_folder(path, made), made()
         shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
         plan = match(stored, shapes, model._head_names(), flag("ignore_mismatched_sizes", ignore_mismatched_sizes))
-        if number_type is None:
+        whole = number_type == torch.int8
+        if number_type is None or whole:  # rounded from what the files hold
             number_type = next(tensor.dtype for tensor in plan.source.values())
-        without_gradients(model.load_state_dict, state_dict=read_state(plan, number_type), strict=False, assign=True)
+        without_gradients(
+            model.load_state_dict, state_dict=read_state(plan, number_type, whole), strict=False, assign=True
+        )
         model._make_new(plan.new, number_type, ignore_mismatched_sizes)
         model._tie()
+        if whole:
+            without_gradients(to_int8, model=model)
         return model.eval() if place is None else without_gradients(model.to, device=place).eval()
 
     def save_pretrained(self, folder: str | os.PathLike[str], max_shard_size: int | str = "50GB") -> None:
@@ -133,6 +141,7 @@ class BloomPreTrainedModel(ForOthers):
             InputError: max_shard_size is not a size.
         """
         shard_bytes(max_shard_size)
+        refuse_saving(self)
         path, head = Path(folder), self.get_output_embeddings()
         about: dict[str, Any] = {
             "architectures": [type(self).__name__],
@@ -200,8 +209,18 @@ class BloomPreTrainedModel(ForOthers):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the weights."""
-        return next(self.parameters()).dtype
+        """The dtype of the weights; where they are whole numbers, that of what is computed."""
+        return next(weights.dtype for weights in self.parameters() if weights.is_floating_point())
+
+    def train(self, mode: bool = True) -> Self:
+        """For training, or with False for use.
+
+        Raises:
+            InputError: the weights are in int8, which cannot be trained.
+        """
+        if mode:
+            refuse_training(self)
+        return super().train(mode)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model has; weights that are tied count once."""

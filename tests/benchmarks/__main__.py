@@ -20,7 +20,7 @@ import transformers
 
 from bloomlab import BloomConfig, BloomForCausalLM, Lab, scale, zero
 from bloomlab.weights.pretrained import shapes_only
-from tests.benchmarks import edits, explorer, maps, memory, texts, views
+from tests.benchmarks import edits, explorer, large, maps, memory, texts, views
 from tests.benchmarks.plain import without_hooks
 from tests.tiny_random import byte_tokenizer
 
@@ -224,6 +224,8 @@ def main() -> None:
     with torch.inference_mode():
         for what, bound, mine, other in rows_560m(shape):
             print(row(what, bound, mine, other, rounds), flush=True)
+        for what, bound, mine, other in large.rows_model(shape):
+            print(row(what, bound, mine, other, rounds), flush=True)
         for what, bound, mine, other in rows_edited(shape):
             print(row(what, bound, mine, other, rounds), flush=True)
         for what, bound, mine, other in rows_tiny(tiny):
@@ -232,6 +234,9 @@ def main() -> None:
         print(row(what, bound, mine, other, min(rounds, 5)), flush=True)
     print("\nthe views")
     for line in views.first_pictures():
+        print(line, flush=True)
+    print("\na large model: what the machine could do, and its hidden states")
+    for line in large.measure(options.layers, options.vocab):
         print(line, flush=True)
     print("\nchanges by hand")
     for line in edits.measure():

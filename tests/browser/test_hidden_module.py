@@ -25,6 +25,7 @@ from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.texts import HOSTILE, TEXTS
 from tests.tiny_random import byte_tokenizer, random_model
+from tests.views.aside import aside
 from tests.views.lone import hidden_view, shown
 
 TEXT = "Leo 😀."
@@ -448,3 +449,37 @@ def test_where_the_answer_is_carried(visit: Visit, tmp_path: Path, theme: str) -
     expect(page.locator('[data-part="effects-says"]')).to_have_text(says)
     assert page.locator('[data-part="effects-cell"] [data-silence]').count() == 0
     assert visit.errors == [] and visit.refused == []
+
+
+def test_what_is_on_its_way_is_grey_and_says_how_far_it_is_and_stops_and_goes_on(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bloomlab.views.hidden.said.AT_ONCE", 0)  # as if the model were large
+    blank = BlankPage(visit.page)
+    view = hidden_view(read, LAB.model, LAB.tokenizer, "")
+    view.filling = "stopped"
+    aside(lambda: view.show(TEXT))
+    blank.draw(view)
+    page, line = blank.page, blank.page.locator('[data-part="reading"]')
+    expect(line).to_contain_text("8 tokens are not read")
+    expect(page.locator('[data-part="reading-stop"]')).to_be_hidden()
+    assert cell(page, 3, 8).inner_text() and not cell(page, 3, 2).inner_text()
+    assert cell(page, 3, 2).get_attribute("aria-label").endswith("is on its way")
+
+    cell(page, 3, 2).click()  # what is pointed at is read at once
+    assert fact(page, "missing").startswith("is on its way")
+    blank.answer()
+    assert cell(page, 3, 2).inner_text() and fact(page, "entropy")
+    for mode in ("script", "entropy", "rank", "norm", "added", "prediction"):
+        page.locator(f'input[value="{mode}"]').check(force=True)
+    assert "NaN" not in page.locator(".bloomlab").inner_text()
+
+    view.reading = {**view.reading, "state": "running", "done": 2, "total": 9, "seconds": 12.4}
+    blank.answer()
+    expect(line).to_contain_text("2 of 9 tokens, about 12 s more")
+    view.reading = {**view.reading, "state": "idle"}
+    blank.answer()
+    page.locator('[data-part="reading-go"]').click()
+    blank.answer()
+    expect(line).to_be_hidden()
+    assert all(cell(page, 3, token).inner_text() for token in range(9)) and view.reading["state"] == "done"

@@ -9,8 +9,10 @@ from torch import Tensor
 from bloomlab.config import BloomConfig
 from bloomlab.hooks import Hooks
 from bloomlab.model.attention import (
+    Bias,
     BloomAttention,
     extend,
+    fused,
     make_bias,
     merge_heads,
     sliced_linear,
@@ -102,10 +104,7 @@ def test_the_readable_lines_run_exactly_when_something_only_they_have_is_asked_f
     spot: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    fused = torch.nn.functional.scaled_dot_product_attention
-    monkeypatch.setattr(
-        "torch.nn.functional.scaled_dot_product_attention", lambda *a, **k: calls.append(1) or fused(*a, **k)
-    )
+    monkeypatch.setattr("bloomlab.model.attention.fused", lambda *a, **k: calls.append(1) or fused(*a, **k))
     model, ids = random_model(), random_ids()
     model(ids, hooks=Hooks(read=["h.1.attn.q", "h.1.attn.mixed", "h.1.attn.out", "logits"]))
     assert len(calls) == 3
@@ -115,6 +114,31 @@ def test_the_readable_lines_run_exactly_when_something_only_they_have_is_asked_f
     assert len(calls) == 7
     random_model(attn_implementation="eager")(ids)
     assert len(calls) == 7
+    past = model(ids).past_key_values
+    model(ids[:, :1], past_key_values=past)  # one query: the readable lines are the faster
+    assert len(calls) == 10
+
+
+def test_without_padding_no_mask_is_made_and_the_numbers_and_gradients_are_those_with_one() -> None:
+    for heads, n, width, rows in [(1, 2, 4, 1), (6, 33, 64, 3), (7, 70, 8, 2), (16, 520, 64, 1)]:
+        torch.manual_seed(n)
+        q, k, v = (x.transpose(1, 2).requires_grad_() for x in torch.randn(rows, n, heads, 3, width).unbind(-2))
+        bias = make_bias(torch.ones(rows, n), n, heads, torch.float32)
+        without = fused(q, k, v, bias)
+        assert bias.causal and bias.both is None
+        masked = fused(q, k, v, Bias(bias.alibi, bias.visible))
+        torch.testing.assert_close(without, masked, rtol=1e-6, atol=1e-6)
+        ours, theirs = (torch.autograd.grad(mixed.square().sum(), (q, k, v)) for mixed in (without, masked))
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_mask_is_made_where_something_is_padded_continued_or_laid_out_otherwise() -> None:
+    assert make_bias(torch.ones(2, 4), 4, 6, torch.float32).causal
+    assert not make_bias(torch.tensor([[0, 1, 1], [1, 1, 1]]), 3, 6, torch.float32).causal
+    assert not make_bias(torch.ones(1, 4), 2, 6, torch.float32).causal
+    model, ids = random_model(), random_ids()
+    turned = {"h.1.attn.v": lambda x, at: x.mT.contiguous().mT}
+    assert model(ids, hooks=Hooks(edit=turned)).logits.allclose(model(ids).logits, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -374,3 +374,106 @@ def test_the_lab_shows_a_text_or_a_trace(lab: Lab) -> None:
         lab.hidden_states("")
     with pytest.raises(HookError, match="make one with"):
         lab.hidden_states(lab.trace(TEXT))
+
+
+# ---- of a large model, in pieces ----
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every model is as large as one whose window is not read at once; a step reads two columns."""
+    monkeypatch.setattr("bloomlab.views.hidden.said.AT_ONCE", 0)
+    monkeypatch.setattr("bloomlab.views.hidden.said.positions_at_once", lambda vocab: 7)
+
+
+def unread(view: View) -> list[int]:
+    return [i for i, first in enumerate(arrays(shown(view))["ids"][0, :, 0].tolist()) if first < 0]
+
+
+def whole(lab: Lab, view: View) -> None:
+    """All numbers of the window are those of the lens."""
+    found = arrays(shown(view))
+    rows = logit_lens(lab.model, traced(lab, view.text))
+    for name in ("ids", "probs", "entropy", "rank", "surprise"):
+        expected = torch.stack([getattr(row, name) for row in rows]).numpy()
+        assert np.allclose(found[name], expected, atol=1e-5, equal_nan=True), name
+    assert {int(word) for word in view.words} == set(found["ids"].flatten().tolist())
+
+
+@pytest.mark.usefixtures("large")
+def test_without_a_page_all_of_a_large_models_window_is_read(lab: Lab) -> None:
+    view = view_of(lab)
+    assert view.reading["state"] == "done" and view.columns_read == LAST + 1
+    whole(lab, view)
+
+
+@pytest.mark.usefixtures("large")
+def test_the_chosen_column_is_read_first_then_those_around_it_and_a_click_moves_the_reading(lab: Lab) -> None:
+    async def look() -> View:
+        view = view_of(lab)
+        seen = [unread(view)]
+        assert view.reading == {**view.reading, "state": "running", "done": 1, "total": LAST + 1}
+        assert view.words["-1"] == ["…", ""] and "<td>…</td>" in view._repr_mimebundle_()[0]["text/html"]
+        view.query = 2  # before anything more has come
+        seen.append(unread(view))
+        while view.reading["state"] == "running":
+            await asyncio.sleep(0.005)
+            if unread(view) != seen[-1]:
+                seen.append(unread(view))
+        assert seen == [[*range(LAST)], [0, 1, 3, 4, 5, 6, 7], [0, 4, 5, 6, 7], [5, 6, 7], [7], []]
+        return view
+
+    view = in_a_loop(look)
+    assert view.reading["state"] == "done" and view.reading["done"] == LAST + 1
+    whole(lab, view)
+
+
+@pytest.mark.usefixtures("large")
+def test_the_reading_stops_goes_on_and_is_finished_for_a_file(lab: Lab, tmp_path: Path) -> None:
+    async def look() -> View:
+        view = view_of(lab)
+        view.filling = "stopped"
+        await asyncio.sleep(0.1)
+        assert view.reading["state"] == "stopped" and unread(view) == [*range(LAST)]
+        view.query = 3  # what is pointed at is read all the same
+        assert unread(view) == [0, 1, 2, 4, 5, 6, 7]
+        return view
+
+    view = in_a_loop(look)
+    for name in ("view.html", "view.png"):
+        view.save(tmp_path / name)
+    assert len(unread(view)) == 7  # the page itself was not told
+    saved = view._saved(*view._all_shown("what if"), "what if")
+    assert (np.frombuffer(saved["ids"], np.int32) >= 0).all() and saved["reading"]["state"] == "idle"
+    view.filling = "on"
+    assert view.reading["state"] == "done"
+    whole(lab, view)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_difference_comes_in_pieces_too(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit = {"h.0.attn.mixed": zero(head=1)}
+    view = lab.hidden_states(TEXT, edit=edit)
+    view.run = "difference"
+    pieces = {name: getattr(view, name) for name in ("ids", "moved", "ids_before")}
+    monkeypatch.undo()
+    at_once = lab.hidden_states(TEXT, edit=edit)
+    at_once.run = "difference"
+    assert at_once.reading["state"] == "idle"
+    assert pieces["ids"] == at_once.ids and pieces["ids_before"] == at_once.ids_before
+    moved = [np.frombuffer(moved, np.float32) for moved in (pieces["moved"], at_once.moved)]
+    assert np.allclose(*moved, atol=1e-5) and moved[0].max() > 0
+
+
+@pytest.mark.usefixtures("large")
+def test_another_text_stops_the_reading_of_the_last(lab: Lab) -> None:
+    async def look() -> View:
+        view = view_of(lab)
+        view.show(SHORT)
+        while view.reading["state"] == "running":
+            await asyncio.sleep(0.005)
+        return view
+
+    view = in_a_loop(look)
+    assert view.reading["done"] == view.reading["total"] == len(SHORT)
+    whole(lab, view)

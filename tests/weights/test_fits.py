@@ -26,6 +26,7 @@ def test_the_answer_is_in_words(free: pytest.MonkeyPatch) -> None:
         "  float32     28.3 GB  does not fit",
         "  bfloat16    14.1 GB  fits",
         "  float16     14.1 GB  fits",
+        "  int8         7.1 GB  fits",
         "  free here   16.0 GB",
         "  bloomlab.load('7b1', dtype='bfloat16')",
     ]
@@ -37,14 +38,14 @@ def test_the_answer_is_in_words(free: pytest.MonkeyPatch) -> None:
 )
 def test_the_published_sizes_need_no_network(name: str, count: int) -> None:
     assert fits(name).parameters == count
-    assert fits(name).bytes == {"float32": 4 * count, "bfloat16": 2 * count, "float16": 2 * count}
+    assert fits(name).bytes == {"float32": 4 * count, "bfloat16": 2 * count, "float16": 2 * count, "int8": count}
 
 
 def test_what_does_not_fit_names_the_largest_that_does(free: pytest.MonkeyPatch) -> None:
     assert fits("176b").advice == "instead: bloomlab.load('7b1', dtype='bfloat16')"
     assert fits("3b").advice == "bloomlab.load('3b')"
     free.setattr("bloomlab.weights.fits.free_bytes", lambda: 1.2 * GB)
-    assert fits("7b1").advice == "instead: bloomlab.load('560m', dtype='bfloat16')"
+    assert fits("7b1").advice == "instead: bloomlab.load('1b1', dtype='int8')"
     assert fits("7b1").dtypes == []
     free.setattr("bloomlab.weights.fits.free_bytes", lambda: 10)
     assert fits("7b1").advice == "nothing fits; end other programs first"
@@ -69,11 +70,11 @@ def test_it_says_what_opening_the_model_says(tmp_path: Path, monkeypatch: pytest
     for place in ("guards.memory", "weights.fits"):
         monkeypatch.setattr(f"bloomlab.{place}.free_bytes", lambda: needed + spare)
     if spare < 0:
-        assert fits(tmp_path).dtypes == ["bfloat16", "float16"]
+        assert fits(tmp_path).dtypes == ["bfloat16", "float16", "int8"]
         with pytest.raises(MemoryLimitError):
             BloomForCausalLM.from_pretrained(tmp_path)
     else:
-        assert fits(tmp_path).dtypes == ["float32", "bfloat16", "float16"]
+        assert fits(tmp_path).dtypes == ["float32", "bfloat16", "float16", "int8"]
         BloomForCausalLM.from_pretrained(tmp_path)
 
 

@@ -40,7 +40,7 @@ export function stateCell() {
       const { row, token } = place;
       set(element, { "data-row": row, "data-token": token });
       title.replaceChildren(`${stateName(picture.states[row])} `, make("span", { class: "bl-how" }, `token ${token} `), quoted(names[token]));
-      table.hidden = !numbers.has(token);
+      table.hidden = !numbers.has(token) || !numbers.known(token);
       if (!numbers.has(token)) {
         const here = `tokens ${numbers.first} to ${numbers.first + numbers.count - 1} are here`;
         facts.replaceChildren(fact("missing", here, "", "reading the others needs the model"));
@@ -48,7 +48,7 @@ export function stateCell() {
       }
       const follows = token + 1 < names.length ? picture.tokens[token + 1].id : -1;
       body.replaceChildren(
-        ...numbers.likeliest(place).map(({ id, shown, script, p }) => {
+        ...(numbers.known(token) ? numbers.likeliest(place) : []).map(({ id, shown, script, p }) => {
           const bar = make("span", { class: "bl-said-bar" });
           bar.style.setProperty("--bl-part", p.toFixed(3));
           return make(
@@ -63,9 +63,12 @@ export function stateCell() {
       );
       const next = follows < 0 ? ["nothing follows the last token"] : [quoted(names[token + 1]), ` rank ${numbers.rank(place)}, probability ${probability(numbers.chance(place))}`];
       const before = row > 0 ? `${fixed(numbers.cosine(token, row, row - 1))} to the state before · ` : "";
-      facts.replaceChildren(
+      const said = () => [
         fact("entropy", "how unsure it is", "entropy", `${fixed(numbers.entropy(place), 2)} nats of at most ${fixed(Math.log(picture.vocab), 2)}`),
         fact("rank", "what does follow", "✓", ...next),
+      ];
+      facts.replaceChildren(
+        ...(numbers.known(token) ? said() : [fact("missing", "what it would say", "", "is on its way")]),
         fact("length", "how long the vector is", "norm", fixed(numbers.length(place), 1)),
         fact("turn", "which way it points", "cosine", `${before}${fixed(numbers.cosine(token, row, numbers.states - 1))} to the last`),
         ...(numbers.summed

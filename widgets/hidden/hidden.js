@@ -10,6 +10,7 @@
 //   [data-part="strip"] [data-token="N"]   a token
 //   [data-part="grid"]                     takes the arrow keys; data-colours = probability | signed; data-limit
 //   [data-cell][data-row][data-column]     a cell of it: its word or number; aria-label says all of it
+//   [data-part="reading"]                  how far it is, where the window comes a column at a time: reading.js
 //   [data-part="cell"]                     data-row, data-token: which cell it explains; [data-fact="…"] its numbers
 //   [data-part="parts"] [data-share="N"]   what part N added; [data-share="sum"]; its table takes the arrow keys
 //   [data-part="turns"]                    the cosines; takes the arrow keys; data-row, data-other
@@ -29,6 +30,7 @@ import { stateCell, streamParts } from "./cell.js";
 import { effectMap } from "./effects.js";
 import { stateGrid } from "./grid.js";
 import { stateTurns, tokenMap } from "./maps.js";
+import { readingLine } from "./reading.js";
 import { partName, placeOfRow, rowOfPlace, scriptKind, scriptMark, stateName, stateNumbers } from "../lib/states.js";
 import { toggles } from "../lib/toggles.js";
 import { stepper } from "../lib/zones.js";
@@ -71,6 +73,7 @@ export function hiddenPanel(stage) {
   const turns = stateTurns({ pick: (row) => choose({ row }) });
   const map = tokenMap({ id: stage.id, pick: (token) => choose({ token }), step: (row) => choose({ row }) });
   const modes = toggles({ id: `${stage.id}-mode`, says: "what the cells show", choices: VALUES, choose: (mode) => stage.choose({ mode }) });
+  const reading = readingLine(stage);
   const explains = make("p", { class: "bl-note", "data-part": "explains" });
   stage.which.append(parts.element);
   const steps = stepper(stage, ["layer"]);
@@ -81,6 +84,7 @@ export function hiddenPanel(stage) {
       { class: "bl-panel bl-panel-grid", "aria-label": "every state of every token" },
       make("h3", { class: "bl-title" }, "what it would say at every step ", make("span", { class: "bl-how" }, "logit lens")),
       modes.element,
+      reading.element,
       grid.element,
       scale.element,
       explains,
@@ -156,7 +160,9 @@ export function hiddenPanel(stage) {
       norm: (place) => ({ text: fixed(values.length(place), 1), step: part(values.length(place) / values.longest) }),
       added: (place) => (values.summed ? { text: signed(values.share(place), 2), step: signedStep(values.share(place), values.largestShare) } : { text: "–", step: 0 }),
     };
+    const said = ["prediction", "script", "entropy", "rank", "moved"].includes(mode);
     grid.paint((place) => {
+      if (said && !values.known(place.token)) return { text: "", mark: "", colour: colour(-1), says: sentence(place) };
       const { text, mark = "", step } = looks[mode](place);
       return { text, mark, colour: colour(step), says: sentence(place) };
     });
@@ -201,9 +207,8 @@ export function hiddenPanel(stage) {
 
   /** The scripts that the cells are written in, by name, with the name of their colour; no letter comes last. */
   function kindsOfScript() {
-    const scripts = Array.from({ length: numbers.states * numbers.count }, (_, i) =>
-      scriptKind(numbers.likeliest({ row: Math.floor(i / numbers.count), token: numbers.first + (i % numbers.count) })[0].script),
-    );
+    const places = Array.from({ length: numbers.states * numbers.count }, (_, i) => ({ row: Math.floor(i / numbers.count), token: numbers.first + (i % numbers.count) }));
+    const scripts = places.filter(({ token }) => numbers.known(token)).map((place) => scriptKind(numbers.likeliest(place)[0].script));
     return new Map(scripts.sort((one, other) => (one[1] < other[1] ? -1 : Number(one[1] > other[1]))));
   }
 
@@ -211,6 +216,7 @@ export function hiddenPanel(stage) {
   function sentence(place) {
     const where = `${stateName(picture.states[place.row])}, token ${place.token} ${isolated(names[place.token])}`;
     if (!numbers.has(place.token)) return `${where}: its numbers are not here`;
+    if (!numbers.known(place.token)) return `${where}: what it would say is on its way`;
     const [{ shown, p }] = numbers.likeliest(place);
     if (differs()) {
       if (!(numbers.moved(place) > 0)) return `${where}: not reached`;
@@ -247,6 +253,7 @@ export function hiddenPanel(stage) {
     const part = stage.get("part");
     menu.show(picture, names, { layer: stage.get("layer"), head: stage.get("head"), query: token, key: token, part });
     effects.show();
+    reading.show(values.unread);
     stage.showCode({ code: [.../** @type {any} */ (picture).code, "more"] }, { row, query: token, more: stage.get("effects").code });
     modes.mark(mode);
     modes.enable(!differs());
@@ -258,7 +265,7 @@ export function hiddenPanel(stage) {
     numbers = null;
     stage.drawSoon();
   });
-  stage.listen("change:part change:mode change:effects change:mapping change:map_what change:map_mode change:map_other change:map_instead change:map_answer change:map_rival change:map_over", stage.drawOnce);
+  stage.listen("change:part change:mode change:reading change:filling change:effects change:mapping change:map_what change:map_mode change:map_other change:map_instead change:map_answer change:map_rival change:map_over", stage.drawOnce);
 
   return {
     draw,

@@ -77,6 +77,9 @@ export function stateNumbers(get, picture) {
     states,
     summed: shares.length > 0,
     has: (/** @type {number} */ token) => token >= first && token < first + count,
+    /** Whether it is read yet what the states of a token would say. */
+    known: (/** @type {number} */ token) => !(ids[(token - first) * WORDS_IN_A_CELL] < 0),
+    unread: Array.from({ length: count }, (_, i) => ids[i * WORDS_IN_A_CELL]).filter((id) => id < 0).length,
     /** @param {Place} place @returns {Word[]} the likeliest first */
     likeliest(place) {
       return Array.from({ length: WORDS_IN_A_CELL }, (_, i) => {
@@ -95,7 +98,7 @@ export function stateNumbers(get, picture) {
     added: (/** @type {Place} */ place) => added[at(place)],
     /** Of a difference: how far what it would say has moved (KL, nats), and what it would have said. */
     moved: (/** @type {Place} */ place) => moved[at(place)] ?? 0,
-    farthest: moved.reduce((most, nats) => Math.max(most, nats), 0),
+    farthest: moved.reduce((most, nats) => (nats > most ? nats : most), 0), // what is not read yet is NaN
     said: (/** @type {Place} */ place) => words[before[at(place)]]?.[0] ?? "",
     largestShare: shares.reduce((most, share) => Math.max(most, Math.abs(share)), 0),
     /** @param {number} token @param {number} one @param {number} other */

@@ -119,7 +119,7 @@ def _moved(values: dict[str, Any], numbers: dict[str, NDArray[Any]]) -> Look:
     shades = np.ma.masked_equal(numbers["moved"], 0)
     words = np.where(numbers["moved"] == 0, "", _words(values, numbers))
     title = f"how far what it would say has moved (white: not reached) · {plain_marks(largest_move(values))}"
-    most = max(0.01, float(numbers["moved"].max()))
+    most = max(0.01, float(np.nanmax(numbers["moved"])))
     return Look(title, words, shades, Normalize(0, most), "KL from as it is to what if, nats")
 
 

@@ -13,7 +13,15 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.difference import stream_change
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.views.hidden.effects import NOWHERE, effect_steps, effects_html
-from bloomlab.views.hidden.payload import CODE, difference_values, hidden_payload, window_values
+from bloomlab.views.hidden.payload import (
+    CODE,
+    column_values,
+    difference_values,
+    hidden_payload,
+    rest_of_window,
+    window_values,
+)
+from bloomlab.views.hidden.said import NOT_READING, kept_cells, unread_columns
 from bloomlab.views.hidden.still import still_html, still_text
 from bloomlab.views.shared.like_texts import OVER, LikeTexts
 from bloomlab.views.shared.panel import Job, Panel, Piece, Place, Shown, last_layer_first, own
@@ -34,6 +42,7 @@ class HiddenPanel(Panel):
         view = lab.hidden_states("Leo lives in Oslo.")
         view.layer, view.part, view.query = 1, "mid", 2  # the state after attention in layer 1, and a token
         view.mode = "entropy"                            # or "prediction", "script", "rank", "norm", "added"
+        view.read_on()                                   # of a large model: the rest of the window, here and now
         view.map_what, view.map_other = "heads", "Leo lives in Lima."
         view.map_over = "texts"                          # the mean of the maps of this text and of others like it
         view.map_effects()                               # where the answer is carried; Ctrl-C keeps what is finished
@@ -55,9 +64,13 @@ class HiddenPanel(Panel):
         "added": Piece("float32", "part count"),
         "moved": Piece("float32", "state count"),  # of a difference: how far what it would say has moved
         "ids_before": Piece("int32", "state count"),
+        "reading": Piece(empty=NOT_READING),  # how far it is, where the window comes a column at a time
         "effects": Piece(empty=NOWHERE),
     }
-    jobs = (Job("effects", "map_effects", "effect_map", of_text=True),)
+    jobs = (
+        Job("reading", "read_on", "columns_read", 0, of_text=True),
+        Job("effects", "map_effects", "effect_map", of_text=True),
+    )
 
     def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, like: LikeTexts | None = None) -> None:
         self._model, self._tokenizer, self._like = model, tokenizer, like
@@ -70,6 +83,7 @@ class HiddenPanel(Panel):
         return {
             "part": traitlets.Enum(("embed", "mid", "post"), "post"),
             "mode": traitlets.Enum(("prediction", "script", "entropy", "rank", "norm", "added"), "prediction"),
+            "filling": traitlets.Enum(("on", "stopped"), "on"),  # whether what is not read yet comes by itself
             "mapping": traitlets.Enum(("closed", "open", "stopped"), "closed"),
             "map_what": traitlets.Enum(("stream", "mlps", "heads", "positions", "looks"), "stream"),
             "map_mode": traitlets.Enum(("needed", "enough"), "needed"),
@@ -91,30 +105,44 @@ class HiddenPanel(Panel):
         if base is not None:
             reached = stream_change(base, trace).reached.tolist()
             payload["picture"]["difference"] = {"reached": reached}
-            payload |= self._difference(trace, base, payload)
+            model, tokenizer = self._reader(trace)
+            payload |= difference_values(trace, (base, self._reader(base)[0]), model, tokenizer, payload)
         return payload
 
     def _reader(self, trace: "Trace") -> tuple[BloomForCausalLM, BloomTokenizerFast]:
         """The model that reads a trace's states, and the tokenizer that names its tokens."""
         return own(trace, "model", self._model), own(trace, "tokenizer", self._tokenizer)
 
-    def _difference(self, trace: "Trace", base: "Trace", values: Mapping[str, Any]) -> dict[str, Any]:
-        model, tokenizer = self._reader(trace)
-        models = (self._reader(base)[0], model)
-        return difference_values(trace, base, models, tokenizer, values["window"], values["words"])
+    def _measure(self, base: "Trace | None") -> "tuple[Trace, BloomForCausalLM] | None":
+        """The run that a difference is measured by, and its model."""
+        return None if base is None else (base, self._reader(base)[0])
 
     def more(self, trace: "Trace", shown: Shown, changed: str, base: "Trace | None" = None) -> dict[str, Any]:
-        """The numbers of another window."""
+        """The numbers of another window; or of the chosen column, if it is not read yet."""
         first, count = shown["window"]["first"], shown["window"]["count"]
+        model, tokenizer = self._reader(trace)
         if first <= shown["query"] < first + count:
-            return {}
-        values = window_values(trace, *self._reader(trace), shown["query"])
-        return values if base is None else values | self._difference(trace, base, values)
+            if shown["query"] - first not in unread_columns(kept_cells(shown)):
+                return {}
+            return column_values(trace, model, tokenizer, shown, self._measure(base))
+        values = {
+            "picture": shown["picture"],
+            **NO_DIFFERENCE,
+            **window_values(trace, model, tokenizer, shown["query"]),
+        }
+        if base is not None:
+            values |= difference_values(trace, (base, self._reader(base)[0]), model, tokenizer, values)
+        return {name: value for name, value in values.items() if name != "picture"}
 
     def saved(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
-        """A map that is being made will not be finished there."""
+        """All of the window is read for it; a map that is being made will not be finished there."""
         found = shown["effects"]
-        return {"effects": {**found, "state": "stopped"}} if found["state"] == "running" else {}
+        pieces = {"effects": {**found, "state": "stopped"}} if found["state"] == "running" else {}
+        if unread_columns(kept_cells(shown)):
+            for step, _ in self.steps("reading", trace, shown, base):
+                pieces |= step
+            pieces["reading"] = NOT_READING
+        return pieces
 
     def more_code(self, shown: Shown) -> str:
         """The map, if there is one."""
@@ -141,16 +169,25 @@ class HiddenPanel(Panel):
         if shown["mapping"] != "closed" and shown["effects"]["says"]:
             save_figure(effects_figure, path, shown["effects"], shown["picture"]["stamp"])
         else:
-            save_figure(lens_figure, path, dict(shown))
+            whole = {} if "difference" in shown["picture"] else self.saved(trace, shown)
+            save_figure(lens_figure, path, {**shown, **whole})
 
     def says(self, shown: Shown) -> str:
         """What the model would say at the chosen state."""
         return still_text(dict(shown))
 
-    # ---- the map of effects ----
+    # ---- the rest of the window, and the map of effects ----
 
     def asked(self, job: str, changed: str, shown: Shown) -> str:
-        """It is measured when it is opened; while it is open, anew for another map or text."""
+        """The window is read from the chosen token on; the map is measured when it is opened, and then anew for another
+        map or text.
+        """
+        if job == "reading":
+            if changed not in ("picture", "query", "filling"):
+                return ""
+            if shown["filling"] == "stopped":
+                return "stop"
+            return "run" if unread_columns(kept_cells(shown)) else ""
         if changed not in ("mapping", "picture") and not changed.startswith("map_"):
             return ""
         if shown["mapping"] != "open":
@@ -160,9 +197,11 @@ class HiddenPanel(Panel):
     def steps(
         self, job: str, trace: "Trace", shown: Shown, base: "Trace | None" = None
     ) -> Iterator[tuple[dict[str, Any], Any]]:
-        """The estimate of the map, then measured cells.
+        """The columns around the chosen token; or the estimate of the map, then measured cells.
 
         Raises:
-            BloomlabError: the run was edited, or the two texts do not fit each other.
+            BloomlabError: of the map, the run was edited, or the two texts do not fit each other.
         """
+        if job == "reading":
+            return rest_of_window(trace, *self._reader(trace), shown, self._measure(base))
         return effect_steps(trace, *self._reader(trace), shown, self._like)

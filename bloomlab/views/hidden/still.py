@@ -11,6 +11,7 @@ from bloomlab.views.shared.pictures import cell_colours, css
 from bloomlab.views.shared.tables import names
 
 SHOWN_TOKENS = 16  # columns of the table
+NOT_YET = "<td>…</td>"  # a cell that is not read yet
 
 
 def arrays(values: dict[str, Any]) -> dict[str, NDArray[Any]]:
@@ -39,7 +40,7 @@ def step_name(label: str) -> str:
 def largest_move(values: dict[str, Any]) -> str:
     """Of a difference: where, of the tokens shown, what it would say has moved most, in a sentence."""
     picture, numbers = values["picture"], arrays(values)
-    row, column = map(int, np.unravel_index(numbers["moved"].argmax(), numbers["moved"].shape))
+    row, column = map(int, np.unravel_index(np.nanargmax(numbers["moved"]), numbers["moved"].shape))
     nats, token = numbers["moved"][row, column], values["window"]["first"] + column
     if nats == 0:
         return "nothing has moved"
@@ -114,16 +115,18 @@ def still_html(values: dict[str, Any]) -> str:
 def _moved(words: dict[str, Any], numbers: dict[str, NDArray[Any]], row: int, column: int) -> str:
     """A cell of a difference: what it would have said, and would say now, and how far that is apart."""
     nats = float(numbers["moved"][row, column])
-    if nats == 0:
-        return "<td>–</td>"
+    if nats == 0 or math.isnan(nats):
+        return "<td>–</td>" if nats == 0 else NOT_YET
     before, now = map(escaped, said(words, numbers, row, column))
-    paper, ink = cell_colours((nats / float(numbers["moved"].max())) ** 2)  # in equal steps, as on the page
+    paper, ink = cell_colours((nats / float(np.nanmax(numbers["moved"]))) ** 2)  # in equal steps, as on the page
     both = f"<bdi>{now}</bdi>" if before == now else f"<bdi>{before}</bdi> → <bdi>{now}</bdi>"
     return f'<td style="background:{css(paper)};color:{css(ink)}">{both} {nats:.3f}</td>'
 
 
 def _cell(words: dict[str, Any], numbers: dict[str, NDArray[Any]], row: int, column: int) -> str:
     p = float(numbers["probs"][row, column, 0])
+    if math.isnan(p):
+        return NOT_YET
     paper, ink = cell_colours(p)
     style = f"background:{css(paper)};color:{css(ink)}"
     word = escaped(words[str(numbers["ids"][row, column, 0])][0])
