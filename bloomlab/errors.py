@@ -9,6 +9,7 @@ BloomlabError                the family: catch this to catch them all
 ├── HookError                a spot does not exist, or an edit does not fit its tensor (also a ValueError)
 ├── GenerationError          a generation setting makes no sense, or the logits are not finite (also a ValueError)
 ├── MemoryLimitError         this machine cannot hold what was asked for (also a MemoryError)
+├── PartsError               a process that holds a part of a model failed, is gone or hangs (also a RuntimeError)
 └── MissingPackageError      a part of bloomlab needs a package that is not installed (also an ImportError)
 
 Every message says what was expected, what came (with the numbers) and what to do.
@@ -73,6 +74,10 @@ class GenerationError(BloomlabError, ValueError):
 
 class MemoryLimitError(BloomlabError, MemoryError):
     """This machine cannot hold what was asked for."""
+
+
+class PartsError(BloomlabError, RuntimeError):
+    """A process that holds a part of the model failed, is gone or does not answer."""
 
 
 class MissingPackageError(BloomlabError, ImportError):

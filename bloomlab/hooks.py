@@ -188,6 +188,12 @@ class Hooks(NearNames):
             raise HookError("these Hooks have already served a run; make new Hooks for each call or generation")
         self._steps.append(_Step(column))
 
+    def take(self, column: int, readings: Mapping[str, "Reading"]) -> None:
+        """A step of the run that was made elsewhere, in another process: where it began, and what was read in it."""
+        self.start(column)
+        if self._names:
+            self._steps[-1].readings.update(readings)
+
     def check(self, list_spots: Callable[[], Mapping[str, Spot]]) -> None:
         """Refuse names of spots that do not exist. The outermost model checks, so the models inside it need not."""
         if self._checked or not self._names or torch.compiler.is_compiling():  # compiled code cannot look names up

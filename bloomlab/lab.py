@@ -60,7 +60,7 @@ from bloomlab.tracing.trace import Trace
 from bloomlab.views.card import Card, described, embedded_card
 from bloomlab.weights.fits import Fit, fit_of, fits
 from bloomlab.weights.for_others import adapters, prompt_adapters, without_adapter_wrapper
-from bloomlab.weights.hub import find
+from bloomlab.weights.hub import Source, find
 from bloomlab.weights.int8 import dtype_name, is_int8
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def load(
     device: torch.device | str | None = None,
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
+    engines: Any = None,
+    allow: str | None = None,
 ) -> "Lab":
     """Open a model: the embedded one ("tiny"), the folder of any BLOOM checkpoint, or one on the hub by its name.
 
@@ -103,6 +105,10 @@ def load(
         revision: for a name, a branch, tag or commit on the hub; the main branch by default. For "tiny", a step of
             its training, such as "step1200"; `tiny.snapshots()` lists them.
         cache_dir: for a name, the folder to keep downloads in; huggingface_hub's own cache by default.
+        engines: for a model that one process cannot hold: how many processes to start on this machine, or those of an
+            ipyparallel client, as `rc[:]`. Each holds its share of the weights (needs `bloomlab[cluster]`).
+        allow: "slow" opens a model that is larger than the memory, with dtype="auto": it is read from the disk in every
+            pass. How long that takes is said first.
 
     Raises:
         CheckpointError, ConfigError, TokenizerError: the folder or a file in it is missing or broken.
@@ -117,8 +123,11 @@ def load(
     if source.commit:  # small files first: they show whether the large ones are worth downloading
         source.fetch("config", "tokenizer")
     tokenizer = BloomTokenizerFast.from_pretrained(source.fetch("tokenizer"))
-    if snapshot is None:
-        model = BloomForCausalLM.from_pretrained(source, dtype=dtype, device=device)
+    spread = ""
+    if engines is not None:
+        model, spread = in_parts(source, engines, dtype, device, cache_dir, snapshot)
+    elif snapshot is None:
+        model = BloomForCausalLM.from_pretrained(source, dtype=dtype, device=device, allow=allow)
     else:
         model = open_snapshot(snapshot, dtype=dtype, device=device)
     name = Path(name_or_folder).resolve().name
@@ -133,9 +142,28 @@ def load(
         *([] if cache_dir is None else [f"cache_dir={os.fspath(cache_dir)!r}"]),
         *([] if dtype is torch.float32 else [f"dtype={str(dtype).removeprefix('torch.')!r}"]),
         *([] if device is None else [f"device={str(device)!r}"]),
+        *([] if allow is None else [f"allow={allow!r}"]),
+        *([] if engines is None else [f"engines={spread}"]),
     ]
     lab.code = f"lab = bloomlab.load({', '.join(arguments)})"
     return lab
+
+
+def in_parts(
+    source: Source,
+    engines: Any,
+    dtype: torch.dtype | str,
+    device: torch.device | str | None,
+    cache_dir: str | os.PathLike[str] | None,
+    snapshot: str | None,
+) -> tuple[BloomForCausalLM, str]:
+    """The model in several processes, and how they were named; what that needs is imported only then."""
+    if snapshot is not None:
+        raise InputError("a snapshot of the embedded model opens in one process; leave engines out")
+    from bloomlab.spread.whole import BloomInParts
+
+    model = BloomInParts.open(source, engines, dtype, None if device is None else str(device), cache_dir=cache_dir)
+    return model, model.engines.said
 
 
 def finding(path: str | os.PathLike[str], lab: "Lab | None" = None) -> Finding:

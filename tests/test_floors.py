@@ -16,12 +16,13 @@ FLOORS = [
     ["guards: markup progress frames memory uninterrupted files arguments"],
     ["config", "hooks", "outputs"],
     [
-        "weights: layouts bin_process bin_file download_errors download hub fits tensor_file checkpoint reopens int8 "
-        "for_others pretrained"
+        "weights: layouts bin_process bin_file download_errors download hub fits tensor_file slowly checkpoint reopens "
+        "int8 for_others pretrained"
     ],
     ["model: embedding alibi positions attention mlp block cache arguments bloom"],
     ["generation: sampling rules names values settings predict prompt stopping beam decode tree"],
     ["heads: *", "text: tokens batches encoding padding chat tokenizer_file tokenizer"],
+    ["spread: shares group letters part engines whole"],
     ["tracing: trace_file by_need trace edits donors record", "tasks: results ask finetune"],
     [
         "jax: hooks embedding alibi attention mlp block cache outputs arguments checkpoint pretrained bloom sampling "

@@ -30,6 +30,13 @@ def gradients(
     Raises:
         InputError: the model was made under torch.inference_mode(), so no gradient goes through it.
     """
+    found: tuple[Tensor, dict[str, Tensor]] = model.beside_weights(_gradients, ids, states, pair, spots)
+    return found
+
+
+def _gradients(
+    model: BloomForCausalLM, ids: Tensor, states: Tensor, pair: tuple[int, int], spots: Sequence[str]
+) -> tuple[Tensor, dict[str, Tensor]]:
     if any(parameter.is_inference() for parameter in model.parameters()):
         raise InputError(
             "this model was made inside torch.inference_mode(), so no gradient can pass through it; load it outside"

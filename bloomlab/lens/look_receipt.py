@@ -93,7 +93,7 @@ def look_receipt(model: BloomPreTrainedModel, trace: Trace, layer: int, head: in
         scaled = (parts[0] - parts[0].mean(-1, keepdim=True)) / sigma * weight  # (part, hidden)
         made = torch.cat([scaled, shift[None]]) @ matrix.double().cpu().T
         made[-1] += 0.0 if bias is None else bias.double().cpu()
-        sides.append(split_heads(made[None], config.n_head)[which][0, head])  # (part, head_dim)
+        sides.append(split_heads(made[None], config.head_dim)[which][0, head])  # (part, head_dim)
     table = sides[0] @ sides[1].T / math.sqrt(config.head_dim)
     score = trace.head(f"h.{layer}.attn.scores", head)[query, key].item()
     names = (*part_names(layer, config.n_head), "bias")

@@ -178,7 +178,8 @@ def past_pairs(past: object, config: BloomConfig) -> list[tuple[Tensor, Tensor]]
             "past_key_values must be a KVCache, a DynamicCache or one (key, value) of tensors a layer, but got "
             f"{type(past).__name__}"
         )
-    n_layer, n_head, head_dim = config.n_layer, config.n_head, config.head_dim
+    n_layer, head_dim = config.n_layer, config.head_dim
+    n_head = getattr(config, "heads_here", config.n_head)  # one of several processes has a part of them
     pairs = [_four_dimensional(k, v, n_head) for k, v in past]
     if len(pairs) != n_layer:
         raise InputError(f"past_key_values has {len(pairs)} layers but the model has {n_layer}; use the same model's")

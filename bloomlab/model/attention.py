@@ -96,12 +96,12 @@ def fused(q: Tensor, k: Tensor, v: Tensor, bias: Bias, dropout: float = 0.0) -> 
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.fused, dropout_p=dropout)
 
 
-def split_heads(fused: Tensor, n_head: int) -> tuple[Tensor, Tensor, Tensor]:
+def split_heads(fused: Tensor, head_dim: int) -> tuple[Tensor, Tensor, Tensor]:
     """Cut the fused projection into q, k and v. BLOOM stores them interleaved: q, k, v of head 0, then of head 1, …
 
     (batch, pos, 3 · hidden) -> three times (batch, head, pos, head_dim)
     """
-    q, k, v = fused.unflatten(-1, (n_head, 3, -1)).unbind(-2)  # (batch, pos, head, head_dim)
+    q, k, v = fused.unflatten(-1, (-1, 3, head_dim)).unbind(-2)  # (batch, pos, head, head_dim)
     return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
 
@@ -148,7 +148,7 @@ class BloomAttention(nn.Module):
     def forward(
         self, x: Tensor, bias: Bias, past: KeyValue | None = None, hooks: Hooks = NO_HOOKS
     ) -> tuple[Tensor, KeyValue]:
-        q, k, v = split_heads(self.query_key_value(x), self.n_head)
+        q, k, v = split_heads(self.query_key_value(x), self.head_dim)
         q = hooks("q", q, "batch head query head_dim")
         k = hooks("k", k, "batch head pos head_dim")  # before the cache: an edit applies once
         v = hooks("v", v, "batch head pos head_dim")

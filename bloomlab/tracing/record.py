@@ -323,6 +323,9 @@ def weights_hash(model: BloomPreTrainedModel) -> str:
 
     Remembered for each model until a parameter is replaced or changed in place.
     """
+    if asked := getattr(model, "hash_of_weights", None):  # the weights are in other processes
+        found: str = asked()
+        return found
     parameters = dict(model.named_parameters())
     # (in inference_mode torch does not count versions, but the tensors cannot change either)
     on = adapters(model)  # which can be switched, though the parameters stay

@@ -20,6 +20,7 @@ from bloomlab.guards.files import check_unchanged, json_bytes, replacing_all, sa
 from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.weights.layouts import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
+from bloomlab.weights.slowly import HINT, expect
 from bloomlab.weights.tensor_file import Stored, open_file
 
 PREFIX = "transformer."
@@ -167,14 +168,24 @@ def match(
     return Plan(source, [name for name in needed if name not in source])
 
 
-def read_state(plan: Plan, dtype: torch.dtype, rounded: bool = False) -> dict[str, Tensor]:
-    """Read the numbers: memory-mapped where the file has the dtype, else cast. `rounded`: they will be made int8.
+def read_state(plan: Plan, dtype: torch.dtype, rounded: bool = False, slow: bool = False) -> dict[str, Tensor]:
+    """Read the numbers: memory-mapped where the file has the dtype, else cast.
+
+    `rounded`: they will be made int8. `slow` lets what is mapped be larger than the memory.
 
     Raises:
+        InputError: `slow`, but the files have another dtype: what is cast cannot stay in them.
         MemoryLimitError: they do not fit into this machine's memory.
     """
     count = sum(torch.Size(tensor.shape).numel() for tensor in plan.source.values())
-    check_fits(count, torch.int8 if rounded else dtype)
+    held = {tensor.dtype for tensor in plan.source.values()}
+    if slow and held == {dtype}:
+        expect(count * dtype.itemsize, {tensor.file for tensor in plan.source.values()})
+    elif slow:
+        names = " and ".join(sorted(str(each).removeprefix("torch.") for each in held))
+        raise InputError(f"allow='slow' leaves the weights in their files, which hold {names}; choose dtype='auto'")
+    else:
+        check_fits(count, torch.int8 if rounded else dtype, mapped=held == {dtype} and not rounded)
     to_do, state = deque(plan.source.items()), dict[str, Tensor]()
 
     def read() -> None:
@@ -194,13 +205,14 @@ def read_state(plan: Plan, dtype: torch.dtype, rounded: bool = False) -> dict[st
     return {name: state[name] for name in plan.source}
 
 
-def check_fits(count: int, dtype: torch.dtype) -> None:
+def check_fits(count: int, dtype: torch.dtype, mapped: bool = False) -> None:
     """Refuse more parameters than this machine's memory can hold.
 
     Raises:
         MemoryLimitError: they do not fit.
     """
-    advice = "try dtype='bfloat16' or 'int8', a smaller model, or 'tiny'"
+    other = "try dtype='bfloat16' or 'int8', a smaller model, or dtype='auto' with allow='slow'"
+    advice = HINT if mapped else other
     check_memory(count * dtype.itemsize, f"a model of {count:,} parameters in {str(dtype)[6:]}", advice)
 
 

@@ -165,8 +165,10 @@ def linear_map(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
     >>> weight.shape, bias.shape
     (torch.Size([2, 3]), torch.Size([2]))
     """
-    if type(layer) is nn.Linear:
-        return layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
+    in_parts = isinstance(layer, nn.Linear) and getattr(type(layer), "far", False)  # in other processes, plain there
+    if type(layer) is nn.Linear or in_parts:
+        plain: Any = layer
+        return plain.weight.detach(), None if plain.bias is None else plain.bias.detach()
     own = next(layer.parameters())
     width = getattr(layer, "in_features", own.shape[-1])
     with torch.no_grad():

@@ -21,6 +21,7 @@ from bloomlab.guards.files import make_folder
 from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
+from bloomlab.weights import slowly
 from bloomlab.weights.checkpoint import (
     check_fits,
     match,
@@ -74,6 +75,7 @@ class BloomPreTrainedModel(ForOthers):
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         ignore_mismatched_sizes: bool = False,
+        allow: str | None = None,
         **config_overrides: Any,
     ) -> Self:
         """The model in a folder or on the hub, ready to use (in eval mode).
@@ -91,6 +93,8 @@ class BloomPreTrainedModel(ForOthers):
             config: in place of the folder's config.json.
             revision, cache_dir: of a name: which branch, tag or commit, and where to keep what is downloaded.
             ignore_mismatched_sizes: make a head new, too, that has another shape in the files.
+            allow: "slow" opens a model that is larger than the memory: its weights stay in their files (so in their
+                dtype) and are read from the disk in every pass. How long that takes is said in a warning.
             **config_overrides: win over config.json, e.g. num_labels=3.
 
         A head that the files do not have is made new, with one warning that says so.
@@ -102,7 +106,9 @@ class BloomPreTrainedModel(ForOthers):
             DownloadError: a file cannot be fetched.
             InputError: an argument does not fit.
         """
-        number_type, place = _dtype(dtype, torch_dtype), _device(device)
+        number_type, place, slow = _dtype(dtype, torch_dtype), _device(device), slowly.checked(allow)
+        if slow and number_type == torch.int8:
+            raise InputError("allow='slow' leaves the weights in their files, and int8 makes others; choose one of them")
         source = find(folder, CheckpointError, revision, cache_dir)
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
@@ -110,8 +116,9 @@ class BloomPreTrainedModel(ForOthers):
         if quantized := getattr(config, "quantization_config", None):
             refuse_quantized(quantized, None if source.commit else source.fetch("weights"))
         made: Callable[[], Self] = cache(lambda: uninterrupted(partial(_without_numbers, cls, config))[0])
-        if source.commit:  # refuse what will not fit before it is downloaded
+        if source.commit and not slow:  # refuse what will not fit before it is downloaded
             check_fits(config.parameter_count(), number_type or torch.bfloat16)
+        if source.commit:
             made()
         path = source.fetch("weights")
         stored, model = open_folder(path, made), made()
@@ -121,7 +128,7 @@ class BloomPreTrainedModel(ForOthers):
         if number_type is None or whole:  # rounded from what the files hold
             number_type = next(tensor.dtype for tensor in plan.source.values())
         without_gradients(
-            model.load_state_dict, state_dict=read_state(plan, number_type, whole), strict=False, assign=True
+            model.load_state_dict, state_dict=read_state(plan, number_type, whole, slow), strict=False, assign=True
         )
         model._make_new(plan.new, number_type, ignore_mismatched_sizes)
         model._tie()
@@ -303,6 +310,10 @@ class BloomPreTrainedModel(ForOthers):
                 if name not in MODEL:
                     raise
                 raise AttributeError(f"{error}; here that is {MODEL[name]}") from None
+
+    def beside_weights(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """`function(model, *arguments)`, where the weights are: here, or in each process that has a part of them."""
+        return function(self, *arguments)
 
     # -- hooks ----
 

@@ -37,6 +37,19 @@ class Stored:
     dtype: torch.dtype
     load: Callable[[torch.dtype], Tensor]
     seen: Version | None = None  # the file as it was when it was opened
+    place: int | None = None  # the byte at which its numbers begin, one after the other; None in a .bin file
+
+    def load_share(self, dtype: torch.dtype, axis: int, start: int, stop: int) -> Tensor:
+        """Some of its rows (axis 0) or columns (axis 1), in memory of their own; of the file, little else is read."""
+        if self.place is None or 0 in self.shape or start == stop:
+            return self.load(dtype).narrow(axis, start, stop - start).clone()
+        try:
+            if axis == 0:
+                before = start * math.prod(self.shape[1:]) * self.dtype.itemsize
+                return _cast(self.file, (stop - start, *self.shape[1:]), self.dtype, self.place + before, dtype)
+            return _columns(self.file, self.shape, self.dtype, self.place, dtype, start, stop)
+        except OSError as error:
+            raise CheckpointError(f"cannot read {self.name!r} from {shorten_path(self.file)}: {error}") from None
 
     def check_unchanged(self) -> None:
         """Refuse numbers of a file that is no longer the one that was opened.
@@ -91,7 +104,15 @@ def open_safetensors(path: Path) -> dict[str, Stored]:
         raise _broken(path, f"its tensors end at byte {8 + length + place}, but the file at {size}")
     opened = cache(partial(_opened, path, seen))  # once for all tensors, when the first is needed
     return {
-        name: Stored(name, path, shape, dtype, _loader(opened, path, name, shape, dtype, 8 + length + start), seen)
+        name: Stored(
+            name,
+            path,
+            shape,
+            dtype,
+            _loader(opened, path, name, shape, dtype, 8 + length + start),
+            seen,
+            8 + length + start,
+        )
         for name, shape, dtype, start, _ in entries
     }
 
@@ -159,6 +180,27 @@ def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, ta
             if flat.numel() > LARGE and hasattr(mmap, "MADV_DONTNEED"):  # release what was read
                 page = place - place % mmap.PAGESIZE
                 pages.madvise(mmap.MADV_DONTNEED, page, place + n * size - page)
+    return tensor
+
+
+def _columns(
+    path: Path, shape: tuple[int, ...], dtype: torch.dtype, place: int, target: torch.dtype, start: int, stop: int
+) -> Tensor:
+    """Some columns of a matrix, some rows at a time: the pages between them are not touched where rows are long."""
+    rows, width = shape
+    tensor = torch.empty(rows, stop - start, dtype=target, device="cpu")
+    step = max(1, CHUNK // width)
+    with path.open("rb") as file:
+        for first in range(0, rows, step):
+            n, begin = min(step, rows - first), place + first * width * dtype.itemsize
+            before = begin % mmap.ALLOCATIONGRANULARITY  # a mapping begins at a page
+            length = before + n * width * dtype.itemsize
+            if path.stat().st_size < begin - before + length:
+                raise OSError("the file became shorter")
+            with mmap.mmap(file.fileno(), length, access=mmap.ACCESS_COPY, offset=begin - before) as pages:
+                block = torch.frombuffer(pages, dtype=dtype, count=n * width, offset=before).view(n, width)
+                tensor[first : first + n] = block[:, start:stop]
+                del block  # a mapping with a tensor on it cannot be closed
     return tensor
 
 
