@@ -40,7 +40,7 @@ def check_memory(needed: int, what: str, advice: str) -> None:
 
 
 def give_back() -> None:
-    """Give the system back what is free in this program: glibc keeps blocks of up to 32 MB for later, one here, one there.
+    """Give the system back what is free in this program: glibc keeps blocks of up to 32 MB for later, here and there.
 
     Elsewhere than on Linux with glibc, nothing happens.
     """
