@@ -1,4 +1,4 @@
-"""A view whose kernel is gone, of every kind and with every button pressed: it waits for nothing, and keeps its picture."""
+"""A view whose kernel is gone, with every button of every tab pressed: it waits for nothing, and keeps its picture."""
 
 from typing import Any
 

@@ -215,7 +215,11 @@ def test_a_page_without_a_kernel_saves_what_is_in_it_and_says_what_it_cannot(
         assert picture.width > 400 and len(picture.convert("RGB").getcolors(1_000_000) or []) > 30
         picture.save(SCREENSHOTS / f"taken-{tab}.png")
     text = files["svg"].read_text(encoding="utf-8")
-    assert text.startswith("<svg") and word in text and "<script" not in text
+    assert text.startswith("<svg") and word in text and "<script" not in text and 'checked=""' in text
+    width = float(re.findall(r'width="([\d.]+)"', text)[0])
+    assert width >= visit.page.locator("[data-zone=where] [role=grid]").evaluate_all(
+        "all => Math.max(0, ...all.map((e) => e.scrollWidth))"
+    )  # all of what scrolls
     visit.page.goto(files["svg"].as_uri())  # by itself it looks the same
     with Image.open(visit.screenshot(f"taken-svg-{tab}")) as shown:
         assert len(shown.convert("RGB").getcolors(1_000_000) or []) > 30

@@ -81,8 +81,18 @@ export function copySelected(event, root) {
  * @param {HTMLElement} part @param {HTMLElement} root of the view
  */
 function drawing(part, root) {
-  const [width, height] = [part.scrollWidth, part.scrollHeight];
+  let [width, height] = [part.scrollWidth, part.scrollHeight];
   let copy = /** @type {any} */ (part.cloneNode(true));
+  const copies = copy.querySelectorAll("*");
+  [...part.querySelectorAll("*")].forEach((one, i) => {
+    if (one instanceof HTMLInputElement) set(copies[i], { checked: one.checked, value: one.value });
+    const [across, down] = [one.scrollWidth - one.clientWidth, one.scrollHeight - one.clientHeight];
+    if ((across <= 0 && down <= 0) || !/auto|scroll/.test(getComputedStyle(one).overflow)) return;
+    width = Math.max(width, part.clientWidth + across); // what scrolls is drawn whole
+    height += down;
+    copies[i].style.overflow = "visible";
+    copies[i].style.maxHeight = "none";
+  });
   const canvases = part.querySelectorAll("canvas");
   copy.querySelectorAll("canvas").forEach((/** @type {Element} */ one, /** @type {number} */ i) => {
     const image = make("img", { src: canvases[i].toDataURL(), class: one.className, style: one.getAttribute("style") ?? false });
