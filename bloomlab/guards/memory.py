@@ -5,8 +5,10 @@ word. So the smallest of these counts: the limit a server names in MEM_LIMIT (by
 groups the program runs in, and the memory that is free on the machine.
 """
 
+import ctypes
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
@@ -35,6 +37,16 @@ def check_memory(needed: int, what: str, advice: str) -> None:
     free = free_bytes()
     if free is not None and needed > free:
         raise MemoryLimitError(f"{what} needs {gigabytes(needed)}, but {gigabytes(free)} are free here; {advice}")
+
+
+def give_back() -> None:
+    """Give the system back what is free in this program: glibc keeps blocks of up to 32 MB for later, here and there.
+
+    Elsewhere than on Linux with glibc, nothing happens.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 NO_ROOM = ("allocate memory", "failed to map segment", "out of memory")  # as torch, the linker, the system say it

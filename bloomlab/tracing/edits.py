@@ -311,6 +311,21 @@ def _replaced(tensor: Tensor, block: _Block, values: Tensor) -> Tensor:
     return tensor if block.is_empty else tensor.index_put(block.indices, values)
 
 
+def _once(tensor: Tensor, at: At, where: Mapping[str, Index]) -> Tensor:
+    """One of each axis along which a tensor only repeats itself, and the edit names nothing: the rest is the same.
+
+    ALiBi's bias is one row for every query; of a long text all of them are as large as the scores.
+
+    >>> at = At("h.0.attn.alibi", ("batch", "head", "query", "key"), 0)
+    >>> _once(torch.zeros(1, 2, 1, 3).expand(1, 2, 4, 3), at, {"head": 1}).shape
+    torch.Size([1, 2, 1, 3])
+    """
+    for axis, name in enumerate(at.axes):
+        if tensor.stride(axis) == 0 and name not in where:
+            tensor = tensor.narrow(axis, 0, 1)
+    return tensor
+
+
 def _edit(
     name: str,
     where: dict[str, Index],
@@ -321,8 +336,10 @@ def _edit(
     """An edit that computes the new values of a block from the old ones."""
 
     def change(tensor: Tensor, at: At) -> Tensor:
-        block = _block(tensor, at, where)
-        values = tensor[block.indices] if where else tensor
+        repeated = not any(isinstance(value, Tensor) for value in args)
+        small = _once(tensor, at, where) if repeated else tensor
+        block = _block(small, at, where)
+        values = small[block.indices] if where else small
         for value in args:
             shape = value.shape if isinstance(value, Tensor) else ()
             if not _fits(tuple(shape), tuple(values.shape)):
@@ -330,7 +347,7 @@ def _edit(
                     f"{name} at {at.name!r} needs a value that fits {tuple(values.shape)} ({' '.join(at.axes)}), "
                     f"but got {tuple(shape)}"
                 )
-        return _replaced(tensor, block, new_values(values)) if where else new_values(values)
+        return (_replaced(small, block, new_values(values)) if where else new_values(values)).expand_as(tensor)
 
     return NamedEdit(_text(name, where, *args), change, where, again=again)
 

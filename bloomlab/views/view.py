@@ -23,6 +23,7 @@ from bloomlab.errors import BloomlabError, HookError, InputError, check_attribut
 from bloomlab.guards.arguments import whole_within
 from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
+from bloomlab.guards.memory import give_back
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
 from bloomlab.tasks.results import readable
@@ -311,6 +312,8 @@ class View(Measured):
         with self.hold_sync():
             for name, value in pieces.items():
                 setattr(self, self._trait(panel, name), value)
+        if self.trace is not None and self.trace.by_need is not None:  # patterns were made, and are gone again
+            give_back()
 
     def _shown(self, panel: Panel) -> dict[str, Any]:
         """The place, and a panel's settings and pieces."""

@@ -13,9 +13,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import bloomlab
 from bloomlab import Lab
+from bloomlab.hooks import Edits
+from bloomlab.tracing.edits import cut, scale
 from bloomlab.views.view import View
 
 BOUND = 700  # MB
@@ -37,8 +40,7 @@ def _steps(lab: Lab, text: str) -> Iterator[tuple[str, Callable[[], object]]]:
     for pattern in ("all", "rollout"):
         yield f"the pattern {pattern}", partial(setattr, view, "attention_pattern", pattern)
     yield "why this look", lambda: view.attention.explain_look()
-    for tab in view.panels:
-        yield f"the tab {tab}", partial(setattr, view, "tab", tab)
+    yield from _tabs(view, "")
     view.tab = "attention"
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("png", "html"):
@@ -46,26 +48,66 @@ def _steps(lab: Lab, text: str) -> Iterator[tuple[str, Callable[[], object]]]:
     assert not view.troubles, view.troubles
 
 
-def peaks() -> Iterator[tuple[str, float]]:
-    """What each step held at most, in MB; in this very process, which should be a new one."""
+def _tabs(view: View, run: str) -> Iterator[tuple[str, Callable[[], object]]]:
+    for tab in view.panels:
+        yield f"the tab {tab}{run}", partial(setattr, view, "tab", tab)
+
+
+def _edited_steps(lab: Lab, text: str, **two: Any) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Two runs, each of them and their difference in every tab; the heads asked, too."""
+    views: list[View] = []
+    yield "two runs", lambda: views.append(lab.explore(text, **two))
+    view = views[0]
+    view.predictions_question = "Where does Leo live?"
+    yield "another head", lambda: setattr(view, "head", 1)
+    for run in reversed(view.runs):
+        yield f"the run {run}", partial(setattr, view, "run", run)
+        if run != "as it is":
+            yield from _tabs(view, f", {run}")
+            view.tab = "attention"
+            yield f"the pattern rollout, {run}", partial(setattr, view, "attention_pattern", "rollout")
+            yield f"its still, {run}", view._repr_mimebundle_
+    assert not view.troubles, view.troubles
+
+
+EDITS: dict[str, Edits] = {
+    "slopes": {"attn.alibi": scale(0.5)},
+    "scores": {"attn.scores": scale(0.5), "h.2.attn.biased": cut(key=0, head=3)},
+}
+
+
+def peaks(which: str) -> Iterator[tuple[str, float]]:
+    """What each step held at most, in MB; in this very process, which should be a new one.
+
+    `which` is "" for one run, a name of EDITS, or "against" for two texts.
+    """
     lab = bloomlab.load()
     lab.explore("Leo lives in Oslo.")._repr_mimebundle_()
-    text = lab.tokenizer.decode(lab.tokenizer.encode(" Leo lives in Oslo. He has a cat." * 300)[: lab.max_tokens])
+    text, other = (
+        lab.tokenizer.decode(lab.tokenizer.encode(f" Leo lives in {city}. He has a cat." * 300)[: lab.max_tokens])
+        for city in ("Oslo", "Rome")
+    )
     assert len(lab.tokenizer.encode(text)) == lab.max_tokens
+    steps = {"": partial(_steps, lab, text), "against": partial(_edited_steps, lab, text, against=other)}
+    steps |= {name: partial(_edited_steps, lab, text, edit=edit) for name, edit in EDITS.items()}
     gc.collect()
     before = _held("VmRSS")
-    for what, step in _steps(lab, text):
+    for what, step in steps[which]():
         (PROCESS / "clear_refs").write_text("5")
         step()
         yield what, _held("VmHWM") - before
 
 
-def rows() -> Iterator[str]:
+def rows(which: str = "") -> Iterator[str]:
     """The same as lines, from a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.memory"]
+    command = [sys.executable, "-m", "tests.benchmarks.memory", which]
     yield from subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 if __name__ == "__main__":
-    for what, peak in peaks():
-        print(f"{'2,048 tokens, ' + what:<62}{peak:9.0f} MB of {BOUND}", flush=True)
+    for which in sys.argv[1:]:
+        for what, peak in peaks(which):
+            print(f"{'2,048 tokens, ' + (which and which + ', ') + what:<72}{peak:9.0f} MB of {BOUND}", flush=True)
+    if not sys.argv[1:]:
+        for which in ("", *EDITS, "against"):
+            print(*rows(which), sep="\n", flush=True)

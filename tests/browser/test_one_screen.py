@@ -22,13 +22,15 @@ BOX = """(selector) => {
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The explorer as a file, by text; one at the scale of a projector."""
+    """The explorer as a file, by text; at the scale of a projector, too, and in its compact form."""
     folder, lab = tmp_path_factory.mktemp("one_screen"), bloomlab.load()
     texts = {"recap": TEXT, "long": TEXT * 4, **TEXTS}
     files = {name: lab.explore(text).save(folder / f"{name}.html") for name, text in texts.items()}
     large = lab.explore(TEXT)
     large.scale = 1.75
-    return files | {"projector": large.save(folder / "projector.html")}
+    files["projector"] = large.save(folder / "projector.html")
+    large.compact = True
+    return files | {"compact": large.save(folder / "compact.html")}
 
 
 def opened(visit: Visit, file: Path, width: int, height: int) -> Page:
@@ -104,13 +106,56 @@ def test_a_wide_window_has_more_open(visit: Visit, pages: dict[str, Path]) -> No
     assert not page.locator('[data-part="more"]').is_visible()
 
 
-def test_on_a_projector_the_picture_and_its_numbers_stand_side_by_side(visit: Visit, pages: dict[str, Path]) -> None:
+# of each tab: the picture, or what is chosen in one that scrolls; and the number of what is chosen
+SIGHTS = {
+    "tokens": ("[data-part=replay]", "[data-fact=id]"),
+    "attention": (".bl-frame", "[data-ledger=probability]"),
+    "alibi": (".bl-plot", "[data-fact=bias]"),
+    "hidden": ("[role=gridcell][aria-selected=true]", ".bl-said tbody tr"),
+    "predictions": ("[role=gridcell][aria-selected=true]", ".bl-said tbody tr"),
+    "writing": ("[data-part=bars] [data-token]", ".bl-facts .bl-value"),
+}
+IN_SIGHT = """(selector) => {
+    const found = [...document.querySelectorAll(selector)].find((e) => e.checkVisibility());
+    if (!found) return `${selector}: not there`;
+    const box = found.getBoundingClientRect();
+    let [left, top, right, bottom] = [0, 0, innerWidth, innerHeight];
+    for (let e = found.parentElement; e; e = e.parentElement) {
+        if (getComputedStyle(e).overflow === "visible") continue;
+        const { left: l, top: t, right: r, bottom: b } = e.getBoundingClientRect();
+        [left, top, right, bottom] = [Math.max(left, l), Math.max(top, t), Math.min(right, r), Math.min(bottom, b)];
+    }
+    const out = [left - box.left, top - box.top, box.right - right, box.bottom - bottom].map(Math.round);
+    return Math.max(...out) <= 1 && box.height > 0 ? "" : `${selector}: ${out} px out of sight`;
+}"""
+
+
+@pytest.mark.parametrize(("scale", "text"), [("projector", "projector"), ("compact", "compact"), ("1", "recap")])
+def test_picture_number_and_sentence_are_in_sight_together(
+    visit: Visit, pages: dict[str, Path], scale: str, text: str
+) -> None:
+    page = opened(visit, pages[text], 1280, 720)
+    lost = []
+    for tab in TITLES:
+        open_tab(page, tab)
+        most = 700 if scale == "compact" else 720
+        if (height := page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().height")) > most:
+            lost += [f"{tab}: {height} px high"] * (scale != "1")
+        where = f'[data-panel="{tab}"] [data-zone="%s"] '
+        picture, number = SIGHTS[tab]
+        looks = [where % "where" + picture, where % "why" + number, "[data-part=live]", "[data-part=strip]"]
+        lost += [f"{tab}: {said}" for look in looks if (said := page.evaluate(IN_SIGHT, look))]
+        visit.screenshot(f"in-sight-{scale}-{tab}")
+    assert lost == [] and visit.errors == []
+
+
+def test_on_a_projector_a_stepper_chooses_and_more_shows_what_there_is(visit: Visit, pages: dict[str, Path]) -> None:
     page = opened(visit, pages["projector"], 1280, 720)
     for tab in TITLES:
         open_tab(page, tab)
-        which, where, why = (zone(page, tab, name) for name in ("which", "where", "why"))
+        where, why = (zone(page, tab, name) for name in ("where", "why"))
         assert where["top"] == why["top"] and where["right"] <= why["left"] + 14 and why["top"] < 720
-        assert which["top"] >= max(where["bottom"], why["bottom"]) - 14
+        assert not page.locator(f'[data-panel="{tab}"] [data-zone="which"]').is_visible()
     open_tab(page, "attention")
     step = page.locator('[data-panel="attention"] [data-part="stepper"]')
     step.locator("button").nth(0).click()  # the previous layer
@@ -118,6 +163,9 @@ def test_on_a_projector_the_picture_and_its_numbers_stand_side_by_side(visit: Vi
     root = page.locator(".bloomlab")
     assert (root.get_attribute("data-layer"), root.get_attribute("data-head")) == ("2", "1")
     assert step.locator("output").all_inner_texts() == ["2", "1"]
+    page.locator('[data-part="more"]').click()
+    which, where = (zone(page, "attention", name) for name in ("which", "where"))
+    assert which["top"] >= where["bottom"] and which["bottom"] - which["top"] > 200
 
 
 def test_in_a_narrow_output_the_picture_comes_first(visit: Visit, pages: dict[str, Path]) -> None:

@@ -13,17 +13,23 @@ PAGE = 718  # pixels: A4 without margins of a centimetre
 CUT = """(page) => [...document.querySelectorAll(".bloomlab *")].filter((e) => e.checkVisibility()
     && !e.closest(".bl-hidden, .bl-code") && e.getBoundingClientRect().right > page + 1).map((e) => e.className)"""
 
+# of grids every cell, and of tables every row's name
+WORDS = """(panel) => [...new Set([...panel.querySelectorAll(".bl-zone [data-cell], .bl-next th")]
+    .filter((e) => e.checkVisibility()).map((e) => `${e.dataset.row} ${e.dataset.column} ${e.textContent}`))].sort()"""
+WIDTHS = "all => all.map((e) => e.getBoundingClientRect().width)"
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bloomlab.load().explore(TEXT).save(tmp_path_factory.mktemp("paper") / "x.html")
 
 
-@pytest.mark.parametrize("tab", ["tokens", "attention", "alibi", "hidden", "predictions"])
+@pytest.mark.parametrize("tab", ["tokens", "attention", "alibi", "hidden", "predictions", "writing"])
 def test_nothing_is_cut_off_on_paper(visit: Visit, saved: Path, tab: str) -> None:
     page = visit.page
     page.goto(saved.as_uri())
     page.locator(f"[role=tab][data-tab={tab}]").click()
+    words = page.locator(f"[data-panel={tab}]").evaluate(WORDS)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
     page.set_viewport_size({"width": PAGE, "height": 1000})
@@ -31,10 +37,16 @@ def test_nothing_is_cut_off_on_paper(visit: Visit, saved: Path, tab: str) -> Non
     hidden = "e => e.scrollHeight > e.clientHeight + 2 && getComputedStyle(e).overflowY !== 'visible'"
     assert page.locator(".bl-zone").evaluate_all(f"all => all.filter({hidden}).length") == 0
     assert page.locator(".bl-part").first.evaluate("e => getComputedStyle(e).printColorAdjust") == "exact"
+    there = page.locator(f"[data-panel={tab}]").evaluate(WORDS)
+    assert there == words, set(words) - set(there)
+    grids = page.locator("[role=grid]:visible")
+    assert (grids.count() > 1) == (tab in ("hidden", "predictions"))  # in pieces, as large as on the screen
+    assert min(page.locator("[data-cell]:visible").evaluate_all(WIDTHS), default=50) >= 50
     page.screenshot(path=SCREENSHOTS / f"paper-{tab}.png", full_page=True)
     page.emulate_media(media="screen")
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert page.locator("[style*=zoom]").count() == 0 and visit.errors == []
+    assert page.locator("[style*=zoom], [data-on-paper]").count() == 0 and visit.errors == []
+    assert page.locator(f"[data-panel={tab}]").evaluate(WORDS) == words
 
 
 COLOURS = """() => {

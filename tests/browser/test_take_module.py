@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 import bloomlab
 from tests.browser.blank_page import BlankPage
-from tests.browser.conftest import Visit
+from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.views.lone import TITLES
 
 pytestmark = pytest.mark.browser
@@ -189,15 +190,36 @@ def test_a_file_comes_from_the_kernel_or_the_words_that_say_why_not(
         assert len(sent) == before
 
 
-def test_a_page_without_a_kernel_saves_what_is_in_it_and_says_what_it_cannot(visit: Visit, tmp_path: Path) -> None:
-    visit.page.goto(LAB.attention(TEXT).save(tmp_path / "view.html").as_uri())
+@pytest.mark.parametrize(("tab", "word"), [("attention", "·lives"), ("hidden", "logit lens")])
+def test_a_page_without_a_kernel_saves_what_is_in_it_and_says_what_it_cannot(
+    visit: Visit, tmp_path: Path, tab: str, word: str
+) -> None:
+    view = LAB.explore(TEXT)
+    view.tab = tab
+    visit.page.goto(view.save(tmp_path / "view.html").as_uri())
     take = visit.page.locator('[data-part="take"]')
     take.locator("> button").press("Enter")
     expect(take.locator('[data-part="take-says"]')).to_have_text(
-        "this page is the view as html; png saves its main picture"
+        "this page is the view as html; png and svg save the picture as it stands here"
     )
-    assert take.locator('[data-file="svg"]').is_disabled() and take.locator('[data-file="html"]').is_disabled()
-    with visit.page.expect_download() as download:
-        take.locator('[data-file="png"]').press("Enter")
-    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+    html = take.locator('[data-file="html"]')
+    assert html.is_disabled() and "kernel" in str(html.get_attribute("title"))
+    files = {}
+    for kind in ("png", "svg"):
+        with visit.page.expect_download() as download:
+            take.locator(f'[data-file="{kind}"]').press("Enter")
+        files[kind] = tmp_path / f"{tab}.{kind}"
+        download.value.save_as(files[kind])
     assert visit.errors == []
+    with Image.open(files["png"]) as picture:
+        assert picture.width > 400 and len(picture.convert("RGB").getcolors(1_000_000) or []) > 30
+        picture.save(SCREENSHOTS / f"taken-{tab}.png")
+    text = files["svg"].read_text(encoding="utf-8")
+    assert text.startswith("<svg") and word in text and "<script" not in text and 'checked=""' in text
+    width = float(re.findall(r'width="([\d.]+)"', text)[0])
+    assert width >= visit.page.locator("[data-zone=where] [role=grid]").evaluate_all(
+        "all => Math.max(0, ...all.map((e) => e.scrollWidth))"
+    )  # all of what scrolls
+    visit.page.goto(files["svg"].as_uri())  # by itself it looks the same
+    with Image.open(visit.screenshot(f"taken-svg-{tab}")) as shown:
+        assert len(shown.convert("RGB").getcolors(1_000_000) or []) > 30

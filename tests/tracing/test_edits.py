@@ -280,3 +280,13 @@ def test_an_edit_says_what_it_does() -> None:
     assert repr(add(torch.ones(BATCH, POS), pos=4)) == "add(tensor(2, 5), pos=4)"
     assert repr(patch(torch.ones(1, 2, 3))) == "patch(tensor(1, 2, 3))"
     assert repr(mean()) == "mean()"
+
+
+@pytest.mark.parametrize("edit", [zero(), scale(0.5), add(2.0), scale(3, head=1), zero(key=[0, 2]), scale(2, query=1)])
+def test_an_edit_of_what_repeats_itself_is_the_same_and_takes_no_room(edit: Any) -> None:
+    at = At("h.0.attn.alibi", ("batch", "head", "query", "key"), 0)
+    repeated = torch.randn(1, 2, 1, 5, generator=torch.Generator().manual_seed(0)).expand(1, 2, 64, 5)
+    changed = edit(repeated, at)
+    assert changed.shape == repeated.shape and changed.equal(edit(repeated.contiguous(), at))
+    numbers = changed.untyped_storage().nbytes() // 4
+    assert numbers == (repeated.numel() if "query" in edit.where else 10)

@@ -68,6 +68,7 @@ const FIRST_TEXTS = ["Leo lives in Oslo. Leo has a cat.", "里奥住在奥斯陆
 const NO_KERNEL = { gone: "the kernel is gone; run the cell again", silent: "no kernel answers: it is busy, or there is none; then run the cell again" };
 const PAPER = 640; // pixels that fit on a page, A4 or Letter, with the margins of any printer
 const WAITS = '[data-waits], [data-state="running"]'; // what says that something is on its way
+const LOW = 780; // pixels of a window: in a lower one, what stands behind "more" would push the sentence off the screen
 const KNOCK_PAUSE = 250; // milliseconds without another choice
 const SELECTION = ["layer", "head", "query", "key"];
 const CHANGEABLE = '[data-part="strip"] [data-token], [data-part="heads"] [role="option"], [data-part="slopes"] [role="option"], .bl-matrix, [role="gridcell"]';
@@ -263,7 +264,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     const scale = model.get("scale") ?? 1;
     root.style.setProperty("--bl-scale", String(scale));
     const compact = model.get("compact") ?? onSlide(root);
-    set(root, { "data-compact": compact, "data-room": roomOf(root.clientWidth, scale, compact) });
+    set(root, { "data-compact": compact, "data-room": roomOf(root.clientWidth, scale, compact || innerHeight < LOW) });
     forgetColours();
     box.fit();
     if (!picture || body.clientWidth === 0) return; // hidden, or in a page that is: there is nothing to measure yet
@@ -271,13 +272,39 @@ export function viewFrame({ model, el, name, makePanel }) {
     drawAll();
   }
 
-  /** What scrolls sideways here, and is wider than paper, is printed smaller: nothing is cut off. */
+  /** What scrolls sideways here, and is wider than paper, is printed in pieces, or smaller: nothing is cut off. */
   function beforePrint() {
+    const inSight = (/** @type {Element} */ box) => box.getClientRects().length > 0;
+    [...body.querySelectorAll("[role=grid]")].filter(inSight).forEach(splitGrid);
     for (const box of /** @type {NodeListOf<HTMLElement>} */ (body.querySelectorAll("*"))) {
       if (box.scrollWidth > Math.max(box.clientWidth, PAPER) && /auto|scroll/.test(getComputedStyle(box).overflowX) && !box.matches(".bl-strip")) box.style.setProperty("zoom", String(PAPER / box.scrollWidth));
     }
   }
-  const afterPrint = () => body.querySelectorAll("[style*=zoom]").forEach((box) => /** @type {HTMLElement} */ (box).style.removeProperty("zoom"));
+
+  /** A grid of more columns than paper has room for: as many below each other as it takes, each with the rows' names. @param {any} grid */
+  function splitGrid(grid) {
+    const [name, cell] = grid.querySelector("[role=row]")?.children ?? [];
+    if (!cell || grid.scrollWidth <= PAPER || grid.querySelector("canvas")) return;
+    const fits = Math.max(1, Math.floor((PAPER - name.offsetWidth) / (cell.offsetWidth + 1)));
+    const columns = name.parentElement.children.length - 1;
+    for (let from = 0; from < columns; from += fits) {
+      const part = grid.cloneNode(true);
+      set(part, { "data-on-paper": true });
+      part.style.setProperty("--bl-count", String(fits));
+      for (const element of part.querySelectorAll("[id]")) element.removeAttribute("id");
+      for (const row of part.children) [...row.children].forEach((other, i) => i > 0 && (i <= from || i > from + fits) && other.remove());
+      grid.before(part);
+    }
+    grid.hidden = true;
+  }
+
+  function afterPrint() {
+    for (const box of body.querySelectorAll("[style*=zoom]")) /** @type {HTMLElement} */ (box).style.removeProperty("zoom");
+    for (const part of body.querySelectorAll("[data-on-paper]")) {
+      /** @type {HTMLElement} */ (part.parentElement?.querySelector("[role=grid]:not([data-on-paper])")).hidden = false;
+      part.remove();
+    }
+  }
   addEventListener("beforeprint", beforePrint);
   addEventListener("afterprint", afterPrint);
   undo.push(

@@ -17,6 +17,7 @@ const KINDS = /** @type {const} */ (["png", "svg", "html"]);
 const TYPES = { png: "image/png", svg: "image/svg+xml", html: "text/html" };
 const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const NAME_LETTERS = 40;
+const NEEDS = "the whole view as html is made by the kernel";
 
 /**
  * A cell as a program reads it.
@@ -76,6 +77,51 @@ export function copySelected(event, root) {
 }
 
 /**
+ * A part of the page as an SVG by itself: its elements with the view's style sheet, each canvas as an image.
+ * @param {HTMLElement} part @param {HTMLElement} root of the view
+ */
+function drawing(part, root) {
+  let [width, height] = [part.scrollWidth, part.scrollHeight];
+  let copy = /** @type {any} */ (part.cloneNode(true));
+  const copies = copy.querySelectorAll("*");
+  [...part.querySelectorAll("*")].forEach((one, i) => {
+    if (one instanceof HTMLInputElement) set(copies[i], { checked: one.checked, value: one.value });
+    const [across, down] = [one.scrollWidth - one.clientWidth, one.scrollHeight - one.clientHeight];
+    if ((across <= 0 && down <= 0) || !/auto|scroll/.test(getComputedStyle(one).overflow)) return;
+    width = Math.max(width, part.clientWidth + across); // what scrolls is drawn whole
+    height += down;
+    copies[i].style.overflow = "visible";
+    copies[i].style.maxHeight = "none";
+  });
+  const canvases = part.querySelectorAll("canvas");
+  copy.querySelectorAll("canvas").forEach((/** @type {Element} */ one, /** @type {number} */ i) => {
+    const image = make("img", { src: canvases[i].toDataURL(), class: one.className, style: one.getAttribute("style") ?? false });
+    one.replaceWith(image);
+  });
+  for (let above = part.parentElement; above; above = above === root ? null : above.parentElement) {
+    if (above.matches(".bl-zones, .bl-view, .bl-body")) continue; // which only say where it stands
+    const shell = /** @type {HTMLElement} */ (above.cloneNode(false));
+    shell.append(copy);
+    copy = shell;
+  }
+  copy.style.colorScheme = getComputedStyle(root).colorScheme;
+  const sheets = /** @type {Document | ShadowRoot} */ (root.getRootNode()).styleSheets;
+  const readable = [...sheets, ...document.styleSheets].filter(({ href }) => !href); // those of elsewhere may not be read
+  const rules = readable.flatMap((sheet) => [...sheet.cssRules].map(({ cssText }) => cssText));
+  const style = make("style", {}, [...new Set(rules)].filter((rule) => rule.includes("bl-") || rule.includes("bloomlab")).join("\n"), ".bl-zone { max-height: none !important; margin: 0 !important; }");
+  const svgElement = (/** @type {string} */ name, /** @type {Record<string, any>} */ attributes) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value));
+    return element;
+  };
+  const svg = svgElement("svg", { width, height, viewBox: `0 0 ${width} ${height}` });
+  const inside = svgElement("foreignObject", { width, height });
+  inside.append(style, copy);
+  svg.append(inside);
+  return { text: new XMLSerializer().serializeToString(svg), width, height };
+}
+
+/**
  * @param {{id: string, model: any, get: (trait: string) => any, name: () => string, root: () => HTMLElement,
  *   own: () => {title: string, rows: () => string[][]}[]}} options
  */
@@ -101,8 +147,11 @@ export function takeMenu({ id, model, get, name, root, own }) {
     const found = [...own(), ...[...root().querySelectorAll(".bl-body table, .bl-body [role=grid]")].filter(inSight).map((table) => ({ title: titleOf(table), rows: () => rowsOf(table).map(cellsOf) }))];
     tables.replaceChildren(...found.map(({ title, rows }, at) => pushButton(`copy ${title}`, { class: "bl-button bl-take-table", title: "cells between tabs, a row a line, plain numbers", "data-table": at }, () => copy(title, rows()))));
     const here = get("kernel") === "here";
-    for (const button of files) button.disabled = !here && !(button === files[0] && canvas());
-    if (!here) say(model.get("live") ? "no kernel answers: only what is in the page can be saved" : `this page is the view as html; ${canvas() ? "png saves its main picture" : "other files need the model"}`);
+    for (const button of files) {
+      button.disabled = !here && (button.dataset.file === "html" || !zone());
+      set(button, { title: button.disabled && NEEDS });
+    }
+    if (!here) say(model.get("live") ? `no kernel answers: png and svg save the picture as it stands here; ${NEEDS}` : "this page is the view as html; png and svg save the picture as it stands here");
   }
   element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.key !== "Escape" || list.hidden) return;
@@ -138,21 +187,28 @@ export function takeMenu({ id, model, get, name, root, own }) {
     }
   }
 
-  /** The largest canvas of the picture in sight, for where no kernel draws one. */
-  function canvas() {
-    const all = /** @type {HTMLCanvasElement[]} */ ([...root().querySelectorAll('[data-zone="where"] canvas')]).filter(inSight);
-    return all.sort((a, b) => b.clientWidth * b.clientHeight - a.clientWidth * a.clientHeight)[0];
+  /** The picture in sight, for where no kernel draws one. */
+  const zone = () => /** @type {HTMLElement | undefined} */ ([...root().querySelectorAll('[data-zone="where"]')].find(inSight));
+
+  /** Saved without a kernel: what the page shows. @param {"png" | "svg" | "html"} kind */
+  async function saveHere(kind) {
+    const { text, width, height } = drawing(/** @type {HTMLElement} */ (zone()), root());
+    if (kind === "svg") {
+      hand(kind, new Blob([text], { type: TYPES.svg }));
+      return;
+    }
+    const image = new Image();
+    image.src = `data:${TYPES.svg};charset=utf-8,${encodeURIComponent(text)}`;
+    await image.decode();
+    const large = make("canvas", { width: width * 2, height: height * 2 });
+    large.getContext("2d").drawImage(image, 0, 0, large.width, large.height);
+    large.toBlob((/** @type {Blob | null} */ blob) => blob && hand(kind, blob));
   }
 
   /** @param {"png" | "svg" | "html"} kind */
   function save(kind) {
     if (get("kernel") !== "here") {
-      const picture = canvas();
-      const large = make("canvas", { width: picture.clientWidth * 2, height: picture.clientHeight * 2 });
-      const context = large.getContext("2d");
-      context.imageSmoothingEnabled = false; // a pixel of it is a cell
-      context.drawImage(picture, 0, 0, large.width, large.height);
-      large.toBlob((/** @type {Blob | null} */ blob) => blob && hand(kind, blob));
+      saveHere(kind).catch((error) => say(`this browser could not draw the ${kind}: ${error}`));
       return;
     }
     say(`drawing the ${kind} …`);
