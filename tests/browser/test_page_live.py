@@ -105,15 +105,27 @@ def test_what_needs_python_says_so_in_one_sentence(opened: Callable[..., Visit])
     says = {
         "writing": ('[data-part="tab-says"]', f"this needs Python: lab.write('{STORY}')"),
         "tokens": ('[data-panel="tokens"]', f"this needs Python: lab.attribution('{STORY}')"),
-        "hidden": ('[data-panel="hidden"]', f"this needs Python: lab.effects('{STORY}')"),
-        "predictions": ('[data-panel="predictions"]', f"this needs Python: lab.receipt('{STORY}')"),
     }
-    opens = {"tokens": "mattered", "hidden": "effects", "predictions": "receipt"}
+    opens = {"tokens": "mattered"}
     for tab, (place, sentence) in says.items():
         page.locator(f'[role="tab"][data-tab="{tab}"]').click()
         if tab in opens:
             page.locator(f'[data-panel="{tab}"] details[data-part="{opens[tab]}"] > summary').click()
         expect(page.locator(place)).to_contain_text(sentence)
+
+
+def test_a_receipt_and_a_map_are_measured_in_the_page(opened: Callable[..., Visit]) -> None:
+    page = opened().page
+    type_text(page, "Leo lives in Oslo. Leo lives in")
+    expect(page.locator(".bloomlab")).to_have_attribute("data-tokens", "8")
+    for tab, box, says in (
+        ("hidden", "effects", "of the lead of ' Oslo' over"),
+        ("predictions", "receipt", "the largest line is"),
+    ):
+        page.locator(f'[role="tab"][data-tab="{tab}"]').click()
+        page.locator(f'[data-panel="{tab}"] details[data-part="{box}"] > summary').click()
+        expect(page.locator(f'[data-part="{box}"]')).to_have_attribute("data-state", "done", timeout=WAIT)
+        expect(page.locator(f'[data-part="{box}-says"]')).to_contain_text(says)
 
 
 def test_texts_of_every_kind_are_shown_as_they_are(opened: Callable[..., Visit]) -> None:

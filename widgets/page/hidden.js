@@ -1,6 +1,7 @@
 // @ts-check
 // The hidden states of a page that computes by itself: what BLOOM would say at every step, and who added what.
 import { dot, kl, pca, saidAt, shares, stream, summary, topOf, vectorOf } from "./lenses.js";
+import { effectsAsked, effectSteps } from "./effects.js";
 import { joined, lastPlace, textPicture, wordOf, wordsOf } from "./pictures.js";
 
 /** @typedef {import("./pictures.js").Lab} Lab @typedef {import("../model/trace.js").Trace} Trace */
@@ -77,7 +78,7 @@ export const hiddenPage = {
   name: "hidden",
   title: "Hidden states",
   compares: true,
-  needs: { effects: ["mapping", ["open"], "lab.effects(TEXT)"] },
+  jobs: { effects: { asked: effectsAsked, steps: (lab, trace, shown, _, around) => effectSteps(lab, trace, shown, around) } },
   place: (trace, _, first) => ({ ...lastPlace(trace), ...(first ? { layer: trace.config.n_layer - 1 } : {}) }),
 
   numbers(lab, trace, shown, base) {

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "(\.[^"]+)";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|const|class) (\w+))", re.MULTILINE)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _SELECTORS = re.compile(r"[^{};\s][^{};]*(?=\{)")  # what stands before a brace
 _NO_SELECTOR = re.compile(r"@|from\b|to\b|\d+%")  # a rule about rules, a step of an animation
