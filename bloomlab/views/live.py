@@ -69,6 +69,7 @@ AT_FIRST: dict[str, Any] = {
     **{"trace_rows": [], "trace_row": 0, "runs": [], "changes": [], "off": [], "wished": {"number": 0}, "tries": []},
     "run": "what if",
     "worth": None,  # what an edit is worth is measured in Python
+    "linked": [],  # the edits as a link holds them
     "page": True,  # there is no kernel to be interrupted
 }
 

@@ -9,14 +9,15 @@ import { readable, repr, shortNumber } from "./code.js";
 /**
  * @typedef {import("../model/edits.js").NamedEdit} NamedEdit
  * @typedef {import("../model/trace.js").Trace} Trace
- * @typedef {{spot: string, edit: NamedEdit}} Entry
+ * @typedef {{spot: string, edit: NamedEdit, wish: any}} Entry `wish`: as a page would ask for it again, with the text that
+ *   it copies from, or whose like it takes; null where no page could
  * @typedef {{entries: Entry[], off: number[], past: EditList[], future: EditList[], gesture: number | null}} EditList
  * @typedef {{config: import("../model/weights.js").Config, tokens: number, donor: Trace | null,
  *   readDonor: (spot: string) => import("../model/nn.js").Tensor, readWhole: (spot: string) => import("../model/nn.js").Tensor,
- *   texts: () => import("./like.js").TextSet, idsRead: () => number[], donors: ReturnType<import("./donors.js").makeDonors>,
+ *   of: string | null, texts: () => import("./like.js").TextSet, idsRead: () => number[], donors: ReturnType<import("./donors.js").makeDonors>,
  *   stories: Record<string, string[]>}} Around
  *   what an edit is made for: `readDonor` reads the text that is copied from, `readWhole` the run without edits; `texts`
- *   are those that what is usual comes from, `idsRead` the ids of the text that is read, `stories` those of each language
+ *   are those that what is usual comes from, which are like the text `of` (null: given by Python), `idsRead` the ids of the text that is read, `stories` those of each language
  */
 
 const WISHES = ["add", "set", "dose", "remove", "clear", "undo", "redo"];
@@ -151,7 +152,7 @@ function dosed(list, { at, dose, gesture }, { donors }) {
   const { where, source, direction: { ends, dose: before } } = entry.edit;
   if (dose === before) return list;
   const edit = donors.steered(...ends, dose, where, source);
-  const next = { entries: list.entries.map((one, number) => (number === at ? { spot: one.spot, edit } : one)), off: list.off.filter((number) => number !== at) };
+  const next = { entries: list.entries.map((one, number) => (number === at ? { spot: one.spot, edit, wish: { ...one.wish, number: dose } } : one)), off: list.off.filter((number) => number !== at) };
   const goesOn = gesture === list.gesture && list.past.length > 0;
   return { ...next, past: goesOn ? list.past : [{ ...NO_EDITS, entries: list.entries, off: list.off }, ...list.past].slice(0, MOST), future: [], gesture };
 }
@@ -174,6 +175,14 @@ function shortName(text) {
 
 /** The edit that a page asks for. @param {any} wish @param {Around} around @returns {Entry} */
 export function built(wish, around) {
+  const made = editOf(wish, around);
+  const { kind } = wish;
+  const from = kind === "copied" ? { text: around.donor?.text } : kind === "usual" || kind === "drawn" ? { of: around.of } : {};
+  return { ...made, wish: from.of === null ? null : { ...wish, ...from } };
+}
+
+/** @param {any} wish @param {Around} around @returns {{spot: string, edit: NamedEdit}} */
+function editOf(wish, around) {
   if (!wish || typeof wish !== "object" || !Object.keys(wish).every((name) => ["spot", "kind", "axes", "number", "columns", ...SETS].includes(name))) throw new HookError("an edit from the page must have a spot, a kind, axes and perhaps a number or columns");
   const { spot, kind, axes, number = null } = wish;
   const spots = hookNames(around.config.n_layer);

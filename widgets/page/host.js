@@ -18,6 +18,7 @@ import { makeDonors } from "./donors.js";
 import { after, alike, built, editsOn, NO_EDITS, switched, words } from "./edit_list.js";
 import { hiddenPage } from "./hidden.js";
 import { makeLike } from "./like.js";
+import { readLink } from "./link.js";
 import { textPicture } from "./pictures.js";
 import { predictionsPage } from "./predictions.js";
 import { tokensPage } from "./tokens.js";
@@ -28,9 +29,9 @@ import { tokensPage } from "./tokens.js";
  * @typedef {import("./pictures.js").Panel} Panel
  * @typedef {Record<string, any>} Values traits, by name
  * @typedef {{model: any, panels: string[], state: Values, sets: Record<string, any>, templates: Record<string, [string, string]>,
- *   empty: Values, wishes: any[], off: number[], run: string, texts: import("./like.js").Case[] | null}} Given what Python has
+ *   empty: Values, wishes: any[], off: number[], run: string, link?: string, texts: import("./like.js").Case[] | null}} Given what Python has
  *   put into the page: the model, the panels, the traits at first, what each may be, each panel's code (of a run without
- *   edits, and with), what long jobs have found at first, the edits, and the texts to draw from and to measure in, if any were given
+ *   edits, and with), what long jobs have found at first, the edits, and the texts to draw from and to measure in, if any were given; `link`: what is after the # of its address
  */
 
 const PAGES = /** @type {Record<string, Panel>} */ ({ tokens: tokensPage, attention: attentionPage, alibi: alibiPage, hidden: hiddenPage, predictions: predictionsPage });
@@ -118,6 +119,7 @@ export function makeHost(given, post) {
       donor,
       readWhole: (/** @type {string} */ spot) => wholeOf(reading, spot),
       readDonor: (/** @type {string} */ spot) => donors.read(from, spot),
+      of: given.texts ? null : shown,
       texts: () => like.setOf(shown),
       idsRead: () => lab.tokenizer.encode(reading),
       donors,
@@ -206,7 +208,7 @@ export function makeHost(given, post) {
     }
     [two, chosen, edits] = [runs, run, list];
     computed.clear();
-    set({ run, runs: runsOf(runs), changes: list.entries.map(words), off: list.off, steered: directionOf(list) });
+    set({ run, runs: runsOf(runs), changes: list.entries.map(words), off: list.off, steered: directionOf(list), linked: list.entries.map(({ wish }) => wish) });
     if (!alone) {
       set({ picture: { ...textPicture(lab, trace), code: [] }, troubles });
       for (const other of panels) set({ [trait(other, "picture")]: {} }); // that of another text
@@ -473,20 +475,46 @@ export function makeHost(given, post) {
 
   // ---- the first picture ----
 
-  try {
-    const { text } = state.typed;
+  /** Show a text with edits, as Python, or a link, wishes for them. @param {string} text @param {any[]} wishes @param {number[]} off @param {string} run @param {Values} where */
+  function beginWith(text, wishes, off, run, where) {
     let runs = readBoth(text, NO_EDITS);
     two = runs;
-    let first = NO_EDITS;
-    for (const one of given.wishes) {
-      if (one.kind === "copied") donor = record(lab.model, lab.tokenizer, one.text, [], {}, null, MOST_TOKENS);
-      const { text: _, texts, ...edit } = one;
-      first = { ...first, entries: [...first.entries, built(edit, texts ? { ...around(), texts: () => texts } : around())] };
+    let list = NO_EDITS;
+    for (const { text: from, texts, of, ...edit } of wishes) {
+      if (edit.kind === "copied") donor = record(lab.model, lab.tokenizer, from, [], {}, null, MOST_TOKENS);
+      const own = of ? { of, texts: () => like.setOf(of) } : texts ? { of: texts.code === `lab.like(${repr(text)})` ? text : null, texts: () => texts } : {};
+      list = { ...list, entries: [...list.entries, built(edit, { ...around(), ...own })] };
     }
-    first = switched(first, given.off);
-    if (first.entries.length) runs = readBoth(text, first);
-    show(runs, runsOf(runs).includes(given.run) ? given.run : "what if", place(), first);
+    list = switched(list, off);
+    if (list.entries.length) runs = readBoth(text, list);
+    show(runs, runsOf(runs).includes(run) ? run : "what if", where, list);
     wanted = edits;
+  }
+
+  /** Begin where a link says; what it says wrong is said, and the page begins as it was saved. */
+  function beginAsLinked() {
+    const before = { ...state };
+    try {
+      const link = readLink(given.link ?? "", { tabs: alone ? [] : given.panels, runs: RUNS });
+      if (!link) return false;
+      const { text = state.typed.text, tab, run = "what if", off = [], place: where, edits: wishes } = link;
+      set({ typed: { text, number: 0 }, ...(tab ? { tab } : {}) });
+      const first = readBoth(text, NO_EDITS)[0];
+      beginWith(text, wishes, off, run, { ...firstPlace(first), ...where });
+      return true;
+    } catch (error) {
+      Object.assign(state, before);
+      [two, edits, wanted, donor] = [null, NO_EDITS, NO_EDITS, null];
+      computed.clear();
+      pending = { tab: state.tab, typed: state.typed };
+      return `this link cannot be followed: ${inWords(error)}; the page begins as it was saved`;
+    }
+  }
+
+  const linked = beginAsLinked();
+  try {
+    if (linked !== true) beginWith(state.typed.text, given.wishes, given.off, given.run, place());
+    if (typeof linked === "string") say("error", linked, 0);
   } catch (error) {
     say("error", inWords(error), 0);
   }

@@ -89,9 +89,11 @@ const model = page_line.openLine({
     page_host.serve((listener) => { answer = listener; }, hear);
     return (message) => setTimeout(() => answer(message));
   },
-  open: given,
+  open: { ...given, link: location.hash },
+  address: () => location.href,
   told: (where) => { document.body.dataset.host = where; },
 });
+addEventListener("hashchange", () => location.reload()); // another link was put into the address
 const SAID = ["change:picture", "change:message"];
 const opened = () => {
   if (!model.get("answered") && !model.get("message") && !model.get("picture").tokens) return;
@@ -106,7 +108,7 @@ for (const event of SAID) model.on(event, opened);
 def live_page(name: str, given: dict[str, Any], still: str, text: str) -> str:
     """The same as a page that computes by itself: `given` has the model, and all that its host begins with."""
     plain = {part: {key: _bytes_as_text(value) for key, value in given[part].items()} for part in ("state", "empty")}
-    host = f"{script_text('page/host.js')}\n{script_text('page/line.js')}"
+    host = script_text("page/host.js", "page/line.js")
     parts = [_data("given", {**given, **plain}), f'<script id="host">\n{host}\n</script>']
     return _filled(name, text, still, LIVE_RULES, parts, LIVE_START)
 
