@@ -1,4 +1,4 @@
-"""A site: the live page, a gallery, the lessons with views that are alive, and the docs, as files for any file server.
+"""A site: the live page, a gallery, and the lessons with views that are alive, as files for any file server.
 
     for path in make("public"): print(path)
 
@@ -15,19 +15,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from bloomlab.errors import BloomlabError, InputError
+from bloomlab.errors import InputError
 from bloomlab.guards.files import replacing, saying_why_not
 from bloomlab.guards.markup import escaped
 from bloomlab.lab import FIRST_TEXT, Lab, load
 from bloomlab.lessons import folder as lessons_folder
 from bloomlab.lessons import listed
-from bloomlab.views.live import live_given
+from bloomlab.views.alive import GIVEN, given_of, view_of
 from bloomlab.views.shared.assets import above_hosts, folder, module_text, script_text, style_text
-from bloomlab.views.shared.page import bytes_as_text
 
 RULES = "default-src 'self'"
-GIVEN = "application/vnd.bloomlab.given+json"
-AS_SAVED = {"live": False, "state": "ready", "message": "", "answered": 0}
 SECONDS = 600  # for a cell of a lesson
 GALLERY = {  # verb of the lab -> title, what to try there, the text
     "explore": ("Explore", "All views of one text, linked: choose a token, and every tab follows.", FIRST_TEXT),
@@ -66,7 +63,7 @@ PAGE = """\
 </body>
 </html>
 """
-STARTS = "from bloomlab.site import record_views\nrecord_views()\n"
+STARTS = "from bloomlab.views.alive import record_views\nrecord_views()\n"
 
 
 def make(place: str | Path, lessons: Iterator[str] | list[str] | None = None) -> Iterator[Path]:
@@ -89,7 +86,7 @@ def make(place: str | Path, lessons: Iterator[str] | list[str] | None = None) ->
     site = _Site(place, lab)
     yield site.page("live.html", "Live page", site.view("live", given_of(lab.explore(FIRST_TEXT)), "", linked=True))
     for verb, (title, words, text) in GALLERY.items():
-        view = site.view(verb, given_of(_view_of(getattr(lab, verb)(text))), "../")
+        view = site.view(verb, given_of(view_of(getattr(lab, verb)(text))), "../")
         yield site.page(f"gallery/{verb}.html", title, f"<h1>{title}</h1><p>{escaped(words)}</p>{view}")
     entries = [(f"{verb}.html", title, words) for verb, (title, words, _) in GALLERY.items()]
     yield site.page("gallery/index.html", "Gallery", f"<h1>Gallery</h1>{_list(entries)}")
@@ -105,52 +102,6 @@ def make(place: str | Path, lessons: Iterator[str] | list[str] | None = None) ->
     ]
     about = f"BLOOM, opened up: a model of {lab.model.num_parameters():,} parameters that runs in these pages."
     yield site.page("index.html", "bloomlab", f"<h1>bloomlab</h1><p>{about}</p>{_list(entries)}")
-
-
-def given_of(view: Any) -> dict[str, Any]:
-    """A view as plain data for a page of the site: alive where the page can compute it, else as it was saved."""
-    try:
-        given = live_given(view)
-    except BloomlabError:
-        saved, runs = view.saved_state()
-        each = {run: _as_text(own) for run, own in runs.items()}
-        return {"widget": view.module, "saved": {"state": AS_SAVED | _as_text(saved), "runs": each}, "says": repr(view)}
-    for part in ("state", "empty"):
-        given[part] = _as_text(given[part])
-    return {"widget": view.module, "live": given, "says": repr(view)}
-
-
-def _view_of(found: Any) -> Any:
-    """The view of a result that has one."""
-    return getattr(found, "view", found)
-
-
-def _as_text(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: bytes_as_text(value) for name, value in values.items()}
-
-
-def record_views() -> None:
-    """In the kernel of a lesson: views and covers show themselves as data for the site."""
-    from IPython.display import display
-
-    from bloomlab.views.cover import Cover
-    from bloomlab.views.view import View
-
-    def show(given: dict[str, Any], says: str) -> None:
-        display({GIVEN: given, "text/plain": says}, raw=True)  # type: ignore[no-untyped-call]
-
-    def show_view(view: Any) -> None:
-        show(given_of(view), repr(view))
-
-    def show_cover(cover: Any) -> None:
-        given: dict[str, Any] = {"widget": "cover", "saved": {"state": AS_SAVED | cover.saved_state(), "runs": {}}}
-        covered = _view_of(cover.shows)
-        if isinstance(covered, View):
-            given["covered"] = given_of(covered)
-        show(given, cover.question)
-
-    View._ipython_display_ = show_view  # type: ignore[method-assign,assignment]  # in this kernel only
-    Cover._ipython_display_ = show_cover  # type: ignore[method-assign,assignment]
 
 
 class _Site:

@@ -44,7 +44,7 @@ def live_given(view: Any) -> dict[str, Any]:
     state = {name: getattr(view, name) for name in names}
     state |= {**empty, **pictures, **AT_FIRST}
     state |= {"troubles": {}} if len(panels) > 1 else {}
-    state |= {"typed": {"text": str(trace.text), "number": 0}, "name": view.name}
+    state |= {"typed": {"text": str(trace.text), "number": 0}, "name": ""}  # there is no still beside it
     said = {"missing": dict.fromkeys(TASKS, ""), "given": False}
     pictures_of = [{**said, "edited": edited} for edited in (False, True)]
     templates = {panel.name: [panel.template(picture) for picture in pictures_of] for panel in panels}

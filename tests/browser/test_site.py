@@ -36,7 +36,10 @@ def visit(chromium: Browser, site: Path) -> Iterator[Visit]:
             route.fulfill(status=404, body="")
 
     visit.page.route(HOME + "**", serve)
+    said: list[str] = []
+    visit.page.on("console", lambda message: said.append(message.text))
     yield visit
+    assert not [words for words in said if "Content Security Policy" in words]
     visit.close()
 
 
