@@ -3,6 +3,7 @@
     bloomlab lab                                        the lessons, in JupyterLab
     bloomlab explore "Leo lives in Oslo." --save out.html
     bloomlab page                                       a page with the model inside: any text, edits, no Python
+    bloomlab site FOLDER                                the live page, a gallery and the lessons, for a file server
     bloomlab generate "Leo lives in" --seed 1
     bloomlab info 7b1                                   sizes, memory, whether it fits here
     bloomlab convert FOLDER                             weights in .bin files, written as safetensors
@@ -84,6 +85,16 @@ def page(file: str, text: str | None, model: str) -> None:
     from bloomlab.lab import FIRST_TEXT, load
 
     click.echo(load(model).explore(FIRST_TEXT if text is None else text).save(file, live=True))
+
+
+@cli.command(short_help="Write a site: live page, gallery, lessons.")
+@click.argument("folder")
+def site(folder: str) -> None:
+    """Write a site into FOLDER, for any file server: a live page, a gallery, and lessons with views that compute."""
+    from bloomlab.site import make
+
+    for path in make(folder):
+        click.echo(path)
 
 
 def settings(function: Callable[..., Any]) -> Callable[..., Any]:

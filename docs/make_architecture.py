@@ -169,13 +169,20 @@ TWINS = {  # of widgets/, where the name does not say it
     "model/weights.js": "weights/tensor_file.py",
     "page/attention.js": "views/attention/payload.py",
     "page/alibi.js": "views/alibi/payload.py",
+    "page/cells.js": "lens/cells.py",
     "page/code.js": "views/shared/code.py",
+    "page/donors.js": "tracing/donors.py",
     "page/edit_list.js": "views/shared/edits.py",
+    "page/effects.js": "views/hidden/effects.py",
     "page/hidden.js": "views/hidden/payload.py",
     "page/host.js": "views/view.py",
+    "page/like.js": "tiny/like.py",
     "page/pictures.js": "views/shared/panel.py",
     "page/predictions.js": "views/predictions/payload.py",
+    "page/receipt.js": "views/predictions/receipt.py",
+    "page/receipt_lines.js": "lens/receipt.py",
     "page/tokens.js": "views/tokens/payload.py",
+    "page/words.js": "views/shared/tables.py",
 }
 
 

@@ -52,6 +52,7 @@ def test_alone_it_shows_what_it_can_do() -> None:
         "lab",
         "explore",
         "page",
+        "site",
         "generate",
         "info",
         "convert",

@@ -36,6 +36,7 @@ FLOORS = [
     ],
     ["views: *"],
     ["lab"],
+    ["site"],
     ["notebook: unrun_cells startup doctor commands line_parser magics"],
     ["checks: covers guesses verdict parts use"],
     ["cli", "__main__"],

@@ -84,6 +84,21 @@ def like(
     return Cases(cases.values(), columns[0], tried - len(cases))
 
 
+def words_of_the_world() -> dict[str, dict[str, Any]]:
+    """Every word of each language as it is written, with the number of its kind, as plain data for a page.
+
+    >>> en = words_of_the_world()["en"]
+    >>> len({kind for word, kind in en["forms"] if word in ("Leo", "Ana")}), en["gap"]
+    (1, ' ')
+    """
+    found = {}
+    for code, language in LANGUAGES.items():
+        forms = _forms(code)
+        kinds = {kind: number for number, kind in enumerate(dict.fromkeys(word.kind for word in forms.values()))}
+        found[code] = {"gap": language.gap, "forms": [[written, kinds[word.kind]] for written, word in forms.items()]}
+    return found
+
+
 def _fits(case: Case, text: str) -> bool:
     """Whether it is another text, and its two tokens are two: the rival may be none of the text's own words."""
     return case.text != text and (not case.answer or case.answer != case.rival)

@@ -152,6 +152,13 @@ class Cover(FromPage):
         path = Path(path)
         if path.suffix != ".html":
             raise InputError(f"a cover is saved as .html, for a picture would show its answer; got {str(path)!r}")
+        text = page("cover", self.saved_state(), self._still(), self.question)
+        with replacing(path) as draft:
+            draft.write_text(text, encoding="utf-8")
+        return path
+
+    def saved_state(self) -> dict[str, Any]:
+        """The traits of a page to hand out: what was predicted here is not said."""
         names = (
             "question",
             "kind",
@@ -164,11 +171,7 @@ class Cover(FromPage):
             "shown_picture",
             "scale",
         )
-        state = {name: getattr(self, name) for name in names} | {"prediction": "", "revealed": False, "shown": ""}
-        text = page("cover", state, self._still(), self.question)  # to hand out: what was predicted here is not said
-        with replacing(path) as draft:
-            draft.write_text(text, encoding="utf-8")
-        return path
+        return {name: getattr(self, name) for name in names} | {"prediction": "", "revealed": False, "shown": ""}
 
     def _asked(self, prediction: str) -> str:
         """The question and what has been predicted, without script."""

@@ -12,8 +12,9 @@ import traitlets
 
 from bloomlab.errors import HookError, InputError
 from bloomlab.hooks import Edit, NamedEdit
-from bloomlab.tracing.donors import copied
+from bloomlab.tracing.donors import copied, drawn, steer, usual
 from bloomlab.views.page_model import page_model
+from bloomlab.views.shared.edits import MOST_TEXTS, SEED
 from bloomlab.views.shared.panel import SELECTION
 
 TASKS = ("language", "tags", "answer")  # heads that are models of their own, and not in the page
@@ -43,10 +44,11 @@ def live_given(view: Any) -> dict[str, Any]:
     state = {name: getattr(view, name) for name in names}
     state |= {**empty, **pictures, **AT_FIRST}
     state |= {"troubles": {}} if len(panels) > 1 else {}
-    state |= {"typed": {"text": str(trace.text), "number": 0}, "name": view.name}
+    state |= {"typed": {"text": str(trace.text), "number": 0}, "name": ""}  # there is no still beside it
     said = {"missing": dict.fromkeys(TASKS, ""), "given": False}
     pictures_of = [{**said, "edited": edited} for edited in (False, True)]
     templates = {panel.name: [panel.template(picture) for picture in pictures_of] for panel in panels}
+    given_texts = None if view._worth is None else view._worth.like.given
     return {
         "model": page_model(lab),
         "panels": [panel.name for panel in panels],
@@ -57,6 +59,7 @@ def live_given(view: Any) -> dict[str, Any]:
         "of_model": {panel.name: panel.of_model(trace) for panel in panels},
         "wishes": [wish_of(spot, edit) for spot, edit in view._edits.entries],
         "off": list(view.off),
+        "texts": None if given_texts is None else [case._asdict() for case in given_texts],
         "run": view.run,
     }
 
@@ -67,6 +70,7 @@ AT_FIRST: dict[str, Any] = {
     **{"trace_rows": [], "trace_row": 0, "runs": [], "changes": [], "off": [], "wished": {"number": 0}, "tries": []},
     "run": "what if",
     "worth": None,  # what an edit is worth is measured in Python
+    "linked": [],  # the edits as a link holds them
     "page": True,  # there is no kernel to be interrupted
 }
 
@@ -102,14 +106,35 @@ def wish_of(spot: str, edit: Edit) -> dict[str, Any]:
     elif made is not None and made.func is copied:
         columns = made.args[1]
         given = {"text": made.args[0], **({} if columns is None else {"columns": _listed(columns, edit)})}
+    elif made is not None and isinstance(edit, NamedEdit) and made.func is steer:
+        towards, away, dose = made.args
+        return {"spot": spot, "kind": kind, "axes": _axes(edit), "number": dose, **_ends(edit, towards, away)}
+    elif made is not None and isinstance(edit, NamedEdit) and made.func in (drawn, usual) and _as_usual(made.args):
+        code = edit.text.partition("(")[2].partition(".texts")[0] if "(lab.like(" in edit.text else ""
+        given = {"texts": {"name": edit.source.partition(", seed ")[0], "code": code, "texts": list(made.args[0])}}
     elif made is None or kind not in ("zero", "cut", "hold"):
         raise InputError(
-            f"a live page cannot make the edit {edit!r}; it can make zero, scale, add and cut, hold and copied: "
-            "take this one back, or save without live=True"
+            f"a live page cannot make the edit {edit!r}; it can make zero, scale, add and cut, hold, copied, usual, "
+            "drawn and steer: take this one back, or save without live=True"
         )
+    return {"spot": spot, "kind": kind, "axes": _axes(edit), **given}
+
+
+def _axes(edit: Edit) -> dict[str, Any]:
     where = edit.where if isinstance(edit, NamedEdit) else {}
-    axes = {axis: _listed(index, edit) for axis, index in where.items()}
-    return {"spot": spot, "kind": kind, "axes": axes, **given}
+    return {axis: _listed(index, edit) for axis, index in where.items()}
+
+
+def _as_usual(args: tuple[Any, ...]) -> bool:
+    """Whether these are what a page takes: a mean for each position, the first of the texts that are drawn."""
+    return len(args) < 2 or args[1] in ("position", SEED)
+
+
+def _ends(edit: NamedEdit, towards: tuple[str, ...], away: tuple[str, ...]) -> dict[str, list[str]]:
+    """What a direction leads to and away from, as a page gives it."""
+    if not (1 <= len(towards) <= MOST_TEXTS and 1 <= len(away) <= MOST_TEXTS):
+        raise InputError(f"a live page takes at most {MOST_TEXTS} texts for each end of a direction, but got {edit!r}")
+    return {"towards": list(towards), "away": list(away)}
 
 
 def _listed(index: Any, edit: Edit) -> Any:

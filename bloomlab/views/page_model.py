@@ -12,7 +12,9 @@ import safetensors.torch
 from bloomlab.errors import InputError
 from bloomlab.lens.tokens import script
 from bloomlab.text.tokens import names_of_the_unseen
+from bloomlab.tiny.like import words_of_the_world
 from bloomlab.tracing.record import weights_hash
+from bloomlab.views.shared.edits import LANGUAGE_NAMES, stories_of
 
 LARGEST = 4 << 20  # bytes of weights: a page is one file, which a phone opens
 SIZES = ("vocab_size", "hidden_size", "n_layer", "n_head", "layer_norm_epsilon")
@@ -22,7 +24,8 @@ def page_model(lab: Any) -> dict[str, Any]:
     """A lab's model as plain data: `weights` is a safetensors file in base64, in float16 if that loses nothing.
 
     `scripts` has the script of each token's first letter, by its id; `names` Unicode's name of each character that has
-    no face of its own.
+    no face of its own; `world` the words of the tiny world, of which texts like one are made; `stories` the texts that
+    stand for each language.
 
     Raises:
         InputError: the model is too large for a page.
@@ -54,5 +57,7 @@ def page_model(lab: Any) -> dict[str, Any]:
         },
         "special": sorted(tokenizer.all_special_ids),
         "names": names_of_the_unseen(),
+        "world": words_of_the_world(),
+        "stories": {name: list(stories_of(code)) for name, code in LANGUAGE_NAMES.items()},
         "scripts": [script(token.text) for token in tokenizer.tokens_of_ids(range(len(tokenizer)))],
     }

@@ -429,13 +429,18 @@ class View(Measured):
             raise InputError("there is nothing to embed yet; show a text first: view.show('Leo lives in Oslo.')")
         return Embedded(self._page(), self._still(), whole_within("height", height, 100, 4000), repr(self))
 
-    def _page(self) -> str:
+    def saved_state(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """The traits of a page without a kernel, and those that differ in each run."""
         self._finish_measuring()
         shown, troubles = self._all_shown(self._chosen)
         runs = {run: self._saved(*self._all_shown(run), run) for run in self.runs}
         saved = self._saved(shown, troubles, self._chosen) | {"runs": self.runs, "changes": self.changes}
+        return saved | {"run": self._chosen, "off": self.off}, runs
+
+    def _page(self) -> str:
+        saved, runs = self.saved_state()
         still = self._still_of(*self._all_shown(self._chosen, set(self.panels)))
-        return page(self.module, saved | {"run": self._chosen, "off": self.off}, still, self.text, runs)
+        return page(self.module, saved, still, self.text, runs)
 
     def _live_page(self) -> str:
         still = self._still_of(*self._all_shown(self._chosen))

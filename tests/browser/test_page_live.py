@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
@@ -87,7 +88,67 @@ def test_a_text_is_typed_and_sixteen_numbers_are_silenced_by_hand(opened: Callab
     assert "computed in this page" in page.locator('[data-part="stamp"]').inner_text()
     code = page.locator('[data-part="code"]').first.text_content() or ""
     assert "zero(head=1, query=16)" in code and STORY in code
+
+    page.locator('[data-part="take"] > button').click()
+    page.locator('[data-part="take-link"]').click()
+    link = page.locator('[data-part="take-text"]').input_value()
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.locator('[data-part="changes"]')).to_contain_text("head 0.1 silent at 16", timeout=WAIT)
+    expect(page.locator(".bloomlab")).to_have_attribute("data-query", "19")
+    assert chance_of_oslo(page) == 0.184
     assert visit.refused == [] and visit.errors == []
+
+
+LIES = {
+    "text=Leo&layer=9&layer=1": "it names layer twice",
+    "text=Leo&layer=1e9": "its layer is a whole number",
+    "text=Leo&code=alert(1)": "it names 'code'",
+    "text= ": "its text is empty",
+    "tab=<script>window.canary=1</script>": "its tab is '<script>",
+    "run=nothing": "its run is 'nothing'",
+    "off=x": "what is off are numbers",
+    "edits=window.canary=1": "its edits are no list that can be read",
+    "edits={}": "its edits are a list of at most 100",
+    'edits=[{"spot":"embed","kind":"eval","axes":{}}]': "the page asked for 'eval'",
+    'edits=[{"spot":"embed","kind":"zero","axes":{"pos":[99]}}]': "goes from 0 to 19",
+    'edits=[{"spot":"embed","kind":"zero","axes":{},"__proto__x":1}]': "an edit in it is",
+    'edits=[{"spot":"embed","kind":"copied","axes":{},"text":7}]': "takes its values from a text",
+    "text=" + "a" * 100_001: "at most 100,000 are read",
+}
+
+
+def test_a_link_with_lies_in_it_is_one_sentence(opened: Callable[..., Visit]) -> None:
+    visit = opened()
+    page, address = visit.page, visit.page.url
+    read = """(link) => {
+        try {
+            page_link.readLink(link, { tabs: ["hidden"], runs: ["what if"] });
+        } catch (error) {
+            return error.message;
+        }
+    }"""
+    asked_of_the_model = []
+    for lie, sentence in LIES.items():
+        said = page.evaluate(read, f"#{quote(lie, safe='=&')}")
+        if said is None:
+            asked_of_the_model.append(lie)
+        else:
+            assert sentence in said
+    assert len(asked_of_the_model) == 2
+    for lie in [*asked_of_the_model, "text= "]:
+        page.goto("about:blank")
+        page.goto(f"{address}#{quote(lie, safe='=&')}")
+        says = page.locator('[data-part="says"]')
+        expect(says).to_contain_text("this link cannot be followed", timeout=WAIT)
+        expect(says).to_contain_text(LIES[lie])
+        assert page.locator(".bloomlab").get_attribute("data-tokens") == "20"
+    page.goto("about:blank")
+    text = "Ana lives <b>in</b> \x00"
+    page.goto(f"{address}#text={quote(text)}&layer=99&head=99&query=99&key=99&tab=hidden")
+    expect(page.locator('[data-part="text"]')).to_have_value(text, timeout=WAIT)
+    assert page.locator(".bloomlab").get_attribute("data-layer") == "3"
+    assert page.evaluate("window.canary") is None and visit.errors == [] and visit.refused == []
 
 
 def test_a_strict_policy_leaves_the_page_without_a_worker_and_it_works(opened: Callable[..., Visit]) -> None:
@@ -105,15 +166,27 @@ def test_what_needs_python_says_so_in_one_sentence(opened: Callable[..., Visit])
     says = {
         "writing": ('[data-part="tab-says"]', f"this needs Python: lab.write('{STORY}')"),
         "tokens": ('[data-panel="tokens"]', f"this needs Python: lab.attribution('{STORY}')"),
-        "hidden": ('[data-panel="hidden"]', f"this needs Python: lab.effects('{STORY}')"),
-        "predictions": ('[data-panel="predictions"]', f"this needs Python: lab.receipt('{STORY}')"),
     }
-    opens = {"tokens": "mattered", "hidden": "effects", "predictions": "receipt"}
+    opens = {"tokens": "mattered"}
     for tab, (place, sentence) in says.items():
         page.locator(f'[role="tab"][data-tab="{tab}"]').click()
         if tab in opens:
             page.locator(f'[data-panel="{tab}"] details[data-part="{opens[tab]}"] > summary').click()
         expect(page.locator(place)).to_contain_text(sentence)
+
+
+def test_a_receipt_and_a_map_are_measured_in_the_page(opened: Callable[..., Visit]) -> None:
+    page = opened().page
+    type_text(page, "Leo lives in Oslo. Leo lives in")
+    expect(page.locator(".bloomlab")).to_have_attribute("data-tokens", "8")
+    for tab, box, says in (
+        ("hidden", "effects", "of the lead of ' Oslo' over"),
+        ("predictions", "receipt", "the largest line is"),
+    ):
+        page.locator(f'[role="tab"][data-tab="{tab}"]').click()
+        page.locator(f'[data-panel="{tab}"] details[data-part="{box}"] > summary').click()
+        expect(page.locator(f'[data-part="{box}"]')).to_have_attribute("data-state", "done", timeout=WAIT)
+        expect(page.locator(f'[data-part="{box}-says"]')).to_contain_text(says)
 
 
 def test_texts_of_every_kind_are_shown_as_they_are(opened: Callable[..., Visit]) -> None:

@@ -9,6 +9,7 @@
 //   [data-part="take"]                      the menu: a button and what it opens; Escape closes it
 //   [data-part="take"] [data-table="N"]     copies the table of this number; its words say which, and how large it is
 //   [data-part="take"] [data-file="png | svg | html"]
+//   [data-part="take-link"]                 in a page that computes by itself: a link to what it shows
 //   [data-part="take-says"]                 what came of it
 //   [data-part="take-text"]                 the copy as a text to select, where the host denies the clipboard
 import { make, pushButton, set } from "./dom.js";
@@ -131,8 +132,10 @@ export function takeMenu({ id, model, get, name, root, own }) {
   text.hidden = true;
   const tables = make("div", { class: "bl-take-tables" });
   const files = KINDS.map((kind) => pushButton(kind, { "data-file": kind }, () => save(kind)));
+  const link = pushButton("a link to this", { "data-part": "take-link", title: "the text, the place and the changes, in an address" }, () => copyLink());
+  link.hidden = !model.link; // only a page that computes by itself can be opened at a place
   const opens = pushButton("copy, save", { class: "bl-button bl-plain", "aria-controls": id, "aria-expanded": "false" }, () => toggle(list.hidden));
-  const list = make("div", { class: "bl-take-list", id, hidden: true }, tables, make("p", { class: "bl-row" }, make("span", { class: "bl-how" }, "save the view as "), ...files), says, text);
+  const list = make("div", { class: "bl-take-list", id, hidden: true }, tables, make("p", { class: "bl-row" }, make("span", { class: "bl-how" }, "save the view as "), ...files, link), says, text);
   const element = make("div", { class: "bl-take", "data-part": "take" }, opens, list);
   let number = 0; // of the file that was asked for last
   let timer = 0;
@@ -184,6 +187,21 @@ export function takeMenu({ id, model, get, name, root, own }) {
       text.focus();
       text.select();
       say(document.execCommand("copy") ? `copied: ${size}` : `${size}: selected; press Ctrl+C`);
+    }
+  }
+
+  /** An address that opens this page as it stands. */
+  async function copyLink() {
+    text.value = model.link();
+    text.hidden = !text.value;
+    if (!text.value) return say("a change stands here whose texts only Python has, so no link can hold it");
+    text.focus();
+    text.select();
+    try {
+      await navigator.clipboard.writeText(text.value);
+      say("copied: a link to this text, place and changes");
+    } catch {
+      say(document.execCommand("copy") ? "copied: a link to this text, place and changes" : "the link: selected; press Ctrl+C");
     }
   }
 

@@ -31,3 +31,18 @@ function joined(one, other) {
   }
   return both;
 }
+
+/**
+ * What an earlier pass has of the first columns, as if it had read no more.
+ * @param {KeyValue[]} cache @param {number} columns
+ * @returns {KeyValue[] | null}
+ */
+export function firstColumns(cache, columns) {
+  if (!columns) return null;
+  const part = (/** @type {import("./nn.js").Tensor} */ { data, shape: [, heads, all, size] }) => {
+    const some = zeros(1, heads, columns, size);
+    for (let head = 0; head < heads; head++) some.data.set(data.subarray(head * all * size, (head * all + columns) * size), head * columns * size);
+    return some;
+  };
+  return cache.map(({ k, v }) => ({ k: part(k), v: part(v) }));
+}

@@ -15,8 +15,9 @@ import { HookError } from "./errors.js";
  * @typedef {import("./nn.js").Tensor} Tensor
  * @typedef {number | number[] | {from: number}} Index
  * @typedef {Record<string, Index>} Where
- * @typedef {{text: string, name: string, where: Where, source: string, change: (tensor: Tensor, at: At) => Tensor}} NamedEdit
- *   `text`: the edit as Python would write it; `source`: of a copy, from which text
+ * @typedef {{text: string, name: string, where: Where, source: string, change: (tensor: Tensor, at: At) => Tensor, direction?: {ends: [string[], string[]], dose: number}}} NamedEdit
+ *   `text`: the edit as Python would write it; `source`: from which texts it is; `direction`: of one that is added, what
+ *   it leads to and away from
  */
 
 const COLUMNS = ["pos", "query", "key"];
@@ -35,7 +36,7 @@ function chosen(index, size, axis, at) {
  * @param {Tensor} tensor @param {At} at @param {Where} where @param {(old: number, place: number, indices: number[]) => number} value
  * @returns {Tensor}
  */
-function replacedIn(tensor, at, where, value) {
+export function replacedIn(tensor, at, where, value) {
   for (const axis of Object.keys(where)) if (!at.axes.includes(axis)) throw new HookError(`'${at.name}' has no axis '${axis}'; it has ${at.axes.join(", ")}`);
   const named = at.axes.map((axis, i) => chosen(where[axis], tensor.shape[i], axis, at));
   const data = tensor.data.slice();
@@ -65,7 +66,7 @@ export function numberInPython(number) {
 }
 
 /** @param {string} name @param {Where} where @param {string[]} given */
-function inPython(name, where, given = []) {
+export function inPython(name, where, given = []) {
   return `${name}(${[...given, ...Object.entries(where).map(([axis, index]) => `${axis}=${indexInPython(index)}`)].join(", ")})`;
 }
 
@@ -99,6 +100,14 @@ export function cut(where = {}) {
       return replacedIn(tensor, at, where, (old, _, [, , query, key]) => (query + at.column === key ? old : -Infinity));
     },
   };
+}
+
+/**
+ * Put what `source` gives for a spot there, from column 0 on: what other texts have. `given`: its arguments in Python.
+ * @param {string} name @param {string[]} given @param {string} from in words @param {(spot: string) => Tensor} source @param {Where} where
+ */
+export function fromOthers(name, given, from, source, where) {
+  return patched(source, null, where, { name, given, source: from });
 }
 
 /**

@@ -13,7 +13,8 @@ export function zeros(...shape) {
 }
 
 /**
- * x · weightᵀ + bias: (…, in) -> (…, out). Four rows and two columns at a time, so that what is fetched serves eight sums.
+ * x · weightᵀ + bias: (…, in) -> (…, out). Four rows and two columns at a time, so that what is fetched serves eight sums;
+ * the four rows stand side by side in double precision, so that nothing is converted twice.
  * @param {Tensor} x @param {Tensor} weight (out, in) @param {Tensor | null} [bias] (out)
  * @returns {Tensor}
  */
@@ -23,19 +24,19 @@ export function linear(x, weight, bias = null) {
   const out = zeros(...x.shape.slice(0, -1), width);
   const [xs, ws, ys] = [x.data, weight.data, out.data];
   const [wholeRows, wholeColumns] = [rows - (rows % 4), width - (width % 2)];
+  const four = new Float64Array(4 * wide);
   for (let row = 0; row < wholeRows; row += 4) {
-    const x0 = row * wide;
-    const [x1, x2, x3] = [x0 + wide, x0 + 2 * wide, x0 + 3 * wide];
+    for (let i = 0; i < wide; i++) for (let k = 0; k < 4; k++) four[4 * i + k] = xs[(row + k) * wide + i];
     for (let o = 0; o < wholeColumns; o += 2) {
       const [w0, w1] = [o * wide, (o + 1) * wide];
       let a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
-      for (let i = 0; i < wide; i++) {
+      for (let i = 0, j = 0; i < wide; i++, j += 4) {
         const a = ws[w0 + i];
         const b = ws[w1 + i];
-        const p = xs[x0 + i];
-        const q = xs[x1 + i];
-        const r = xs[x2 + i];
-        const s = xs[x3 + i];
+        const p = four[j];
+        const q = four[j + 1];
+        const r = four[j + 2];
+        const s = four[j + 3];
         a0 += a * p;
         a1 += a * q;
         a2 += a * r;

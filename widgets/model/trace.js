@@ -23,6 +23,25 @@ export function resolve(name, layers) {
 }
 
 /**
+ * Edits by the exact names of their spots: one of them may name every layer's.
+ * @param {Record<string, NamedEdit[]>} edit @param {number} layers
+ * @returns {Record<string, import("./hooks.js").Edit[]>}
+ */
+export function bySpot(edit, layers) {
+  const edits = /** @type {Record<string, import("./hooks.js").Edit[]>} */ ({});
+  for (const [name, several] of Object.entries(edit)) {
+    for (const spot of resolve(name, layers)) edits[spot] = [...(edits[spot] ?? []), ...several.map(({ change }) => change)];
+  }
+  return edits;
+}
+
+/** The layer of a spot; of those after the last layer, how many layers there are. @param {string} spot @param {number} layers */
+export function layerOf(spot, layers) {
+  if (spot === "embed") return 0;
+  return spot.startsWith("h.") ? Number(spot.split(".")[1]) : layers;
+}
+
+/**
  * Read a text: ids in, a trace of these spots out. An edit's spot may name every layer's.
  * @param {import("./weights.js").Bloom} model @param {import("./tokenizer.js").Tokenizer} tokenizer @param {string} text
  * @param {string[]} read @param {Record<string, NamedEdit[]>} [edit] @param {Trace | null} [base] the run without edits
@@ -35,12 +54,9 @@ export function record(model, tokenizer, text, read, edit = {}, base = null, mos
   if (!ids.length) throw new InputError("the text is empty; write at least one character");
   if (ids.length > most) throw new InputError(`the text has ${ids.length.toLocaleString("en")} tokens, but a page reads at most ${most.toLocaleString("en")}; shorten it, or read it in Python`);
   const spots = read.flatMap((name) => resolve(name, config.n_layer));
-  const edits = /** @type {Record<string, import("./hooks.js").Edit[]>} */ ({});
-  for (const [name, several] of Object.entries(edit)) {
-    for (const spot of resolve(name, config.n_layer)) edits[spot] = [...(edits[spot] ?? []), ...several.map(({ change }) => change)];
-  }
-  const hooks = makeHooks({ read: spots, edit: edits });
-  bloom(model, ids, { hooks });
+  const hooks = makeHooks({ read: spots, edit: bySpot(edit, config.n_layer) });
+  const layers = Math.min(config.n_layer, 1 + Math.max(-1, ...spots.map((spot) => layerOf(spot, config.n_layer)))); // no more than these are read
+  bloom(model, ids, { hooks, layers });
   const trace = {
     text,
     ids,

@@ -22,6 +22,11 @@ export function repr(text) {
   return mark + written.join("") + mark;
 }
 
+/** A number with six digits, as Python's :g writes it. @param {number} value */
+export function shortNumber(value) {
+  return String(Number(value.toPrecision(6))).replace(/e([+-])(\d)$/, "e$10$2");
+}
+
 /** A text to read: spaces stay spaces, and everything else that is invisible gets a mark. @param {string} text */
 export function readable(text) {
   return text.split(" ").map(visible).join(" ");
@@ -56,7 +61,7 @@ export function codeParts(template, trace, setup) {
   const edits = editWords(trace);
   let made = "";
   if (edits.size) {
-    const calls = new Set([...edits.values()].flatMap((words) => words.replace(/'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"/g, "").match(/\b(?:add|copied|cut|hold|scale|zero)(?=\()/g) ?? []));
+    const calls = new Set([...edits.values()].flatMap((words) => words.replace(/'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"/g, "").match(/\b(?:add|copied|cut|drawn|hold|scale|steer|usual|zero)(?=\()/g) ?? []));
     made = `edit={${[...edits].map(([spot, words]) => `'${spot}': ${words}`).join(", ")}}`;
     template = template.replace("import bloomlab\n", `import bloomlab\nfrom bloomlab import ${[...calls].sort().join(", ")}\n`);
     template = template.replace(/(lab\.trace\(TEXT, read=\[[^\]]*\])\)/g, "$1, EDITS)");

@@ -4,16 +4,20 @@
 import { HookError, shorten } from "../model/errors.js";
 import { add, copied, cut, hold, numberInPython, scale, zero } from "../model/edits.js";
 import { hookNames } from "../model/hooks.js";
-import { readable, repr } from "./code.js";
+import { readable, repr, shortNumber } from "./code.js";
 
 /**
  * @typedef {import("../model/edits.js").NamedEdit} NamedEdit
  * @typedef {import("../model/trace.js").Trace} Trace
- * @typedef {{spot: string, edit: NamedEdit}} Entry
+ * @typedef {{spot: string, edit: NamedEdit, wish: any}} Entry `wish`: as a page would ask for it again, with the text that
+ *   it copies from, or whose like it takes; null where no page could
  * @typedef {{entries: Entry[], off: number[], past: EditList[], future: EditList[], gesture: number | null}} EditList
  * @typedef {{config: import("../model/weights.js").Config, tokens: number, donor: Trace | null,
- *   readDonor: (spot: string) => import("../model/nn.js").Tensor, readWhole: (spot: string) => import("../model/nn.js").Tensor}} Around
- *   what an edit is made for: `readDonor` reads the text that is copied from, `readWhole` the run without edits
+ *   readDonor: (spot: string) => import("../model/nn.js").Tensor, readWhole: (spot: string) => import("../model/nn.js").Tensor,
+ *   of: string | null, texts: () => import("./like.js").TextSet, idsRead: () => number[], donors: ReturnType<import("./donors.js").makeDonors>,
+ *   stories: Record<string, string[]>}} Around
+ *   what an edit is made for: `readDonor` reads the text that is copied from, `readWhole` the run without edits; `texts`
+ *   are those that what is usual comes from, which are like the text `of` (null: given by Python), `idsRead` the ids of the text that is read, `stories` those of each language
  */
 
 const WISHES = ["add", "set", "dose", "remove", "clear", "undo", "redo"];
@@ -24,7 +28,9 @@ const COPIED = ["embed", "attn.mixed", "attn.out", "resid_mid", "mlp.out", "resi
 const MOST = 100; // edits
 const LARGEST = 1e4; // a factor, or a number to add
 const LONGEST_NAME = 24; // characters of a text that a chip quotes
-const VERBS = /** @type {Record<string, string>} */ ({ zero: "silent", cut: "cut", hold: "held as it was" });
+const LONGEST_TEXT = 500; // characters of a text that a direction leads to
+const MOST_TEXTS = 64;
+const VERBS = /** @type {Record<string, string>} */ ({ zero: "silent", cut: "cut", usual: "the usual", hold: "held as it was" });
 
 /** @type {EditList} */
 export const NO_EDITS = { entries: [], off: [], past: [], future: [], gesture: null };
@@ -63,7 +69,7 @@ export function words({ spot, edit }) {
   const [layer, part] = inLayer ? [inLayer[1], inLayer[2]] : ["", spot];
   const where = { ...edit.where };
   const number = edit.text.slice(edit.name.length + 1).split(",")[0].replace(/\)$/, "");
-  const does = edit.name === "scale" ? `× ${number}` : edit.name === "add" ? `+ ${number}` : (VERBS[edit.name] ?? edit.name);
+  const does = edit.direction ? `+ ${shortNumber(edit.direction.dose)} × (${edit.source})` : edit.name === "scale" ? `× ${number}` : edit.name === "add" ? `+ ${number}` : (VERBS[edit.name] ?? edit.name);
   const { head } = where;
   delete where.head;
   if (part === "attn.alibi" && edit.name === "scale" && !Object.keys(where).length && (head === undefined || typeof head === "number")) {
@@ -80,7 +86,7 @@ export function words({ spot, edit }) {
   const at = ["query", "pos"].flatMap((axis) => (axis in where ? [indexInWords(where[axis])] : []));
   const places = [...(at.length ? [`at ${at.join(", ")}`] : []), ...("key" in where ? [`to ${indexInWords(where.key)}`] : [])];
   for (const [axis, index] of Object.entries(where)) if (!["query", "pos", "key"].includes(axis)) places.push(`${axis} ${indexInWords(index)}`);
-  return [what, does, ...places, ...(edit.source ? [`from ${edit.source}`] : [])].join(" ");
+  return [what, does, ...places, ...(edit.source && !edit.direction ? [`from ${edit.source}`] : [])].join(" ");
 }
 
 /**
@@ -100,7 +106,7 @@ export function after(list, wish, around) {
     return again ? { ...again, past: [before, ...list.past], future, gesture: null } : list;
   }
   if (wish.do === "set") return setEdits(list, wish, around);
-  if (wish.do === "dose") throw new HookError(`edit ${shorten(wish.at ?? null)} is no direction, so it has no dose`);
+  if (wish.do === "dose") return dosed(list, wish, around);
   let { entries, off } = list;
   if (wish.do === "clear") [entries, off] = [[], []];
   else if (wish.do === "remove") {
@@ -137,8 +143,46 @@ function setEdits(list, { edits, gesture }, around) {
   return { ...next, past: goesOn ? list.past : [{ ...NO_EDITS, entries: list.entries, off: list.off }, ...list.past].slice(0, MOST), future: [], gesture };
 }
 
+/** With another dose of a direction. @param {EditList} list @param {any} wish @param {Around} around @returns {EditList} */
+function dosed(list, { at, dose, gesture }, { donors }) {
+  const entry = Number.isInteger(at) ? list.entries[at] : undefined;
+  if (!entry?.edit.direction) throw new HookError(`edit ${shorten(at ?? null)} is no direction, so it has no dose`);
+  if (!(typeof dose === "number" && Math.abs(dose) <= LARGEST)) throw new HookError("a dose must be between -10,000 and 10,000");
+  if (!Number.isInteger(gesture)) throw new HookError("a dose comes with the number of the gesture it belongs to");
+  const { where, source, direction: { ends, dose: before } } = entry.edit;
+  if (dose === before) return list;
+  const edit = donors.steered(...ends, dose, where, source);
+  const next = { entries: list.entries.map((one, number) => (number === at ? { spot: one.spot, edit, wish: { ...one.wish, number: dose } } : one)), off: list.off.filter((number) => number !== at) };
+  const goesOn = gesture === list.gesture && list.past.length > 0;
+  return { ...next, past: goesOn ? list.past : [{ ...NO_EDITS, entries: list.entries, off: list.off }, ...list.past].slice(0, MOST), future: [], gesture };
+}
+
+/** What a page calls one end of a direction, and its texts. @param {any} end @param {Record<string, string[]>} stories @returns {[string, string[]]} */
+function endOf(end, stories) {
+  if (typeof end === "string" && Object.hasOwn(stories, end)) return [end, stories[end]];
+  const texts = Array.isArray(end) ? end : [];
+  const fits = (/** @type {any} */ text) => typeof text === "string" && text && text.isWellFormed() && Array.from(text).length <= LONGEST_TEXT;
+  if (!texts.length || texts.length > MOST_TEXTS || !texts.every(fits)) throw new HookError(`each end of a direction is a language or 1 to ${MOST_TEXTS} texts of at most ${LONGEST_TEXT} characters, but the page gave ${shorten(end ?? null)}`);
+  return [texts.length === 1 ? `“${shortName(texts[0])}”` : `${texts.length} texts`, texts];
+}
+
+/** A text as a chip quotes it. @param {string} text */
+function shortName(text) {
+  const name = readable(text);
+  const letters = Array.from(name);
+  return letters.slice(0, LONGEST_NAME).join("").trimEnd() + (letters.length > LONGEST_NAME ? "…" : "");
+}
+
 /** The edit that a page asks for. @param {any} wish @param {Around} around @returns {Entry} */
 export function built(wish, around) {
+  const made = editOf(wish, around);
+  const { kind } = wish;
+  const from = kind === "copied" ? { text: around.donor?.text } : kind === "usual" || kind === "drawn" ? { of: around.of } : {};
+  return { ...made, wish: from.of === null ? null : { ...wish, ...from } };
+}
+
+/** @param {any} wish @param {Around} around @returns {{spot: string, edit: NamedEdit}} */
+function editOf(wish, around) {
   if (!wish || typeof wish !== "object" || !Object.keys(wish).every((name) => ["spot", "kind", "axes", "number", "columns", ...SETS].includes(name))) throw new HookError("an edit from the page must have a spot, a kind, axes and perhaps a number or columns");
   const { spot, kind, axes, number = null } = wish;
   const spots = hookNames(around.config.n_layer);
@@ -150,22 +194,28 @@ export function built(wish, around) {
   if (!axes || typeof axes !== "object" || Array.isArray(axes)) throw new HookError("the axes of an edit must name what it changes, such as {head: [1], query: [16]}");
   const where = Object.fromEntries(Object.entries(axes).map(([axis, index]) => [axis, indexOf(axis, index, spot, found, around)]));
   if (kind !== "steer" && SETS.some((end) => end in wish)) throw new HookError(`only a direction leads from texts to texts, but the page asked for ${kind}`);
-  if (kind === "steer") throw new HookError("a direction is made from what other texts have, which only Python can read; choose another change, or copy from another text");
-  if (kind === "usual" || kind === "drawn") throw new HookError("what is usual, and what is drawn, comes from texts like this one, which only Python can make; choose nothing (zero), or copy from another text");
+  if (kind === "steer") {
+    if (wish.columns !== undefined && wish.columns !== null) throw new HookError("a direction takes no columns; it is the same at every token");
+    if (found !== "batch pos hidden") throw new HookError(`a direction is added to states, and '${spot}' holds none; choose a state`);
+    const [[towards, first], [away, second]] = SETS.map((end) => endOf(wish[end], around.stories));
+    return { spot, edit: around.donors.steered(first, second, number, where, `${towards} − ${away}`) };
+  }
+  if (["copied", "usual", "drawn"].includes(kind) && !COPIED.some((part) => spot === part || spot.endsWith(`.${part}`))) throw new HookError(`other texts have nothing that could stand at '${spot}'; choose one of ${COPIED.join(", ")}`);
   if (kind === "copied") return { spot, edit: copiedFrom(spot, where, wish.columns, around) };
+  if (kind === "usual" || kind === "drawn") {
+    if (wish.columns !== undefined && wish.columns !== null) throw new HookError(`an edit of the kind ${kind} takes no columns; each text has its own at the same tokens`);
+    return { spot, edit: around.donors[/** @type {"usual"} */ (kind)](around.texts(), where, around.idsRead) };
+  }
   const edit = { zero: () => zero(where), cut: () => cut(where), hold: () => hold(around.readWhole, where), scale: () => scale(number, where), add: () => add(number, where) }[/** @type {"zero"} */ (kind)]();
   return { spot, edit };
 }
 
 /** @param {string} spot @param {Record<string, any>} where @param {unknown} columns @param {Around} around */
 function copiedFrom(spot, where, columns, { donor, readDonor, config }) {
-  if (!COPIED.some((part) => spot === part || spot.endsWith(`.${part}`))) throw new HookError(`other texts have nothing that could stand at '${spot}'; choose one of ${COPIED.join(", ")}`);
   if (!donor) throw new HookError("there is nothing to copy from; read another text first");
   if (columns !== undefined && columns !== null && !(Array.isArray(columns) && columns.length === 1)) throw new HookError("the page names one column of the other text, for one token of this one");
   const taken = Array.isArray(columns) ? [/** @type {number} */ (indexOf("pos", columns, spot, "batch pos hidden", { config, tokens: donor.ids.length }))] : null;
-  const name = readable(donor.text);
-  const short = name.slice(0, LONGEST_NAME).trimEnd() + (name.length > LONGEST_NAME ? "…" : "");
-  return copied(repr(donor.text), short, readDonor, taken, where);
+  return copied(repr(donor.text), shortName(donor.text), readDonor, taken, where);
 }
 
 /** @param {string} axis @param {any} index @param {string} spot @param {string} axes @param {{config: Around["config"], tokens: number}} around */

@@ -1,9 +1,10 @@
 // @ts-check
 // The hidden states of a page that computes by itself: what BLOOM would say at every step, and who added what.
 import { dot, kl, pca, saidAt, shares, stream, summary, topOf, vectorOf } from "./lenses.js";
+import { effectsAsked, effectSteps } from "./effects.js";
 import { joined, lastPlace, textPicture, wordOf, wordsOf } from "./pictures.js";
 
-/** @typedef {import("./pictures.js").Lab} Lab @typedef {import("../model/trace.js").Trace} Trace */
+/** @typedef {import("./pictures.js").Lab} Lab @typedef {import("../model/trace.js").Trace} Trace @typedef {import("../model/nn.js").Tensor} Tensor */
 
 const TOP = 5; // next tokens named in a cell
 const WINDOW = 64; // tokens whose numbers are in the page's picture at a time
@@ -20,11 +21,29 @@ function wordAndScript(lab, id) {
   return [wordOf(lab, id), lab.special.includes(id) ? "" : (lab.scripts[id] ?? "")];
 }
 
+/**
+ * What is known of a state's numbers: its map, and what it says in each window. An edit leaves the states below it alone,
+ * so of an edited run only the others are worked out.
+ * @typedef {{map: ReturnType<typeof pca> | null, windows: Map<number, ReturnType<typeof summary>[]>}} Known
+ */
+const known = /** @type {WeakMap<Float32Array, Known>} */ (new WeakMap());
+
+/** @param {Tensor} state @param {Tensor | undefined} before the same in the run without edits @returns {Known} */
+function knownOf({ data }, before) {
+  const found = known.get(data) ?? (before && before.data !== data && unchanged(data, before.data) ? knownOf(before, undefined) : { map: null, windows: new Map() });
+  known.set(data, found);
+  return found;
+}
+
+/** @param {Float32Array} one @param {Float32Array} other */
+const unchanged = (one, other) => one.length === other.length && one.every((value, i) => value === other[i]);
+
 /** The numbers of the window that a token is in. @param {Lab} lab @param {Trace} trace @param {number} token @param {Trace | null} base */
 function windowValues(lab, trace, token, base) {
   const first = Math.floor(token / WINDOW) * WINDOW;
   const count = Math.min(WINDOW, trace.ids.length - first);
   const states = stream(trace);
+  const whole = trace.base ? stream(trace.base) : [];
   const cells = states.length * count;
   const pieces = {
     ids: new Int32Array(cells * TOP),
@@ -38,21 +57,23 @@ function windowValues(lab, trace, token, base) {
   };
   const before = base ? stream(base) : null;
   states.forEach(([, state], row) => {
-    const said = saidAt(lab.model, state, first, count);
-    const saidBefore = before ? saidAt(lab.model, before[row][1], first, count) : null;
-    for (let i = 0; i < count; i++) {
+    const { windows } = knownOf(state, whole[row]?.[1]);
+    const stays = !before || unchanged(state.data, before[row][1].data);
+    const said = windows.has(first) && stays ? null : saidAt(lab.model, state, first, count);
+    const summaries = windows.get(first) ?? Array.from({ length: count }, (_, i) => summary(/** @type {NonNullable<typeof said>} */ (said).row(i), TOP, trace.ids[first + i + 1]));
+    windows.set(first, summaries);
+    const saidBefore = before && !stays ? saidAt(lab.model, before[row][1], first, count) : null;
+    summaries.forEach((found, i) => {
       const at = row * count + i;
-      const found = summary(said.row(i), TOP, trace.ids[first + i + 1]);
       pieces.ids.set(found.ids, at * TOP);
       pieces.probs.set(found.probs, at * TOP);
       [pieces.entropy[at], pieces.rank[at], pieces.surprise[at]] = [found.entropy, found.rank, found.surprise];
       const vector = vectorOf(state, first + i);
       pieces.norms[at] = Math.sqrt(dot(vector, vector));
-      if (saidBefore) {
-        pieces.moved[at] = kl(saidBefore.logs(i), said.logs(i));
-        pieces.ids_before[at] = topOf(saidBefore.row(i), 1)[0];
-      }
-    }
+      if (!before) return;
+      pieces.moved[at] = saidBefore && said ? kl(saidBefore.logs(i), said.logs(i)) : 0;
+      pieces.ids_before[at] = saidBefore ? topOf(saidBefore.row(i), 1)[0] : found.ids[0];
+    });
   });
   const cosines = [];
   for (let token = first; token < first + count; token++) {
@@ -77,12 +98,16 @@ export const hiddenPage = {
   name: "hidden",
   title: "Hidden states",
   compares: true,
-  needs: { effects: ["mapping", ["open"], "lab.effects(TEXT)"] },
+  jobs: { effects: { asked: effectsAsked, steps: (lab, trace, shown, _, around) => effectSteps(lab, trace, shown, around) } },
   place: (trace, _, first) => ({ ...lastPlace(trace), ...(first ? { layer: trace.config.n_layer - 1 } : {}) }),
 
   numbers(lab, trace, shown, base) {
     const states = stream(trace);
-    const maps = states.map(([, state]) => pca(state, trace.ids.length));
+    const whole = trace.base ? stream(trace.base) : [];
+    const maps = states.map(([, state], row) => {
+      const known = knownOf(state, whole[row]?.[1]);
+      return (known.map ??= pca(state, trace.ids.length));
+    });
     const picture = /** @type {Record<string, any>} */ ({
       ...textPicture(lab, trace),
       states: states.map(([label]) => label),

@@ -14,8 +14,11 @@ import { bytesOfText, readWeights } from "../model/weights.js";
 import { alibiPage } from "./alibi.js";
 import { attentionPage } from "./attention.js";
 import { codeParts, repr } from "./code.js";
+import { makeDonors } from "./donors.js";
 import { after, alike, built, editsOn, NO_EDITS, switched, words } from "./edit_list.js";
 import { hiddenPage } from "./hidden.js";
+import { makeLike } from "./like.js";
+import { readLink } from "./link.js";
 import { mapPage } from "./map.js";
 import { textPicture } from "./pictures.js";
 import { predictionsPage } from "./predictions.js";
@@ -27,8 +30,9 @@ import { tokensPage } from "./tokens.js";
  * @typedef {import("./pictures.js").Panel} Panel
  * @typedef {Record<string, any>} Values traits, by name
  * @typedef {{model: any, panels: string[], state: Values, sets: Record<string, any>, templates: Record<string, [string, string]>,
- *   empty: Values, of_model: Record<string, Values>, wishes: any[], off: number[], run: string}} Given what Python has put into the page: the model, the
- *   panels, the traits at first, what each may be, each panel's code (of a run without edits, and with), what long jobs have found at first, what is the same for every text, the edits
+ *   empty: Values, of_model: Record<string, Values>, wishes: any[], off: number[], run: string, link?: string, texts: import("./like.js").Case[] | null}} Given what Python has
+ *   put into the page: the model, the panels, the traits at first, what each may be, each panel's code (of a run without
+ *   edits, and with), what long jobs have found at first, what is the same for every text, the edits, and the texts to draw from and to measure in, if any were given; `link`: what is after the # of its address
  */
 
 const PAGES = /** @type {Record<string, Panel>} */ ({ map: mapPage, tokens: tokensPage, attention: attentionPage, alibi: alibiPage, hidden: hiddenPage, predictions: predictionsPage });
@@ -46,6 +50,8 @@ const WEIGHED = ["compare", "refute", "held", "keep", "without", "stop", "restor
 export function makeHost(given, post) {
   const { weights, tokenizer: vocabulary, ...about } = given.model;
   const lab = { ...about, model: readWeights(bytesOfText(weights), about.config), tokenizer: new Tokenizer(vocabulary) };
+  const donors = makeDonors(lab);
+  const like = makeLike(lab.tokenizer, lab.world, given.texts);
   const panels = given.panels.flatMap((name) => PAGES[name] ?? []);
   const alone = given.panels.length === 1;
   const state = /** @type {Values} */ ({ ...given.state });
@@ -58,6 +64,7 @@ export function makeHost(given, post) {
   let donor = /** @type {Trace | null} */ (null);
   let held = { text: "", spots: /** @type {Map<string, any>} */ (new Map()) }; // what a run without edits has at single spots
   let pending = /** @type {Values} */ ({});
+  const jobs = /** @type {Map<string, {open: boolean}>} */ (new Map()); // that go on, by their traits
 
   // ---- traits ----
 
@@ -103,19 +110,21 @@ export function makeHost(given, post) {
     return held.spots.get(spot);
   }
 
-  let reading = ""; // the text that is being read, for edits that hold what it has
+  let reading = ""; // the text that is being read, for edits that take what it has, or what others like it have
   const around = () => {
     const from = donor?.text ?? "";
-    const cache = /** @type {Map<string, any>} */ (new Map());
+    const shown = two?.[0].text ?? "";
     return {
       config: lab.model.config,
       tokens: two ? two[0].ids.length : 0,
       donor,
       readWhole: (/** @type {string} */ spot) => wholeOf(reading, spot),
-      readDonor(/** @type {string} */ spot) {
-        if (!cache.has(spot)) cache.set(spot, record(lab.model, lab.tokenizer, from, [spot], {}, null, MOST_TOKENS).read(spot));
-        return cache.get(spot);
-      },
+      readDonor: (/** @type {string} */ spot) => donors.read(from, spot),
+      of: given.texts ? null : shown,
+      texts: () => like.setOf(shown),
+      idsRead: () => lab.tokenizer.encode(reading),
+      donors,
+      stories: lab.stories,
     };
   };
 
@@ -143,6 +152,14 @@ export function makeHost(given, post) {
   const runsOf = ([now, before]) => (!before ? [] : now.ids.length === before.ids.length ? RUNS : RUNS.slice(0, 2));
 
   // ---- showing ----
+
+  /** The last direction that is on, whose dose can be set. @param {EditList} list */
+  function directionOf({ entries, off }) {
+    const at = entries.findLastIndex(({ edit }, number) => edit.direction && !off.includes(number));
+    if (at < 0) return {};
+    const { spot, edit } = entries[at];
+    return { at, dose: edit.direction?.dose, one: `${edit.source}, at ${spot}` };
+  }
 
   /** @param {Values} where @param {Trace} trace */
   function inside(where, trace) {
@@ -193,18 +210,17 @@ export function makeHost(given, post) {
     }
     [two, chosen, edits] = [runs, run, list];
     computed.clear();
-    set({ run, runs: runsOf(runs), changes: list.entries.map(words), off: list.off });
+    set({ run, runs: runsOf(runs), changes: list.entries.map(words), off: list.off, steered: directionOf(list), linked: list.entries.map(({ wish }) => wish) });
     if (!alone) {
       set({ picture: { ...textPicture(lab, trace), code: [] }, troubles });
       for (const other of panels) set({ [trait(other, "picture")]: {} }); // that of another text
     }
-    for (const other of panels) for (const piece of Object.keys(other.needs ?? {})) if (piece !== "lengths") setOf(other, { [piece]: given.empty[trait(other, piece)] });
-    if (panel && pieces) {
-      computed.add(panel);
-      setOf(panel, pieces);
-      refuse(panel, "picture");
+    for (const other of panels) {
+      for (const piece of Object.keys(other.needs ?? {})) if (piece !== "lengths") setOf(other, { [piece]: given.empty[trait(other, piece)] });
+      for (const piece of Object.keys(other.jobs ?? {})) forget(other, piece);
     }
     set({ ...where, state: "ready", message: "" });
+    if (panel && pieces) take(panel, pieces);
   }
 
   /** @param {string} changed */
@@ -218,15 +234,82 @@ export function makeHost(given, post) {
     }
     try {
       if (computed.has(panel)) setOf(panel, panel.more(lab, trace, shownOf(panel), changed, base));
-      else {
-        setOf(panel, numbers(panel, trace, base, place()));
-        computed.add(panel);
-        refuse(panel, "picture");
-      }
+      else take(panel, numbers(panel, trace, base, place()));
     } catch (error) {
       if (alone) say("error", inWords(error), state.answered);
       else set({ troubles: { ...state.troubles, [panel.name]: inWords(error) } });
     }
+    askForJobs(panel, changed);
+  }
+
+  /** Give the page a panel's pieces of a new picture. @param {Panel} panel @param {Values} pieces */
+  function take(panel, pieces) {
+    computed.add(panel);
+    setOf(panel, pieces);
+    refuse(panel, "picture");
+    askForJobs(panel, "picture");
+  }
+
+  // ---- long jobs ----
+
+  /** Begin a panel's jobs, or stop them, if a change asks for that. @param {Panel} panel @param {string} changed */
+  function askForJobs(panel, changed) {
+    if (!computed.has(panel)) return;
+    for (const [piece, job] of Object.entries(panel.jobs ?? {})) {
+      const asked = job.asked(piece, changed, shownOf(panel));
+      if (asked === "run") begin(panel, piece);
+      else if (asked === "stop" && changed !== "picture") end(panel, piece, "stopped", "");
+    }
+  }
+
+  /** A new run of a job, in place of one that may still be going on. @param {Panel} panel @param {string} piece */
+  function begin(panel, piece) {
+    if (!two) return;
+    const [trace, base] = tracesOf(two, chosen);
+    const run = { open: true };
+    const name = trait(panel, piece);
+    let steps = /** @type {Generator<Values> | null} */ (null);
+    let begun = null;
+    try {
+      steps = /** @type {Record<string, import("./pictures.js").Job>} */ (panel.jobs)[piece].steps(lab, trace, shownOf(panel), base, { donors, like }, given.empty[name]);
+      begun = steps.next().value; // what cannot be done is refused here, and what was done before stays
+    } catch (error) {
+      setOf(panel, { [piece]: { ...state[name], state: "error", message: inWords(error) } });
+      return;
+    }
+    forget(panel, piece);
+    jobs.set(name, run);
+    setOf(panel, begun);
+    const going = steps;
+    const step = () => {
+      if (!run.open) return;
+      try {
+        const { done, value } = going.next();
+        if (done) end(panel, piece, "done", "");
+        else setOf(panel, value);
+      } catch (error) {
+        end(panel, piece, "error", inWords(error));
+      }
+      flush();
+      if (run.open) setTimeout(step);
+    };
+    setTimeout(step);
+  }
+
+  /** @param {Panel} panel @param {string} piece @param {string} now @param {string} message */
+  function end(panel, piece, now, message) {
+    const name = trait(panel, piece);
+    const run = jobs.get(name);
+    if (!run?.open) return;
+    run.open = false;
+    setOf(panel, { [piece]: { ...state[name], state: now, message: message || state[name].message } });
+  }
+
+  /** Drop a job's run, and what it found. @param {Panel} panel @param {string} piece */
+  function forget(panel, piece) {
+    const run = jobs.get(trait(panel, piece));
+    if (run) run.open = false;
+    setOf(panel, { [piece]: given.empty[trait(panel, piece)] });
   }
 
   /** What was asked for and needs Python says so where it would stand. @param {Panel} panel @param {string} changed */
@@ -387,26 +470,53 @@ export function makeHost(given, post) {
     if (!panel || !two || !computed.has(panel)) return;
     const short = alone ? name : name.slice(panel.name.length + 1);
     refuse(panel, short);
+    askForJobs(panel, short);
     const [trace, base] = tracesOf(two, chosen);
     attempt(() => setOf(panel, panel.more(lab, trace, shownOf(panel), short, base)));
   }
 
   // ---- the first picture ----
 
-  try {
-    const { text } = state.typed;
+  /** Show a text with edits, as Python, or a link, wishes for them. @param {string} text @param {any[]} wishes @param {number[]} off @param {string} run @param {Values} where */
+  function beginWith(text, wishes, off, run, where) {
     let runs = readBoth(text, NO_EDITS);
     two = runs;
-    let first = NO_EDITS;
-    for (const one of given.wishes) {
-      if (one.kind === "copied") donor = record(lab.model, lab.tokenizer, one.text, [], {}, null, MOST_TOKENS);
-      const { text: _, ...edit } = one;
-      first = { ...first, entries: [...first.entries, built(edit, around())] };
+    let list = NO_EDITS;
+    for (const { text: from, texts, of, ...edit } of wishes) {
+      if (edit.kind === "copied") donor = record(lab.model, lab.tokenizer, from, [], {}, null, MOST_TOKENS);
+      const own = of ? { of, texts: () => like.setOf(of) } : texts ? { of: texts.code === `lab.like(${repr(text)})` ? text : null, texts: () => texts } : {};
+      list = { ...list, entries: [...list.entries, built(edit, { ...around(), ...own })] };
     }
-    first = switched(first, given.off);
-    if (first.entries.length) runs = readBoth(text, first);
-    show(runs, runsOf(runs).includes(given.run) ? given.run : "what if", place(), first);
+    list = switched(list, off);
+    if (list.entries.length) runs = readBoth(text, list);
+    show(runs, runsOf(runs).includes(run) ? run : "what if", where, list);
     wanted = edits;
+  }
+
+  /** Begin where a link says; what it says wrong is said, and the page begins as it was saved. */
+  function beginAsLinked() {
+    const before = { ...state };
+    try {
+      const link = readLink(given.link ?? "", { tabs: alone ? [] : given.panels, runs: RUNS });
+      if (!link) return false;
+      const { text = state.typed.text, tab, run = "what if", off = [], place: where, edits: wishes } = link;
+      set({ typed: { text, number: 0 }, ...(tab ? { tab } : {}) });
+      const first = readBoth(text, NO_EDITS)[0];
+      beginWith(text, wishes, off, run, { ...firstPlace(first), ...where });
+      return true;
+    } catch (error) {
+      Object.assign(state, before);
+      [two, edits, wanted, donor] = [null, NO_EDITS, NO_EDITS, null];
+      computed.clear();
+      pending = { tab: state.tab, typed: state.typed };
+      return `this link cannot be followed: ${inWords(error)}; the page begins as it was saved`;
+    }
+  }
+
+  const linked = beginAsLinked();
+  try {
+    if (linked !== true) beginWith(state.typed.text, given.wishes, given.off, given.run, place());
+    if (typeof linked === "string") say("error", linked, 0);
   } catch (error) {
     say("error", inWords(error), 0);
   }

@@ -2,12 +2,13 @@
 // The page's end of the line: the model object that a view expects of anywidget (get, set, on, off, save_changes),
 // with a host in a worker behind it; or in the page itself, where a policy refuses workers. It cannot go away, so there is
 // nothing to knock at.
+import { linkOf } from "./link.js";
 
 /**
  * @param {{state: Record<string, any>, source: string, makeWorker: (source: string) => any, here: (hear: (message: any) => void) => (message: any) => void,
- *   open: any, told: (where: string) => void}} options `source`: the host's script; `here` opens it in the page
+ *   open: any, told: (where: string) => void, address: () => string}} options `source`: the host's script; `here` opens it in the page
  */
-export function openLine({ state, source, makeWorker, here, open, told }) {
+export function openLine({ state, source, makeWorker, here, open, told, address }) {
   const listeners = /** @type {[string, () => void][]} */ ([]);
   let changed = /** @type {Record<string, any>} */ ({});
   let unheard = /** @type {any[] | null} */ ([]); // until a worker has answered, for the page itself to answer
@@ -64,6 +65,11 @@ export function openLine({ state, source, makeWorker, here, open, told }) {
 
   return {
     get: (/** @type {string} */ name) => state[name],
+    /** The address of this page as it stands; "" where an edit is one that no link can hold. */
+    link() {
+      const edits = state.linked ?? [];
+      return edits.includes(null) ? "" : `${address().replace(/#.*$/s, "")}#${linkOf(state, edits)}`;
+    },
     /** @param {string} name @param {any} value */
     set(name, value) {
       if (state[name] === value) return;

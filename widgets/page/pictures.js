@@ -6,9 +6,17 @@ import { stamp } from "./code.js";
 /**
  * @typedef {import("../model/trace.js").Trace} Trace
  * @typedef {{model: import("../model/weights.js").Bloom, tokenizer: import("../model/tokenizer.js").Tokenizer, name: string,
- *   hash: string, dtype: string, code: string, special: number[], scripts: string[], names: Record<string, string>}} Lab a model that is open in a page
+ *   hash: string, dtype: string, code: string, special: number[], scripts: string[], names: Record<string, string>,
+ *   world: Record<string, import("./like.js").Words>, stories: Record<string, string[]>}} Lab a model that is open in a page
+ * @typedef {{donors: ReturnType<import("./donors.js").makeDonors>, like: ReturnType<import("./like.js").makeLike>}} Around what
+ *   other texts have
  * @typedef {Record<string, any>} Shown the place, the settings and the pieces, by name
+ * @typedef {{asked: (job: string, changed: string, shown: Shown) => string,
+ *   steps: (lab: Lab, trace: Trace, shown: Shown, base: Trace | null, around: Around, empty: Shown) => Generator<Record<string, any>>}} Job
+ *   a long job: whether a change asks for it ("run" or "stop"), and its steps, the first of which says that it has begun;
+ *   `empty` is its piece before
  * @typedef {{name: string, title: string, compares: boolean, typed?: string[], needs?: Record<string, [string, string[], string]>,
+ *   jobs?: Record<string, Job>,
  *   place: (trace: Trace, place: Shown, first: boolean) => Record<string, number>,
  *   numbers: (lab: Lab, trace: Trace, shown: Shown, base: Trace | null) => Record<string, any>,
  *   more: (lab: Lab, trace: Trace, shown: Shown, changed: string, base: Trace | null) => Record<string, any>}} Panel

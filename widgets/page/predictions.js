@@ -2,6 +2,7 @@
 // The predictions of a page that computes by itself: the next token at every layer. The other heads are models of their
 // own, as large as this one, so they are not in the page.
 import { saidAt, summary, topOf } from "./lenses.js";
+import { insideSteps, receiptAsked, receiptSteps } from "./receipt.js";
 import { lastPlace, textPicture, wordOf, wordsOf } from "./pictures.js";
 
 /** @typedef {import("./pictures.js").Lab} Lab @typedef {import("../model/trace.js").Trace} Trace */
@@ -47,7 +48,10 @@ export const predictionsPage = {
   name: "predictions",
   title: "Predictions",
   compares: true,
-  needs: { receipt: ["explaining", ["direct", "total"], "lab.receipt(TEXT)"] },
+  jobs: {
+    receipt: { asked: receiptAsked, steps: receiptSteps },
+    inside: { asked: receiptAsked, steps: (lab, trace, shown, _, __, empty) => insideSteps(lab, trace, shown, empty) },
+  },
   place: (trace, _, first) => ({ ...lastPlace(trace), ...(first ? { layer: trace.config.n_layer - 1 } : {}) }),
 
   numbers(lab, trace, shown, base) {

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "(\.[^"]+)";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|const|class) (\w+))", re.MULTILINE)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _SELECTORS = re.compile(r"[^{};\s][^{};]*(?=\{)")  # what stands before a brace
 _NO_SELECTOR = re.compile(r"@|from\b|to\b|\d+%")  # a rule about rules, a step of an animation
@@ -40,12 +40,13 @@ def module_text(name: str) -> str:
 
 
 @cache
-def script_text(path: str) -> str:
-    """A file of `widgets/`, such as "page/host.js", after all it imports, as a plain script.
+def script_text(*paths: str) -> str:
+    """Files of `widgets/`, such as "page/host.js", after all they import, as a plain script.
 
-    What it exports is in a constant named after its folder and itself: `page_host.serve`.
+    What one exports is in a constant named after its folder and itself: `page_host.serve`.
     """
-    return "\n".join(map(_enclosed, _in_order(folder() / path)))
+    seen: set[Path] = set()
+    return "\n".join(_enclosed(file) for path in paths for file in _in_order(folder() / path, seen))
 
 
 @cache

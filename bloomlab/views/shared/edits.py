@@ -385,11 +385,16 @@ def steered(
     return replace(steer(first, second, dose, **where), text=f"steer({', '.join(arguments)})", source=source)
 
 
+def stories_of(code: str) -> tuple[str, ...]:
+    """The texts that stand for a language, by its code."""
+    return tuple(story(code, seed).text for seed in range(STORIES))
+
+
 def _set_of(end: object) -> tuple[str, tuple[str, ...]]:
     """What a page calls one end of a direction, and its texts."""
     for name, code in LANGUAGE_NAMES.items():
         if end == name:
-            return name, tuple(story(code, seed).text for seed in range(STORIES))
+            return name, stories_of(code)
     texts = end if isinstance(end, list) else []
     if (
         not 0 < len(texts) <= MOST_TEXTS

@@ -43,7 +43,7 @@ class LikeTexts:
     """
 
     def __init__(self, tokenizer: BloomTokenizerFast, given: Sequence[Case] | None = None) -> None:
-        self._tokenizer, self._given = tokenizer, given
+        self._tokenizer, self.given = tokenizer, given
         self._made: dict[tuple[str, ...], list[Case]] = {}  # of one text, as they were asked for
 
     def cases(self, text: str, other: str = "", answer: str = "", rival: str = "") -> list[Case]:
@@ -60,26 +60,26 @@ class LikeTexts:
         return self._made[key]
 
     def _cases(self, text: str, other: str, answer: str, rival: str) -> list[Case]:
-        if self._given is None:
+        if self.given is None:
             return list(like(self._tokenizer, text, TEXTS, other=other, answer=answer, rival=rival))
         columns = len(self._tokenizer.encode(text))
-        found = [case for case in self._given if case.text != text]
+        found = [case for case in self.given if case.text != text]
         found = [case for case in found if len(self._tokenizer.encode(case.text)) == columns]
         if not found:
             raise InputError(
-                f"none of the {len(self._given)} texts that were given is another text of {columns} tokens, as this "
+                f"none of the {len(self.given)} texts that were given is another text of {columns} tokens, as this "
                 "one has; give the view others"
             )
         return found
 
     def name(self, count: int) -> str:
         """What so many texts are called."""
-        which = "like" if self._given is None else "given"
+        which = "like" if self.given is None else "given"
         return f"{count} {which} text{'' if count == 1 else 's'}"
 
     def code(self, text: str, **named: str) -> tuple[str, str]:
         """The Python that gives them, where `lab` is the lab: lines that go before, and an expression."""
-        if self._given is not None:
+        if self.given is not None:
             return f"from bloomlab.lens.cases import Case\ntexts = {self.cases(text)!r}\n", "texts"
         asked = "".join(f", {name}={token!r}" for name, token in named.items() if token)
         return "", f"lab.like({text!r}{asked})"
@@ -91,7 +91,7 @@ class LikeTexts:
             InputError: there are none.
         """
         cases = self.cases(text)
-        code = "" if self._given is not None else self.code(text)[1]
+        code = "" if self.given is not None else self.code(text)[1]
         return TextSet(self.name(len(cases)), code, tuple(case.text for case in cases))
 
 

@@ -89,9 +89,11 @@ const model = page_line.openLine({
     page_host.serve((listener) => { answer = listener; }, hear);
     return (message) => setTimeout(() => answer(message));
   },
-  open: given,
+  open: { ...given, link: location.hash },
+  address: () => location.href,
   told: (where) => { document.body.dataset.host = where; },
 });
+addEventListener("hashchange", () => location.reload()); // another link was put into the address
 const SAID = ["change:picture", "change:message"];
 const opened = () => {
   if (!model.get("answered") && !model.get("message") && !model.get("picture").tokens) return;
@@ -105,8 +107,8 @@ for (const event of SAID) model.on(event, opened);
 
 def live_page(name: str, given: dict[str, Any], still: str, text: str) -> str:
     """The same as a page that computes by itself: `given` has the model, and all that its host begins with."""
-    plain = {part: {key: _bytes_as_text(value) for key, value in given[part].items()} for part in ("state", "empty")}
-    host = f"{script_text('page/host.js')}\n{script_text('page/line.js')}"
+    plain = {part: {key: bytes_as_text(value) for key, value in given[part].items()} for part in ("state", "empty")}
+    host = script_text("page/host.js", "page/line.js")
     parts = [_data("given", {**given, **plain}), f'<script id="host">\n{host}\n</script>']
     return _filled(name, text, still, LIVE_RULES, parts, LIVE_START)
 
@@ -119,8 +121,8 @@ def page(
     `runs` are the traits that differ in each of several runs, by its name; `state` has those of the one chosen.
     """
     state = {"live": False, "state": "ready", "message": "", "answered": 0, **state}
-    values = {key: _bytes_as_text(value) for key, value in state.items()}
-    each = {run: {key: _bytes_as_text(value) for key, value in own.items()} for run, own in (runs or {}).items()}
+    values = {key: bytes_as_text(value) for key, value in state.items()}
+    each = {run: {key: bytes_as_text(value) for key, value in own.items()} for run, own in (runs or {}).items()}
     return _filled(name, text, still, RULES, [_data("state", values), _data("runs", each)], START)
 
 
@@ -142,7 +144,8 @@ def _data(name: str, value: Any) -> str:
     return f'<script type="application/json" id="{name}">{_json(value)}</script>'
 
 
-def _bytes_as_text(value: Any) -> Any:
+def bytes_as_text(value: Any) -> Any:
+    """A trait as JSON can hold it."""
     return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 

@@ -1,0 +1,213 @@
+"""A site: the live page, a gallery, and the lessons with views that are alive, as files for any file server.
+
+    for path in make("public"): print(path)
+
+Every page loads only what lies beside it, by relative addresses, under a policy that allows no inline script or style:
+`default-src 'self'`. The model is one file, which all pages share. In a lesson stands what a run of it has shown: each
+view computes in the page, each cover asks; code is shown, and what checks a student's code needs Python.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from bloomlab.errors import InputError
+from bloomlab.guards.files import replacing, saying_why_not
+from bloomlab.guards.markup import escaped
+from bloomlab.lab import FIRST_TEXT, Lab, load
+from bloomlab.lessons import folder as lessons_folder
+from bloomlab.lessons import listed
+from bloomlab.views.alive import GIVEN, given_of, view_of
+from bloomlab.views.shared.assets import above_hosts, folder, module_text, script_text, style_text
+
+RULES = "default-src 'self'"
+SECONDS = 600  # for a cell of a lesson
+GALLERY = {  # verb of the lab -> title, what to try there, the text
+    "explore": ("Explore", "All views of one text, linked: choose a token, and every tab follows.", FIRST_TEXT),
+    "tokens": (
+        "Tokens",
+        "What BLOOM reads. Click on a token to see how it was merged.",
+        "Léa habite à Zürich. 小梅住在北京。",
+    ),
+    "attention": ("Attention", "Who looks at whom. Click on a cell for the sum behind it.", FIRST_TEXT),
+    "alibi": ("ALiBi", "How far each head can look, and does. Compare the first head with the last.", FIRST_TEXT),
+    "hidden_states": ("Hidden states", "What BLOOM would say if it stopped early, and who added what.", FIRST_TEXT),
+    "predictions": ("Predictions", "What BLOOM would say next, at every layer, and which part wrote it.", FIRST_TEXT),
+}
+NEEDS_PYTHON = (
+    "The code of the lessons was run in Python, and their views compute in the page. To change it, or to have your "
+    "own code checked, you need Python: bloomlab lab."
+)
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{rules}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="bloomlab">
+<title>{title}</title>
+<link rel="stylesheet" href="{root}assets/style.css">
+<script type="module" src="{root}assets/site.js"></script>
+</head>
+<body class="bloomlab-page">
+<main class="bloomlab bl-site">
+<nav aria-label="the site"><a href="{root}index.html">bloomlab</a> · <a href="{root}live.html">live page</a> ·
+<a href="{root}gallery/index.html">gallery</a> · <a href="{root}lessons/index.html">lessons</a></nav>
+{body}
+</main>
+</body>
+</html>
+"""
+STARTS = "from bloomlab.views.alive import record_views\nrecord_views()\n"
+
+
+def make(place: str | Path, lessons: Iterator[str] | list[str] | None = None) -> Iterator[Path]:
+    """Write the site into a folder, and give each page when it is written; `lessons` are files, by default all.
+
+    Raises:
+        InputError: it cannot be written there, or there is no such lesson.
+    """
+    place = Path(place).expanduser()
+    known = [lesson.file for lesson in listed()]
+    chosen = known if lessons is None else list(lessons)
+    for name in chosen:
+        if name not in known:
+            raise InputError(f"there is no lesson {name!r}; the lessons are {', '.join(known)}")
+    lab = load()
+    with saying_why_not(place):
+        for part in ("assets", "data", "gallery", "lessons"):
+            (place / part).mkdir(parents=True, exist_ok=True)
+        _write_assets(place)
+    site = _Site(place, lab)
+    yield site.page("live.html", "Live page", site.view("live", given_of(lab.explore(FIRST_TEXT)), "", linked=True))
+    for verb, (title, words, text) in GALLERY.items():
+        view = site.view(verb, given_of(view_of(getattr(lab, verb)(text))), "../")
+        yield site.page(f"gallery/{verb}.html", title, f"<h1>{title}</h1><p>{escaped(words)}</p>{view}")
+    entries = [(f"{verb}.html", title, words) for verb, (title, words, _) in GALLERY.items()]
+    yield site.page("gallery/index.html", "Gallery", f"<h1>Gallery</h1>{_list(entries)}")
+    titles = {lesson.file: lesson for lesson in listed()}
+    for name in chosen:
+        yield site.lesson(name)
+    entries = [(f"{Path(name).stem}.html", titles[name].title, titles[name].about) for name in chosen]
+    yield site.page("lessons/index.html", "Lessons", f"<h1>Lessons</h1><p>{escaped(NEEDS_PYTHON)}</p>{_list(entries)}")
+    entries = [
+        ("live.html", "Live page", "the whole instrument: any text, edits by hand, every number computed in the page"),
+        ("gallery/index.html", "Gallery", "each view by itself"),
+        ("lessons/index.html", "Lessons", "the course, with views that are alive"),
+    ]
+    about = f"BLOOM, opened up: a model of {lab.model.num_parameters():,} parameters that runs in these pages."
+    yield site.page("index.html", "bloomlab", f"<h1>bloomlab</h1><p>{about}</p>{_list(entries)}")
+
+
+class _Site:
+    """The pages in a folder, and the files that they share."""
+
+    def __init__(self, place: Path, lab: Lab) -> None:
+        self.place, self.lab = place, lab
+
+    def page(self, name: str, title: str, body: str) -> Path:
+        root = "../" * name.count("/")
+        return self.write(name, PAGE.format(rules=RULES, title=escaped(f"{title} · bloomlab"), root=root, body=body))
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.place / name
+        with replacing(path) as draft:
+            draft.write_text(text, encoding="utf-8")
+        return path
+
+    def view(self, name: str, given: dict[str, Any], root: str, linked: bool = False) -> str:
+        """The place of a view in a page, its data written beside."""
+        says, model = given.get("says", ""), ""
+        data = given.get("saved")
+        if data is None:
+            data = dict(given["live"])
+            model = self._model(data.pop("model"))
+        self.write(f"data/{name}.js", _as_module(data))
+        attributes = {"view": given["widget"], "given": f"{root}data/{name}.js"}
+        attributes |= {"model": f"{root}{model}", "page": f"{root}live.html"} if model else {}
+        attributes |= {"linked": ""} if linked else {}
+        written = " ".join(f'data-{key}="{escaped(value)}"' for key, value in attributes.items())
+        place = f'<div class="bl-site-view" {written}><pre>{escaped(says)}</pre></div>'
+        if "covered" in given:
+            inside = self.view(f"{name}-covered", given["covered"], root)
+            place += f"<details><summary>predict first; then open what was covered</summary>{inside}</details>"
+        return place
+
+    def _model(self, model: dict[str, Any]) -> str:
+        name = f"assets/model-{model['hash']}.js"
+        if not (self.place / name).is_file():
+            self.write(name, _as_module(model))
+        return name
+
+    def lesson(self, name: str) -> Path:
+        """A lesson as a page: run once, its text, its code, and what its cells have shown."""
+        import nbformat
+        from nbclient import NotebookClient
+        from nbclient.exceptions import CellExecutionError
+
+        book = nbformat.read(lessons_folder() / name, as_version=4)  # type: ignore[no-untyped-call]
+        book.cells.insert(0, nbformat.v4.new_code_cell(STARTS))  # type: ignore[no-untyped-call]
+        try:
+            NotebookClient(book, timeout=SECONDS, kernel_name="python3").execute()
+        except CellExecutionError as error:
+            raise InputError(f"the lesson {name} could not be run: {str(error).strip().splitlines()[-1]}") from None
+        stem = Path(name).stem
+        cells = [self._cell(f"{stem}-{number}", cell) for number, cell in enumerate(book.cells[1:])]
+        title = next((lesson.title for lesson in listed() if lesson.file == name), stem)
+        return self.page(f"lessons/{stem}.html", title, f"<p>{escaped(NEEDS_PYTHON)}</p>{''.join(cells)}")
+
+    def _cell(self, name: str, cell: Any) -> str:
+        if cell.cell_type == "markdown":
+            text = import_module("mistune").html(re.sub(r"\((\w+)\.ipynb\)", r"(\1.html)", cell.source))
+            return re.sub(r' style="text-align:(\w+)"', r' align="\1"', text)  # nothing inline
+        if cell.cell_type != "code":
+            return ""
+        shown = [self._output(f"{name}-{number}", output) for number, output in enumerate(cell.outputs)]
+        return f'<pre class="bl-site-code"><code>{escaped(cell.source)}</code></pre>{"".join(shown)}'
+
+    def _output(self, name: str, output: Any) -> str:
+        data = output.get("data", {})
+        if GIVEN in data:
+            return self.view(name, data[GIVEN], "../")
+        if "image/png" in data:
+            path = self.place / "data" / f"{name}.png"
+            path.write_bytes(base64.b64decode(data["image/png"]))
+            return f'<p><img src="../data/{path.name}" alt="what the cell has drawn"></p>'
+        text = output.get("text", "") or data.get("text/plain", "")
+        return f'<pre dir="auto">{escaped(text)}</pre>' if text else ""
+
+
+def _as_module(data: dict[str, Any]) -> str:
+    """Data as a module: what a page may load from beside it without asking, under any policy that lets it run."""
+    return f"export default {json.dumps(data)};\n"
+
+
+def _list(entries: list[tuple[str, str, str]]) -> str:
+    each = (f'<li><a href="{href}">{escaped(title)}</a>: {escaped(words)}</li>' for href, title, words in entries)
+    return f"<ul>{''.join(each)}</ul>"
+
+
+def _write_assets(place: Path) -> None:
+    assets = place / "assets"
+    widgets = ("explorer", "tokens", "attention", "alibi", "hidden", "predictions", "writing", "cover")
+    for name in widgets:
+        (assets / f"{name}.js").write_text(module_text(name), encoding="utf-8")
+    host = script_text("page/host.js", "page/line.js")
+    (assets / "host.js").write_text(f"{host}\nexport {{ page_host, page_line }};\n", encoding="utf-8")
+    worker = 'import { page_host } from "./host.js";\n'
+    worker += (
+        "page_host.serve((hear) => { onmessage = ({ data }) => hear(data); }, (message) => postMessage(message));\n"
+    )
+    (assets / "worker.js").write_text(worker, encoding="utf-8")
+    (assets / "site.js").write_text((folder() / "page" / "site.js").read_text(encoding="utf-8"), encoding="utf-8")
+    styles = [
+        style_text("explorer"),
+        style_text("cover"),
+        above_hosts((folder() / "page" / "site.css").read_text("utf-8")),
+    ]
+    (assets / "style.css").write_text("\n".join(styles), encoding="utf-8")

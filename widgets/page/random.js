@@ -1,0 +1,125 @@
+// @ts-check
+// Python's `random.Random(seed).choice`, so that a page draws what Python draws: the Mersenne Twister (Matsumoto and
+// Nishimura, 1998), begun with a text and its SHA-512 (FIPS 180-4), as Python begins it.
+
+const SIZE = 624;
+const MIDDLE = 397;
+
+/** The digest of some bytes: 64 bytes. @param {Uint8Array} data */
+export function sha512(data) {
+  const { rounds, first } = constants();
+  const blocks = Math.ceil((data.length + 17) / 128);
+  const padded = new Uint8Array(blocks * 128);
+  padded.set(data);
+  padded[data.length] = 0x80;
+  const view = new DataView(padded.buffer);
+  view.setUint32(padded.length - 4, data.length * 8);
+  const cut = (/** @type {bigint} */ number) => BigInt.asUintN(64, number);
+  const turn = (/** @type {bigint} */ number, /** @type {bigint} */ by) => cut((number >> by) | (number << (64n - by)));
+  const state = first.slice();
+  for (let block = 0; block < blocks; block++) {
+    const words = Array.from({ length: 16 }, (_, i) => view.getBigUint64(block * 128 + i * 8));
+    for (let i = 16; i < 80; i++) {
+      const [early, late] = [words[i - 15], words[i - 2]];
+      words.push(cut(words[i - 16] + (turn(early, 1n) ^ turn(early, 8n) ^ (early >> 7n)) + words[i - 7] + (turn(late, 19n) ^ turn(late, 61n) ^ (late >> 6n))));
+    }
+    let [a, b, c, d, e, f, g, h] = state;
+    for (let i = 0; i < 80; i++) {
+      const one = cut(h + (turn(e, 14n) ^ turn(e, 18n) ^ turn(e, 41n)) + ((e & f) ^ (cut(~e) & g)) + rounds[i] + words[i]);
+      const two = cut((turn(a, 28n) ^ turn(a, 34n) ^ turn(a, 39n)) + ((a & b) ^ (a & c) ^ (b & c)));
+      [h, g, f, e, d, c, b, a] = [g, f, e, cut(d + one), c, b, a, cut(one + two)];
+    }
+    [a, b, c, d, e, f, g, h].forEach((word, i) => (state[i] = cut(state[i] + word)));
+  }
+  const digest = new Uint8Array(64);
+  state.forEach((word, i) => new DataView(digest.buffer).setBigUint64(i * 8, word));
+  return digest;
+}
+
+let kept = /** @type {{rounds: bigint[], first: bigint[]} | null} */ (null);
+
+/** The first 64 bits after the point of the cube roots, and square roots, of the first primes. */
+function constants() {
+  if (kept) return kept;
+  const primes = /** @type {bigint[]} */ ([]);
+  for (let number = 2n; primes.length < 80; number++) if (primes.every((prime) => number % prime)) primes.push(number);
+  const part = (/** @type {bigint} */ prime, /** @type {bigint} */ power) => {
+    let [low, high] = [0n, prime << 64n]; // the root of prime · 2^(64·power)
+    while (high - low > 1n) {
+      const middle = (low + high) >> 1n;
+      if (middle ** power <= prime << (64n * power)) low = middle;
+      else high = middle;
+    }
+    return BigInt.asUintN(64, low);
+  };
+  kept = { rounds: primes.map((prime) => part(prime, 3n)), first: primes.slice(0, 8).map((prime) => part(prime, 2n)) };
+  return kept;
+}
+
+export class Random {
+  /** @param {string} seed */
+  constructor(seed) {
+    const text = new TextEncoder().encode(seed);
+    const digest = sha512(text);
+    const bytes = Uint8Array.from([...text, ...digest]).reverse(); // one large number, its lowest byte first
+    const key = Array.from({ length: Math.ceil(bytes.length / 4) }, (_, i) => [3, 2, 1, 0].reduce((word, byte) => word * 256 + (bytes[4 * i + byte] ?? 0), 0));
+    while (key.length > 1 && key.at(-1) === 0) key.pop();
+    this.state = new Uint32Array(SIZE);
+    this.next = SIZE;
+    this.#begin(key);
+  }
+
+  /** @param {number[]} key */
+  #begin(key) {
+    const { state } = this;
+    state[0] = 19650218;
+    for (let i = 1; i < SIZE; i++) state[i] = Math.imul(1812433253, state[i - 1] ^ (state[i - 1] >>> 30)) + i;
+    let [i, j] = [1, 0];
+    const step = () => {
+      if (++i >= SIZE) {
+        state[0] = state[SIZE - 1];
+        i = 1;
+      }
+    };
+    for (let count = Math.max(SIZE, key.length); count; count--) {
+      state[i] = (state[i] ^ Math.imul(state[i - 1] ^ (state[i - 1] >>> 30), 1664525)) + key[j] + j;
+      j = (j + 1) % key.length;
+      step();
+    }
+    for (let count = SIZE - 1; count; count--) {
+      state[i] = (state[i] ^ Math.imul(state[i - 1] ^ (state[i - 1] >>> 30), 1566083941)) - i;
+      step();
+    }
+    state[0] = 0x80000000;
+  }
+
+  /** 32 random bits. */
+  #word() {
+    const { state } = this;
+    if (this.next >= SIZE) {
+      for (let i = 0; i < SIZE; i++) {
+        const both = (state[i] & 0x80000000) | (state[(i + 1) % SIZE] & 0x7fffffff);
+        state[i] = state[(i + MIDDLE) % SIZE] ^ (both >>> 1) ^ (both & 1 ? 0x9908b0df : 0);
+      }
+      this.next = 0;
+    }
+    let word = state[this.next++];
+    word ^= word >>> 11;
+    word ^= (word << 7) & 0x9d2c5680;
+    word ^= (word << 15) & 0xefc60000;
+    return (word ^ (word >>> 18)) >>> 0;
+  }
+
+  /** A whole number below `end`. @param {number} end */
+  below(end) {
+    const bits = 32 - Math.clz32(end);
+    let number = this.#word() >>> (32 - bits);
+    while (number >= end) number = this.#word() >>> (32 - bits);
+    return number;
+  }
+
+  /** One of some. @template T @param {T[]} some @returns {T} */
+  choice(some) {
+    return some[this.below(some.length)];
+  }
+}
