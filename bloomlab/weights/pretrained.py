@@ -108,7 +108,9 @@ class BloomPreTrainedModel(ForOthers):
         """
         number_type, place, slow = _dtype(dtype, torch_dtype), _device(device), slowly.checked(allow)
         if slow and number_type == torch.int8:
-            raise InputError("allow='slow' leaves the weights in their files, and int8 makes others; choose one of them")
+            raise InputError(
+                "allow='slow' leaves the weights in their files, and int8 makes others; choose one of them"
+            )
         source = find(folder, CheckpointError, revision, cache_dir)
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
