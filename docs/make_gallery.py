@@ -15,6 +15,7 @@ TEXT = "Leo lives in Oslo. Leo has a cat. The cat of Leo is called Mia. Leo live
 
 PAGES = {  # verb of the lab -> title, what to try there, the text
     "explore": ("Explore", "All views of one text, linked: choose a token, and every tab follows.", TEXT),
+    "map": ("Map", "The whole model in one picture. Click on a part: what it does, how large it is, its file.", TEXT),
     "tokens": (
         "Tokens",
         "What BLOOM reads. Click on a token to see how it was merged.",

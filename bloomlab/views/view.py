@@ -45,6 +45,7 @@ RUNS = ("as it is", "what if", "difference")
 PAUSE = 0.06  # seconds without a new text from the page before the model runs
 DONOR = ("text", "tokens", "chips")
 FILES = ("png", "svg", "html")  # that the page may ask for
+LONG = 512  # tokens of a text whose patterns are worth giving back
 ROW_SHOWN = 60  # characters of a text in the list of texts
 EDIT_PAUSE = 0.005  # of edits, which nobody types letter by letter
 
@@ -312,7 +313,7 @@ class View(Measured):
         with self.hold_sync():
             for name, value in pieces.items():
                 setattr(self, self._trait(panel, name), value)
-        if self.trace is not None and self.trace.by_need is not None:  # patterns were made, and are gone again
+        if self.trace is not None and len(self.trace.tokens) >= LONG:  # patterns were made, and are gone again
             give_back()
 
     def _shown(self, panel: Panel) -> dict[str, Any]:
