@@ -19,6 +19,7 @@ ALSO = {
     "HookError": ValueError,
     "GenerationError": ValueError,
     "MemoryLimitError": MemoryError,
+    "PartsError": RuntimeError,
     "MissingPackageError": ImportError,
 }
 

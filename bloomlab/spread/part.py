@@ -345,7 +345,7 @@ def run_pass(
         Hooks(
             each.read,
             {name: [OnFirst(edit, group) for edit in several] for name, several in each.edit.items()},
-            known=each.known,
+            known=None if each.known is None else Known(each.known.layer, each.known.state.to(model.device)),
             passing=each.names,
         )
         for each in asked
@@ -427,7 +427,8 @@ def digest(part: Part) -> str:
 
 def beside(part: Part, function: Callable[..., Any], *arguments: Any) -> Any:
     """A function of a model, with the part in the model's place."""
-    return function(part.model, *arguments)
+    here = [each.to(part.model.device) if isinstance(each, Tensor) else each for each in arguments]
+    return function(part.model, *here)
 
 
 def measured(part: Part) -> dict[str, int]:

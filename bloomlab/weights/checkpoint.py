@@ -20,7 +20,7 @@ from bloomlab.guards.files import check_unchanged, json_bytes, replacing_all, sa
 from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.weights.layouts import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
-from bloomlab.weights.slowly import HINT, expect
+from bloomlab.weights.slowly import HINT, OTHERWISE, expect
 from bloomlab.weights.tensor_file import Stored, open_file
 
 PREFIX = "transformer."
@@ -211,8 +211,7 @@ def check_fits(count: int, dtype: torch.dtype, mapped: bool = False) -> None:
     Raises:
         MemoryLimitError: they do not fit.
     """
-    other = "try dtype='bfloat16' or 'int8', a smaller model, or dtype='auto' with allow='slow'"
-    advice = HINT if mapped else other
+    advice = f"try dtype='bfloat16' or 'int8', a smaller model, or 'tiny'; {'' if mapped else OTHERWISE}{HINT}"
     check_memory(count * dtype.itemsize, f"a model of {count:,} parameters in {str(dtype)[6:]}", advice)
 
 

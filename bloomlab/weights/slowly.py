@@ -16,6 +16,7 @@ from bloomlab.guards.memory import free_bytes, gigabytes
 
 SAMPLE = 1 << 26  # bytes that are read to learn the disk's speed
 HINT = "allow='slow' opens it all the same and reads it from the disk in every pass"
+OTHERWISE = "dtype='auto' with "  # where the files have another dtype, so that weights could not stay in them
 
 
 def checked(allow: object) -> bool:
@@ -37,8 +38,8 @@ def expect(size: int, files: Iterable[Path]) -> None:
     speed = disk_speed(max(files, key=lambda path: path.stat().st_size))
     warnings.warn(
         f"a model of {gigabytes(size)} in {gigabytes(free)} of memory: its weights stay in their file, and a pass "
-        f"reads most of them from the disk, which gives {gigabytes(int(speed))} a second here: about {size / speed:,.0f} s a "
-        "pass, and as long once more before the first trace, to tell which weights these are",
+        f"reads most of them from the disk, which gives {gigabytes(int(speed))} a second here: about "
+        f"{size / speed:,.0f} s a pass, and as long once more before the first trace, to tell which weights these are",
         stacklevel=3,
     )
 

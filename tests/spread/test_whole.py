@@ -22,6 +22,7 @@ from bloomlab import Lab, add, patch, scale, zero
 from bloomlab.errors import CheckpointError, HookError, InputError, MissingPackageError, PartsError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens import cache as cache_lens
+from bloomlab.spread.part import measured
 from bloomlab.spread.whole import BloomInParts
 from bloomlab.tracing.record import weights_hash
 
@@ -108,6 +109,16 @@ def test_a_stitched_trace_is_the_same(lab: Lab) -> None:
     read = ["attn.probs", "attn.scores", "resid_post", "mlp.post", "logits"]
     ours, theirs = (each.trace(START, read, max_new_tokens=4) for each in (lab, ONE))
     assert ours.text == theirs.text and all(near(ours[name], theirs[name]) for name in theirs.names)
+
+
+def test_a_pass_costs_the_bytes_that_the_arithmetic_says(lab: Lab) -> None:
+    """Two sums a layer and one at the table, and the scores of the last position joined: docs/large.md counts so."""
+    engines, config = lab.model.engines, lab.model.config
+    for n in (8, 1):
+        before = engines.ask(measured)["sent"]
+        lab.model(torch.arange(10, 10 + n)[None], logits_to_keep=1)
+        sent = engines.ask(measured)["sent"] - before
+        assert sent == 4 * ((2 * config.n_layer + 1) * n * config.hidden_size + config.vocab_size // 2)
 
 
 def test_documented_switches_and_the_loss_are_the_same(lab: Lab) -> None:
