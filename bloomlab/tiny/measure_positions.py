@@ -44,6 +44,7 @@ from bloomlab.tiny.world import join, tell
 
 LENGTHS = tuple(LENGTH * times for times in (1, 2, 4, 8))
 ROWS, CASES, RANDOM_ROWS = 16, 60, 8
+ANOTHER_SEED = "another_seed.json"  # figures of twins from another start, which do not ship
 PLACES = ("near", "far", "untold")
 COPY = {"alibi": 0.8, "sinusoidal": 0.8, "rotary": 0.4}  # the least share of repeats right; the others never learned it
 ENGLISH = LANGUAGES["en"]
@@ -380,7 +381,16 @@ def parts(figures: dict[str, Any], where: Path) -> dict[str, Callable[[], str]]:
         rows = {kind: {"asked": {n: by[place][what] for n, by in of["asked"].items()}} for kind, of in figures.items()}
         return lambda: across(rows, "asked")
 
+    kept = where / ANOTHER_SEED
+    seeds = read_json(kept, MAX_BYTES, CheckpointError) if kept.is_file() else {}
+    starts = {name: of for name, of in {**figures, **seeds}.items() if name in seeds or f"{name}-seed1" in seeds}
+    lags = {
+        name: {"by_lag": {n: right for n, right in of["by_lag"].items() if n != "8"}} for name, of in starts.items()
+    }
+
     return {
+        "seeds_lengths": lambda: across(starts, "by_length"),
+        "seeds_lags": lambda: across(lags, "by_lag", lambda value: value["right"]),
         "floors": lambda: limits(floors(figures)),
         "trained": lambda: trained(where),
         "lengths": lambda: across(figures, "by_length"),
