@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from bloomlab.views.attribution import TokenAttribution
     from bloomlab.views.effects import EffectMap
     from bloomlab.views.evidence import AnyFound, Evidence
+    from bloomlab.views.lengths import Lengths
     from bloomlab.views.logit_lens import LogitLens
     from bloomlab.views.receipt import ReceiptTable
     from bloomlab.views.shared.like_texts import LikeTexts
@@ -94,6 +95,7 @@ def load(
     cache_dir: str | os.PathLike[str] | None = None,
     engines: Any = None,
     allow: str | None = None,
+    positions: str | None = None,
 ) -> "Lab":
     """Open a model: the embedded one ("tiny"), the folder of any BLOOM checkpoint, or one on the hub by its name.
 
@@ -109,14 +111,23 @@ def load(
             ipyparallel client, as `rc[:]`. Each holds its share of the weights (needs `bloomlab[cluster]`).
         allow: "slow" opens a model that is larger than the memory, with dtype="auto": it is read from the disk in every
             pass. How long that takes is said first.
+        positions: opens a twin of the embedded model, trained on shorter texts, that knows where a token stands by
+            "alibi", as BLOOM does, or else: "none", "sinusoidal", "learned", "rotary". They differ in nothing else.
 
     Raises:
         CheckpointError, ConfigError, TokenizerError: the folder or a file in it is missing or broken.
         DownloadError: a file cannot be fetched.
-        InputError: the embedded model has no snapshot of this step.
+        InputError: the embedded model has no snapshot of this step, or no twin with such positions; only it has any.
         MemoryLimitError: the weights would not fit into this machine's memory; they have not been downloaded.
     """
     embedded = name_or_folder == "tiny"
+    if positions is not None and (not embedded or revision is not None):
+        raise InputError(
+            "positions=… opens a twin of the embedded model as it was at the end of its training; leave "
+            + ("revision=… out" if embedded else "it out for any other model")
+        )
+    if positions is not None and (engines is not None or allow is not None):
+        raise InputError("a twin of the embedded model is small; leave engines=… and allow=… out")
     snapshot = revision if embedded else None
     folder = tiny.folder() if embedded else name_or_folder
     source = find(folder, CheckpointError, None if embedded else revision, cache_dir)
@@ -124,21 +135,25 @@ def load(
         source.fetch("config", "tokenizer")
     tokenizer = BloomTokenizerFast.from_pretrained(source.fetch("tokenizer"))
     spread = ""
-    if engines is not None:
+    if positions is not None:
+        model = BloomForCausalLM.from_pretrained(tiny.twin(positions), dtype=dtype, device=device)
+    elif engines is not None:
         model, spread = in_parts(source, engines, dtype, device, cache_dir, snapshot)
     elif snapshot is None:
         model = BloomForCausalLM.from_pretrained(source, dtype=dtype, device=device, allow=allow)
     else:
         model = open_snapshot(snapshot, dtype=dtype, device=device)
-    name = Path(name_or_folder).resolve().name
+    name = Path(name_or_folder).resolve().name + ("" if positions is None else f"-{positions}")
     lab = Lab(model, tokenizer, name=name.encode("utf-8", "backslashreplace").decode())  # a folder's can be any bytes
-    lab.embedded = embedded
-    if embedded and snapshot is None:
+    lab.embedded, lab.twin = embedded and positions is None, positions or ""
+    whole = lab.embedded and snapshot is None
+    if whole:
         lab.heads = Heads(len(tokenizer), {task: partial(tiny.head, task) for task in tiny.TASKS})
     arguments = [
-        *([] if embedded and snapshot is None else [repr(os.fspath(name_or_folder))]),
+        *([] if whole else [repr(os.fspath(name_or_folder))]),
         *([] if snapshot is None else [f"revision={snapshot!r}"]),
         *([f"revision={source.commit!r}"] if source.commit else []),
+        *([] if positions is None else [f"positions={positions!r}"]),
         *([] if cache_dir is None else [f"cache_dir={os.fspath(cache_dir)!r}"]),
         *([] if dtype is torch.float32 else [f"dtype={str(dtype).removeprefix('torch.')!r}"]),
         *([] if device is None else [f"device={str(device)!r}"]),
@@ -186,6 +201,7 @@ class Lab(NearNames):
         lab.map("Leo lives in Oslo.")                               the whole model in one picture
         lab.attention("Leo lives in Oslo.", layer=2)                who looks at whom, and the sum behind it
         lab.hidden_states("Leo lives in Oslo.")                     what it would say at every step, and who added what
+        lab.lengths()                                               whether longer texts are harder, for it and others
         lab.alibi("Leo lives in Oslo.")                             how far each head can look, and does
         lab.predictions("Leo lives in Oslo.")                       the next token, the names, the answer; at each layer
         lab.write("Leo lives in")                                   writing step by step, with all that might have been
@@ -218,6 +234,7 @@ class Lab(NearNames):
         max_tokens: the longest text it takes, in tokens. ALiBi sets no limit of its own, so raise it if you wish.
         code: the Python that opens it again.
         embedded: whether it is the embedded model, which comes with documents to measure it with.
+        twin: of a twin of the embedded model, how it knows positions, such as "rotary"; "" of any other.
         heads: the task heads by name; the embedded model's own, or those that you set: `lab.heads["tags"] = model`.
     """
 
@@ -238,7 +255,7 @@ class Lab(NearNames):
         self.model, self.tokenizer, self.name = model.eval(), tokenizer, name
         self.max_tokens = 2048
         self.code = "lab = bloomlab.Lab(model, tokenizer)"
-        self.embedded = False
+        self.embedded, self.twin = False, ""
         self.heads = Heads(len(tokenizer))
 
     @staticmethod
@@ -261,7 +278,9 @@ class Lab(NearNames):
 
     def card(self) -> Card:
         """A description of this model; of the embedded one, how it was made, how good it is, what it cannot do."""
-        return embedded_card() if self.embedded else described(self.info(), self.heads, self.code)
+        if self.embedded or self.twin:
+            return embedded_card(twins=bool(self.twin))
+        return described(self.info(), self.heads, self.code)
 
     @staticmethod
     def lessons() -> Lessons:
@@ -1225,10 +1244,37 @@ class Lab(NearNames):
         rows = partial(self._length_texts, None if texts is None else [self._checked(text) for text in texts])
         return self._at(self._view([*READ, *READ_EFFECT], [AlibiPanel(rows)], x, edit, against), place)
 
+    def lengths(self, *others: "Lab", texts: Sequence[str] | None = None) -> "Lengths":
+        """Is a longer text harder? The loss by the length of the text, of this model and of `others`.
+
+        All read the same `texts`, cut to the shortest; by default, if this is the embedded model or one of its twins,
+        documents that it never read. `figure()` of the result draws the curves:
+
+            lab = bloomlab.load("tiny", positions="alibi")
+            lab.lengths(bloomlab.load("tiny", positions="rotary")).figure()
+
+        Raises:
+            InputError: another lab has another tokenizer; or the texts are too short to be compared.
+        """
+        from bloomlab.views.lengths import lengths_of
+
+        for other in others:
+            if not isinstance(other, Lab):
+                raise InputError(f"lengths takes labs, as bloomlab.load() gives them, but got {type(other).__name__}")
+            if other.tokenizer.get_vocab() != self.tokenizer.get_vocab():
+                raise InputError(f"{other.name} has another tokenizer, so its losses cannot be compared with these")
+        listed = None if texts is None else self._checked_list(texts)
+        found = self._length_texts(listed, FIRST_TEXT)
+        models = [(lab.name, lab.model) for lab in (self, *others)]
+        steps = lengths_of(models, found.ids, found.lengths, found.says, found.trained)
+        return self._last(steps)
+
     def _length_texts(self, texts: list[str] | None, shown: str) -> "LengthTexts":
         """What the length lab reads: these texts, the embedded model's own documents, or the text shown."""
-        from bloomlab.views.alibi.lengths import document_rows, text_rows
+        from bloomlab.views.alibi.lengths import document_rows, text_rows, twin_rows
 
+        if texts is None and self.twin:
+            return twin_rows(self.model, self.tokenizer)
         if texts is None and self.embedded:
             return document_rows(self.model, self.tokenizer)
         return text_rows(self.model, [self.tokenizer.encode(text) for text in texts or [shown]])

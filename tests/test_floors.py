@@ -31,7 +31,7 @@ FLOORS = [
     ["lens: *"],
     [
         "tiny: floors facts interrupt language world pairs like documents labelled measure heads measure_heads rows "
-        "card snapshot train_tokenizer evaluate train positions",
+        "card snapshot train_tokenizer evaluate train positions measure_positions",
         "lessons",
     ],
     ["views: *"],

@@ -17,6 +17,7 @@ from torch import Tensor
 from bloomlab.errors import InputError
 from bloomlab.lens.inputs import causal, check, layers
 from bloomlab.model.alibi import slopes
+from bloomlab.model.positions import own_slopes
 from bloomlab.tracing.trace import Trace
 
 READ = ["attn.scores", "attn.probs"]
@@ -113,8 +114,9 @@ def position_share(probs: Trace | Tensor) -> Tensor:
     >>> position_share(position_only(slopes(2), 4)[None])
     tensor([[1., 1.]])
     """
+    used = own_slopes(probs.config) if isinstance(probs, Trace) else None
     probs = layers(probs, "attn.probs")
-    alone = position_only(slopes(probs.shape[1]), probs.shape[-1])
+    alone = position_only(used or slopes(probs.shape[1]), probs.shape[-1])
     return torch.stack([overlap(layer, alone) for layer in probs])
 
 

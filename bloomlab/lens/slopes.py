@@ -24,7 +24,7 @@ from bloomlab.hooks import At, Edit, Hooks
 from bloomlab.lens.effect import Effect, effect
 from bloomlab.lens.inputs import check, names
 from bloomlab.lens.lengths import Progress, state_losses, token_losses
-from bloomlab.model.alibi import slopes
+from bloomlab.model.positions import own_slopes
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.pretrained import without_gradients
 
@@ -37,8 +37,8 @@ def slopes_used(trace: Trace) -> Tensor:
     """The slope of every head as the run has used it, measured from the biases that it added: (layer, head), float64.
 
     It is the rise of the bias over the last query's row, against the rise that the trained slope makes: exact where the
-    model rounds nothing. A run whose biases were not edited has the trained slopes, and need not have read them; nor
-    has one token alone any distance to measure by.
+    model rounds nothing. A model that knows positions otherwise has slopes of 0. A run whose biases were not edited has
+    the trained slopes, and need not have read them; nor has one token alone any distance to measure by.
 
     >>> import bloomlab
     >>> trace = bloomlab.load().trace("Leo lives in", read=READ, edit={"attn.alibi": bloomlab.scale(0.5, head=0)})
@@ -48,13 +48,13 @@ def slopes_used(trace: Trace) -> Tensor:
     Raises:
         InputError: the biases were edited, but not read.
     """
-    layers, trained = trace.config.n_layer, torch.tensor(slopes(trace.config.n_head), dtype=torch.float64)
+    layers, trained = trace.config.n_layer, torch.tensor(own_slopes(trace.config), dtype=torch.float64)
     last = trace.ids.shape[-1] - 1
     found = []
     for name in names("attn.alibi", layers):
         if name not in trace and name in trace.provenance.get("edits", {}):
             raise InputError(f"the slopes of this run were edited, but it has not read them; trace with read={READ!r}")
-        if name not in trace or last == 0:
+        if name not in trace or last == 0 or not trained.any():  # 0 times anything stays 0
             found.append(trained)
             continue
         row = trace[name][0, :, -1].detach()

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from bloomlab.config import BloomConfig
 from bloomlab.errors import ConfigError, HookError, InputError, did_you_mean, shorten
 from bloomlab.hooks import NO_HOOKS, At, Edit, Hooks, NamedEdit, values_hidden
-from bloomlab.model.alibi import key_positions
+from bloomlab.model.alibi import key_positions, slopes
 
 KINDS = ("alibi", "none", "sinusoidal", "learned", "rotary")
 
@@ -250,6 +250,20 @@ def kind_of(config: BloomConfig) -> str:
     if kind not in KINDS:
         raise ConfigError(f"positions must be one of {', '.join(KINDS)}, but the config says {shorten(kind)}")
     return str(kind)
+
+
+def own_slopes(config: BloomConfig) -> list[float]:
+    """The slope of each head of a model of this config: ALiBi's, or 0 of each where it knows positions otherwise.
+
+    >>> own_slopes(BloomConfig(n_head=2)), own_slopes(BloomConfig(n_head=2, positions="rotary"))
+    ([0.0625, 0.00390625], [0.0, 0.0])
+    """
+    return slopes(config.n_head) if kind_of(config) == "alibi" else [0.0] * config.n_head
+
+
+def reached(config: BloomConfig, longest: int) -> int:
+    """How many of `longest` tokens a model of this config has positions for: all, unless its positions are learned."""
+    return min(longest, int(config.n_positions)) if kind_of(config) == "learned" else longest
 
 
 def own_table(config: BloomConfig) -> nn.Embedding | None:

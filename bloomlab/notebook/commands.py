@@ -172,6 +172,7 @@ COMMANDS = {
             Option("--dtype", str, "what to compute in: float32, bfloat16, float16 or auto"),
             Option("--device", str, "where to compute"),
             Option("--revision", str, "branch, tag or commit on the hub"),
+            Option("--positions", str, "a twin of the embedded model: alibi, none, sinusoidal, learned or rotary"),
         ),
     ),
     "card": Command("lab.card", "how the model was made, how good it is, its limits", "", ""),

@@ -2,7 +2,8 @@
 
 Read in this order: facts (people and what is true of them), language (how ten languages say it), world (stories with
 their labels), documents (what the model reads), labelled (what its task heads learn from), train_tokenizer, train,
-snapshot, measure, evaluate. The trained files are in `weights/`; README.md is the model card.
+snapshot, measure, evaluate; then positions and measure_positions, of twins that know positions in other ways. The
+trained files are in `weights/` and `twins/`; a README.md is their card.
 """
 
 import json
@@ -10,12 +11,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bloomlab.errors import InputError, did_you_mean, shorten
+
 if TYPE_CHECKING:
     from bloomlab.tiny import world as world
     from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
 TASKS = ("language", "tags", "answer")
+TWINS = ("alibi", "none", "sinusoidal", "learned", "rotary")
+TWINS_FOLDER = Path(__file__).parent / "twins"
 
 
 def folder() -> Path:
@@ -41,6 +46,22 @@ def snapshots(where: Path | None = None) -> list[int]:
     """The steps of the training whose model ships too: `bloomlab.load("tiny", revision="step1200")` opens one."""
     kept = ((where or folder()) / "snapshots").glob("step*.safetensors")
     return sorted(int(path.stem.removeprefix("step")) for path in kept)
+
+
+def twin(positions: str) -> Path:
+    """The folder of a twin of the embedded model, which knows where a token stands in this way: "alibi", "none",
+    "sinusoidal", "learned" or "rotary". They differ in nothing else; twins/README.md is their card.
+
+    >>> twin("rotary").name
+    'rotary'
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    if positions not in TWINS:
+        hint = did_you_mean(str(positions), TWINS)
+        raise InputError(f"the embedded model has twins with {', '.join(TWINS)}, but got {shorten(positions)}{hint}")
+    return TWINS_FOLDER / positions
 
 
 def history(where: Path | None = None) -> dict[str, list[float]]:

@@ -7,7 +7,7 @@ In the card a part between two comments is written here:
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,11 @@ def filled(card: str, where: Path) -> str:
         "history": lambda: markdown(list(history[0]), [[f"{x:g}" for x in row.values()] for row in history]),
         "files": lambda: files(where),
     }
+    return fill(card, parts)
+
+
+def fill(card: str, parts: Mapping[str, Callable[[], str]]) -> str:
+    """A card's text with its parts written anew, each by the function of its name."""
     return _PART.sub(lambda part: f"{part[1]}\n{parts[part[2]]()}\n\n{part[3]}", card)
 
 
@@ -136,9 +141,9 @@ def lengths(figures: dict[str, Any]) -> str:
     return markdown(["", "loss"], rows)
 
 
-def files(where: Path) -> str:
-    """Every file that ships: its size and its hash."""
-    paths = sorted(path for path in where.rglob("*") if path.is_file())
+def files(where: Path, but: Sequence[str] = ()) -> str:
+    """Every file that ships, but those of these names: its size and its hash."""
+    paths = sorted(path for path in where.rglob("*") if path.is_file() and path.name not in but)
     rows = []
     for path in paths:
         content = path.read_bytes()

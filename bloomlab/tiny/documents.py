@@ -52,11 +52,12 @@ def document(
     kind: str, rng: random.Random, pool: Pool = TRAINING, languages: Mapping[str, Language] = LANGUAGES
 ) -> str:
     """A document of one of the KINDS, in a language drawn at random."""
-    language, other = rng.sample(list(languages.values()), 2)
+    language, *others = rng.sample(list(languages.values()), min(len(languages), 2))
     if kind == "far":
         return far(rng, language, pool)
     if kind == "translation":
         (facts,) = draw_facts(rng, people=1, each=rng.choice((1, 2, 3)), pool=pool)
+        other = others[0]
         return f"{language.label} {tell(facts, language, rng).text}\n{other.label} {tell(facts, other, rng).text}"
 
     told = draw_story(rng, language, rng.choice((1, 2, 2, 3)), pool)

@@ -8,7 +8,7 @@ import itertools
 import math
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,18 @@ def pack(texts: Iterator[str], tokenizer: BloomTokenizerFast, length: int, rows:
     return torch.tensor(packed)
 
 
-def validation_rows(tokenizer: BloomTokenizerFast, length: int = 128, rows: int = 96) -> Tensor:
+def validation_rows(
+    tokenizer: BloomTokenizerFast,
+    length: int = 128,
+    rows: int = 96,
+    languages: Mapping[str, Language] = LANGUAGES,
+    kinds: Mapping[str, float] = SHORT,
+) -> Tensor:
     """Short documents that training never drew; every (person, city) pair in them is held out.
 
     Invented names are left out: nobody can foresee one, so they would measure the world, not the model.
     """
-    read = documents("validation", Pool(held=True, known=True), kinds=SHORT)
+    read = documents("validation", Pool(held=True, known=True), languages, kinds)
     return pack((document.text for document in read), tokenizer, length, rows)
 
 
@@ -84,14 +90,13 @@ def repeated_ids(rows: int = 32, half: int = 48, vocab_size: int = 3072, seed: i
 
 
 @torch.no_grad()
-def look_back(model: BloomForCausalLM) -> tuple[Tensor, float]:
-    """How well each head finds what came next last time, on random tokens said twice.
+def look_back(model: BloomForCausalLM, half: int = 48, vocab_size: int | None = None) -> tuple[Tensor, float]:
+    """How well each head finds what came next last time, on `half` random tokens said twice.
 
     Returns (layer, head) mean attention from a repeated token to the one *after* its first occurrence, and the
     share of repeated tokens whose next one is predicted right.
     """
-    ids = repeated_ids(vocab_size=model.config.vocab_size)
-    half = ids.shape[1] // 2
+    ids = repeated_ids(half=half, vocab_size=vocab_size or model.config.vocab_size)
     probs, logits = attention(model, ids)
     query = torch.arange(half, 2 * half)
     right = logits[:, half:-1].argmax(-1) == ids[:, half + 1 :]
@@ -115,10 +120,10 @@ def attention_distance(model: BloomForCausalLM, ids: Tensor) -> Tensor:
     return (probs * back).sum(-1).mean((1, 3))
 
 
-def attention(model: BloomForCausalLM, ids: Tensor) -> tuple[Tensor, Tensor]:
+def attention(model: BloomForCausalLM, ids: Tensor, edit: Mapping[str, Any] | None = None) -> tuple[Tensor, Tensor]:
     """All probabilities (layer, batch, head, query, key) and the logits (batch, pos, vocab) of one pass."""
     names = [f"h.{layer}.attn.probs" for layer in range(model.config.n_layer)]
-    hooks = Hooks(read=names)
+    hooks = Hooks(read=names, edit=edit)
     logits = model(ids.to(model.device), hooks=hooks).logits
     return torch.stack([hooks[name] for name in names]).cpu(), logits.cpu()
 
@@ -193,7 +198,13 @@ def grammatical(written: list[tuple[Language, str]]) -> tuple[float, list[str]]:
 
 
 def questions(
-    tokenizer: BloomTokenizerFast, count: int, people: int = 2, gap: int = 0, held: bool = True, unseen: bool = False
+    tokenizer: BloomTokenizerFast,
+    count: int,
+    people: int = 2,
+    gap: int = 0,
+    held: bool = True,
+    unseen: bool = False,
+    languages: Mapping[str, Language] = LANGUAGES,
 ) -> list[tuple[str, str]]:
     """Stories of so many people, asked about one of them: (prompt, answer).
 
@@ -205,7 +216,7 @@ def questions(
     rng, pool = random.Random(f"questions {people} {gap} {held} {unseen}"), Pool(held, unseen)
     cases: list[tuple[str, str]] = []
     while len(cases) < count:
-        language = rng.choice(list(LANGUAGES.values()))
+        language = rng.choice(list(languages.values()))
         facts = shuffled(draw_facts(rng, people, each=rng.choice((1, 2)), pool=pool), rng)
         text, between = tell(facts, language, rng).text, ""
         names = tuple(fact.values["person"] for fact in facts)

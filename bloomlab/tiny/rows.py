@@ -8,6 +8,7 @@ recaps: who will live where cannot be foreseen, and trying to would take most of
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,25 +23,39 @@ FOLLOWS_ONLY = 2 / 3  # of this share of the stories only what follows from them
 
 
 def batch(
-    step: int, seed: int, tokenizer: BloomTokenizerFast, vocab_size: int, n_rows: int = ROWS, length: int = LENGTH
+    step: int,
+    seed: int,
+    tokenizer: BloomTokenizerFast,
+    vocab_size: int,
+    n_rows: int = ROWS,
+    length: int = LENGTH,
+    repeats: float = REPEATS,
+    segment: range = SEGMENT,
+    **what: Any,
 ) -> tuple[Tensor, Tensor]:
-    """The ids a step reads and the labels it learns from: two times (n_rows, length). -100 is not learned."""
+    """The ids a step reads and the labels it learns from: two times (n_rows, length). -100 is not learned.
+
+    `repeats` is the share of rows that are random tokens, a `segment` of so many in 256; `what` says which documents
+    the others hold (`documents`).
+    """
     rng = random.Random(f"{seed} rows {step}")
-    read = documents(f"{seed} step {step}")
+    read = documents(f"{seed} step {step}", **what)
     rows = []
     for _ in range(n_rows):
-        repeats = rng.random() < REPEATS
-        row = repeated_row(rng, vocab_size, length) if repeats else document_row(rng, read, tokenizer, length)
+        again = rng.random() < repeats
+        row = repeated_row(rng, vocab_size, length, segment) if again else document_row(rng, read, tokenizer, length)
         rows.append((row[0][:length], row[1][:length]))
     ids, labels = zip(*rows, strict=True)
     return torch.tensor(ids), torch.tensor(labels)
 
 
-def repeated_row(rng: random.Random, vocab_size: int, length: int = LENGTH) -> tuple[list[int], list[int]]:
+def repeated_row(
+    rng: random.Random, vocab_size: int, length: int = LENGTH, segment: range = SEGMENT
+) -> tuple[list[int], list[int]]:
     """Random tokens, said again and again: nobody can foresee them the first time, so that is not learned."""
-    segment = [rng.randrange(FIRST_ID, vocab_size) for _ in range(rng.choice(SEGMENT) * length // LENGTH or 1)]
-    ids = segment * (length // len(segment) + 1)
-    return ids, [-100] * len(segment) + ids[len(segment) :]
+    once = [rng.randrange(FIRST_ID, vocab_size) for _ in range(rng.choice(segment) * length // LENGTH or 1)]
+    ids = once * (length // len(once) + 1)
+    return ids, [-100] * len(once) + ids[len(once) :]
 
 
 def document_row(

@@ -15,6 +15,7 @@ import argparse
 import math
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,24 +189,57 @@ def train_trunk(
     run: Run, first: int, run_folder: Path, tokenizer: BloomTokenizerFast, stop: Stop, stop_after: int | None
 ) -> bool:
     """Train the language model from step `first` on; False if it was stopped."""
-    steps, seed = run.settings["steps"], run.settings["seed"]
+    seed, model = run.settings["seed"], run.model
     unseen = Unseen(validation_rows(tokenizer), questions(tokenizer, 150), questions(tokenizer, 100, gap=120))
+
+    def keep_snapshot(done: int) -> None:
+        if done in SNAPSHOTS:
+            kept = run_folder / "model" / "snapshots" / f"step{done}.safetensors"
+            write_snapshot(dict(model.named_parameters()), kept)
+
+    def read(step: int) -> tuple[Tensor, Tensor]:
+        return batch(step, seed, tokenizer, model.config.vocab_size)
+
+    kept = run_folder / "checkpoint.pt"
+
+    def measure() -> dict[str, float]:
+        return measured(model, tokenizer, unseen)
+
+    return train_steps(run, first, kept, read, measure, MEASURE_EVERY, stop, stop_after, keep_snapshot)
+
+
+def train_steps(
+    run: Run,
+    first: int,
+    kept: Path,
+    read: Callable[[int], tuple[Tensor, Tensor]],
+    measure: Callable[[], dict[str, float]],
+    every: int,
+    stop: Stop | None = None,
+    stop_after: int | None = None,
+    after: Callable[[int], None] = lambda done: None,
+) -> bool:
+    """Train from step `first` on, on what `read` gives for each step; False if it was stopped.
+
+    Every so many steps and at the end `measure` says what is reached; the run goes on from what is in `kept`. `after`
+    is called with the number of each step that is done.
+    """
+    steps, device = run.settings["steps"], run.model.device
     with without_monitor(tqdm)(initial=first, total=steps, unit="step") as bar:
         for done in range(first + 1, steps + 1):
-            ids, labels = batch(done, seed, tokenizer, run.model.config.vocab_size)
-            surprise = train_step(run, ids.to(run.model.device), labels.to(run.model.device), rate(done, steps))
+            ids, labels = read(done)
+            surprise = train_step(run, ids.to(device), labels.to(device), rate(done, steps))
             bar.set_postfix(loss=f"{surprise:.3f}", refresh=False)
             bar.update()
 
-            if done % MEASURE_EVERY == 0 or done == steps:
-                run.history.append({"step": done, **measured(run.model, tokenizer, unseen)})
+            if done % every == 0 or done == steps:
+                run.history.append({"step": done, **measure()})
                 note("  ".join(f"{name} {value:.4g}" for name, value in run.history[-1].items()))
-            if done in SNAPSHOTS:
-                kept = run_folder / "model" / "snapshots" / f"step{done}.safetensors"
-                write_snapshot(dict(run.model.named_parameters()), kept)
-            halt = stop.asked or done == stop_after
-            if halt or done % MEASURE_EVERY == 0 or done == steps:
-                run.keep(run_folder / "checkpoint.pt", done)
+            after(done)
+            halt = (stop is not None and stop.asked) or done == stop_after
+            if halt or done % every == 0 or done == steps:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                run.keep(kept, done)
             if halt and done < steps:
                 note(f"stopped after {done} of {steps} steps; --resume goes on from here")
                 return False

@@ -19,9 +19,10 @@ class Card(str):
         return str(self)
 
 
-def embedded_card() -> Card:
-    """How the embedded model was made, what it reaches, and what it cannot do."""
-    return Card((Path(tiny.__file__).parent / "README.md").read_text(encoding="utf-8"))
+def embedded_card(twins: bool = False) -> Card:
+    """How the embedded model, or its twins, were made, what they reach, and what they cannot do."""
+    folder = tiny.TWINS_FOLDER if twins else Path(tiny.__file__).parent
+    return Card((folder / "README.md").read_text(encoding="utf-8"))
 
 
 def described(info: Info, heads: Heads, code: str) -> Card:

@@ -11,6 +11,7 @@ import safetensors.torch
 
 from bloomlab.errors import InputError
 from bloomlab.lens.tokens import script
+from bloomlab.model.positions import kind_of
 from bloomlab.text.tokens import names_of_the_unseen
 from bloomlab.tiny.like import words_of_the_world
 from bloomlab.tracing.record import weights_hash
@@ -28,8 +29,13 @@ def page_model(lab: Any) -> dict[str, Any]:
     stand for each language.
 
     Raises:
-        InputError: the model is too large for a page.
+        InputError: the model is too large for a page, or knows positions otherwise than by ALiBi.
     """
+    if kind_of(lab.model.config) != "alibi":
+        raise InputError(
+            f"a live page knows ALiBi's positions only, but this model's are {kind_of(lab.model.config)!r}; save "
+            "without live=True"
+        )
     parameters = dict(lab.model.named_parameters())  # the tied table once
     tensors = {name: parameter.detach().float().cpu().contiguous() for name, parameter in parameters.items()}
     halves = {name: tensor.half() for name, tensor in tensors.items()}

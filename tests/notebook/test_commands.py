@@ -12,6 +12,7 @@ from bloomlab.notebook.commands import COMMANDS, Command, Page, overview
 
 NOT_FOR_A_LINE = {
     *("trace", "fits", "stream"),  # tensors and pieces are for Python; `%bloom info` says what fits
+    "lengths",  # of several models
     *("refute", "keep", "without", "cases", "like", "direction", "finding"),  # edits, and several texts
 }
 

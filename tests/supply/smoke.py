@@ -38,6 +38,7 @@ def verbs() -> dict[str, Callable[[Any], object]]:
         "lens": lambda lab: lab.lens(TEXT)._repr_html_(),
         "ablate": lambda lab: lab.ablate(TEXT, "h.2.attn.mixed", head=3),
         "receipt": lambda lab: lab.receipt(TEXT),
+        "lengths": lambda lab: lab.lengths(lab, texts=[TEXT * 9])._repr_html_(),
         "like": lambda lab: lab.like(TEXT, 2),
         "effects": lambda lab: lab.effects(TEXT, TEXT.replace("Oslo", "Lima")),
         "attribution": lambda lab: lab.attribution(TEXT),

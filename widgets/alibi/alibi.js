@@ -15,12 +15,14 @@
 //   [data-fact="slope | reach | bias | left | distance | previous | position | content | tie"]   numbers, as read
 //   [data-part="forms"]              slope × key beside slope × distance; data-apart: how far the shares differ
 //   [data-part="lab"]                the lab, see lengthlab.js
+//   [data-part="other"]              of a model without ALiBi: what stands in its place, see other.js
 // Of two runs, the difference: the numbers before and after, and [data-part="head-change"], see change.js
 import { headChange } from "./change.js";
 import { slopeDesk } from "./desk.js";
 import { textEffect } from "./effect.js";
 import { biasAt, bothForms, REACH_NATS, reachName, tokensBack } from "./reach.js";
 import { floats, tokenNames } from "../lib/causal.js";
+import { otherPositions } from "./other.js";
 import { headCells } from "./cells.js";
 import { changeMenu } from "../lib/change.js";
 import { lengthLab } from "./lengthlab.js";
@@ -51,6 +53,7 @@ const FACTS = [
   ["content", "content alone explains", "attention that lies where it would lie without ALiBi"],
   ["tie", "blind in bfloat16 from", ""],
 ];
+const OF_SLOPES = ["slope", "reach", "bias", "left", "position", "content", "tie"];
 const BARS = ["left", "previous", "position", "content"];
 
 /**
@@ -80,6 +83,7 @@ export function alibiPanel(stage) {
   const number = (/** @type {number} */ what, /** @type {number} */ layer, /** @type {number} */ head, of = measured) =>
     of[(what * picture.layers + layer) * picture.heads + head];
 
+  const without = () => Boolean(picture?.other); // it knows positions otherwise
   const differs = () => Boolean(picture?.difference);
   /** The slopes that a layer has used, and what follows from them. @returns {{slopes: number[], of_heads: any}} */
   const ofLayer = (/** @type {number} */ layer, run = picture) => run.by_layer?.[layer] ?? run;
@@ -122,6 +126,7 @@ export function alibiPanel(stage) {
   const slopePlot = desk.axis;
   followHeads(slopePlot.area);
   const effect = textEffect();
+  const other = otherPositions();
   const change = headChange(stage, { pick: pickHead, point: pointAtHead });
 
   const biasPlot = plot({
@@ -204,10 +209,12 @@ export function alibiPanel(stage) {
   const panel = (/** @type {string} */ name, /** @type {(Node | string)[]} */ ...children) =>
     make("section", { class: "bl-panel", "aria-label": name }, ...children);
 
-  stage.which.append(panel("slopes", heading("how steep each head is ", "slope, log axis · reach on the right"), slopePlot.element, desk.all), make("p", { class: "bl-how" }, "the bar under a token: what position alone would give it, seen from the chosen token"));
+  const slopePanel = panel("slopes", heading("how steep each head is ", "slope, log axis · reach on the right"), slopePlot.element, desk.all);
+  const barSays = make("p", { class: "bl-how" }, "the bar under a token: what position alone would give it, seen from the chosen token");
+  stage.which.append(slopePanel, barSays);
   const steps = stepper(stage, ["layer", "head"]);
   const biasPanel = panel("bias by distance", heading("what distance costs ", "ALiBi bias · nats ↑ tokens back →"), fars.element, biasPlot.element);
-  stage.where.append(steps.element, change.element, biasPanel, effect.element);
+  stage.where.append(steps.element, change.element, biasPanel, other.element, effect.element);
   const menu = changeMenu(stage);
   stage.why.append(menu.element, panel("one head", factTitle, factTable));
   const ofOneRun = [
@@ -258,8 +265,13 @@ export function alibiPanel(stage) {
     }
     shareScale.show(PROBABILITY_COLOURS, "share", [[0, "0"], [0.25, "0.25"], [0.5, "0.5"], [0.75, "0.75"], [1, "1"]]);
     for (const element of [biasPanel, ...ofOneRun]) element.hidden = differs(); // what they say is of one run
+    for (const element of [slopePanel, barSays]) element.hidden = without();
+    for (const name of OF_SLOPES) facts[name].number.parentElement.hidden = without();
+    desk.one.hidden = without();
+    if (without()) for (const element of [biasPanel, ofOneRun[0], ofOneRun[2]]) element.hidden = true; // they are of slopes
+    other.show(picture.other, chosen().query - chosen().key);
     change.element.hidden = !differs();
-    facts.tie.number.parentElement.hidden = differs();
+    facts.tie.number.parentElement.hidden = differs() || without();
     if (differs()) change.show(picture, before, measured);
   }
 
@@ -319,6 +331,7 @@ export function alibiPanel(stage) {
   let painted = "";
   function fit() {
     painted = "";
+    other.paint();
     slopePlot.paint();
     change.paint();
     lab.show();
@@ -341,9 +354,11 @@ export function alibiPanel(stage) {
     biasPlot.mark(distance / farthest(), -biasAt(slope, distance) / DEEPEST);
     const alone = sharesFrom(slope, query);
     const lit = distance <= query ? query - distance : null;
-    stage.mark({ query, key: lit ?? key }, pointedToken ?? (pointedDistance === null ? null : lit), differs() ? null : (token) => alone[token]);
+    stage.mark({ query, key: lit ?? key }, pointedToken ?? (pointedDistance === null ? null : lit), differs() || without() ? null : (token) => alone[token]);
     desk.draw(head, pointedHead?.head ?? null);
-    effect.show(picture.effect, desk.refusal() === "" && !differs() ? "Drag a slope, or press Shift and ↑ or ↓ on it: what the model says next, and its loss on this text, change here." : "");
+    if (without()) desk.one.hidden = true;
+    other.show(picture.other, query - key);
+    effect.show(picture.effect, desk.refusal() === "" && !differs() && !without() ? "Drag a slope, or press Shift and ↑ or ↓ on it: what the model says next, and its loss on this text, change here." : "");
     change.mark({ layer, head });
     rows.forEach((row, i) => {
       set(row, { "data-chosen": i === head, "data-pointed": i === pointedHead?.head });
@@ -356,7 +371,8 @@ export function alibiPanel(stage) {
     if (differs()) {
       const [was, now] = [before, measured].map((of) => fixed(number(0, at.layer, at.head, of), 2));
       stage.say(`layer ${at.layer}, head ${at.head}: it looks ${was === now ? now : `${was} → ${now}`} tokens back on average`);
-    } else stage.say(`layer ${at.layer}, head ${at.head}, slope ${slopeName(slope)}: ${tokensBack(distance)} back it adds ${fixed(biasAt(slope, distance), 3)} nats, weight left ${percent(Math.exp(biasAt(slope, distance)))}`);
+    } else if (without()) stage.say(`layer ${at.layer}, head ${at.head}: no ALiBi; it looks ${fixed(number(0, at.layer, at.head), 2)} tokens back on average`);
+    else stage.say(`layer ${at.layer}, head ${at.head}, slope ${slopeName(slope)}: ${tokensBack(distance)} back it adds ${fixed(biasAt(slope, distance), 3)} nats, weight left ${percent(Math.exp(biasAt(slope, distance)))}`);
     steps.mark({ layer: picture.layers, head: picture.heads });
     menu.show(picture, names, { layer: stage.get("layer"), head: stage.get("head"), query: chosen().query, key: chosen().key, part: "head" });
     stage.showCode(picture, { layer, head, distance: query - key });
@@ -452,8 +468,10 @@ export function alibiPanel(stage) {
     say("bias", fixed(bias, 3), `nats, ${tokensBack(distance)} back`);
     say("left", percent(Math.exp(bias)), "e^bias", Math.exp(bias));
     say("distance", `${fixed(number(0, layer, head), 2)} tokens`, `on average; position alone: ${fixed(of.alone[head], 2)}`);
-    say("previous", percent(previous), `bound here ${percent(of.bound_here[head])}; in a long text 1 − e^(−slope) = ${percent(of.bound[head])}`, previous);
-    facts.previous.bar.style.setProperty("--bl-bound", String(of.bound_here[head]));
+    if (without()) say("distance", `${fixed(number(0, layer, head), 2)} tokens`, "on average");
+    say("previous", percent(previous), without() ? "of its attention" : `bound here ${percent(of.bound_here[head])}; in a long text 1 − e^(−slope) = ${percent(of.bound[head])}`, previous);
+    if (without()) facts.previous.bar.style.removeProperty("--bl-bound");
+    else facts.previous.bar.style.setProperty("--bl-bound", String(of.bound_here[head]));
     say("position", percent(number(2, layer, head)), "of the pattern", number(2, layer, head));
     say("content", percent(number(3, layer, head)), "of the pattern", number(3, layer, head));
     say(

@@ -36,6 +36,28 @@ def difference_figure(picture: dict[str, Any], change: NDArray[np.float32], laye
     return figure
 
 
+def other_figure(picture: dict[str, Any], distances: NDArray[np.float32], layer: int) -> Figure:
+    """Of a model without ALiBi: how alike two places are by their distance, and where its heads look (layer, head)."""
+    other, last = picture["other"], max(1, len(picture["tokens"]) - 1)
+    with figure_style(**{"axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(10, 0.16 * max(16, distances.shape[1]) + 2), layout="constrained", dpi=150)
+        lines, rows = figure.subplots(1, 2)
+        lines.plot(range(len(other["alike"])), other["alike"], color=theme_colour("accent"), lw=2)
+        lines.set(xlim=(0, last), ylim=(min([0, *other["alike"]]), 1.05), xlabel="tokens apart", ylabel="alike")
+        lines.set_title(
+            "no ALiBi: " + (f"{other['kind']} positions" if other["alike"] else "and no place in it"), loc="left"
+        )
+        for number, of_all in enumerate(distances):
+            chosen = number == layer
+            face = theme_colour("accent") if chosen else "none"
+            rows.scatter(of_all, range(len(of_all)), s=22, facecolors=face, edgecolors=theme_colour("accent"))
+        rows.invert_yaxis()
+        rows.set(xlabel="tokens back", ylabel="head")
+        rows.set_title(f"how far each head looks: ● on average, layer {layer}   ○ other layers", loc="left")
+        sign(figure, picture["stamp"])
+    return figure
+
+
 def alibi_figure(picture: dict[str, Any], distances: NDArray[np.float32], layer: int, head: int) -> Figure:
     """The bias against distance, the chosen head in colour; reach and mean distances (layer, head), one row a head."""
     (slopes, of_heads), last = of_layer(picture, layer), max(1, len(picture["tokens"]) - 1)

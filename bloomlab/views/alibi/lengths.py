@@ -5,12 +5,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.lengths import LengthLoss, Progress, length_lab
 from bloomlab.lens.slopes import Factor, SlopeLoss, loss_by_slope, slopes_used
-from bloomlab.model.alibi import slopes
+from bloomlab.model.positions import own_slopes, reached
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.measure import validation_rows
 from bloomlab.tiny.rows import LENGTH
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
 LENGTHS = [32, 64, 128, 256, 512, 1024]  # of the texts that the embedded model's length lab reads
+TWIN_LENGTHS = [16, 32, 64, 128, 256, 512]  # of its twins', trained on shorter rows
 TRAINED = LENGTH  # the embedded model was trained on rows of so many tokens
 FACTORS: list[float] = [0.0, *(round(2 ** (step / 2), 4) for step in range(-6, 7))]  # of slopes: flat, 1/8 to 8
 FEWEST = 64  # tokens behind a point of the length lab; fewer are too noisy to show
@@ -34,14 +36,31 @@ class LengthTexts(NamedTuple):
     trained: int
     run: Callable[[], Iterator[Progress[LengthLoss]]]
     by_slope: Callable[[Sequence[Factor], int | None], Iterator[Progress[SlopeLoss]]] | None = None
+    ids: Tensor = torch.zeros(0, 0)  # (row, pos): the texts themselves, to be read by other models, too
+    lengths: Sequence[int] = ()
 
 
 def document_rows(model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> LengthTexts:
     """For the embedded model: unseen documents, up to 4 times as long as the rows of its training."""
     ids = validation_rows(tokenizer, length=LENGTHS[-1], rows=4)
     says = f"4 rows of {LENGTHS[-1]} tokens of documents that training never drew, cut into shorter texts"
-    rows = ids.reshape(-1, TRAINED)
-    return LengthTexts(says, TRAINED, lambda: length_lab(model, ids, LENGTHS), partial(loss_by_slope, model, rows))
+    by_slope = partial(loss_by_slope, model, ids.reshape(-1, TRAINED))
+    return LengthTexts(says, TRAINED, lambda: length_lab(model, ids, LENGTHS), by_slope, ids, LENGTHS)
+
+
+def twin_rows(model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> LengthTexts:
+    """For a twin of the embedded model: unseen documents, up to 8 times as long as the rows of its training."""
+    from bloomlab.tiny import positions  # the trainer, only where a twin is at hand
+
+    longest, trained = TWIN_LENGTHS[-1], positions.LENGTH
+    reads = [length for length in TWIN_LENGTHS if length <= reached(model.config, longest)]
+    ids = validation_rows(tokenizer, longest, 8, **positions.READS)
+    says = f"8 rows of {longest} tokens of documents that training never drew, cut into shorter texts"
+    if reads != TWIN_LENGTHS:
+        says += f"; it has learned {reads[-1]} positions, and reads no longer ones"
+    by_slope = partial(loss_by_slope, model, ids.reshape(-1, trained))
+    cut = ids.reshape(-1, reads[-1])
+    return LengthTexts(says, trained, lambda: length_lab(model, cut, reads), by_slope, ids, TWIN_LENGTHS)
 
 
 def text_rows(model: BloomForCausalLM, texts: Sequence[Sequence[int]]) -> LengthTexts:
@@ -62,7 +81,9 @@ def text_rows(model: BloomForCausalLM, texts: Sequence[Sequence[int]]) -> Length
     which = f"a text of {sizes} tokens" if len(texts) == 1 else f"{len(texts)} texts of {sizes} tokens"
     says = f"{which}, the first {lengths[-1]} and shorter pieces"
     rows = ids[:, : lengths[-1]]
-    return LengthTexts(says, 0, lambda: length_lab(model, ids, lengths), partial(loss_by_slope, model, rows))
+    return LengthTexts(
+        says, 0, lambda: length_lab(model, ids, lengths), partial(loss_by_slope, model, rows), ids, lengths
+    )
 
 
 def curve(result: LengthLoss) -> dict[str, Any]:
@@ -92,7 +113,9 @@ def desk_factors(trace: "Trace") -> list[list[float]]:
 
     The lab measures these slopes beside its curve.
     """
-    trained = torch.tensor(slopes(trace.config.n_head), dtype=torch.float64)
+    trained = torch.tensor(own_slopes(trace.config), dtype=torch.float64)
+    if not trained.any():
+        return []
     factors = (slopes_used(trace) / trained).round(decimals=6)
     alike = (factors == factors[0]).all() and (factors >= 0).all()
     return [factors[0].tolist()] if alike and (factors != 1).any() else []

@@ -13,7 +13,7 @@ import traitlets
 from bloomlab.errors import InputError
 from bloomlab.lens.slopes import Factor
 from bloomlab.views.alibi.lengths import FACTORS, LengthTexts, curve, desk_factors, slope_curve
-from bloomlab.views.alibi.payload import CODE, alibi_payload
+from bloomlab.views.alibi.payload import CODE, OTHER_CODE, alibi_payload
 from bloomlab.views.alibi.still import measured_of, still_html, still_text
 from bloomlab.views.shared.panel import Job, Panel, Piece, Shown
 
@@ -72,7 +72,7 @@ class AlibiPanel(Panel):
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that computes the numbers of the chosen head and distance."""
-        return CODE
+        return OTHER_CODE if "other" in picture else CODE
 
     def derived(self, shown: Shown) -> dict[str, Any]:
         """`distance`: between the two selected tokens; the lines are read there."""
@@ -83,12 +83,18 @@ class AlibiPanel(Panel):
         return still_html(shown["picture"], shown["measured"], shown["layer"], shown["before"])
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
-        """The lines, and the reaches; of a difference, which lines have moved, and who looks farther."""
+        """The lines, and the reaches; of a difference, which lines have moved, and who looks farther.
+
+        Of a model without ALiBi, what stands in its place.
+        """
         # matplotlib, only when it is asked for
-        from bloomlab.views.alibi.figure import alibi_figure, difference_figure
+        from bloomlab.views.alibi.figure import alibi_figure, difference_figure, other_figure
         from bloomlab.views.shared.figure import save_figure
 
         measured = measured_of(shown["picture"], shown["measured"])[0].numpy()
+        if "other" in shown["picture"]:
+            save_figure(other_figure, path, shown["picture"], measured, shown["layer"])
+            return
         if "difference" in shown["picture"]:
             change = measured - measured_of(shown["picture"], shown["before"])[0].numpy()
             save_figure(difference_figure, path, shown["picture"], change, shown["layer"])

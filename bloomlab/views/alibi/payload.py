@@ -11,8 +11,9 @@ from bloomlab.hooks import At, Edits, NamedEdit, in_order
 from bloomlab.lens import alibi
 from bloomlab.lens.attention import content_only, overlap, position_only
 from bloomlab.lens.inputs import check, names
+from bloomlab.lens.positions import in_place
 from bloomlab.lens.slopes import slopes_used, text_effect
-from bloomlab.model.alibi import slopes
+from bloomlab.model.positions import kind_of, own_slopes
 from bloomlab.text.tokens import display_tokens
 from bloomlab.views.shared.panel import text_picture
 
@@ -23,6 +24,24 @@ READ = ["attn.scores", "attn.probs"]
 READ_EFFECT = ["final"]  # what two runs say of the text, where it was read
 KEPT_TOKENS = 256  # of longer texts, what a slope alone makes is worked out anew: 64 of these take 17 MB
 MEASURED = ("distance", "previous", "position", "content")  # of every head of every layer
+
+OTHERS = {
+    "none": "This model has no ALiBi, and nothing in its place: it knows only that no token sees a later one.",
+    "sinusoidal": "This model has no ALiBi. In its place waves of many lengths are added to the embedding of a token.",
+    "learned": "This model has no ALiBi. In its place a vector learned for each position is added to the embedding.",
+    "rotary": "This model has no ALiBi. In its place each pair of numbers of a query and of a key is turned, the more "
+    "the later it stands.",
+}
+
+OTHER_CODE = """\
+import bloomlab
+from bloomlab.lens.positions import in_place
+
+SETUP
+table = lab.model.transformer.position_embeddings  # None, unless positions are learned
+found = in_place(lab.model.config, len(lab.tokenizer.encode(TEXT)), table)
+print(found.kind, found.frequencies, found.sizes, found.alike)
+"""
 
 CODE = """\
 import bloomlab
@@ -54,11 +73,13 @@ def alibi_payload(trace: "Trace", base: "Trace | None" = None) -> dict[str, Any]
     used = slopes_used(trace)
     picture = {
         **text_picture(trace),
-        "trained": slopes(trace.config.n_head),
+        "trained": own_slopes(trace.config),
         **_of_slopes(used, len(trace.tokens)),
         "desk": desk(trace.edit, trace.config.n_head),
         "effect": effect_values(trace),
     }
+    if kind_of(trace.config) != "alibi":
+        picture["other"] = other_positions(trace)
     measured, before = _measured(trace, used), b""
     if base is not None:
         used_before = slopes_used(base)
@@ -74,6 +95,19 @@ def alibi_payload(trace: "Trace", base: "Trace | None" = None) -> dict[str, Any]
         }
         before = _bytes(measured_before)
     return {"picture": picture, "measured": _bytes(measured), "before": before}
+
+
+def other_positions(trace: "Trace") -> dict[str, Any]:
+    """What stands in ALiBi's place: see `bloomlab.lens.positions`. Plain numbers, for distances within the text."""
+    table = None if trace.lab is None else trace.lab.model.transformer.position_embeddings
+    found = in_place(trace.config, len(trace.tokens), table)
+    return {
+        "kind": found.kind,
+        "frequencies": found.frequencies.tolist(),
+        "sizes": found.sizes.tolist(),
+        "alike": found.alike.tolist(),
+        "says": OTHERS[found.kind],
+    }
 
 
 def _measured(trace: "Trace", used: Tensor) -> Tensor:

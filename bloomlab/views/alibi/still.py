@@ -15,6 +15,8 @@ WORDS = ("mean distance", "share of the previous token", "share of position alon
 
 def still_text(picture: dict[str, Any], layer: int, head: int) -> str:
     """One line for a terminal."""
+    if "other" in picture:
+        return other_text(picture)
     if "difference" in picture:
         return largest_text(picture)
     reach = [math.inf if tokens is None else tokens for tokens in of_layer(picture, layer)[1]["reach"]]
@@ -22,6 +24,20 @@ def still_text(picture: dict[str, Any], layer: int, head: int) -> str:
         f"{picture['layers']} layers × {picture['heads']} heads, reach {min(reach):.0f} to {max(reach):.0f} tokens, "
         f"shows layer {layer}, head {head}"
     )
+
+
+def other_text(picture: dict[str, Any]) -> str:
+    """Of a model without ALiBi: what stands in its place, with its numbers."""
+    other, parts = picture["other"], []
+    if other["frequencies"]:
+        turns = [2 * math.pi / frequency for frequency in other["frequencies"]]
+        parts.append(f"{len(turns)} frequencies, a turn every {min(turns):.1f} to {max(turns):,.0f} tokens")
+    if other["sizes"]:
+        sizes = other["sizes"]
+        parts.append(f"{len(sizes)} vectors, {min(sizes):.2f} to {max(sizes):.2f} long")
+    if len(other["alike"]) > 1:
+        parts.append(f"two neighbouring places are {other['alike'][1]:.2f} alike")
+    return " ".join([other["says"], *([f"{'; '.join(parts)}."] if parts else [])])
 
 
 def largest_text(picture: dict[str, Any]) -> str:
@@ -58,6 +74,8 @@ def still_html(picture: dict[str, Any], measured: bytes, layer: int, before: byt
     """The text's chips, and a row of numbers for every head of one layer; of a difference, of both runs."""
     if not picture:
         return "<p>bloomlab, ALiBi: nothing read yet.</p>"
+    if "other" in picture:
+        return f"<div><p>{escaped(other_text(picture))}</p><p><small>{escaped(picture['stamp'])}</small></p></div>"
     if "difference" in picture:
         stamp = f"<p><small>{escaped(picture['stamp'])} · run the cell to explore</small></p>"
         return f"<div>{difference_html(picture, measured, before, layer)}{stamp}</div>"

@@ -14,6 +14,7 @@ from torch import Tensor
 from bloomlab.views.attention.given import CODE as GIVEN_CODE
 from bloomlab.views.attention.payload import (
     CODE,
+    NO_ALIBI_CODE,
     attention_payload,
     average_values,
     before_values,
@@ -113,7 +114,9 @@ class AttentionPanel(Panel):
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that computes the chosen cell, its head and its pattern."""
-        return GIVEN_CODE if picture["given"] else CODE
+        if picture["given"]:
+            return GIVEN_CODE
+        return CODE if any(picture.get("slopes", [1.0])) else NO_ALIBI_CODE  # a live page has ALiBi
 
     def more_code(self, shown: Shown) -> str:
         """The parts of the chosen look, and the sum of a block of looks, if they were asked for."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from bloomlab.lens.attention import rollout
 from bloomlab.lens.difference import attention_change
 from bloomlab.lens.inputs import check
-from bloomlab.model.alibi import slopes
+from bloomlab.model.positions import own_slopes
 from bloomlab.views.shared.panel import text_picture
 from bloomlab.views.shared.pictures import largest
 
@@ -40,6 +40,8 @@ scores = trace["h.{layer}.attn.scores"][0, {head}]
 print(score_ledger(scores, slopes(HEADS)[{head}], query={query}, key={key}))
 """
 
+NO_ALIBI_CODE = CODE.replace("slopes(HEADS)[{head}]", "0").replace("from bloomlab.model.alibi import slopes\n", "")
+
 
 def attention_payload(trace: "Trace", layer: int = 0, head: int = 0) -> dict[str, Any]:
     """All that the page draws from: every head in small, the layer of one head exactly.
@@ -52,7 +54,7 @@ def attention_payload(trace: "Trace", layer: int = 0, head: int = 0) -> dict[str
     check(trace, READ[1:] if given else READ)
     layers, heads, tokens = trace.config.n_layer, trace.config.n_head, len(trace.tokens)
     block = max(1, math.ceil(tokens / TILE))
-    picture = {**text_picture(trace), "slopes": slopes(heads), "block": block, "given": bool(given)}
+    picture = {**text_picture(trace), "slopes": own_slopes(trace.config), "block": block, "given": bool(given)}
     thumbs = b"".join(
         _causal(colour_steps(probs[None], block)).numpy().tobytes()
         for layer in range(layers)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeGuard
 
+from bloomlab.tiny import TWINS
 from bloomlab.views.shared.panel import by_part
 
 if TYPE_CHECKING:
@@ -49,12 +50,23 @@ def code_parts(template: str, trace: "Trace", setup: str = "") -> list[str]:
     Every second part is such a name, to be replaced by its number. SETUP, TEXT, HEADS and EDITS in the template become
     what they are of this trace, all at once: a text, or a name in an edit, may contain any of these marks.
     """
-    setup = setup or f"lab = bloomlab.load({str(trace.provenance.get('model') or 'tiny')!r})"
+    setup = setup or opened_again(str(trace.provenance.get("model") or "tiny"))
     template, edits = _with_edits(template, by_part(trace.provenance.get("edits") or {}, trace.config.n_layer))
     words = {"SETUP": setup, "TEXT": repr(trace.text), "HEADS": str(trace.config.n_head), "EDITS": edits}
     parts = re.split(r"\{(\w+)\}", template)
     parts[::2] = [re.sub("SETUP|TEXT|HEADS|EDITS", lambda mark: words[mark[0]], part) for part in parts[::2]]
     return parts
+
+
+def opened_again(model: str) -> str:
+    """The Python that opens a model by the name that a trace has kept.
+
+    >>> print(opened_again("tiny-rotary"))
+    lab = bloomlab.load('tiny', positions='rotary')
+    """
+    twin = model.removeprefix("tiny-")
+    twin = twin if model != twin and twin in TWINS else ""
+    return f"lab = bloomlab.load('tiny', positions={twin!r})" if twin else f"lab = bloomlab.load({model!r})"
 
 
 def _with_edits(template: str, edits: Mapping[str, str]) -> tuple[str, str]:
