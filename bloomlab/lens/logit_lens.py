@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.hidden import READ as READ
 from bloomlab.lens.hidden import stream
@@ -25,7 +25,7 @@ from bloomlab.weights.pretrained import without_gradients
 
 
 @dataclass(frozen=True)
-class LensRow:
+class LensRow(NearMatches):
     """One state of the stream read as a prediction.
 
     Attributes:
