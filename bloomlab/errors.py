@@ -103,7 +103,7 @@ def check_attribute(thing: object, name: str, settable: Iterable[str]) -> None:
         AttributeError: with names like it.
     """
     if not (name.startswith("_") or name in thing.__dict__ or hasattr(type(thing), name)):
-        raise AttributeError(f"{type(thing).__name__} has no {name!r} to set{did_you_mean(name, settable)}")
+        raise AttributeError(f"{type(thing).__name__} has no {shorten(name)} to set{did_you_mean(name, settable)}")
 
 
 def no_attribute(owner: object, name: str, more: Iterable[str] = ()) -> str:
@@ -115,10 +115,10 @@ def no_attribute(owner: object, name: str, more: Iterable[str] = ()) -> str:
     if name.startswith("_"):  # programs ask for these, by the hundred; nobody has misspelt one
         return f"a {type(owner).__name__} has no {name!r}"
     if name in (elsewhere := getattr(type(owner), "_elsewhere", {})):  # what other libraries call it
-        return f"a {type(owner).__name__} has no {name!r}; here that is {elsewhere[name]}"
+        return f"a {type(owner).__name__} has no {shorten(name)}; here that is {elsewhere[name]}"
     names = [*dir(type(owner)), *getattr(owner, "__dict__", ()), *more]
     names = [each for each in names if not each.startswith("_")]
-    return f"a {type(owner).__name__} has no {name!r}{did_you_mean(name, dict.fromkeys(names))}"
+    return f"a {type(owner).__name__} has no {shorten(name)}{did_you_mean(name, dict.fromkeys(names))}"
 
 
 class _Made(ABCMeta):
@@ -130,23 +130,27 @@ class _Made(ABCMeta):
         return thing
 
 
-class NearNames(metaclass=_Made):
-    """An object that names what it has when it is asked for what it does not have, or told to take it.
+class NearMatches:
+    """An object that names what it has when it is asked for what it does not have.
 
     `_elsewhere` says what does here what a name of another library does there (see bloomlab/elsewhere.py).
     """
 
     _elsewhere: ClassVar[Mapping[str, str]] = {}
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if "_made" in self.__dict__:
-            check_attribute(self, name, [each for each in self.__dict__ if not each.startswith("_")])
-        super().__setattr__(name, value)
-
     if not TYPE_CHECKING:  # for a type checker such a name is an error
 
         def __getattr__(self, name):
             raise AttributeError(no_attribute(self, name))
+
+
+class NearNames(NearMatches, metaclass=_Made):
+    """The same of an object that takes no new names either: a misspelt one would change nothing, in silence."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if "_made" in self.__dict__:
+            check_attribute(self, name, [each for each in self.__dict__ if not each.startswith("_")])
+        super().__setattr__(name, value)
 
 
 def shorten(value: object, limit: int = 80) -> str:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.guards.files import read_json, replacing, saying_why_not, write_json
 
 NOTE = ".bloomlab-lessons.json"
@@ -24,7 +24,7 @@ def folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Lesson(NearMatches):
     """One lesson: its notebook, its title, how many minutes a student needs, and what it is about."""
 
     file: str
@@ -33,7 +33,7 @@ class Lesson:
     about: str
 
 
-class Lessons(tuple[Lesson, ...]):
+class Lessons(NearMatches, tuple[Lesson, ...]):
     """The lessons in the order of the course. Its repr is a list with the time each takes."""
 
     __slots__ = ()
@@ -63,7 +63,7 @@ def listed() -> Lessons:
 
 
 @dataclass(frozen=True)
-class Copied:
+class Copied(NearMatches):
     """The result of copying, by the names of the lessons (and of the pages beside them).
 
     Attributes:

@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.utils._pytree import GetAttrKey, register_pytree_node
 
 from bloomlab.config import BloomConfig
+from bloomlab.errors import NearMatches
 
 
-class ModelOutput:
+class ModelOutput(NearMatches):
     """A record whose missing values do not count.
 
     torch looks inside (in torch.export, torch.func), since each class tells it how to take one apart.

@@ -1,5 +1,6 @@
 """One family of errors: each is also the Python error that a caller would expect."""
 
+import importlib
 import inspect
 from typing import Any
 
@@ -9,6 +10,8 @@ import bloomlab
 from bloomlab import errors
 from bloomlab.errors import BloomlabError, GenerationError, did_you_mean
 from bloomlab.hooks import Hooks
+from bloomlab.lens.refute import Refutation
+from docs.make_api import CONTENTS
 
 ALSO = {
     "InputError": ValueError,
@@ -81,3 +84,21 @@ def test_every_public_object_knows_names_like_the_one_that_is_asked_for() -> Non
         with pytest.raises(AttributeError, match=rf"{name}.*did you mean .*'{near}'"):
             getattr(owner, name)
         assert not hasattr(owner, "_repr_nothing_")
+    with pytest.raises(AttributeError) as caught:
+        getattr(lab, "x" * 10_000)
+    assert len(str(caught.value)) <= 400
+
+
+def test_every_public_class_has_near_matches() -> None:
+    """But for plain rows, which are tuples, and what belongs to JAX."""
+    without = []
+    for section, modules in CONTENTS.items():
+        for module, names in modules.items() if section not in ("In JAX", "Errors") else ():
+            for name in names:
+                kind = getattr(importlib.import_module(f"bloomlab.{module}"), name)
+                if isinstance(kind, type) and not hasattr(kind, "__getattr__") and not hasattr(kind, "_fields"):
+                    without.append(name)
+    assert without == []
+    with pytest.raises(AttributeError, match="a Refutation has no 'sentense'; did you mean 'sentence'"):
+        attribute = "sentense"
+        getattr(Refutation("", "", "", "", 0, 0, (), {}), attribute)

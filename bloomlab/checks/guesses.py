@@ -4,14 +4,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.guards.files import read_json
 
 MOST_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
-class Guess:
+class Guess(NearMatches):
     """One cover of a notebook: what it asked, what was predicted, and the answer; "" while nothing was predicted."""
 
     question: str
@@ -19,7 +19,7 @@ class Guess:
     answer: str
 
 
-class Guesses(tuple[Guess, ...]):
+class Guesses(NearMatches, tuple[Guess, ...]):
     """The covers of a notebook, in order."""
 
     def __repr__(self) -> str:

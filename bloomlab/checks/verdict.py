@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
+from bloomlab.errors import NearMatches
+
 
 @dataclass(frozen=True, repr=False)
-class Verdict:
+class Verdict(NearMatches):
     """Whether the exercise is done, and a sentence to learn from.
 
     It is true if the exercise is done: `assert checks.wrote(answer)` is what an autograder writes.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from bloomlab.config import BloomConfig
-from bloomlab.errors import GenerationError, shorten
+from bloomlab.errors import GenerationError, NearMatches, shorten
 from bloomlab.generation.names import NOT_FOR_A_CALL, check_names
 from bloomlab.generation.values import CHECKS, as_biases, flat, whole
 
@@ -15,7 +15,7 @@ COLDEST = 1e-6  # below this temperature the likeliest token is always drawn, an
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(NearMatches):
     """How to continue a text. `of` takes `max_length` and `min_length`, too, which count the prompt; and a
     `generation_config`, a dictionary of settings or what transformers calls so, over which the others win.
 

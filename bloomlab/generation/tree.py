@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.errors import GenerationError
+from bloomlab.errors import GenerationError, NearMatches
 from bloomlab.generation.beam import BeamSearch
 from bloomlab.generation.predict import predict
 from bloomlab.generation.prompt import Prompt, begin
@@ -28,7 +28,7 @@ BY_HAND = "by hand"
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class Node(NearMatches):
     """One token of a tree; the first node is the whole prompt.
 
     Attributes:
@@ -51,7 +51,7 @@ class Node:
 
 
 @dataclass(frozen=True, eq=False)
-class Tree:
+class Tree(NearMatches):
     """A prompt (pos) and the nodes, the prompt's first, a parent before its children."""
 
     prompt: Tensor

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from bloomlab.errors import MissingPackageError
+from bloomlab.errors import MissingPackageError, NearMatches
 
 
 def data_frame(rows: Any) -> Any:
@@ -21,7 +21,7 @@ def data_frame(rows: Any) -> Any:
     return pandas.DataFrame(rows)
 
 
-class InPandas:
+class InPandas(NearMatches):
     """A result whose rows a table of pandas takes."""
 
     def records(self) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError, shorten
+from bloomlab.errors import InputError, NearMatches, shorten
 from bloomlab.guards.arguments import whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import NamedEdit
@@ -41,7 +41,7 @@ ROWS_AT_ONCE = 8192  # of the table, for its mean
 
 
 @dataclass(frozen=True)
-class Attribution:
+class Attribution(NearMatches):
     """What each token of a text gives to a difference of two logits, in nats.
 
     Attributes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import NamedEdit
 from bloomlab.lens.attribution import STEPS, Attribution, attribution
@@ -18,7 +18,7 @@ PARTS = 1000  # of a text's progress
 
 
 @dataclass(frozen=True)
-class Attributions:
+class Attributions(NearMatches):
     """What the token at each place gives, in each of several texts of as many tokens; in nats.
 
     Attributes:

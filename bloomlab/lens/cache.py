@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.config import BloomConfig
-from bloomlab.errors import InputError, did_you_mean
+from bloomlab.errors import InputError, NearMatches, did_you_mean
 from bloomlab.generation.predict import predict
 from bloomlab.hooks import Edit, Edits, Hooks, in_order
 from bloomlab.lens.effect import kl
@@ -78,7 +78,7 @@ def kept(keep: str, columns: int, window: int = 8) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Eviction:
+class Eviction(NearMatches):
     """What the next token loses with part of the cache.
 
     Attributes:

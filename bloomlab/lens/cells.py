@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.config import BloomConfig
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.guards.arguments import one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import At, Hooks, Known, NamedEdit, edited
@@ -100,7 +100,7 @@ def grid(what: str, config: BloomConfig, columns: int, layer: int | None, head: 
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(NearMatches):
     """One text as a model has read it: its ids (1, pos), what it has at some spots, and the logits (vocab) after it."""
 
     ids: Tensor

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bloomlab.errors import HookError, InputError
+from bloomlab.errors import HookError, InputError, NearMatches
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Hooks, Known
 from bloomlab.lens.inputs import check, positions_at_once
@@ -30,7 +30,7 @@ NO_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(NearMatches):
     """What a text costs: counts, and the model's mean surprise at its tokens (all but the first), in bits per byte.
 
     `words` is None for a script without spaces between words; `bits_per_byte` is None if nothing was predicted.

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError, shorten
+from bloomlab.errors import InputError, NearMatches, shorten
 from bloomlab.generation.decode import stream
 from bloomlab.guards.arguments import a_seed, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
@@ -39,7 +39,7 @@ MOST_DOSES = 100
 
 
 @dataclass(frozen=True)
-class Direction:
+class Direction(NearMatches):
     """A direction with the curve of its dose.
 
     Attributes:

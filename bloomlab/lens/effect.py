@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.lens.inputs import check, positions_at_once
 from bloomlab.tracing.trace import Trace
 
@@ -21,7 +21,7 @@ READ = ["logits"]
 
 
 @dataclass(frozen=True)
-class Effect:
+class Effect(NearMatches):
     """What two runs over one text say, position by position.
 
     Attributes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bloomlab.errors import NearMatches
 from bloomlab.text.tokens import Token
 
 TOP = 10
@@ -13,7 +14,7 @@ TURNED = 0.25  # of the texts: where the effect has another sign than its mean i
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(NearMatches):
     """How well an estimate knows the cells that were measured.
 
     Attributes:
@@ -35,7 +36,7 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Effects:
+class Effects(NearMatches):
     """A map of effects, as shares of the logit difference.
 
     Attributes:

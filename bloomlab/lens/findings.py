@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from bloomlab.errors import HookError, InputError, NearNames, shorten
+from bloomlab.errors import HookError, InputError, NearMatches, NearNames, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.files import json_bytes, read_json, write_json
 from bloomlab.hooks import Edit
@@ -44,7 +44,7 @@ REQUEST = ("text", "metric", "answer", "rival", "n", "seed", "everywhere")
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(NearMatches):
     """A finding measured again. It is true if it holds: `assert finding.check()`.
 
     Attributes:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.guards.arguments import one_of
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit
@@ -40,7 +40,7 @@ READ = ["attn.probs", "mlp.out"]
 
 
 @dataclass(frozen=True)
-class Held:
+class Held(NearMatches):
     """What is left of a change while parts are held as they were.
 
     Attributes:

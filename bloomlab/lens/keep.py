@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from bloomlab.config import BloomConfig
-from bloomlab.errors import HookError, InputError, did_you_mean, shorten
+from bloomlab.errors import HookError, InputError, NearMatches, did_you_mean, shorten
 from bloomlab.guards.arguments import a_seed, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit, NamedEdit
@@ -37,7 +37,7 @@ Part = tuple[int, int]  # layer and head; head -1 is the layer's MLP
 
 
 @dataclass(frozen=True)
-class Kept:
+class Kept(NearMatches):
     """How much of an answer some parts keep, or how much is left without them.
 
     Attributes:

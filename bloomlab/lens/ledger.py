@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 
 
 @dataclass(frozen=True)
-class ScoreLedger:
+class ScoreLedger(NearMatches):
     """The parts of one attention probability, in nats."""
 
     query: int

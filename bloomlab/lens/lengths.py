@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Hooks
 from bloomlab.lens.inputs import positions_at_once
@@ -35,7 +35,7 @@ class Octave(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LengthLoss:
+class LengthLoss(NearMatches):
     """`losses` (length - 1): the mean loss of the tokens at positions 1, 2, … over `rows` pieces of `length` tokens."""
 
     length: int

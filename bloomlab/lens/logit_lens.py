@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.hidden import READ as READ
 from bloomlab.lens.hidden import stream
@@ -27,7 +27,7 @@ WORDS, BLOCK = 8192, 64  # of the vocabulary at a time, and of these; so the num
 
 
 @dataclass(frozen=True)
-class LensRow:
+class LensRow(NearMatches):
     """One state of the stream read as a prediction.
 
     Attributes:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.lens.inputs import check
 from bloomlab.lens.receipt import READ as PARTS
 from bloomlab.lens.receipt import body, part_names, stream_parts
@@ -28,7 +28,7 @@ READ = [*PARTS, "attn.scores"]
 
 
 @dataclass(frozen=True)
-class LookReceipt:
+class LookReceipt(NearMatches):
     """The score of one look, in nats before the bias of its distance.
 
     Attributes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.lens.cases import Case, of_texts
 from bloomlab.lens.lengths import Progress
 from bloomlab.lens.look_receipt import READ, look_receipt
@@ -17,7 +17,7 @@ from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 
 @dataclass(frozen=True)
-class LookReceipts:
+class LookReceipts(NearMatches):
     """The score of the same look in several texts, in nats before the bias of its distance.
 
     Attributes:

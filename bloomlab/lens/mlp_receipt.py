@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.errors import HookError
+from bloomlab.errors import HookError, NearMatches
 from bloomlab.guards.arguments import whole_within
 from bloomlab.lens.receipt import READ as PARTS
 from bloomlab.lens.receipt import Versus, body, part_names, scaled_direction, stream_parts
@@ -29,7 +29,7 @@ SHOWN = 12
 
 
 @dataclass(frozen=True)
-class MlpLines:
+class MlpLines(NearMatches):
     """The line of one MLP, taken apart.
 
     Attributes:

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bloomlab.errors import HookError
+from bloomlab.errors import HookError, NearMatches
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.cases import Case
 from bloomlab.lens.instead import against, effects, spread
@@ -27,7 +27,7 @@ SHOWN = 60  # characters of a text in the table
 
 
 @dataclass(frozen=True)
-class OverTexts:
+class OverTexts(NearMatches):
     """A metric without and with an edit, in each of several texts.
 
     Attributes:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.hooks import Edit, NamedEdit
 from bloomlab.lens.inputs import check
 from bloomlab.tracing.edits import zero
@@ -38,7 +38,7 @@ Versus = int | Sequence[int] | str | None
 
 
 @dataclass(frozen=True)
-class Receipt:
+class Receipt(NearMatches):
     """A difference of two logits, a line for each part.
 
     Attributes:

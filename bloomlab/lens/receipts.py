@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import NamedEdit
 from bloomlab.lens.cases import Case
@@ -18,7 +18,7 @@ from bloomlab.tracing.record import record
 
 
 @dataclass(frozen=True)
-class Receipts:
+class Receipts(NearMatches):
     """The lines of several texts' receipts, each of its own answer.
 
     Attributes:

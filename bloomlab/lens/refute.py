@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.guards.arguments import a_seed, flag, one_of, whole_within
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edit, Index, NamedEdit
@@ -87,7 +87,7 @@ class Control(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Refutation:
+class Refutation(NearMatches):
     """An edit's effect among its controls.
 
     Attributes:

@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 
 from bloomlab.config import BloomConfig
+from bloomlab.errors import NearMatches
 from bloomlab.weights.fits import Fit, config_of, fit_of
 
 
@@ -31,7 +32,7 @@ def parts(config: BloomConfig) -> dict[str, int]:
 
 
 @dataclass(frozen=True, repr=False)
-class Info:
+class Info(NearMatches):
     """The sizes of one model, where its parameters are, and whether it fits here. Its repr is a short page.
 
     Attributes:

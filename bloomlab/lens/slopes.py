@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import At, Edit, Hooks
 from bloomlab.lens.effect import Effect, effect
@@ -64,7 +64,7 @@ def slopes_used(trace: Trace) -> Tensor:
 
 
 @dataclass(frozen=True)
-class TextEffect:
+class TextEffect(NearMatches):
     """What a run says of its text, against another run.
 
     Attributes:
@@ -102,7 +102,7 @@ def text_effect(model: BloomForCausalLM, before: Trace, after: Trace) -> TextEff
 
 
 @dataclass(frozen=True)
-class SlopeLoss:
+class SlopeLoss(NearMatches):
     """The mean loss of `tokens` tokens with the trained slopes times `factor`: one for all, or one for each head."""
 
     factor: Factor

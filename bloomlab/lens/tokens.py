@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+from bloomlab.errors import NearMatches
 from bloomlab.text.tokenizer import BloomTokenizerFast
 
 
 @dataclass(frozen=True)
-class Merge:
+class Merge(NearMatches):
     """One step: `left` and `right` were neighbours and became one; `parts` is the whole sequence afterwards.
 
     `rank` is the place of the pair in the order of learning, 0 the first; `at` the place of the joined part.

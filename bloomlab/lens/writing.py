@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, NearMatches
 from bloomlab.generation.predict import adjust, narrow
 from bloomlab.generation.settings import Settings
 
@@ -22,7 +22,7 @@ LOOP = 12  # and so long must all of it be, in tokens: "very very very" is none
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(NearMatches):
     """The choice of one token.
 
     Attributes:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import SequenceKey, register_pytree_node
 
+from bloomlab.errors import NearMatches
 from bloomlab.model.attention import KeyValue
 
 
-class KVCache(Sequence[KeyValue]):
+class KVCache(NearMatches, Sequence[KeyValue]):
     """One pair (keys, values) a layer, each (batch, head, key, head_dim)."""
 
     def __init__(self, pairs: Sequence[KeyValue]) -> None:

@@ -12,7 +12,7 @@ from functools import cache
 from itertools import accumulate
 from typing import Any
 
-from bloomlab.errors import InputError, did_you_mean, shorten
+from bloomlab.errors import InputError, NearMatches, did_you_mean, shorten
 from bloomlab.guards.arguments import whole_text
 
 _SHOWN = {
@@ -30,7 +30,7 @@ _RESERVED = "\u2065" + "".join(map(chr, range(0xFFF0, 0xFFF9)))  # for more of s
 
 
 @dataclass(frozen=True)
-class Token:
+class Token(NearMatches):
     """One token: its id, its bytes, and the span of characters that it covers in the text (end excluded).
 
     `text` is those characters if the bytes are whole characters by themselves, otherwise "". Tokens that share
@@ -44,7 +44,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class DisplayToken:
+class DisplayToken(NearMatches):
     """The fewest tokens in a row that show as whole characters.
 
     `tokens` are their positions in the sequence, `shown` is what to draw, `text` what the bytes decode to.
@@ -213,7 +213,7 @@ def find(tokens: Sequence[Token], text: str) -> list[int]:
     return sorted(places)
 
 
-class TokenList(list[Token]):
+class TokenList(NearMatches, list[Token]):
     """Tokens in their order; `find` and `index` take a text, too."""
 
     def find(self, text: str) -> list[int]:

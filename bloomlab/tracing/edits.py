@@ -142,8 +142,7 @@ def _taken(columns: Index, where: Mapping[str, Index]) -> dict[int, int]:
     """For each position that a copy replaces, the column of its source."""
     sides = (where.get("pos", where.get("query")), columns)
     pairs = [list(side) if isinstance(side, Sequence) else [side] for side in sides]
-    countable = all(_is_index(n) and n < 2**31 for side in pairs for n in side)
-    if not countable or len(pairs[0]) != len(pairs[1]):
+    if not all(_is_column(n) for side in pairs for n in side) or len(pairs[0]) != len(pairs[1]):
         raise HookError(
             f"patch takes a column of its source for each position, such as columns=[2, 3], pos=[4, 5]; but got "
             f"columns={shorten(columns, 60)} for {shorten(dict(where), 60)}"
@@ -354,6 +353,10 @@ def _edit(
 
 def _is_index(value: Any) -> bool:
     return _is_whole(value) and value >= 0
+
+
+def _is_column(value: Any) -> bool:
+    return _is_index(value) and value < 2**31  # torch counts columns
 
 
 def _is_whole(value: Any) -> TypeGuard[int]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from bloomlab.errors import NearMatches
 from bloomlab.guards.frames import data_frame
 from bloomlab.guards.markup import escaped
 from bloomlab.tasks.results import readable
@@ -25,7 +26,7 @@ class Found(Protocol):
 AnyFound = TypeVar("AnyFound", bound=Found)
 
 
-class Evidence(Generic[AnyFound]):
+class Evidence(NearMatches, Generic[AnyFound]):
     """A measured sentence with its table.
 
     Attributes:

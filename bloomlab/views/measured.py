@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from bloomlab.errors import HookError, InputError, shorten
+from bloomlab.errors import HookError, InputError, NearMatches, shorten
 from bloomlab.guards.frames import data_frame
 from bloomlab.lens.keep import AMONG, MODES
 from bloomlab.lens.trials import METRICS
@@ -33,7 +33,7 @@ OTHERS = ("zero", "usual", "drawn")  # what a page may put in the place of all o
 SAVED = ("worth", "tries", "steered", *SETS)
 
 
-class Tried(list[dict[str, Any]]):
+class Tried(NearMatches, list[dict[str, Any]]):
     """Every change that was tried in a view, the first one first: plain data, with what came of it where it is known.
 
     A row has the text, the changes in words, what was expected before the result was seen, the time, and, once

@@ -18,13 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from bloomlab.checks.guesses import report
+from bloomlab.config import BloomConfig
 from bloomlab.errors import BloomlabError, CheckpointError
+from bloomlab.heads.question_answering import BloomForQuestionAnswering
+from bloomlab.heads.sequence_classification import BloomForSequenceClassification
+from bloomlab.heads.token_classification import BloomForTokenClassification
+from bloomlab.hooks import NamedEdit
 from bloomlab.lab import Lab
 from bloomlab.lab import finding as read_finding
 from bloomlab.lens.cases import Case
 from bloomlab.lessons import NOTE, copy_to
 from bloomlab.notebook.line_parser import parse
-from bloomlab.tracing.edits import scale
+from bloomlab.tracing.donors import copied, drawn, hold, steer, usual
+from bloomlab.tracing.edits import scale, zero
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.cover import Cover
 from bloomlab.views.shared.code import code_parts, quoted
@@ -36,7 +42,7 @@ from tests.hostile.attack import Broken, Try
 from tests.hostile.folders import BIN, WEIGHTS, honest_bin, honest_folder, sharded_folder
 from tests.hostile.mutations import INTERESTING, MARKUP, changed, changed_value, text_like_code
 from tests.hostile.probe import BYTES, SECONDS, Opener
-from tests.tiny_random import byte_tokenizer, random_model
+from tests.tiny_random import SIZES, byte_tokenizer, random_model
 
 OPCODES = [each[0] for each in vars(pickle).values() if isinstance(each, bytes) and len(each) == 1]
 LAB = Lab(random_model(n_layer=2), byte_tokenizer(), name="small")
@@ -184,14 +190,83 @@ def texts(folder: Path) -> Try:
         lab = Lab(LAB.model, LAB.tokenizer, name=chance.choice(["small", MARKUP, text]))
         if chance.random() < 0.4:
             return show(lab, text, chance, folder)
-        made = verbs[chance.choice(list(verbs))](lab, text)
-        bundle = getattr(made, "_repr_mimebundle_", dict)()
-        html = str((bundle[0] if isinstance(bundle, tuple) else bundle).get("text/html", ""))
-        html += made._repr_html_() if hasattr(made, "_repr_html_") else ""
-        promised(not test_traces.would_run(html), f"code in {type(made).__name__}")
-        repr(made), compile(getattr(made, "code", ""), "code", "exec")
+        _shows(verbs[chance.choice(list(verbs))](lab, text), chance, folder)
 
     return attempt
+
+
+def labels(folder: Path) -> Try:
+    """Labels of task heads, and the questions they are asked, are made-up texts."""
+    kinds = (BloomForSequenceClassification, BloomForTokenClassification, BloomForQuestionAnswering)
+
+    def attempt(chance: random.Random) -> None:
+        word = chance.choice([MARKUP, text_like_code(chance)])
+        text, lab = chance.choice(["Leo", word]), Lab(LAB.model, LAB.tokenizer, name=word)
+        for name, kind in zip(("language", "tags", "answer"), kinds, strict=True):
+            config = BloomConfig(**{**SIZES, "n_layer": 2}, id2label={0: f"a{word}", 1: word})
+            lab.heads[name] = kind(config).eval()
+        match chance.randrange(5):
+            case 0:
+                made: Any = chance.choice([lab.classify, lab.tag])(text)
+            case 1:
+                made = lab.answer(word, text)
+            case 2:
+                made = lab.receipt(text, chance.choice([None, word, "x"]), head="language")
+            case 3:
+                made = lab.receipt(f"{word}\n{text}", head="answer")
+            case _:
+                made = lab.predictions(text, question=word)
+                _holds(made.code, text, 1)
+        _shows(made, chance, folder)
+
+    return attempt
+
+
+def edits(folder: Path) -> Try:
+    """Edits that read made-up texts: in views, pages, tables and a writing, in code, and kept as a finding."""
+    made_of: list[Callable[[str, str], NamedEdit]] = [
+        *(lambda a, b: usual([a, b], per="all"), lambda a, b: drawn([a, b]), lambda a, b: steer([a], [b], 0.5)),
+        *(lambda a, b: copied(b, columns=0, pos=0), lambda *_: zero(pos=0), lambda *_: hold(pos=0)),
+    ]
+    views = ("attention", "hidden_states", "predictions", "explore")
+
+    def attempt(chance: random.Random) -> None:
+        text, other = (chance.choice([MARKUP, text_like_code(chance), "Leo"]) for _ in range(2))
+        lab = Lab(LAB.model, LAB.tokenizer, name=chance.choice(["small", MARKUP, text]))
+        edit: Any = {chance.choice(["h.0.resid_post", "h.1.mlp.out", "embed"]): chance.choice(made_of)(text, other)}
+        match chance.randrange(7):
+            case 0:
+                made: Any = lab.refute(text, edit, n=1)
+            case 1:
+                made = lab.write(text, edit=edit)
+                made.play(1)
+                _holds(made.code, text, 1)
+            case 2:
+                made = lab.receipt(text, texts=[other, f"{text}a"])
+            case 3:
+                made = lab.explore(text, edit=edit, texts=[other, Case(text, other)])
+            case 4:
+                made = read_finding(lab.finding(MARKUP, text, edit, n=1).save(folder / "finding.json"), lab)
+            case 5:
+                page = lab.attention(text, edit=edit).save(folder / "live.html", live=True).read_text(encoding="utf-8")
+                return promised(not test_traces.would_run(page), "code in a live page")
+            case _:
+                made = getattr(lab, chance.choice(views))(text, edit=edit)
+                _holds(made.code, text, 1)
+        _shows(made, chance, folder)
+
+    return attempt
+
+
+def _shows(made: Any, chance: random.Random, folder: Path) -> None:
+    """What is shown of it, in a cell and sometimes on a page, holds nothing that would run."""
+    bundle: Any = getattr(made, "_repr_mimebundle_", dict)()
+    html = str((bundle[0] if isinstance(bundle, tuple) else bundle).get("text/html", ""))
+    html += made._repr_html_() if hasattr(made, "_repr_html_") else ""
+    if isinstance(made, View) and chance.random() < 0.3:
+        html += made.save(folder / "page.html").read_text(encoding="utf-8")
+    promised(not test_traces.would_run(html), f"code in {type(made).__name__}")
+    repr(made), compile(getattr(made, "code", ""), "code", "exec")
 
 
 # -- pages ----
@@ -272,7 +347,12 @@ def _holds(shown: str, text: str, times: int) -> None:
 def findings(folder: Path) -> Try:
     """A saved finding is changed; one that opens is shown, and sometimes measured again."""
     case = Case("Leo has", "Bo has", " a", " b")
-    found = LAB.finding("so", "Leo lives", {"h.0.attn.mixed": scale(0.5, head=1)}, texts=["Bo lives", "Al lives"], n=1)
+    edit: Any = {
+        "h.0.attn.mixed": [scale(0.5, head=1), usual(["Leo", "Bo"], per="all")],
+        "h.1.mlp.out": [copied("Bo", columns=[0, 1], pos=[1, 2]), hold(pos=[0])],
+        "h.1.resid_post": steer(["Leo vit"], ["Leo eats"], 2.0),
+    }
+    found = LAB.finding("so", "Leo lives", edit, texts=["Bo lives!", "Al lives!"], n=1)
     found.texts = [*found.texts, case]
     said = json.loads(found.save(folder / "finding.json").read_text(encoding="utf-8"))
 
@@ -346,5 +426,6 @@ def _load(name: str) -> None:
 
 
 KINDS: dict[str, Callable[[Path], Try]] = {
-    each.__name__: each for each in (files, pickles, traces, texts, pages, code, findings, notebooks, paths)
+    each.__name__: each
+    for each in (files, pickles, traces, texts, labels, edits, pages, code, findings, notebooks, paths)
 }

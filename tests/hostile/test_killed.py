@@ -2,18 +2,25 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 import torch
 
+from bloomlab import lessons
 from bloomlab.errors import CheckpointError
 from bloomlab.heads.causal_lm import BloomForCausalLM
+from bloomlab.lab import Lab
 from bloomlab.text.tokenizer import BloomTokenizerFast
+from bloomlab.tiny.train import Run
+from bloomlab.tracing.edits import scale
+from bloomlab.views.cover import Cover
 from tests.hostile.in_copies import in_a_new_python
 from tests.text.small_tokenizer import hub_folder
 from tests.tiny_random import byte_tokenizer, random_model
@@ -30,14 +37,17 @@ pytestmark = [
 ]
 
 
-def killed_at(moment: int, save: Callable[[], object]) -> bool:
-    """Save in a copy of this process, which ends before it touches the files for this time; whether it came to that."""
+def killed_at(moment: int, save: Callable[[], object], inside: str = "") -> bool:
+    """Save in a copy of this process, which ends before it touches the files for this time; whether it came to that.
+
+    With `inside`, only files of this folder count.
+    """
     child = os.fork()
     if child == 0:
         left = [moment]
 
-        def watch(event: str, _: object) -> None:
-            if event in MOMENTS:
+        def watch(event: str, what: object) -> None:
+            if event in MOMENTS and inside in str(what):
                 left[0] -= 1
                 if left[0] < 0:
                     os._exit(9)
@@ -49,6 +59,22 @@ def killed_at(moment: int, save: Callable[[], object]) -> bool:
         finally:
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+def killed_after(size: int, save: Callable[[], object]) -> bool:
+    """Save in a copy of this process, killed when a file gets more bytes than this; whether it came to that."""
+    child = os.fork()
+    if child == 0:
+        try:
+            torch.set_num_threads(1)
+            import resource  # a system without copies of a process has none
+
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            save()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGXFSZ
 
 
 def which(folder: Path) -> str:
@@ -78,7 +104,8 @@ def tokenizers_after_kills(folder: str) -> list[str]:
     first = Path(folder) / "first"
     first.mkdir()
     old, new = BloomTokenizerFast.from_pretrained(hub_folder(first)), byte_tokenizer()
-    names, found = {len(old): "old", len(new): "new"}, []
+    names = {len(old): "old", len(new): "new"}
+    found: list[str] = []
     while True:
         place = Path(folder) / str(len(found))
         old.save_pretrained(place)
@@ -88,11 +115,90 @@ def tokenizers_after_kills(folder: str) -> list[str]:
             return found
 
 
+def savers() -> dict[str, tuple[str, Callable[[Path, int], object]]]:
+    """What is saved to one file: its name, and how to write one of two contents."""
+    labs = [Lab(model, byte_tokenizer(), name="small") for model in (OLD, NEW)]
+    texts = ("Leo", "Bo")
+    views = [lab.attention(text) for lab, text in zip(labs, texts, strict=True)]
+    claims = [lab.finding(text, text, {"embed": scale(0.5)}, n=1) for lab, text in zip(labs, texts, strict=True)]
+    states = [Run({"steps": 1}, model, [], []) for model in (OLD, NEW)]
+    return {
+        "a trace": ("trace.safetensors", lambda path, which: labs[which].trace(texts[which]).save(path)),
+        "a page": ("page.html", lambda path, which: views[which].save(path)),
+        "a live page": ("live.html", lambda path, which: views[which].save(path, live=True)),
+        "a picture": ("view.svg", lambda path, which: views[which].save(path)),
+        "a finding": ("finding.json", lambda path, which: claims[which].save(path)),
+        "a cover": ("cover.html", lambda path, which: Cover(f"Where is {texts[which]}?", 3).save(path)),
+        "a writing": ("writing.html", lambda path, which: labs[which].write(texts[which]).save(path)),
+        "a training state": ("state.pt", lambda path, which: states[which].keep(path, which)),
+    }
+
+
+def content(path: Path) -> object:
+    """What is in a file, to be told from another.
+
+    A page and a picture may differ in the names that are made up for them, an archive in the name it has inside.
+    """
+    data = path.read_bytes()
+    if path.suffix == ".pt":
+        return torch.load(path, weights_only=True)["done"]
+    made_up = path.suffix in (".html", ".svg")
+    return (len(data), data.count(b"Bo"), data.count(b"Leo")) if made_up else data
+
+
+def files_after_kills(folder: str) -> dict[str, list[str]]:
+    """Of each saver, which content is there after a kill in the midst of writing, and at each moment."""
+    found: dict[str, list[str]] = {}
+    for kind, (name, save) in savers().items():
+        path = Path(folder) / kind / name
+        path.parent.mkdir()
+        save(path, 1)
+        new = content(path)
+        save(path, 0)
+        old, half = content(path), path.stat().st_size // 2
+        again = partial(save, path, 1)
+        kills = [*(partial(killed_after, size) for size in (0, half))]
+        kills += [partial(killed_at, moment, inside=str(path.parent)) for moment in range(99)]
+        found[kind] = []
+        for kill in kills:
+            killed, now = kill(save=again), content(path)
+            found[kind].append("old" if now == old else "new" if now == new else "neither")
+            if not killed:
+                break
+            save(path, 0)
+    return found
+
+
+def lessons_after_kills(folder: str) -> list[str]:
+    """Whether each lesson is whole or not there at all after a kill at each moment, and all are there in the end."""
+    whole = {
+        path.name: path.read_bytes() for path in (*lessons.folder().glob("*.ipynb"), lessons.folder() / "README.md")
+    }
+    found = []
+    for moment in range(0, 999, 7):
+        place = Path(folder) / str(moment)
+        killed = killed_at(moment, lambda place=place: lessons.copy_to(place), str(place))  # type: ignore[misc]
+        there = [path for path in place.glob("[!.]*") if path.name != lessons.NOTE] if place.exists() else []
+        good = all(whole[path.name] == path.read_bytes() for path in there)
+        again = lessons.copy_to(place)
+        good = good and not again.kept and len(again.new) + len(again.same) == len(whole)
+        found.append("whole" if good else f"killed at {moment}: {again}")
+        if not killed:
+            return found
+    return [*found, "no end"]
+
+
 def everything() -> dict[str, list[str]]:
     """Of each kind of save, what is there after a kill at each moment; the last was not killed."""
     with TemporaryDirectory() as folder:
         found = {f"{a} to {b}": models_after_kills(f"{folder}/{a}-{b}", a, b) for a, b in PAIRS}
         return found | {"a tokenizer": tokenizers_after_kills(folder)}
+
+
+def all_else() -> dict[str, list[str]]:
+    """The same of what is saved to one file, and of the lessons."""
+    with TemporaryDirectory() as folder:
+        return {**files_after_kills(folder), "lessons": lessons_after_kills(f"{folder}/lessons")}
 
 
 def test_a_save_that_is_killed_leaves_the_old_or_the_new() -> None:
@@ -101,6 +207,16 @@ def test_a_save_that_is_killed_leaves_the_old_or_the_new() -> None:
     for kind, found in kinds.items():
         assert len(found) > 4 and found[-1] == "new", kind
         assert found == sorted(found, reverse=True) and set(found) == {"old", "new"}, (kind, found)
+
+
+def test_a_file_that_is_saved_while_the_program_is_killed_is_the_old_or_the_new() -> None:
+    kinds = in_a_new_python(__name__, "all_else")
+    assert set(kinds.pop("lessons")) == {"whole"}
+    for kind, found in kinds.items():
+        assert found[-1] == "new" and set(found) == {"old", "new"} and found == sorted(found, reverse=True), (
+            kind,
+            found,
+        )
 
 
 SAVES = """

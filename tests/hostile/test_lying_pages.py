@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bloomlab.lab import Lab
+from bloomlab.tracing.donors import steer
 from bloomlab.tracing.edits import zero
 from bloomlab.views.cover import Cover
 from bloomlab.views.view import View
@@ -24,17 +25,29 @@ VIEWS: dict[str, Callable[[], View]] = {
     "hidden": lambda: LAB.hidden_states("Leo lives"),
     "predictions": lambda: LAB.predictions("Leo lives"),
     "writing": lambda: LAB.write("Leo lives").view,
+    "a direction": lambda: LAB.explore("Leo lives", edit={"h.1.resid_post": steer(["Leo vit"], ["Leo eats"])}),
+    "several texts": lambda: LAB.attention(LAB.trace(["Leo lives", "Bo eats"], read=["attn.scores", "attn.probs"])),
+    "two texts": lambda: LAB.explore("Leo lives", against="Leo eats"),
     "two runs": lambda: LAB.explore("Leo lives", edit={"h.0.attn.mixed": zero(head=1)}),
 }
 WORDS = ["probability", "content", "head", "attention", "what if", "difference", "open", "post", {"do": "undo"}]
 VALUES = [*INTERESTING, *WORDS, {"text": 5, "number": "x"}, {"text": "a", "number": 3}, {"text": "a"}, 10**400]
 EDIT = {"spot": "h.0.attn.mixed", "kind": "scale", "axes": {"head": 1, "pos": [0, 2]}, "number": 0.5}
+STEER = {"spot": "h.1.resid_post", "kind": "steer", "axes": {}, "number": 2, "towards": ["Bo vit"], "away": ["Bo eats"]}
 WISHES: list[Any] = [  # what a page of ours sends, to be changed a little
     *({"do": "step", "number": 1}, {"do": "back", "number": 2}, {"do": "branch", "token": 70, "number": 3}),
     *({"do": "search", "number": 4}, {"do": "add", "edit": EDIT, "number": 5}, {"do": "remove", "at": 0, "number": 6}),
     *({"do": "set", "edits": [EDIT, EDIT], "gesture": 1, "number": 7}, {"do": "undo"}, {"do": "redo"}, {"do": "clear"}),
     *({"do": "read", "text": "Bo eats", "number": 8}, {"do": "knock", "number": 9}, {"text": "Bo", "number": 10}),
     {"do": "add", "edit": {"spot": "embed", "kind": "patch", "axes": {"pos": [1]}, "columns": [0]}, "number": 11},
+    {"do": "add", "edit": STEER, "expect": "so", "number": 12},
+    {"do": "add", "edit": {**STEER, "towards": "French", "away": "English"}, "number": 13},
+    {"do": "add", "edit": {"spot": "embed", "kind": "copied", "axes": {"pos": [1]}}, "donor": "Bo eats", "number": 14},
+    {"do": "add", "edit": {"spot": "embed", "kind": "usual", "axes": {"pos": [1]}}, "number": 15},
+    *({"do": "dose", "at": 0, "dose": 3, "gesture": 1}, {"do": "compare"}, {"do": "refute"}, {"do": "held"}),
+    *({"do": "curve"}, {"do": "stop"}, {"do": "restore", "at": 0}, {"do": "save", "kind": "svg", "number": 16}),
+    {"do": "keep", "parts": ["1.1", "mlp 1"], "among": "all", "instead": "zero"},
+    {"do": "without", "parts": ["0.1"], "among": "heads", "instead": "usual"},
 ]
 
 ODD: list[Any] = [None, [], {}, {"content": 5}, {"content": {"data": []}}, {"content": {"data": {"method": []}}}]
@@ -64,10 +77,10 @@ def messages(view: View, count: int) -> list[Any]:
 def test_a_view_takes_what_fits_and_works_on(name: str) -> None:
     view = VIEWS[name]()
     before = json.dumps(view.picture, default=str)
-    for message in messages(view, 250):
+    for message in messages(view, 150):
         view.__class__._handle_msg(view, message)
         assert view.picture and view.trace is not None
-        assert view.trace.text in ("a", "Bo", "Leo lives") or view.state == "ready", message
+        assert view.trace.text in ("a", "Bo", "Bo eats", "Leo lives") or view.state == "ready", message
         repr(view), compile(view.code, name, "exec")
     view.show("Leo lives")
     assert view.state == "ready" and view.text == "Leo lives" and len(before) > 100

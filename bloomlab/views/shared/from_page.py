@@ -10,10 +10,12 @@ from typing import Any
 import anywidget
 import traitlets
 
+from bloomlab.errors import NearMatches
+
 LARGEST = 1 << 53  # what a whole number in a page may be
 
 
-class FromPage(anywidget.AnyWidget):
+class FromPage(NearMatches, anywidget.AnyWidget):
     """A widget that takes from its page what fits, and nothing else."""
 
     def page_sets(self) -> Iterable[str]:

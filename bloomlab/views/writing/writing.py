@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bloomlab.errors import GenerationError, InputError, NearNames, shorten
+from bloomlab.errors import GenerationError, InputError, NearMatches, NearNames, shorten
 from bloomlab.generation.predict import adjust, choose, narrow
 from bloomlab.generation.sampling import race
 from bloomlab.generation.settings import Settings
@@ -46,7 +46,7 @@ LABELLING = {"language": BloomForSequenceClassification, "tags": BloomForTokenCl
 
 
 @dataclass(frozen=True)
-class WrittenStep:
+class WrittenStep(NearMatches):
     """One step on the way to where a writing stands.
 
     Attributes:
