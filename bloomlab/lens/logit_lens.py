@@ -146,7 +146,8 @@ def _largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """
     width = values.shape[-1]
     if width % BLOCK or width // BLOCK < count:
-        return tuple(values.topk(min(count, width), -1))
+        best, places = values.topk(min(count, width), -1)
+        return best, places
     blocks = values.unflatten(-1, (-1, BLOCK))  # (pos, block, BLOCK)
     which = blocks.amax(-1).topk(count, -1).indices  # (pos, count)
     inside = blocks.gather(1, which[..., None].expand(-1, -1, BLOCK)).flatten(1)
