@@ -435,6 +435,18 @@ def test_two_threads_with_hooks_of_their_own_get_their_own_readings() -> None:
 
 
 @pytest.mark.slow
+@torch.no_grad()  # else torch warns of the cache's gradients while it compiles
+def test_a_compiled_model_without_hooks_has_no_graph_break_and_the_same_numbers() -> None:
+    ids = random_ids()
+    torch._dynamo.reset()
+    run = torch.compile(MODEL, fullgraph=True, backend="eager")
+    out, plain = run(ids), MODEL(ids)
+    torch.testing.assert_close(out.logits, plain.logits)
+    further = run(ids[:, :1], past_key_values=out.past_key_values).logits  # from a cache: another graph, whole too
+    torch.testing.assert_close(further, MODEL(ids[:, :1], past_key_values=plain.past_key_values).logits)
+
+
+@pytest.mark.slow
 def test_a_compiled_model_with_hooks_has_no_graph_break_and_the_same_numbers() -> None:
     names = ["embed", "h.1.attn.probs", "h.2.resid_post", "logits"]
     edit = {"h.0.mlp.out": lambda x, at: x * 0.5, "h.1.attn.q": lambda x, at: x + at.column + 1}

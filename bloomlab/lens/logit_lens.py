@@ -23,7 +23,7 @@ from bloomlab.lens.inputs import positions_at_once
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.pretrained import without_gradients
 
-WORDS, BLOCK = 8192, 64  # of the vocabulary at a time, and of these; so the numbers stay near the processor
+WORDS, BLOCK = 4096, 64  # of the vocabulary at a time, and of these; so the numbers stay near the processor
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,8 @@ def summary(logits: Tensor, following: Tensor, top: int) -> tuple[Tensor, Tensor
         values, places = _largest(part, top)
         sums.append(part.amax(-1) - probs.amax(-1).log())  # log of the sum of e^logit
         means.append((probs * part).sum(-1))
-        above.append((part > own.clamp(min=lowest)).sum(-1))
+        larger = torch.gt(part, own.clamp(min=lowest), out=torch.empty_like(part))  # 1.0 or 0.0: bools sum slowly
+        above.append(larger.sum(-1).long())
         best.append(values)
         ids.append(places + start)
 
@@ -145,7 +146,8 @@ def _largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """
     width = values.shape[-1]
     if width % BLOCK or width // BLOCK < count:
-        return tuple(values.topk(min(count, width), -1))
+        best, places = values.topk(min(count, width), -1)
+        return best, places
     blocks = values.unflatten(-1, (-1, BLOCK))  # (pos, block, BLOCK)
     which = blocks.amax(-1).topk(count, -1).indices  # (pos, count)
     inside = blocks.gather(1, which[..., None].expand(-1, -1, BLOCK)).flatten(1)

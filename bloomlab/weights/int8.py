@@ -58,19 +58,19 @@ class Int8(nn.Module):
         """
         return self.numbers.to(self.scale.dtype) * self.scale[:, None]
 
-    def __setattr__(self, name: str, value: object) -> None:
+    def __setattr__(self, name: str, value: Any) -> None:
         if name == "weight":
             raise InputError("weights in int8 stay as they are; open the model in bfloat16 to give it others")
         super().__setattr__(name, value)
 
 
-class Int8Linear(Int8, nn.Linear):
+class Int8Linear(Int8, nn.Linear):  # type: ignore[override]  # its weight can be read, as one is, but not put there
     """A linear layer with such a weight. x (…, in) -> (…, out)."""
 
     def __init__(self, numbers: nn.Parameter, scale: nn.Parameter, bias: nn.Parameter | None) -> None:
         Int8.__init__(self, numbers, scale)
         self.out_features, self.in_features = numbers.shape
-        self.bias = bias
+        self.bias = bias  # type: ignore[assignment]  # a linear layer may have none
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, self.in_features)
@@ -80,11 +80,11 @@ class Int8Linear(Int8, nn.Linear):
             product = torch.ops.aten._weight_int8pack_mm(rows, self.numbers, self.scale)
         else:
             product = F.linear(rows, self.numbers.to(x.dtype)) * self.scale
-        product = product if self.bias is None else product + self.bias
-        return product.reshape(*x.shape[:-1], self.out_features)
+        out: Tensor = product if self.bias is None else product + self.bias
+        return out.reshape(*x.shape[:-1], self.out_features)
 
 
-class Int8Embedding(Int8, nn.Embedding):
+class Int8Embedding(Int8, nn.Embedding):  # type: ignore[override]  # the same
     """A table of such rows. ids (…) -> (…, hidden)."""
 
     def __init__(self, numbers: nn.Parameter, scale: nn.Parameter) -> None:

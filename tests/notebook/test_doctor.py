@@ -67,7 +67,7 @@ def test_an_extension_that_the_server_lacks_is_named() -> None:
 
 
 def test_too_little_memory_gets_advice_and_enough_names_the_largest_model_that_fits() -> None:
-    assert memory(8 * 10**9).found == "8.0 GB free; the largest published BLOOM that fits is 3b in bfloat16"
+    assert memory(8 * 10**9).found == "8.0 GB free; the largest published BLOOM that fits is 7b1 in int8"
     assert memory(8 * 10**9).ok and memory(None).ok
     poor = memory(300 * 10**6)
     assert poor.found == "300.0 MB free"

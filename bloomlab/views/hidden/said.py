@@ -56,7 +56,7 @@ def unread_columns(said: Said) -> list[int]:
 
 def small(model: BloomForCausalLM, states: Tensor) -> bool:
     """Whether states (state, column, hidden) are read at once."""
-    return states.numel() * model.config.vocab_size <= AT_ONCE
+    return int(states.numel() * model.config.vocab_size) <= AT_ONCE
 
 
 def read_columns(said: Said, columns: Sequence[int], model: BloomForCausalLM, states: Tensor, ids: Tensor) -> Said:
