@@ -28,7 +28,11 @@ RULES = "default-src 'self'"
 SECONDS = 600  # for a cell of a lesson
 GALLERY = {  # verb of the lab -> title, what to try there, the text
     "explore": ("Explore", "All views of one text, linked: choose a token, and every tab follows.", FIRST_TEXT),
-    "map": ("Map", "The whole model in one picture. Click on a part: what it does, how large it is, its file.", FIRST_TEXT),
+    "map": (
+        "Map",
+        "The whole model in one picture. Click on a part: what it does, how large it is, its file.",
+        FIRST_TEXT,
+    ),
     "tokens": (
         "Tokens",
         "What BLOOM reads. Click on a token to see how it was merged.",
