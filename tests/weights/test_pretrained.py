@@ -87,7 +87,7 @@ def test_dtype_is_float32_unless_asked_otherwise(folder: Path, model: Any, name:
         assert again.transformer.ln_f.weight.equal(model.transformer.ln_f.weight.to(dtype))
 
 
-@pytest.mark.parametrize("asked", ["flaot32", "int8", torch.int64, 32, {}, "torch"])
+@pytest.mark.parametrize("asked", ["flaot32", "int4", torch.int64, 32, {}, "torch"])
 def test_a_dtype_that_is_none_is_refused(folder: Path, asked: Any) -> None:
     with pytest.raises(InputError, match="dtype must be 'auto' or one of float32"):
         BloomForCausalLM.from_pretrained(folder, dtype=asked)
