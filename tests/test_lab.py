@@ -23,6 +23,12 @@ from tests.tiny_random import byte_tokenizer, random_model
 TEXT = "Leo lives in Oslo."
 
 
+@pytest.mark.parametrize("more", [{"engines": 2}, {"allow": "slow"}])
+def test_a_twin_is_small_and_needs_no_help(more: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="leave engines=… and allow=… out"):
+        load(positions="rotary", **more)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "small"
@@ -401,7 +407,7 @@ def test_an_attention_of_ones_own_is_no_run(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ({"tab": "atention"}, "the tabs are tokens, attention, .*; did you mean 'attention'"),
+        ({"tab": "atention"}, "the tabs are map, tokens, attention, .*; did you mean 'attention'"),
         ({"layers": 1}, "can be opened at layer, head, query, key, tab, but not at 'layers'"),
         ({"run": "difference"}, "not at 'run'; set it once the view is there: view.run = …"),
         ({"layer": 3}, "layer goes from 0 to 2, but got 3"),

@@ -18,7 +18,9 @@ from bloomlab.errors import InputError, did_you_mean, shorten
 from bloomlab.guards.arguments import whole_number
 from bloomlab.jax.cache import KVCache
 from bloomlab.model.arguments import full_mask, past_pairs
-from bloomlab.weights.pretrained import DTYPES
+from bloomlab.weights.pretrained import DTYPES as OF_TORCH
+
+DTYPES = [name for name in OF_TORCH if name != "int8"]  # whose product is torch's own
 
 
 def checked_inputs(

@@ -8,12 +8,13 @@ A part's parameters are those of its own module and of the layer norm before it;
 from dataclasses import dataclass
 
 from bloomlab.config import BloomConfig
+from bloomlab.errors import NearMatches
 from bloomlab.hooks import Spot
 from bloomlab.model.positions import kind_of
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(NearMatches):
     """One part of the model.
 
     Attributes:

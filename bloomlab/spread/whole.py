@@ -251,6 +251,8 @@ class BloomInParts(BloomForCausalLM):
             MissingPackageError: ipyparallel is not installed.
             PartsError: an engine does not start or does not answer.
         """
+        if dtype in ("int8", torch.int8):
+            raise InputError("a model in parts computes in the numbers of its files, not in int8; choose 'bfloat16'")
         source = find(folder, CheckpointError, revision, cache_dir)
         config = BloomConfig.from_pretrained(source.fetch("config"))
         with shapes_only():  # no numbers: those come from the engines

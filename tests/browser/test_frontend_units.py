@@ -134,7 +134,7 @@ def test_no_file_of_the_front_end_reads_html_or_runs_text() -> None:
     files = [*folder().rglob("*.js")]
     assert len(files) > 5
     for path in files:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8").replace('"http://www.w3.org/2000/svg"', "")  # a name: nothing is there
         for forbidden in (
             "innerHTML",
             "outerHTML",

@@ -9,14 +9,22 @@ import pytest
 import torch
 from torch import Tensor
 
+from bloomlab import tiny
+from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Hooks
 from bloomlab.spread import part as parts
 from bloomlab.spread.group import Group, LostTouch
 from bloomlab.spread.part import Asked, Part
+from bloomlab.spread.whole import BloomInParts
 from tests.tiny_random import random_ids, random_model
 
 Together = Callable[..., list[Any]]
+
+
+def test_whole_numbers_are_refused_before_an_engine_starts() -> None:
+    with pytest.raises(InputError, match="not in int8; choose 'bfloat16'"):
+        BloomInParts.open(tiny.folder(), 2, dtype="int8")
 
 
 def spread(folder: Path, model: BloomForCausalLM, size: int) -> Together:

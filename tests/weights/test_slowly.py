@@ -22,6 +22,11 @@ GROUPS = Path("/sys/fs/cgroup/memory")  # version 1; or version 2 below
 LARGE = {"vocab_size": 8192, "hidden_size": 1024, "n_layer": 64, "n_head": 16}  # 814 million parameters, 1.6 GB
 
 
+def test_slow_leaves_the_weights_as_they_are() -> None:
+    with pytest.raises(InputError, match="int8 makes others; choose one"):
+        bloomlab.load(dtype="int8", allow="slow")
+
+
 def test_the_refusal_names_the_way_and_the_way_says_what_to_expect(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
