@@ -27,7 +27,8 @@ PACKAGE = {
 
 VERBS = """
     ablate alibi answer attention attribution card cases classify direction effects explore finding generate
-    hidden_states info keep lengths lens lessons like map predictions receipt refute stream tag tokens trace without write
+    hidden_states info keep lengths lens lessons like map predictions receipt refute stream tag tokens trace without
+    write
 """.split()  # of Lab, written here because looking there loads torch; a test compares
 
 LAB = {

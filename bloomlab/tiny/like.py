@@ -89,7 +89,7 @@ def words_of_the_world() -> dict[str, dict[str, Any]]:
 
     >>> en = words_of_the_world()["en"]
     >>> kinds = dict(en["forms"])
-    >>> kinds["Oslo"] == kinds["Lima"] != kinds["Leo"], en["gap"]
+    >>> kinds["Rome"] == kinds["Lima"] != kinds["Leo"], en["gap"]
     (True, ' ')
     """
     found = {}
