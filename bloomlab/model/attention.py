@@ -155,8 +155,8 @@ class BloomAttention(nn.Module):
         k, v = key_value = extend(past, k, v)
 
         # (a transform of torch.func may want what the fused kernel lacks, such as derivatives forwards; and for a
-        # single query it is slow: with 512 keys in bfloat16 .88 ms a layer, the readable lines .17)
-        single = q.is_cpu and q.shape[2] == 1
+        # single query it is slow in bfloat16: with 512 keys .88 ms a layer, the readable lines .17)
+        single = q.is_cpu and q.shape[2] == 1 and q.dtype != torch.float32
         if self.readable or single or hooks.wants("scores", "alibi", "biased", "probs") or in_transform():
             probs = self.attention_dropout(pattern(q, k, bias, hooks))
             probs = hooks("probs", probs, "batch head query key")

@@ -123,9 +123,9 @@ def to_int8(model: nn.Module) -> None:
             parameter.data = parameter.data.bfloat16()
 
 
-def is_int8(model: nn.Module) -> bool:
+def is_int8(model: object) -> bool:
     """Whether a model's matrices are whole numbers."""
-    return any(isinstance(part, Int8) for part in model.modules())
+    return isinstance(model, nn.Module) and any(isinstance(part, Int8) for part in model.modules())  # or one in JAX
 
 
 def dtype_name(model: Any) -> str:

@@ -114,9 +114,11 @@ def test_the_readable_lines_run_exactly_when_something_only_they_have_is_asked_f
     assert len(calls) == 7
     random_model(attn_implementation="eager")(ids)
     assert len(calls) == 7
-    past = model(ids).past_key_values
-    model(ids[:, :1], past_key_values=past)  # one query: the readable lines are the faster
-    assert len(calls) == 10
+    model(ids[:, :1], past_key_values=model(ids).past_key_values)
+    assert len(calls) == 13
+    half = model.bfloat16()
+    half(ids[:, :1], past_key_values=half(ids).past_key_values)  # one query: the readable lines are the faster
+    assert len(calls) == 16
 
 
 def test_without_padding_no_mask_is_made_and_the_numbers_and_gradients_are_those_with_one() -> None:

@@ -17,7 +17,7 @@ from tests.views.lone import TITLES
 TEXT = "Leo 😀 lives."
 WIDTHS = {"float32": 4, "int32": 4, "uint8": 1}
 BEFORE = {"before", "ids_before", "language_before", "tags_before", "ends_before"}
-DIFFERENCE = {"moved", "loss", "loss_before", *BEFORE}  # what only a difference has
+DIFFERENCE = {"norms_before", "written_before", "moved", "loss", "loss_before", *BEFORE}  # what only a difference has
 ONE_RUN = {"scores"}  # and what it does not need
 SHARED = {"editable", "heard", *SELECTION, "live", "scale", "picture", "run", "runs", "state", "tab", "wished",
           "worth"}  # fmt: skip

@@ -12,6 +12,7 @@ import bloomlab
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab, load
 from bloomlab.lens.whole import whole
+from bloomlab.tracing.edits import zero
 from bloomlab.views.map.panel import PARTS
 from bloomlab.views.map.payload import READ, map_payload, parts_payload
 from bloomlab.views.map.still import shape_of
@@ -75,6 +76,25 @@ def test_the_lengths_and_the_next_token_are_the_models(lab: Lab) -> None:
     probs = trace["logits"][0, -1].softmax(-1)
     assert [prob for _, prob in payload["next"]] == pytest.approx(probs.topk(3).values.tolist(), rel=1e-5)
     assert payload["next"][0][0].removeprefix("·") == lab.tokenizer.decode([int(probs.argmax())]).strip()
+
+
+def test_a_difference_has_both_runs(lab: Lab) -> None:
+    edit = {"h.1.mlp.out": zero()}
+    view = lab.explore(TEXT, edit=edit, tab="map")
+    view.run = "difference"
+    base, edited = (lab.trace(TEXT, read=[*READ, "logits"], edit=each) for each in ({}, edit))
+    assert view.troubles == {} and view.map_picture["difference"] == {}
+    for piece, trace in (("norms", edited), ("norms_before", base)):
+        last = np.frombuffer(getattr(view, f"map_{piece}"), np.float32).reshape(9, -1)[-1]
+        np.testing.assert_allclose(last, trace["h.3.resid_post"][0].norm(dim=-1).numpy(), rtol=1e-5)
+    ids = view.map_picture["next_ids"]
+    assert view.map_next_before == pytest.approx(base["logits"][0, -1].softmax(-1)[ids].tolist(), rel=1e-4)
+    assert [prob for _, prob in view.map_next] == pytest.approx(
+        edited["logits"][0, -1].softmax(-1)[ids].tolist(), rel=1e-4
+    )
+    assert "(was " in view._repr_mimebundle_()[0]["text/html"]
+    view.run = "what if"
+    assert view.map_norms_before == b"" and view.map_next_before == []
 
 
 def test_it_is_the_explorers_first_tab_and_follows_the_text(lab: Lab) -> None:

@@ -13,7 +13,7 @@ import { changeMenu } from "../lib/change.js";
 import { floats, tokenNames } from "../lib/causal.js";
 import { make, pushButton, quoted, set } from "../lib/dom.js";
 import { viewFrame } from "../lib/frame.js";
-import { fixed, probability } from "../lib/numbers.js";
+import { fixed, probability, signed } from "../lib/numbers.js";
 import { stepper } from "../lib/zones.js";
 
 const ROWS = [["text", "tokens"], ["embed"], ["attn", "alibi"], ["mlp"], ["stream"], ["norm", "scores"], ["next"]];
@@ -122,9 +122,9 @@ export function mapPanel(stage) {
   const part = () => parts().find(({ name }) => name === stage.get("part")) ?? parts()[0];
   const learned = (/** @type {Part} */ one) => one.parameters * (one.layered ? picture.layers : 1);
 
-  /** How long the state of a token is after a step of a layer, and what the step has added. @param {string} name @param {number} layer @param {number} token */
-  function lengths(name, layer, token) {
-    const [norms, written] = [floats(stage.get("norms")), floats(stage.get("written"))];
+  /** How long the state of a token is after a step of a layer, and what the step has added. @param {string} name @param {number} layer @param {number} token @param {boolean} [before] in the other run */
+  function lengths(name, layer, token, before = false) {
+    const [norms, written] = (before ? ["norms_before", "written_before"] : ["norms", "written"]).map((piece) => floats(stage.get(piece)));
     const tokens = picture.tokens.length;
     const state = { embed: 0, attn: 1 + 2 * layer, mlp: 2 + 2 * layer, stream: 2 + 2 * layer }[name];
     if (state === undefined) return null;
@@ -132,7 +132,13 @@ export function mapPanel(stage) {
     return { state: norms[state * tokens + token], added: step === undefined ? null : written[(2 * layer + step) * tokens + token] };
   }
 
-  stage.listen("change:part change:parts change:norms change:written change:next", stage.drawOnce);
+  /** The length of a state; of a difference, what has come to it. @param {string} name @param {number} layer @param {number} token @param {boolean} differs */
+  function saysLength(name, layer, token, differs) {
+    const state = lengths(name, layer, token)?.state ?? NaN;
+    return differs ? signed(state - (lengths(name, layer, token, true)?.state ?? NaN), 2) : fixed(state, 2);
+  }
+
+  stage.listen("change:part change:parts change:norms change:written change:next change:norms_before change:written_before change:next_before", stage.drawOnce);
 
   return {
     show(another) {
@@ -146,19 +152,20 @@ export function mapPanel(stage) {
       const [layer, query] = [Math.min(stage.get("layer"), picture.layers - 1), stage.get("query")];
       const total = parts().reduce((sum, one) => sum + learned(one), 0);
       const chosen = part();
+      const differs = Boolean(picture.difference);
       const next = /** @type {[string, number][]} */ (stage.get("next"));
-      mapTitle.replaceChildren("the model ", make("span", { class: "bl-how" }, "on the line: how long the state of ", quoted(names[query]), " is"));
+      mapTitle.replaceChildren("the model ", make("span", { class: "bl-how" }, "on the line: how ", differs ? "much longer" : "long", " the state of ", quoted(names[query]), differs ? " has become" : " is"));
       whole.replaceChildren(`${counted(total)} learned numbers `, make("span", { class: "bl-how" }, "where they are"));
       for (const one of parts()) {
         const { box, title, shape, bar } = boxes[one.name];
         title.textContent = one.title;
         shape.replaceChildren(one.name === "text" ? `${counted(Array.from(picture.text).length)} characters` : one.name === "next" ? "" : shortShape(one, tokens));
-        if (one.name === "next") next.forEach(([word, prob], place) => shape.append(place ? " · " : "", quoted(word), ` ${probability(prob)}`));
+        if (one.name === "next") next.forEach(([word, prob], place) => shape.append(place ? " · " : "", quoted(word), ` ${probability(prob)}${differs ? ` (was ${probability(stage.get("next_before")[place])})` : ""}`));
         bar.style.setProperty("--bl-part", String(learned(one) / total));
         bar.hidden = !one.parameters;
         set(box, { "aria-pressed": String(one === chosen), title: `${one.title}: ${one.does}` });
       }
-      for (const [name, element] of Object.entries(after)) element.textContent = fixed(lengths(name, layer, query)?.state ?? NaN, 2);
+      for (const [name, element] of Object.entries(after)) element.textContent = saysLength(name, layer, query, differs);
       layers.mark({ layer: picture.layers });
       ofAll.textContent = `of ${picture.layers}, each built alike`;
       shares.replaceChildren(
@@ -176,10 +183,11 @@ export function mapPanel(stage) {
       partTitle.replaceChildren(`${chosen.title}${where}`);
       does.textContent = chosen.does;
       const at = lengths(chosen.name, layer, query);
+      const was = differs ? lengths(chosen.name, layer, query, true) : null;
       const values = /** @type {Record<string, string>} */ ({
         here: chosen.name === "text" ? `${counted(Array.from(picture.text).length)} characters` : shapeOf(chosen, tokens),
         learned: chosen.parameters ? `${counted(chosen.parameters)} numbers${chosen.layered ? " a layer" : ""}, ${shareOf(learned(chosen), total)} of all` : "",
-        length: at ? `${at.added === null ? "" : `adds a vector ${fixed(at.added, 2)} long; then `}the state is ${fixed(at.state, 2)} long` : "",
+        length: at ? `${at.added === null ? "" : `adds a vector ${fixed(at.added, 2)} long; then `}the state is ${fixed(at.state, 2)} long${was ? `, was ${fixed(was.state, 2)}` : ""}` : "",
         file: `bloomlab/${chosen.file}`,
         lesson: chosen.lesson,
       });

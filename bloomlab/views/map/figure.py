@@ -49,5 +49,7 @@ def map_figure(shown: dict[str, Any]) -> Figure:
 
 def _there(shown: dict[str, Any], part: dict[str, Any]) -> str:
     if part["name"] == "next":
-        return "   ".join(f"{text} {prob:.2f}" for text, prob in shown["next"]).replace("$", r"\$")
+        before = [f" (was {prob:.2f})" for prob in shown["next_before"]] or [""] * len(shown["next"])
+        words = (f"{text} {prob:.2f}{was}" for (text, prob), was in zip(shown["next"], before, strict=True))
+        return "   ".join(words).replace("$", r"\$")
     return shape_of(part, len(shown["picture"]["tokens"]))

@@ -9,7 +9,7 @@ import traitlets
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.views.map.figure import map_figure
-from bloomlab.views.map.payload import CODE, map_payload, parts_payload
+from bloomlab.views.map.payload import CODE, NO_DIFFERENCE, difference_values, map_payload, parts_payload
 from bloomlab.views.map.still import still_html, still_text
 from bloomlab.views.shared.figure import save_figure
 from bloomlab.views.shared.panel import Panel, Piece, Shown, own
@@ -29,12 +29,15 @@ class MapPanel(Panel):
         view.map.part = "mlp"                    # a part: what it does, its shape here, its numbers, its file
     """
 
-    name, title = "map", "Map"
+    name, title, compares = "map", "Map", True
     pieces: ClassVar = {
         "parts": Piece(empty=[]),
         "norms": Piece("float32", "state pos"),
         "written": Piece("float32", "step pos"),
         "next": Piece(empty=[]),
+        "norms_before": Piece("float32", "state pos"),  # of a difference, as the next two
+        "written_before": Piece("float32", "step pos"),
+        "next_before": Piece(empty=[]),
     }
 
     def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> None:
@@ -49,9 +52,13 @@ class MapPanel(Panel):
         return {"parts": parts_payload(own(trace, "model", self._model))}
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
-        """The parts, and what this text has at each."""
+        """The parts, and what this text has at each; of a difference, beside what it had there."""
         model, tokenizer = own(trace, "model", self._model), own(trace, "tokenizer", self._tokenizer)
-        return {**map_payload(trace, model, tokenizer), **self.of_model(trace)}
+        payload = map_payload(trace, model, tokenizer) | NO_DIFFERENCE | self.of_model(trace)
+        if base is not None:
+            payload |= difference_values(payload, base, own(base, "model", self._model))
+            payload["picture"]["difference"] = {}
+        return payload
 
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that reads what the chosen part makes, and lists all parts."""

@@ -65,15 +65,34 @@ def map_payload(trace: "Trace", model: BloomForCausalLM, tokenizer: BloomTokeniz
             f"the trace is of a model {states.shape[-1]} wide, but this one is {model.config.hidden_size} wide; "
             "show a trace of this model"
         )
-    spots = [f"h.{layer}.{part}" for layer in range(trace.config.n_layer) for part in WRITTEN]
     best = read_out(model, states[-1, -1:]).float().cpu()[0].softmax(-1).topk(min(TOP, model.config.vocab_size))
     following = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     return {
-        "picture": text_picture(trace),
+        "picture": {**text_picture(trace), "next_ids": best.indices.tolist()},
         "norms": _bytes(norms(states)),
-        "written": b"".join(_bytes(norms(trace[spot][0])) for spot in spots),
+        "written": _written(trace),
         "next": [[word(tokenizer, token), prob] for token, prob in following],
     }
+
+
+NO_DIFFERENCE: dict[str, Any] = {"norms_before": b"", "written_before": b"", "next_before": []}
+"""What only a difference has."""
+
+
+def difference_values(payload: dict[str, Any], base: "Trace", model: BloomForCausalLM) -> dict[str, Any]:
+    """What another run has at the same places: its lengths, and how likely it found the tokens that are named."""
+    state = stream(base).states[-1, -1:]
+    probs = read_out(model, state).float().cpu()[0].softmax(-1)
+    return {
+        "norms_before": _bytes(norms(stream(base).states)),
+        "written_before": _written(base),
+        "next_before": [float(probs[token]) for token in payload["picture"]["next_ids"]],
+    }
+
+
+def _written(trace: "Trace") -> bytes:
+    spots = [f"h.{layer}.{part}" for layer in range(trace.config.n_layer) for part in WRITTEN]
+    return b"".join(_bytes(norms(trace[spot][0])) for spot in spots)
 
 
 def _bytes(tensor: Tensor) -> bytes:

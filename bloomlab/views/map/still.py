@@ -36,8 +36,11 @@ def share(count: int, total: int) -> str:
 
 
 def next_words(shown: Shown) -> str:
-    """What comes next, as markup."""
-    return ", ".join(f"{text_cell(text)} {prob:.3f}" for text, prob in shown["next"])
+    """What comes next, as markup; of a difference, with what it was."""
+    before = [f" (was {prob:.3f})" for prob in shown["next_before"]] or [""] * len(shown["next"])
+    return ", ".join(
+        f"{text_cell(text)} {prob:.3f}{was}" for (text, prob), was in zip(shown["next"], before, strict=True)
+    )
 
 
 def still_text(shown: Shown) -> str:
