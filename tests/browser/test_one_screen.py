@@ -108,6 +108,7 @@ def test_a_wide_window_has_more_open(visit: Visit, pages: dict[str, Path]) -> No
 
 # of each tab: the picture, or what is chosen in one that scrolls; and the number of what is chosen
 SIGHTS = {
+    "map": ("[data-box=next]", "[data-fact=learned]"),
     "tokens": ("[data-part=replay]", "[data-fact=id]"),
     "attention": (".bl-frame", "[data-ledger=probability]"),
     "alibi": (".bl-plot", "[data-fact=bias]"),

@@ -119,7 +119,7 @@ def test_room_is_asked_for_a_layer_at_work_before_anything_runs(monkeypatch: pyt
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("which", "steps"), [("", 15), ("slopes", 21), ("against", 21)])
+@pytest.mark.parametrize(("which", "steps"), [("", 16), ("slopes", 24), ("against", 24)])
 def test_the_longest_text_takes_no_more_than_its_bound_in_any_tab(which: str, steps: int) -> None:
     from tests.benchmarks.memory import BOUND, rows
 
