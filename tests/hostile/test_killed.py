@@ -171,9 +171,8 @@ def files_after_kills(folder: str) -> dict[str, list[str]]:
 
 def lessons_after_kills(folder: str) -> list[str]:
     """Whether each lesson is whole or not there at all after a kill at each moment, and all are there in the end."""
-    whole = {
-        path.name: path.read_bytes() for path in (*lessons.folder().glob("*.ipynb"), lessons.folder() / "README.md")
-    }
+    files = [path for ending in ("*.ipynb", "*.md") for path in lessons.folder().glob(ending)]
+    whole = {path.name: path.read_bytes() for path in files}
     found = []
     for moment in range(0, 999, 7):
         place = Path(folder) / str(moment)
