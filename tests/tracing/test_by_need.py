@@ -119,11 +119,11 @@ def test_room_is_asked_for_a_layer_at_work_before_anything_runs(monkeypatch: pyt
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("which", "steps"), [("", 16), ("slopes", 24), ("against", 24)])
-def test_the_longest_text_takes_no_more_than_its_bound_in_any_tab(which: str, steps: int) -> None:
+def test_the_longest_text_takes_no_more_than_its_bound_in_any_tab() -> None:
+    """Of one run; two of them vary by a third with what else the machine does: `python -m tests.benchmarks.memory`."""
     from tests.benchmarks.memory import BOUND, rows
 
-    found = list(rows(which))
+    found = list(rows())
     peaks = {line[:72].strip(): float(line[72:81]) for line in found}
-    assert len(peaks) == steps and max(peaks.values()) > 100
+    assert len(peaks) == 16 and max(peaks.values()) > 100
     assert all(peak <= BOUND for peak in peaks.values()), "\n".join(found)
