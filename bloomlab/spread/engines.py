@@ -116,20 +116,28 @@ class Engines:
         with self._lock:
             dropped, self._dropped = self._dropped, []
             letter = written((function, arguments) if not dropped else (_and_forget, (dropped, function, *arguments)))
-            self._settle()
-            try:
-                with interrupts_wait():  # a letter is sent whole
-                    answers = [
-                        self._send(target, parts.answer, self.key, (self._round, self.patience), letter)
-                        for target in self.targets
-                    ]
-                    self._pending = list(enumerate(answers))
-                found = self._heard()
-            except BaseException:
-                self._round += 1
-                self._interrupt()
-                raise
+            interrupted = self._settle()
+            found = self._told(letter)
+            if interrupted and any(kind == "stop" for kind, _, _ in found.values()):
+                self._round += 1  # the interrupt that was meant for an earlier call has come now
+                self._settle()
+                found = self._told(letter)
             return self._answer(found)
+
+    def _told(self, letter: bytes) -> dict[int, tuple[str, Any, str]]:
+        """What each engine answers to a letter."""
+        try:
+            with interrupts_wait():  # a letter is sent whole
+                answers = [
+                    self._send(target, parts.answer, self.key, (self._round, self.patience), letter)
+                    for target in self.targets
+                ]
+                self._pending = list(enumerate(answers))
+            return self._heard()
+        except BaseException:
+            self._round += 1
+            self._interrupt()
+            raise
 
     def drop(self, key: str) -> None:
         """A cache that nobody holds on to: the next letter says so."""
@@ -244,9 +252,9 @@ class Engines:
         self._pending = [each for each in self._pending if not each[1].ready()]
         return not self._pending
 
-    def _settle(self) -> None:
-        """An engine that is still at work on an earlier question can take no other."""
-        until = time.monotonic() + MEETING + GRACE
+    def _settle(self) -> bool:
+        """An engine that is still at work on an earlier question can take no other. Whether one had to be stopped."""
+        until, stopped = time.monotonic() + MEETING + GRACE, bool(self._pending)
         while self._pending and time.monotonic() < until:
             self._round += 1
             self._interrupt()
@@ -255,6 +263,7 @@ class Engines:
                 f"engine {self.targets[self._pending[0][0]]} is still at work on an earlier call and does not listen; "
                 "wait, or end it and open the model anew"
             )
+        return stopped
 
     def close(self) -> None:
         """End the engines that were started here; those that were brought along only let go of the model."""
