@@ -9,23 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import bloomlab
+from bloomlab.lab import FIRST_TEXT
+from bloomlab.site import GALLERY
 from bloomlab.views.shared.assets import style_text
 
-TEXT = "Leo lives in Oslo. Leo has a cat. The cat of Leo is called Mia. Leo lives in"
-
-PAGES = {  # verb of the lab -> title, what to try there, the text
-    "explore": ("Explore", "All views of one text, linked: choose a token, and every tab follows.", TEXT),
-    "map": ("Map", "The whole model in one picture. Click on a part: what it does, how large it is, its file.", TEXT),
-    "tokens": (
-        "Tokens",
-        "What BLOOM reads. Click on a token to see how it was merged.",
-        "Léa habite à Zürich. 小梅住在北京。",
-    ),
-    "attention": ("Attention", "Who looks at whom. Click on a cell for the sum behind it.", TEXT),
-    "alibi": ("ALiBi", "How far each head can look, and does. Compare the first head with the last.", TEXT),
-    "hidden_states": ("Hidden states", "What BLOOM would say if it stopped early, and who added what.", TEXT),
+PAGES = GALLERY | {  # and what a site has no page of: it needs Python
     "predictions": ("Predictions", "What three task heads make of a text, at every layer.", "Leo lives in Oslo."),
-    "write": ("Writing", "Why this token, what if another, and the cache at work. Choose a branch.", TEXT),
+    "write": ("Writing", "Why this token, what if another, and the cache at work. Choose a branch.", FIRST_TEXT),
 }
 
 INDEX = """\

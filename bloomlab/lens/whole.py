@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from bloomlab.config import BloomConfig
 from bloomlab.errors import NearMatches
 from bloomlab.hooks import Spot
+from bloomlab.lens.sizes import parts
 from bloomlab.model.positions import kind_of
 
 
@@ -55,6 +56,7 @@ def whole(config: BloomConfig, spots: dict[str, Spot]) -> list[Part]:
     True
     """
     v, h = config.vocab_size, config.hidden_size
+    counted, norm, n = parts(config), 2 * h, config.n_layer
     tied = config.tie_word_embeddings
     after_norm = config.apply_residual_connection_post_layernorm
     alibi = ("ALiBi", "Each score is lowered by the head's slope times the distance. Nothing here is learned.")
@@ -68,19 +70,20 @@ def whole(config: BloomConfig, spots: dict[str, Spot]) -> list[Part]:
         ("tokens", "tokens", "The text is cut into pieces that were learned beforehand; each has a number, its id.",
          "", 0, False, "text/tokenizer.py", "01", "tokens"),
         ("embed", "embedding", f"Each id picks its row of a table: {h:,} numbers, the first state of its position. "
-         "A layer norm follows.", "embed", (v + rows) * h + 2 * h, False, "model/embedding.py", "02", "hidden"),
+         "A layer norm follows.", "embed", counted["embedding"] + rows * h + norm, False,
+         "model/embedding.py", "02", "hidden"),
         ("attn", "attention", f"Each position gathers from those before it: {config.n_head} heads, each with weights "
-         "of its own. What they found is added to the state.", "h.{layer}.attn.probs", 4 * h * h + 4 * h + 2 * h, True,
-         "model/attention.py", "03", "attention"),
+         "of its own. What they found is added to the state.", "h.{layer}.attn.probs",
+         counted["attention"] // n + norm, True, "model/attention.py", "03", "attention"),
         ("alibi", *alibi, "h.{layer}.attn.alibi", 0, True, "model/alibi.py", "04", "alibi"),
         ("mlp", "MLP", f"Each position by itself: {4 * h:,} neurons look for something in the state, and each that "
-         "finds it adds its own vector.", "h.{layer}.mlp.post", 8 * h * h + 5 * h + 2 * h, True, "model/mlp.py", "06",
-         "hidden"),
+         "finds it adds its own vector.", "h.{layer}.mlp.post", counted["MLPs"] // n + norm, True,
+         "model/mlp.py", "06", "hidden"),
         ("stream", "residual stream", "The state after the layer: what came in"
          f"{', after a layer norm,' if after_norm else ''} plus what attention and the MLP have added. "
          "A layer is these two steps; the next begins with its state.", "h.{layer}.resid_post", 0, True,
          "model/block.py", "05", "hidden"),
-        ("norm", "final layer norm", "The last state of each position is brought to one size.", "final", 2 * h, False,
+        ("norm", "final layer norm", "The last state of each position is brought to one size.", "final", norm, False,
          "model/bloom.py", "05", "hidden"),
         ("scores", "scores", f"The state is compared with {v:,} rows, one for each token of the vocabulary"
          f"{': the very table it began with' if tied else ''}. A score each, the logits.", "logits",
