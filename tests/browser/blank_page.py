@@ -122,8 +122,9 @@ class BlankPage:
         self.page.evaluate("(values) => model.arrive(values)", ready)
 
     def answer(self) -> list[dict[str, Any]]:
-        """Give Python what the page has sent so far, send back what that changed, and return the messages."""
+        """Give Python what the page has to say, send back what that changed, and return the messages."""
         assert self.view is not None
+        self.page.wait_for_function("model.unsent() === 0")  # it waits a little between two messages
         messages: list[dict[str, Any]] = self.page.evaluate("model.sent.splice(0)")
         for message in messages:
             self._known |= message
@@ -132,8 +133,8 @@ class BlankPage:
         return messages
 
     def answered(self) -> list[dict[str, Any]]:
-        """The same, once the page has said all that it has to say; it waits a little between two messages."""
-        self.page.wait_for_function("model.sent.length > 0 && model.unsent() === 0")
+        """The same, where the page is sure to say something: it may still be thinking."""
+        self.page.wait_for_function("model.sent.length > 0")
         return self.answer()
 
     # ---- looking ----
