@@ -12,6 +12,11 @@ def escaped(value: object) -> str:
     return escape(str(value))
 
 
+# Of an element whose background is data: browsers print no backgrounds, and a contrast theme (forced colours) paints
+# over them, unless the element says so. Words in it that have no colour of their own take the theme's.
+STAYS = "print-color-adjust:exact;forced-color-adjust:preserve-parent-color"
+
+
 # Of another origin than the page around it: its script can draw, hand out a file and fill the screen; it can read
 # nothing of ours, open no window and, by the page's own rules (views/shared/page.py), send nothing anywhere.
 FRAME = """\

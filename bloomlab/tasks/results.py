@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bloomlab.guards.frames import InPandas
-from bloomlab.guards.markup import escaped
+from bloomlab.guards.markup import STAYS, escaped
 from bloomlab.text.tokens import Token, display_tokens, visible
 
 OUTSIDE = "O"  # the tag of a token that is not part of a name
@@ -223,7 +223,7 @@ def _strip_html(tokens: Sequence[Token], marks: dict[int, tuple[str, str]]) -> s
     chips = []
     for display_token in display_tokens(tokens):
         own = [marks[pos] for pos in display_token.tokens if pos in marks]
-        background = ";background:rgba(128,128,128,.18)" if own else ""
+        background = f";background:rgba(128,128,128,.18);{STAYS}" if own else ""
         title = escaped("; ".join(more for _, more in own if more))
         chips.append(
             f'<span style="padding:2px 6px;text-align:center;{BORDER}{background}" title="{title}">'
@@ -244,7 +244,7 @@ def readable(text: str) -> str:
 
 def _table_html(rows: Sequence[tuple[str, str, float]]) -> str:
     """Names, what they are, and their probabilities as numbers and as bars."""
-    bar = '<span style="display:inline-block;height:8px;background:currentColor;width:{:.0f}px"></span>'
+    bar = f'<span style="display:inline-block;height:8px;background:currentColor;{STAYS};width:{{:.0f}}px"></span>'
     lines = "".join(
         f'<tr><th style="text-align:start"><bdi>{escaped(readable(name))}</bdi></th><td>{escaped(readable(kind))}</td>'
         f'<td>{p:.3f}</td><td style="text-align:start">{bar.format(120 * p)}</td></tr>'

@@ -12,7 +12,7 @@ from bloomlab.lens.logit_lens import LensRow
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token
 from bloomlab.views.hidden.still import step_name
-from bloomlab.views.shared.pictures import cell_colours, css
+from bloomlab.views.shared.pictures import cell_colours, cell_style
 from bloomlab.views.shared.tables import table, text_cell, token_names, word
 
 WIDTH, COLUMN = 112, 11  # characters of a line in a terminal, and of one token's column there
@@ -97,7 +97,7 @@ class LogitLens(Sequence[LensRow], NearNames, InPandas):
         others = ", ".join(f"{name} {q:.3f}" for name, q in zip(words, row.probs[pos].tolist(), strict=True))
         following = f"; the token that follows has rank {row.rank[pos]}" if row.rank[pos] else ""
         title = f"{others}; entropy {row.entropy[pos]:.2f} of {math.log(self.vocab):.2f} nats{following}"
-        style = f"background:{css(paper)};color:{css(ink)};display:block;padding:2px 4px;white-space:nowrap"
+        style = f"{cell_style(paper, ink)};display:block;padding:2px 4px;white-space:nowrap"
         return f'<span style="{style}" title="{escaped(title)}">{text_cell(words[0])} {p:.2f}</span>'
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

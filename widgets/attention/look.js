@@ -64,7 +64,7 @@ export function lookReceipt(stage) {
     painted = now;
     for (const [side] of SIDES) {
       const parts = side === "pairs" ? look.pairs.map((/** @type {any} */ [one, other, value]) => ({ name: `${one} × ${other}`, value })) : look[side];
-      const most = Math.max(1e-12, ...parts.map((/** @type {any} */ part) => Math.abs(part.value)));
+      const most = Math.max(1e-12, ...parts.map((/** @type {any} */ part) => Math.abs(part.value)), Math.abs(look.rest[side][1]));
       const token = look.place[side];
       bodies[side].replaceChildren(
         ...parts.map((/** @type {any} */ { name, value, spot, axes }, /** @type {number} */ place) => {

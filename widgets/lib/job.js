@@ -29,7 +29,10 @@ export function jobBox(stage, { part, opens, start, title, how, looks, says: say
   summary.addEventListener("click", (/** @type {MouseEvent} */ event) => {
     event.preventDefault(); // it opens when the view has heard of it
     if (stage.get("live")) stage.choose({ [opens]: element.open ? "closed" : start });
-    else element.open = !element.open; // a saved page keeps what it has
+    else {
+      element.open = !element.open; // a saved page keeps what it has,
+      stage.drawNow(); // and draws it when it is seen
+    }
   });
 
   return {

@@ -80,7 +80,7 @@ export function receiptOf(stage) {
         const now = JSON.stringify([piece.rows, piece.rest, can]);
         if (now === drawn) return;
         drawn = now;
-        const most = Math.max(1e-12, ...piece.rows.map((/** @type {any} */ line) => Math.abs(line.value)));
+        const most = Math.max(1e-12, ...piece.rows.map((/** @type {any} */ line) => Math.abs(line.value)), piece.rest[0] ? Math.abs(piece.rest[1]) : 0);
         const line = (/** @type {any} */ { name, value, spot, axes }) =>
           make(
             "tr",
@@ -150,7 +150,7 @@ export function receiptOf(stage) {
     if (now === painted) return;
     painted = now;
     const totals = lines.some((/** @type {any} */ line) => told(line).total[0] !== null);
-    const most = Math.max(...lines.flatMap((/** @type {any} */ line) => Object.values(told(line)).map(([value]) => Math.abs(value ?? 0))), Math.abs(difference), 1e-12);
+    const most = Math.max(...lines.flatMap((/** @type {any} */ line) => Object.values(told(line)).map(([value]) => Math.abs(value ?? 0))), Math.abs(difference), rest[0] ? Math.abs(over ? over.rest[0] : rest[1]) : 0, 1e-12);
     head.replaceChildren(
       ...[["part", ""], [totals ? "▬ direct  ▭ total" : "", "bl-how"], ["direct", "bl-value"], ...(totals ? [["total", "bl-value"]] : []), ["", ""]].map(([word, kind]) =>
         word ? make("th", { scope: "col", class: kind }, word) : make("td"),

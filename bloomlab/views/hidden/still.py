@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bloomlab.guards.markup import escaped
-from bloomlab.views.shared.pictures import cell_colours, css
+from bloomlab.views.shared.pictures import cell_colours, cell_style
 from bloomlab.views.shared.tables import names
 
 SHOWN_TOKENS = 16  # columns of the table
@@ -120,7 +120,7 @@ def _moved(words: dict[str, Any], numbers: dict[str, NDArray[Any]], row: int, co
     before, now = map(escaped, said(words, numbers, row, column))
     paper, ink = cell_colours((nats / float(np.nanmax(numbers["moved"]))) ** 2)  # in equal steps, as on the page
     both = f"<bdi>{now}</bdi>" if before == now else f"<bdi>{before}</bdi> → <bdi>{now}</bdi>"
-    return f'<td style="background:{css(paper)};color:{css(ink)}">{both} {nats:.3f}</td>'
+    return f'<td style="{cell_style(paper, ink)}">{both} {nats:.3f}</td>'
 
 
 def _cell(words: dict[str, Any], numbers: dict[str, NDArray[Any]], row: int, column: int) -> str:
@@ -128,6 +128,5 @@ def _cell(words: dict[str, Any], numbers: dict[str, NDArray[Any]], row: int, col
     if math.isnan(p):
         return NOT_YET
     paper, ink = cell_colours(p)
-    style = f"background:{css(paper)};color:{css(ink)}"
     word = escaped(words[str(numbers["ids"][row, column, 0])][0])
-    return f'<td style="{style}"><bdi>{word}</bdi> {p:.2f}</td>'
+    return f'<td style="{cell_style(paper, ink)}"><bdi>{word}</bdi> {p:.2f}</td>'

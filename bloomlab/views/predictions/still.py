@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bloomlab.guards.markup import escaped
 from bloomlab.tasks.results import readable
-from bloomlab.views.shared.pictures import cell_colours, css
+from bloomlab.views.shared.pictures import cell_colours, cell_style
 from bloomlab.views.shared.tables import change_cell, names
 
 SHOWN_TOKENS = 16  # columns of the table
@@ -183,6 +183,6 @@ def _html(content: Cell | None) -> str:
     paper, ink = cell_colours(content.p)
     number = "" if content.word == f"{content.p:.2f}" else f" {content.p:.2f}"
     return (
-        f'<td style="background:{css(paper)};color:{css(ink)}"><bdi>{escaped(content.word)}</bdi>{number}'
+        f'<td style="{cell_style(paper, ink)}"><bdi>{escaped(content.word)}</bdi>{number}'
         f"{content.mark and ' ' + content.mark}</td>"
     )

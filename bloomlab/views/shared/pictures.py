@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bloomlab.guards.markup import escaped
+from bloomlab.guards.markup import STAYS, escaped
 from bloomlab.views.shared.assets import theme_colour
 
 
@@ -35,7 +35,7 @@ STRONGEST = 0.6  # how much of its paper a tint covers at most, so that letters 
 def tint(part: float) -> str:
     """The style of a number's paper, from -1, blue, to 1, orange: it lets that of the page shine through.
 
-    >>> tint(0.0), tint(-2.0)
+    >>> tint(0.0), tint(-2.0).split(";")[0]
     ('', 'background-color:rgba(31, 95, 174, 0.60)')
     """
     covers = STRONGEST * min(1.0, abs(part))
@@ -43,7 +43,7 @@ def tint(part: float) -> str:
         return ""
     colour = theme_colour("positive" if part > 0 else "negative").lstrip("#")
     red, green, blue = (int(colour[i : i + 2], 16) for i in (0, 2, 4))
-    return f"background-color:rgba({red}, {green}, {blue}, {covers:.2f})"
+    return f"background-color:rgba({red}, {green}, {blue}, {covers:.2f});{STAYS}"
 
 
 def ink_on(paper: list[int]) -> list[int]:
@@ -56,9 +56,10 @@ def _linear(part: int) -> float:
     return part / 255 / 12.92 if part <= 10 else float(((part / 255 + 0.055) / 1.055) ** 2.4)
 
 
-def css(colour: list[int]) -> str:
-    """A colour as style sheets write it."""
-    return f"rgb({', '.join(map(str, colour))})"
+def cell_style(paper: list[int], ink: list[int]) -> str:
+    """The style of a cell whose colour is data; each part is 0 to 255."""
+    background, color = (f"rgb({', '.join(map(str, colour))})" for colour in (paper, ink))
+    return f"background:{background};color:{color};{STAYS}"
 
 
 def largest(matrix: Tensor, block: int) -> Tensor:
