@@ -156,7 +156,7 @@ class NearNames(NearMatches, metaclass=_Made):
 def shorten(value: object, limit: int = 80) -> str:
     """A value as an error message shows it: cut short, since a file or a person may have sent something huge."""
     try:
-        text = repr(value)
+        text = repr(value[: limit + 1] if isinstance(value, str | bytes | bytearray) else value)
     except (ValueError, RecursionError):  # a number of thousands of digits; lists in lists in lists
         text = f"a value of the type {type(value).__name__} that is too long to show"
     return text if len(text) <= limit else text[: limit - 1] + "…"

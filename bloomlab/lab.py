@@ -29,7 +29,7 @@ from bloomlab.errors import (
     did_you_mean,
     shorten,
 )
-from bloomlab.guards.arguments import whole_text
+from bloomlab.guards.arguments import bytes_in, whole_text
 from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.guards.progress import without_monitor
 from bloomlab.heads.causal_lm import BloomForCausalLM
@@ -885,7 +885,7 @@ class Lab(NearNames):
 
     def _check_size(self, text: str, name: str) -> None:
         """Refuse a text that is too long; one of few bytes cannot be."""
-        if len(text.encode("utf-8", "surrogatepass")) > self.max_tokens:
+        if bytes_in(text) > self.max_tokens:
             self._checked(text, name)
 
     def _evidence(self, steps: "Iterable[Progress[AnyFound]]") -> "Evidence[AnyFound]":

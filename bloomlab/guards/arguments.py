@@ -1,6 +1,6 @@
 """Checks of arguments: each function returns the value, or says why it does not fit."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bloomlab.errors import InputError, shorten
@@ -14,14 +14,32 @@ def whole_text(value: Any, name: str, kind: Any = str) -> Any:
         expected = "a text (str)" if kind is str else "a list of words (str)"
         hint = "decode it first: value.decode('utf-8')" if isinstance(value, bytes) else "write it in quotes"
         raise InputError(f"expected {expected} as {name}, but got {shorten(value)}; {hint}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"expected whole characters in {name}, but character {error.start} is half a surrogate pair "
-            f"(U+{ord(value[error.start]):04X}); remove it, e.g. with text.encode('utf-8', 'ignore').decode()"
-        ) from None
+    for start, part in () if value.isascii() else _parts(value):
+        try:
+            part.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"expected whole characters in {name}, but character {start + error.start} is half a surrogate pair "
+                f"(U+{ord(part[error.start]):04X}); remove it, e.g. with text.encode('utf-8', 'ignore').decode()"
+            ) from None
     return value
+
+
+PART = 1 << 20  # characters
+
+
+def _parts(text: str) -> Iterator[tuple[int, str]]:
+    """A text in parts, each with its first character, so that what is done with it takes little memory."""
+    return ((start, text[start : start + PART]) for start in range(0, len(text), PART))
+
+
+def bytes_in(text: str) -> int:
+    r"""How many bytes a text has in UTF-8, counted without writing it down.
+
+    >>> bytes_in("leo"), bytes_in("é\ud800")
+    (3, 5)
+    """
+    return len(text) if text.isascii() else sum(len(part.encode("utf-8", "surrogatepass")) for _, part in _parts(text))
 
 
 def whole_within(name: str, value: Any, low: int, high: int) -> int:

@@ -18,7 +18,8 @@ import torch
 from tokenizers import Encoding
 
 from bloomlab.errors import InputError, MissingPackageError, shorten
-from bloomlab.guards.arguments import choice, one_of, whole_number, whole_text
+from bloomlab.guards.arguments import bytes_in, choice, one_of, whole_number, whole_text
+from bloomlab.guards.memory import check_memory, gigabytes
 
 PADDING = {
     False: None,
@@ -36,6 +37,8 @@ TRUNCATION = {
     "only_first": "only_first",
     "only_second": "only_second",
 }
+MANY = 1 << 18  # characters; fewer take no memory to speak of
+BYTES_OF_A_BYTE = 220  # in memory at most, of a byte of text: where each is a token (measured: 115 to 219)
 NO_LIMIT = int(1e30)  # how files write "no limit", and ALiBi has none
 
 
@@ -161,6 +164,7 @@ def split_input(text: Any, text_pair: Any, words: bool) -> tuple[list[Any], list
                 raise InputError(f"expected pairs of texts, but text {number} is {shorten(item)}; pass two texts")
         text, text_pair = [item[0] for item in text], [item[1] for item in text]
 
+    _check_room([*text, *(text_pair or [])])
     kind: Any = (list, tuple) if words else str
     name = "{} {}" if is_batch else "{}"
     texts = [whole_text(item, name.format("text", number), kind) for number, item in enumerate(text)]
@@ -168,6 +172,15 @@ def split_input(text: Any, text_pair: Any, words: bool) -> tuple[list[Any], list
         return texts, None, is_batch
     pairs = [whole_text(item, name.format("text_pair", number), kind) for number, item in enumerate(text_pair)]
     return texts, pairs, is_batch
+
+
+def _check_room(texts: list[Any]) -> None:
+    """Refuse more text than there is memory for its tokens, before any is cut."""
+    single = [one for each in texts for one in (each if isinstance(each, list | tuple) else [each])]
+    given = [each for each in single if isinstance(each, str)]
+    if sum(map(len, given)) > MANY:
+        size = sum(map(bytes_in, given))
+        check_memory(size * BYTES_OF_A_BYTE, f"to encode a text of {gigabytes(size)}", "encode it in parts")
 
 
 def windows(n: int, length: int, stride: int, side: str) -> list[tuple[int, int]]:

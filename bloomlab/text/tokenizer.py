@@ -19,7 +19,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from bloomlab.elsewhere import TOKENIZER
 from bloomlab.errors import InputError, NearNames, TokenizerError, did_you_mean, shorten
-from bloomlab.guards.arguments import flag, id_list, one_of, whole_number, whole_text
+from bloomlab.guards.arguments import bytes_in, flag, id_list, one_of, whole_number, whole_text
 from bloomlab.guards.files import json_bytes, make_folder, read_json, replacing_all
 from bloomlab.text.batches import (
     NO_LIMIT,
@@ -322,8 +322,11 @@ class BloomTokenizerFast(NearNames):
             `input_ids` and `attention_mask`, and whatever else was asked for: `token_type_ids`,
             `special_tokens_mask`, `offset_mapping` (first character, last character + 1), `length`.
 
+        A text may be of any length; `model_max_length` is what truncation cuts to, and no limit.
+
         Raises:
             InputError: something is not a text, or the arguments contradict each other.
+            MemoryLimitError: the tokens of so much text do not fit into this machine's memory.
         """
         if unknown:
             name = next(iter(unknown))
@@ -559,7 +562,7 @@ class BloomTokenizerFast(NearNames):
     def least_tokens(self, text: str) -> int:
         """How many tokens a text has at least, told by its length alone: no token has more bytes than the longest."""
         added = max((len(token.encode()) for token in self._added.values()), default=1)
-        return -(-len(text.encode()) // max(self._longest, added))
+        return -(-bytes_in(text) // max(self._longest, added))
 
     @cached_property
     def _longest(self) -> int:

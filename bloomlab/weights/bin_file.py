@@ -1,4 +1,5 @@
-"""A .bin file: a pickle, which can be a program. Another process follows it, within bounds, and says where tensors lie.
+"""A .bin file: a pickle, which can be a program. Another process follows it, within bounds, and says where tensors lie;
+one process for all files of a folder, since to start it takes longer than to follow a file.
 
 What that process says is read as data and checked; the numbers themselves are memory-mapped here.
 """
@@ -10,8 +11,9 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,18 +44,33 @@ class Place(NamedTuple):
     shape: tuple[int, ...]
     stride: tuple[int, ...]
 
+    @property
+    def first(self) -> int | None:
+        """The byte at which its numbers begin, if they lie one after the other."""
+        steps = [math.prod(self.shape[axis + 1 :]) for axis in range(len(self.shape))]
+        in_a_row = all(n == 1 or have == step for n, have, step in zip(self.shape, self.stride, steps, strict=True))
+        return self.start + self.offset * self.dtype.itemsize if in_a_row else None
 
-def places(path: Path, meanwhile: Callable[[], object] | None = None) -> dict[str, Place]:
-    """The tensors in a .bin file, by name; what there is to do `meanwhile` is done while the other process looks.
+
+def places(paths: Sequence[Path], meanwhile: Callable[[], object] | None = None) -> list[dict[str, Place]]:
+    """The tensors in each of these .bin files, which are in one folder, by name.
+
+    What there is to do `meanwhile` is done while the other process looks.
 
     Raises:
-        CheckpointError: it holds something other than plain tensors, or cannot be followed within bounds.
+        CheckpointError: one holds something other than plain tensors, or cannot be followed within bounds.
     """
-    answer = parse_json(_ask(path, meanwhile), f"the table of {shorten_path(path)}", MAX_ANSWER, CheckpointError)
-    if not isinstance(answer, dict) or not isinstance(answer.get("tensors"), list):
-        raise _refused(path, str(answer.get("refused") if isinstance(answer, dict) else ""))
-    size = path.stat().st_size
-    return dict(_checked(path, size, *line) for line in answer["tensors"])
+    *lines, _ = _ask(paths, meanwhile).split(b"\n")  # what a process that dies says last is cut
+    found = []
+    for path, line in zip_longest(paths, lines[: len(paths)]):
+        if line is None:
+            raise _refused(path, "following it took more time or memory than any honest file does")
+        answer = parse_json(line, f"the table of {shorten_path(path)}", MAX_ANSWER, CheckpointError)
+        if not isinstance(answer, dict) or not isinstance(answer.get("tensors"), list):
+            raise _refused(path, str(answer.get("refused") if isinstance(answer, dict) else ""))
+        size = path.stat().st_size
+        found.append(dict(_checked(path, size, *said) for said in answer["tensors"]))
+    return found
 
 
 def _checked(
@@ -69,28 +86,23 @@ def _checked(
     return name, place
 
 
-def loader(path: Path, place: Place, pages: Callable[[], Any]) -> Callable[[torch.dtype], Tensor]:
-    """How to get a tensor; `pages` gives the file's bytes, mapped."""
+def tensor(place: Place, target: torch.dtype, pages: Callable[[], mmap.mmap]) -> Tensor:
+    """A tensor; `pages` gives the file's bytes, mapped.
 
-    def load(target: torch.dtype) -> Tensor:
-        count = place.held // place.dtype.itemsize
-        if not math.prod(place.shape):
-            return torch.empty(place.shape, dtype=target)
-        try:
-            flat = torch.frombuffer(pages(), dtype=place.dtype, count=count, offset=place.start)
-        except CheckpointError:
-            raise
-        except (OSError, RuntimeError, ValueError) as error:  # the file was whole a moment ago
-            raise CheckpointError(f"cannot read {shorten_path(path)}: {str(error)[:120]}; load again") from None
-        tensor = flat.as_strided(place.shape, place.stride, place.offset)
-        if place.start % place.dtype.itemsize and target == place.dtype:
-            return tensor.clone(memory_format=torch.contiguous_format)
-        return tensor.to(target) if target != place.dtype else tensor.contiguous()
-
-    return load
+    Raises:
+        RuntimeError, ValueError: they are fewer than they were.
+    """
+    if not math.prod(place.shape):
+        return torch.empty(place.shape, dtype=target)
+    count = place.held // place.dtype.itemsize
+    flat = torch.frombuffer(pages(), dtype=place.dtype, count=count, offset=place.start)
+    found = flat.as_strided(place.shape, place.stride, place.offset)
+    if target == place.dtype and place.start % place.dtype.itemsize == 0:
+        return found.contiguous()
+    return found.to(target, memory_format=torch.contiguous_format, copy=True)
 
 
-def mapped(path: Path, seen: Version | None) -> Callable[[], Any]:
+def mapped(path: Path, seen: Version | None) -> Callable[[], mmap.mmap]:
     """The file's bytes, mapped once, when they are first needed: a page is read when it is used, and never written."""
     return cache(partial(_map, path, seen))
 
@@ -101,29 +113,28 @@ def _map(path: Path, seen: Version | None) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
-def _ask(path: Path, meanwhile: Callable[[], object] | None) -> bytes:
-    """What the other process says."""
+def _ask(paths: Sequence[Path], meanwhile: Callable[[], object] | None) -> bytes:
+    """What the other process says: a line for each file."""
     where, name = os.path.split(bin_process.__file__)
     # imported, and not run as a file, for which Python would compile it each time
-    start = "import sys; sys.path.append(sys.argv[1]); __import__(sys.argv[2]).main(sys.argv[3])"
-    program = [sys.executable, "-I", "-S", "-c", start, where, name.removesuffix(".py"), os.fspath(path.absolute())]
+    start = "import sys; sys.path.append(sys.argv[1]); __import__(sys.argv[2]).main(*sys.argv[3:])"
+    files = [os.fspath(paths[0].parent.absolute()), *(path.name for path in paths)]
+    program = [sys.executable, "-I", "-S", "-c", start, where, name.removesuffix(".py"), *files]
     try:
         process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"cannot start the process that looks into {shorten_path(path)}: {error}; end other programs first"
+            f"cannot start the process that looks into {shorten_path(paths[0])}: {str(error)[:120]}; "
+            "end other programs first"
         ) from None
     try:
         if meanwhile:
             meanwhile()
-        answer = _said_by(process)
+        return _said_by(process)
     finally:
         process.kill()
         with process:  # waits, and closes the pipe
             pass
-    if not answer:
-        raise _refused(path, "following it took more time or memory than any honest file does")
-    return answer
 
 
 def _said_by(process: "subprocess.Popen[bytes]") -> bytes:

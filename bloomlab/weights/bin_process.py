@@ -1,4 +1,4 @@
-"""A program of its own: what tensors are in a .bin file, as JSON on standard output. It reads no numbers.
+"""A program of its own: what tensors are in .bin files, a line of JSON for each file. It reads no numbers.
 
 A .bin is a pickle, a list of instructions that can build anything of any size. So it is followed here, with little
 time and little memory, and by a Python that has loaded neither torch nor bloomlab: nothing that it could do reaches
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO, Any
 
-SECONDS = 2  # of computing
+SECONDS = 2  # of computing, for a file
 BYTES = 384 << 20  # of memory, with this program's own
 MAX_TABLE = 16 << 20  # bytes; that of 176 thousand million parameters has 0.1 MB
 MAX_TENSORS = 50_000
@@ -224,15 +224,27 @@ def from_older(file: IO[bytes]) -> tuple[Any, dict[str, tuple[int, int]]]:
     return state, places
 
 
-def limit() -> None:
+def limit(files: int = 1) -> None:
     """Take no more than this; where the system has no such limits, the caller's patience is the only one."""
     try:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, files * SECONDS + 1))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+    except (ImportError, ValueError, OSError):
+        pass
+
+
+def more_time() -> None:
+    """For the next file, as much time as for the one before."""
+    try:
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        until = int(used.ru_utime + used.ru_stime) + SECONDS
+        resource.setrlimit(resource.RLIMIT_CPU, (until, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     except (ImportError, ValueError, OSError):
         pass
 
@@ -252,8 +264,16 @@ def is_plain(text: str) -> bool:
     return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
 
 
-def main(path: str) -> None:
-    limit()
+def main(folder: str, *names: str) -> None:
+    limit(len(names))
+    for name in names:
+        sys.stdout.write(f"{about(folder + '/' + name)}\n")
+        sys.stdout.flush()
+        more_time()
+
+
+def about(path: str) -> str:
+    """What there is to say about one file."""
     try:
         said: dict[str, Any] = {"tensors": list(table_of(path))}
     except Refused as error:
@@ -264,10 +284,8 @@ def main(path: str) -> None:
         said = {"refused": "it is nested too deep"}
     except Exception as error:  # anything that a broken file makes pickle raise
         said = {"refused": f"{type(error).__name__}: {error}"}
-    text = in_json(said)
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    return in_json(said)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

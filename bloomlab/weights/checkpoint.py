@@ -21,7 +21,7 @@ from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.weights.layouts import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
 from bloomlab.weights.slowly import HINT, OTHERWISE, expect
-from bloomlab.weights.tensor_file import Stored, open_file
+from bloomlab.weights.tensor_file import Stored, open_files
 
 PREFIX = "transformer."
 HEADS = (
@@ -54,8 +54,8 @@ def open_folder(folder: Path, meanwhile: Callable[[], object] | None = None) -> 
         there = FLAX_ONLY if (folder / MSGPACK).exists() else "none; check the folder"
     if not name:
         raise CheckpointError(f"expected one of {', '.join(LAYOUTS)} in {folder}, but there is {there}")
-    opened = _open_shards if name.endswith(".json") else open_file
-    stored = opened(folder / name, meanwhile)
+    path = folder / name
+    stored = _open_shards(path, meanwhile) if path.suffix == ".json" else open_files([path], meanwhile)[path]
     tensors: dict[str, Stored] = {}
     for full, tensor in stored.items():
         short = full.removeprefix(PREFIX)
@@ -101,12 +101,12 @@ def _follow(index: Path, meanwhile: Callable[[], object] | None) -> dict[str, St
     weight_map = read_index(index)
     stored: dict[str, Stored] = {}
     advice = "fetch the model's files again"
-    for file in dict.fromkeys(weight_map.values()):
-        inside = open_file(index.parent / file, meanwhile)
+    files = list(dict.fromkeys(index.parent / file for file in weight_map.values()))
+    for path, inside in open_files(files, meanwhile).items():
         for name in inside:
-            if weight_map.get(name) != file:
+            if weight_map.get(name) != path.name:
                 raise CheckpointError(
-                    f"{index.parent / file} holds {shorten(name)}, which {index.name} does not say; {advice}"
+                    f"{shorten_path(path)} holds {shorten(name)}, which {index.name} does not say; {advice}"
                 )
         stored.update(inside)
     lost = [name for name in weight_map if name not in stored]

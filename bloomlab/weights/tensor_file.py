@@ -7,7 +7,7 @@ used. A .bin file is a pickle, which could contain a program: bin_file.py has an
 import math
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -37,7 +37,7 @@ class Stored:
     dtype: torch.dtype
     load: Callable[[torch.dtype], Tensor]
     seen: Version | None = None  # the file as it was when it was opened
-    place: int | None = None  # the byte at which its numbers begin, one after the other; None in a .bin file
+    place: int | None = None  # the byte at which its numbers begin; None if they do not lie one after the other
 
     def load_share(self, dtype: torch.dtype, axis: int, start: int, stop: int) -> Tensor:
         """Some of its rows (axis 0) or columns (axis 1), in memory of their own; of the file, little else is read."""
@@ -61,21 +61,36 @@ class Stored:
             check_unchanged(self.file, self.seen, CheckpointError)
 
 
-def open_file(path: Path, meanwhile: Callable[[], object] | None = None) -> dict[str, Stored]:
-    """The tensors in a .safetensors or .bin file; `meanwhile` is called if there is something to wait for.
+def open_file(path: Path) -> dict[str, Stored]:
+    """The tensors in a .safetensors or .bin file.
 
     Raises:
         CheckpointError: the file is missing, broken, or holds something other than plain tensors.
-        MemoryLimitError: the file must be read whole and does not fit.
     """
-    if not path.is_file():
-        raise CheckpointError(f"expected a file {path}, but there is none; fetch the model's files again")
-    with saying_why_unread(path, CheckpointError):
-        with path.open("rb") as file:
-            start = file.read(512)
-        if strange := what_it_is(start):
-            raise CheckpointError(f"expected weights in {path}, but {strange}; fetch the file itself")
-        return open_safetensors(path) if path.suffix == ".safetensors" else open_bin(path, meanwhile)
+    return open_files([path])[path]
+
+
+def open_files(paths: Sequence[Path], meanwhile: Callable[[], object] | None = None) -> dict[Path, dict[str, Stored]]:
+    """The same of several files in one folder; `meanwhile` is called if there is something to wait for.
+
+    Raises:
+        CheckpointError: a file is missing, broken, or holds something other than plain tensors.
+    """
+    opened: dict[Path, dict[str, Stored]] = {path: {} for path in paths}
+    for path in paths:
+        if not path.is_file():
+            raise CheckpointError(
+                f"expected a file {shorten_path(path)}, but there is none; fetch the model's files again"
+            )
+        with saying_why_unread(path, CheckpointError):
+            with path.open("rb") as file:
+                start = file.read(512)
+            if strange := what_it_is(start):
+                raise CheckpointError(f"expected weights in {shorten_path(path)}, but {strange}; fetch the file itself")
+            if path.suffix == ".safetensors":
+                opened[path] = open_safetensors(path)
+    programs = [path for path in paths if path.suffix != ".safetensors"]
+    return opened | (open_bins(programs, meanwhile) if programs else {})
 
 
 # -- safetensors ----
@@ -165,6 +180,8 @@ def _mapped(file: Any, name: str) -> Tensor:
 def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, target: torch.dtype) -> Tensor:
     """The tensor in another dtype, a chunk at a time, so that it is never in memory twice."""
     tensor = torch.empty(shape, dtype=target, device="cpu")
+    if not tensor.numel():
+        return tensor
     flat, size = tensor.view(-1), dtype.itemsize
     before = start % mmap.ALLOCATIONGRANULARITY  # a mapping begins at a page
     length = before + flat.numel() * size
@@ -207,14 +224,35 @@ def _columns(
 # -- .bin ----
 
 
-def open_bin(path: Path, meanwhile: Callable[[], object] | None = None) -> dict[str, Stored]:
-    """The tensors in a .bin file, memory-mapped."""
-    seen = version(path)
-    pages = bin_file.mapped(path, seen)
-    return {
-        name: Stored(name, path, place.shape, place.dtype, bin_file.loader(path, place, pages), seen)
-        for name, place in bin_file.places(path, meanwhile).items()
-    }
+def open_bins(paths: Sequence[Path], meanwhile: Callable[[], object] | None = None) -> dict[Path, dict[str, Stored]]:
+    """The tensors in .bin files of one folder, memory-mapped."""
+    versions = [version(path) for path in paths]
+    opened = {}
+    for path, seen, inside in zip(paths, versions, bin_file.places(paths, meanwhile), strict=True):
+        pages = bin_file.mapped(path, seen)
+        opened[path] = {
+            name: Stored(name, path, place.shape, place.dtype, _bin_loader(path, place, seen, pages), seen, place.first)
+            for name, place in inside.items()
+        }
+    return opened
+
+
+def _bin_loader(
+    path: Path, place: bin_file.Place, seen: Version | None, pages: Callable[[], mmap.mmap]
+) -> Callable[[torch.dtype], Tensor]:
+    """How to get a tensor: where it lies, in the file's `pages`; in another dtype, by pages that are given back."""
+
+    def load(target: torch.dtype) -> Tensor:
+        try:
+            if target != place.dtype and place.first is not None:
+                return _cast(path, place.shape, place.dtype, place.first, target)
+            return bin_file.tensor(place, target, pages if target == place.dtype else bin_file.mapped(path, seen))
+        except CheckpointError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:  # the file was whole a moment ago
+            raise CheckpointError(f"cannot read {shorten_path(path)}: {str(error)[:120]}; load again") from None
+
+    return load
 
 
 def _broken(path: Path, why: str) -> CheckpointError:

@@ -41,7 +41,7 @@ print(used.ru_maxrss, used.ru_utime + used.ru_stime)
 def followed(path: Path) -> tuple[int, float]:
     """The most bytes that the process which follows a .bin file held, and its seconds of computing."""
     # from a small process, whose memory is counted as the new one's until that has begun
-    command = [sys.executable, "-I", "-S", "-c", FOLLOWED, bin_process.__file__, str(path)]
+    command = [sys.executable, "-I", "-S", "-c", FOLLOWED, bin_process.__file__, str(path.parent), path.name]
     most, seconds = subprocess.check_output(command, text=True).split()
     return int(most) * 1024, float(seconds)
 

@@ -1,18 +1,22 @@
 """A text that is too long is refused by its length: no door cuts it into tokens first."""
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bloomlab.errors import InputError
+from bloomlab.errors import BloomlabError, InputError, MemoryLimitError
 from bloomlab.hooks import NamedEdit
 from bloomlab.lab import Lab
 from bloomlab.lens.cases import Case
 from bloomlab.notebook.line_parser import parse
+from bloomlab.tasks import ask
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import copied, drawn, steer, usual
 from bloomlab.tracing.edits import scale, zero
+from tests.hostile.probe import forget_peak, peak
 from tests.tiny_random import byte_tokenizer, random_model
 
 TEXT, LONG = "Leo lives", "Leo lives in Oslo. " * 20_000
@@ -122,3 +126,58 @@ def test_a_text_typed_into_a_page_is_not_cut_into_tokens(cut: list[int]) -> None
     view._read_typed()
     assert view.state == "error" and "this lab takes at most" in view.message and view.text == TEXT
     assert max(cut) < 100
+
+
+CONVERSATION = "{% for each in messages %}{{ each.content }}{% endfor %}"
+OF_THE_TOKENIZER: dict[str, Callable[[BloomTokenizerFast, str], Any]] = {
+    "a call": lambda tokenizer, text: tokenizer(text),
+    "many texts": lambda tokenizer, text: tokenizer([text[:1000]] * (len(text) // 1000)),
+    "a pair": lambda tokenizer, text: tokenizer(TEXT, text),
+    "pairs": lambda tokenizer, text: tokenizer([(TEXT, TEXT), (TEXT, text)]),
+    "truncation": lambda tokenizer, text: tokenizer(text, truncation=True, max_length=8),
+    "encode": lambda tokenizer, text: tokenizer.encode(text),
+    "tokenize": lambda tokenizer, text: tokenizer.tokenize(text),
+    "tokens": lambda tokenizer, text: tokenizer.tokens(text),
+    "display_tokens": lambda tokenizer, text: tokenizer.display_tokens(text),
+    "a conversation": lambda tokenizer, text: tokenizer.apply_chat_template([{"content": text}], CONVERSATION),
+    "a head": lambda tokenizer, text: list(ask._logits(random_model(), tokenizer, [TEXT], [text])),
+}
+
+
+@pytest.mark.parametrize("door", OF_THE_TOKENIZER)
+def test_the_tokenizer_takes_what_there_is_memory_for(monkeypatch: pytest.MonkeyPatch, door: str) -> None:
+    """It has no limit of its own; but of a text, each byte takes two hundred in memory."""
+    tokenizer, text = byte_tokenizer(), TEXT * 100_000
+    monkeypatch.setattr("bloomlab.guards.memory.free_bytes", lambda: 100 << 20)
+    monkeypatch.setattr(BloomTokenizerFast, "_encode", lambda *_: pytest.fail("it was cut into tokens"))
+    with pytest.raises(MemoryLimitError, match=r"to encode a text of 9\d\d\.\d kB needs 19\d\.\d MB, .*in parts"):
+        OF_THE_TOKENIZER[door](tokenizer, text)
+
+
+def test_words_count_as_a_text_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = BloomTokenizerFast(tokenizer_object=byte_tokenizer()._library, add_prefix_space=True)
+    monkeypatch.setattr("bloomlab.guards.memory.free_bytes", lambda: 100 << 20)
+    with pytest.raises(MemoryLimitError, match="encode it in parts"):
+        tokenizer([TEXT] * 100_000, is_split_into_words=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not say the most memory held")
+def test_a_text_is_refused_in_little_memory_beyond_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab, text = a_lab(), "漢" * 20_000_000  # 40 MB here, 60 MB in UTF-8, which nobody needs to write down
+    raw = text[:15_000_000].encode()
+    monkeypatch.setattr("bloomlab.guards.memory.free_bytes", lambda: 1 << 30)
+    refusing: list[Callable[[], Any]] = [
+        lambda: lab.tokenizer(text),
+        lambda: lab.tokenizer.tokens(text),
+        lambda: lab.trace(text),
+        lambda: lab.trace(raw),
+        lambda: lab.effects(TEXT, other=text),
+        lambda: lab.receipt(TEXT, token=text),
+    ]
+    for refuse in refusing:
+        forget_peak()
+        before, started = peak(), time.process_time()
+        with pytest.raises(BloomlabError):
+            refuse()
+        assert peak() - before < 50 << 20 and time.process_time() - started < 2

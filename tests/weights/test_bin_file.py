@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import os
 import pickle
 import struct
@@ -16,7 +17,7 @@ import pytest
 import torch
 
 from bloomlab.errors import CheckpointError
-from bloomlab.weights import bin_file, bin_process
+from bloomlab.weights import bin_file, bin_process, tensor_file
 from bloomlab.weights.checkpoint import convert, open_folder
 from bloomlab.weights.tensor_file import open_file
 from tests.hostile.folders import as_legacy, as_zip
@@ -235,7 +236,7 @@ def test_a_process_that_cannot_be_started_is_one_error(tmp_path: Path, monkeypat
 def test_an_answer_that_is_no_table_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pytorch_model.bin"
     path.write_bytes(as_zip(STATE))
-    monkeypatch.setattr(bin_file, "_ask", lambda path, meanwhile: b"[]")
+    monkeypatch.setattr(bin_file, "_ask", lambda paths, meanwhile: b"[]\n")
     with pytest.raises(CheckpointError, match="refused it"):
         open_file(path)
 
@@ -276,6 +277,70 @@ def test_a_file_that_changes_after_it_was_followed_is_one_error(tmp_path: Path, 
     def pages() -> Any:
         raise fault
 
-    place = bin_file.Place(torch.float32, 0, 16, 0, (4,), (1,))
+    path, place = tmp_path / "pytorch_model.bin", bin_file.Place(torch.float32, 0, 16, 0, (4,), (1,))
     with pytest.raises(CheckpointError, match=f"{fault}; load again"):
-        bin_file.loader(tmp_path / "pytorch_model.bin", place, pages)(torch.float32)
+        tensor_file._bin_loader(path, place, None, pages)(torch.float32)
+    path.write_bytes(bytes(8))
+    with pytest.raises(CheckpointError, match="the file became shorter; load again"):
+        tensor_file._bin_loader(path, place, None, pages)(torch.float64)
+
+
+SHARDS = [f"pytorch_model-0000{i}-of-00003.bin" for i in (1, 2, 3)]
+
+
+def in_shards(folder: Path) -> None:
+    """A folder of three shards with a tensor each."""
+    for i, name in enumerate(SHARDS):
+        torch.save({f"{i}.weight": torch.full((2, 3), float(i))}, folder / name)
+    weight_map = {f"{i}.weight": name for i, name in enumerate(SHARDS)}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+def test_one_process_follows_all_files_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_shards(tmp_path)
+    started: list[Any] = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda program, **named: started.append(program) or popen(program, **named)
+    )
+    stored = open_folder(tmp_path)
+    assert len(started) == 1
+    assert [stored[f"{i}.weight"].load(torch.float32).unique().tolist() for i in range(3)] == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("name", ["a program", pytest.param("a key that hashes for ever", marks=pytest.mark.slow)])
+def test_the_error_names_the_file_that_the_process_refused_or_died_of(tmp_path: Path, name: str) -> None:
+    in_shards(tmp_path)
+    (tmp_path / SHARDS[1]).write_bytes(PROGRAMS[name])
+    with pytest.raises(CheckpointError, match=rf"expected plain tensors in \S*{SHARDS[1]}, but the restricted loader"):
+        open_folder(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+def test_each_file_has_as_much_time(tmp_path: Path) -> None:
+    """Seconds of computing that were used for one file are not missing for the next."""
+    (tmp_path / "x.py").write_text(
+        f"import sys; sys.path[:0] = [{str(Path(bin_process.__file__).parent)!r}]\n"
+        "import bin_process, resource; used = type('', (), {'ru_utime': 1.5, 'ru_stime': 1.6})\n"
+        "resource.getrusage = lambda who: used\n"
+        "bin_process.limit(3); bin_process.more_time(); print(resource.getrlimit(resource.RLIMIT_CPU))"
+    )
+    done = subprocess.run(["python3", tmp_path / "x.py"], capture_output=True, text=True)
+    seconds = bin_process.SECONDS
+    assert ast.literal_eval(done.stdout) == (3 + seconds, 3 * seconds + 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not say the most memory held")
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_honest_file_takes_the_memory_of_its_weights(tmp_path: Path, turned: bool) -> None:
+    """Cast, a tensor of 96 MB: without its file's pages, which are 48 MB."""
+    weights = torch.ones(6_000, 4_000, dtype=torch.float16)
+    small = {f"{i}": torch.ones(500, 4_000, dtype=torch.float16) for i in range(12)}
+    torch.save({"a": weights.T if turned else weights, **small}, tmp_path / "pytorch_model.bin")
+    del weights, small
+    stored = open_file(tmp_path / "pytorch_model.bin")
+    forget_peak()
+    before = peak()
+    held = {name: each.load(torch.float32) for name, each in stored.items()}
+    total = sum(tensor.nbytes for tensor in held.values())
+    assert peak() - before < 1.15 * total

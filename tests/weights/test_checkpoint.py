@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from bloomlab.errors import CheckpointError, InputError, MemoryLimitError
 from bloomlab.weights.checkpoint import match, open_folder, read_state, shard_bytes, write_state
-from bloomlab.weights.tensor_file import open_file
+from bloomlab.weights.tensor_file import open_safetensors
 
 STATE = {
     "transformer.word_embeddings.weight": torch.arange(12.0).view(4, 3),
@@ -91,13 +91,13 @@ def test_a_file_that_changed_before_it_is_mapped_says_only_that(tmp_path: Path) 
 def test_shards_of_two_saves_are_not_taken_for_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_state(tmp_path, STATE, 60)
 
-    def between(path: Path, meanwhile: Any) -> Any:
+    def between(path: Path) -> Any:
         monkeypatch.undo()
-        opened = open_file(path)
+        opened = open_safetensors(path)
         write_state(tmp_path, {name: tensor + 1 for name, tensor in STATE.items()}, 60)
         return opened
 
-    monkeypatch.setattr("bloomlab.weights.checkpoint.open_file", between)
+    monkeypatch.setattr("bloomlab.weights.tensor_file.open_safetensors", between)
     with pytest.raises(CheckpointError, match=r"model\.safetensors\.index\.json changed while it was read"):
         open_folder(tmp_path)
 
