@@ -96,6 +96,8 @@ def load(
     engines: Any = None,
     allow: str | None = None,
     positions: str | None = None,
+    device_map: str | Mapping[str, Any] | None = None,
+    max_memory: Mapping[Any, int | str] | None = None,
 ) -> "Lab":
     """Open a model: the embedded one ("tiny"), the folder of any BLOOM checkpoint, or one on the hub by its name.
 
@@ -113,6 +115,9 @@ def load(
             pass. How long that takes is said first.
         positions: opens a twin of the embedded model, trained on shorter texts, that knows where a token stands by
             "alibi", as BLOOM does, or else: "none", "sinusoidal", "learned", "rotary". They differ in nothing else.
+        device_map: "auto" plans which part goes to which device, to the CPU's memory or to "disk", with accelerate
+            (needs `bloomlab[large]`); or {name: place}, as {"transformer.h.0": 0, "": "cpu"}.
+        max_memory: how much "auto" may use of each, as {0: "20GB", "cpu": "8GB"}.
 
     Raises:
         CheckpointError, ConfigError, TokenizerError: the folder or a file in it is missing or broken.
@@ -128,6 +133,13 @@ def load(
         )
     if positions is not None and (engines is not None or allow is not None):
         raise InputError("a twin of the embedded model is small; leave engines=… and allow=… out")
+    placed: dict[str, Any] = {
+        name: value for name, value in (("device_map", device_map), ("max_memory", max_memory)) if value is not None
+    }
+    if placed and (engines is not None or positions is not None or (embedded and revision is not None)):
+        raise InputError(
+            "device_map=… places one model of one process; leave out engines=…, positions=… and revision=…"
+        )
     snapshot = revision if embedded else None
     folder = tiny.folder() if embedded else name_or_folder
     source = find(folder, CheckpointError, None if embedded else revision, cache_dir)
@@ -140,7 +152,7 @@ def load(
     elif engines is not None:
         model, spread = in_parts(source, engines, dtype, device, cache_dir, snapshot)
     elif snapshot is None:
-        model = BloomForCausalLM.from_pretrained(source, dtype=dtype, device=device, allow=allow)
+        model = BloomForCausalLM.from_pretrained(source, dtype=dtype, device=device, allow=allow, **placed)
     else:
         model = open_snapshot(snapshot, dtype=dtype, device=device)
     name = Path(name_or_folder).resolve().name + ("" if positions is None else f"-{positions}")
@@ -158,10 +170,18 @@ def load(
         *([] if dtype is torch.float32 else [f"dtype={str(dtype).removeprefix('torch.')!r}"]),
         *([] if device is None else [f"device={str(device)!r}"]),
         *([] if allow is None else [f"allow={allow!r}"]),
+        *(f"{name}={_as_written(value)!r}" for name, value in placed.items()),
         *([] if engines is None else [f"engines={spread}"]),
     ]
     lab.code = f"lab = bloomlab.load({', '.join(arguments)})"
     return lab
+
+
+def _as_written(places: str | Mapping[str, Any]) -> str | dict[str, Any]:
+    """A device_map as Python reads it."""
+    if isinstance(places, str):
+        return places
+    return {name: str(place) if isinstance(place, torch.device) else place for name, place in places.items()}
 
 
 def in_parts(
@@ -439,7 +459,8 @@ class Lab(NearNames):
     def lens(self, text: str, top: int = 5) -> "LogitLens":
         """What the model would say if it stopped at each step of each layer: the logit lens, as a table.
 
-        Each cell keeps the `top` likeliest next tokens. `lab.hidden_states(text)` shows the same, to explore.
+        Each cell keeps the `top` likeliest next tokens. `lab.hidden_states(text)` shows the same, to explore. With a
+        large vocabulary each state takes a while: a bar says how far it is, and Ctrl-C keeps the states that are read.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`; or `top` is not a number of tokens.
@@ -447,7 +468,7 @@ class Lab(NearNames):
         from bloomlab.views.logit_lens import LogitLens
 
         trace = self.trace(self._checked(text), logit_lens.READ)
-        rows = logit_lens.logit_lens(self.model, trace, top)
+        rows = self._last(logit_lens.lens_so_far(self.model, trace, top))
         return LogitLens(rows, trace.tokens, self.tokenizer, self.model.config.vocab_size)
 
     @overload

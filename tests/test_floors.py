@@ -16,8 +16,8 @@ FLOORS = [
     ["guards: markup progress frames memory uninterrupted files arguments"],
     ["config", "hooks", "outputs"],
     [
-        "weights: layouts bin_process bin_file download_errors download hub fits tensor_file slowly checkpoint reopens "
-        "int8 for_others pretrained"
+        "weights: layouts bin_process bin_file download_errors download hub fits tensor_file slowly devices checkpoint "
+        "reopens int8 for_others pretrained"
     ],
     ["model: embedding alibi positions attention mlp block cache arguments bloom"],
     ["generation: sampling rules names values settings predict prompt stopping beam decode tree"],

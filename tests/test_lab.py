@@ -13,6 +13,7 @@ import bloomlab
 from bloomlab import tiny
 from bloomlab.errors import BloomlabError, CheckpointError, GenerationError, HookError, InputError, TokenizerError
 from bloomlab.lab import Lab, load
+from bloomlab.lens import logit_lens
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token
 from bloomlab.tracing.edits import zero
@@ -131,6 +132,23 @@ def test_the_lens_ends_with_what_the_model_says(lab: Lab) -> None:
     logits = lab.model(input_ids=lab.trace(TEXT, []).ids).logits[0]
     assert rows[-1].ids.equal(logits.topk(3).indices) and len(rows) == 7
     torch.testing.assert_close(rows[-1].probs, logits.softmax(-1).topk(3).values.detach())
+
+
+def test_an_interrupted_lens_keeps_the_states_that_are_read(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, read, left = lab.lens(TEXT, top=3), logit_lens.read_as_words, [3]
+
+    def read_three(*arguments: Any) -> Any:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return read(*arguments)
+
+    monkeypatch.setattr(logit_lens, "read_as_words", read_three)
+    with pytest.warns(UserWarning, match="interrupted: what was measured until then is kept"):
+        rows = lab.lens(TEXT, top=3)
+    assert [row.label for row in rows] == [row.label for row in whole][:3] and rows[2].probs.equal(whole[2].probs)
+    with pytest.raises(KeyboardInterrupt):  # nothing is read yet
+        lab.lens(TEXT, top=3)
 
 
 def test_an_ablation_is_the_model_with_zeros_there(lab: Lab) -> None:

@@ -85,7 +85,7 @@ def _cache(model: BloomPreTrainedModel, past_key_values: Any, rows: int) -> KVCa
     if not pairs:
         return None
     past = KVCache(pairs)
-    if past[0][0].dtype != model.dtype or past[0][0].device != model.device:
+    if past[0][0].dtype != model.dtype or (past[0][0].device != model.device and not model.device_map):
         raise InputError(
             f"past_key_values is {past[0][0].dtype} on {past[0][0].device}, but the model {model.dtype} on "
             f"{model.device}; make it with this model"

@@ -20,6 +20,7 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.hidden import READ as READ
 from bloomlab.lens.hidden import stream
 from bloomlab.lens.inputs import positions_at_once
+from bloomlab.lens.lengths import Progress
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.pretrained import without_gradients
 
@@ -75,6 +76,14 @@ def lens_rows(model: BloomForCausalLM, trace: Trace, top: int = 5) -> Iterator[L
     if type(top) is not int or not 1 <= top <= vocab:
         raise InputError(f"top must be a whole number from 1 to {vocab}, the vocabulary, but got {top!r}")
     return (_row(model, label, state, trace.ids[0].cpu(), top) for label, state in zip(labels, states, strict=True))
+
+
+def lens_so_far(model: BloomForCausalLM, trace: Trace, top: int = 5) -> Iterator[Progress[tuple[LensRow, ...]]]:
+    """The same as a job that says how far it is: with each row, those that are read."""
+    rows, total = tuple[LensRow, ...](), len(stream(trace).labels)
+    for row in lens_rows(model, trace, top):
+        rows = (*rows, row)
+        yield Progress(len(rows), total, (rows,))
 
 
 def read_out(model: BloomForCausalLM, states: Tensor) -> Tensor:

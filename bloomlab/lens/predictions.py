@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bloomlab.errors import InputError
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import At, Edit, Edits, Hooks, in_order
-from bloomlab.lens.inputs import check
+from bloomlab.lens.inputs import check, positions_at_once
 from bloomlab.lens.logit_lens import read_out
 from bloomlab.tracing.record import readable_layers
 from bloomlab.tracing.trace import Trace
@@ -50,8 +50,11 @@ def next_tokens(
             f"the trace is of a model {states.shape[-1]} wide, but this one is {model.config.hidden_size} wide; "
             "pass the model that was traced"
         )
-    best = [read_out(model, state).float().cpu().softmax(-1).topk(top) for state in states]
-    return torch.stack([layer.indices for layer in best]), torch.stack([layer.values for layer in best])
+    # all layers together, as many cells at a time as fit: the table of a large model is read once, not once a layer
+    cells = states.flatten(0, 1).split(positions_at_once(model.config.vocab_size))
+    best = [read_out(model, some).float().cpu().softmax(-1).topk(top) for some in cells]
+    ids, probs = (torch.cat([getattr(each, part) for each in best]) for part in ("indices", "values"))
+    return ids.unflatten(0, states.shape[:2]), probs.unflatten(0, states.shape[:2])
 
 
 def as_traced(trace: Trace, model: BloomPreTrainedModel) -> dict[str, Any]:

@@ -12,7 +12,7 @@ The readable lines run when a hook asks for scores, alibi, biased or probs. Othe
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,7 @@ class Bias:
     causal: bool = False  # known to be neither padded nor continued: each query sees all keys up to its own
 
     both: Tensor | None = None
+    there: dict[torch.device, "Bias"] = field(default_factory=dict)  # of a model on several devices, on each of them
 
     @property
     def fused(self) -> Tensor:
@@ -42,6 +43,12 @@ class Bias:
         if self.both is None:
             self.both = self.alibi.masked_fill(~self.visible, -math.inf)
         return self.both
+
+    def to(self, device: torch.device) -> "Bias":
+        """The same on another device, for the blocks that are there."""
+        if device not in self.there:
+            self.there[device] = Bias(self.alibi.to(device), self.visible.to(device), self.causal)
+        return self.there[device]
 
 
 def visible_keys(attention_mask: Tensor, n_query: int) -> Tensor:
@@ -128,7 +135,7 @@ def sliced_linear(x: Tensor, linear: nn.Linear, slices: int) -> Tensor:
     if type(linear) is not nn.Linear:  # one that another library has put around it
         return linear(x)  # type: ignore[no-any-return]  # it is a tensor
     parts = zip(x.tensor_split(slices, -1), linear.weight.tensor_split(slices, -1), strict=True)
-    total = sum(F.linear(part, weight) for part, weight in parts)
+    total = sum(F.linear(part, weight.to(part.device)) for part, weight in parts)
     return total if linear.bias is None else total + linear.bias
 
 

@@ -33,7 +33,9 @@ class KVCache(NearMatches, Sequence[KeyValue]):
 
     def rows(self, index: Tensor) -> Self:
         """The cache of these rows of the batch, in this order (a row may come more than once)."""
-        return type(self)([(k.index_select(0, index), v.index_select(0, index)) for k, v in self._pairs])
+        return type(self)(
+            [(k.index_select(0, index.to(k.device)), v.index_select(0, index.to(v.device))) for k, v in self._pairs]
+        )
 
     def columns(self, index: slice | Tensor) -> Self:
         """The cache of these columns only. Of a slice it shares its memory."""

@@ -156,7 +156,7 @@ class PartOfAttention(BloomAttention):
     ) -> tuple[Tensor, KeyValue]:
         mine: Bias | None = getattr(bias, "of_these_heads", None)  # made once a pass, as the whole one is
         if mine is None:
-            heads = slice(self.heads.start, self.heads.stop)  # of no head the kernel would never return
+            heads = slice(self.heads.start, self.heads.stop)  # of no head the kernel would end the process
             mine = Bias(bias.alibi[:, heads], bias.visible, causal=bias.causal and len(self.heads) > 0)
             bias.of_these_heads = mine  # type: ignore[attr-defined]  # for the other layers of this pass
         return super().forward(x, mine, past, WholeAtSpots(hooks, self.group, self.config))

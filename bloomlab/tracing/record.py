@@ -158,7 +158,9 @@ def _run(
     # logits that nobody asked for are the dearest part of a pass with a large vocabulary
     few = {"logits_to_keep": 1} if isinstance(model, BloomForCausalLM) and not hooks.wants("logits") else {}
     run(input_ids=unread, past_key_values=past, attention_mask=mask, use_cache=False, hooks=hooks, **few)
-    return hooks.readings, ids, mask
+    # (each was made where its part computes; a trace has all in one place)
+    readings = {name: each._replace(tensor=each.tensor.to(model.device)) for name, each in hooks.readings.items()}
+    return readings, ids, mask
 
 
 def _too_large(patterns: list[str], spots: Mapping[str, Spot], columns: int, dtype: torch.dtype) -> list[str]:

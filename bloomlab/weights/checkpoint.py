@@ -19,6 +19,7 @@ from bloomlab.errors import CheckpointError, InputError, did_you_mean, shorten, 
 from bloomlab.guards.files import check_unchanged, json_bytes, replacing_all, saying_why_unread, version
 from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
+from bloomlab.weights.devices import Place, on_disk, weights_place
 from bloomlab.weights.layouts import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
 from bloomlab.weights.slowly import HINT, OTHERWISE, expect
 from bloomlab.weights.tensor_file import Stored, open_files
@@ -168,24 +169,38 @@ def match(
     return Plan(source, [name for name in needed if name not in source])
 
 
-def read_state(plan: Plan, dtype: torch.dtype, rounded: bool = False, slow: bool = False) -> dict[str, Tensor]:
+def read_state(
+    plan: Plan,
+    dtype: torch.dtype,
+    rounded: bool = False,
+    slow: bool = False,
+    places: Mapping[str, Place] | None = None,
+) -> dict[str, Tensor]:
     """Read the numbers: memory-mapped where the file has the dtype, else cast.
 
-    `rounded`: they will be made int8. `slow` lets what is mapped be larger than the memory.
+    `rounded`: they will be made int8. `slow` lets what is mapped be larger than the memory. `places` are those of a
+    model on several devices: each tensor goes to its own as soon as it is read.
 
     Raises:
-        InputError: `slow`, but the files have another dtype: what is cast cannot stay in them.
+        InputError: `slow`, or a place on the disk, but the files have another dtype: what is cast cannot stay in them.
         MemoryLimitError: they do not fit into this machine's memory.
     """
-    count = sum(torch.Size(tensor.shape).numel() for tensor in plan.source.values())
     held = {tensor.dtype for tensor in plan.source.values()}
-    if slow and held == {dtype}:
-        expect(count * dtype.itemsize, {tensor.file for tensor in plan.source.values()})
-    elif slow:
+    slowly = {name: tensor for name, tensor in plan.source.items() if slow or (places and on_disk(places, name))}
+    if slowly and held != {dtype}:
         names = " and ".join(sorted(str(each).removeprefix("torch.") for each in held))
-        raise InputError(f"allow='slow' leaves the weights in their files, which hold {names}; choose dtype='auto'")
-    else:
-        check_fits(count, torch.int8 if rounded else dtype, mapped=held == {dtype} and not rounded)
+        how = "allow='slow' leaves the weights in their files, which hold"
+        how = how if slow else "what is placed on the disk stays in its file, and the files hold"
+        raise InputError(f"{how} {names}; choose dtype='auto'")
+    if slowly:
+        expect(_count(slowly) * dtype.itemsize, {tensor.file for tensor in slowly.values()})
+    here = {
+        name: tensor
+        for name, tensor in plan.source.items()
+        if name not in slowly and (not places or weights_place(places, name).type == "cpu")
+    }
+    if here:
+        check_fits(_count(here), torch.int8 if rounded else dtype, mapped=held == {dtype} and not rounded)
     to_do, state = deque(plan.source.items()), dict[str, Tensor]()
 
     def read() -> None:
@@ -194,15 +209,23 @@ def read_state(plan: Plan, dtype: torch.dtype, rounded: bool = False, slow: bool
                 name, tensor = to_do.popleft()
             except IndexError:  # another thread took the last
                 return
-            state[name] = tensor.load(dtype)
+            numbers = tensor.load(dtype)
+            state[name] = numbers if places is None else numbers.to(weights_place(places, name))
 
     try:
-        uninterrupted(read, threads=min(4, os.cpu_count() or 1))
+        if places is None:
+            uninterrupted(read, threads=min(4, os.cpu_count() or 1))
+        else:  # nothing that is cast waits here for its turn to be copied to a card
+            read()
     finally:
         to_do.clear()  # after an interrupt or an error the other threads have nothing more to read
     for tensor in {tensor.file: tensor for tensor in plan.source.values()}.values():
         tensor.check_unchanged()
     return {name: state[name] for name in plan.source}
+
+
+def _count(tensors: Mapping[str, Stored]) -> int:
+    return sum(torch.Size(tensor.shape).numel() for tensor in tensors.values())
 
 
 def check_fits(count: int, dtype: torch.dtype, mapped: bool = False) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from bloomlab.guards.files import make_folder
 from bloomlab.guards.memory import check_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
-from bloomlab.weights import slowly
+from bloomlab.weights import devices, slowly
 from bloomlab.weights.checkpoint import (
     check_fits,
     match,
@@ -48,10 +48,16 @@ DTYPES = {
 
 
 class BloomPreTrainedModel(ForOthers):
-    """The base of BloomModel and of the models with a head."""
+    """The base of BloomModel and of the models with a head.
+
+    Attributes:
+        device_map: of a model on several devices, where the weights of which part are; else None.
+    """
 
     config_class = BloomConfig
     base_model_prefix = "transformer"
+    device_map: dict[str, str] | None = None
+    _first_device: torch.device | None = None
 
     def __init__(self, config: BloomConfig) -> None:
         super().__init__()
@@ -76,6 +82,8 @@ class BloomPreTrainedModel(ForOthers):
         cache_dir: str | os.PathLike[str] | None = None,
         ignore_mismatched_sizes: bool = False,
         allow: str | None = None,
+        device_map: str | Mapping[str, Any] | None = None,
+        max_memory: Mapping[Any, int | str] | None = None,
         **config_overrides: Any,
     ) -> Self:
         """The model in a folder or on the hub, ready to use (in eval mode).
@@ -95,6 +103,8 @@ class BloomPreTrainedModel(ForOthers):
             ignore_mismatched_sizes: make a head new, too, that has another shape in the files.
             allow: "slow" opens a model that is larger than the memory: its weights stay in their files (so in their
                 dtype) and are read from the disk in every pass. How long that takes is said in a warning.
+            device_map, max_memory: for several devices; see `bloomlab.weights.devices.plan`. Each part's input is
+                brought to where it computes, and logits come back to the first device, `model.device`.
             **config_overrides: win over config.json, e.g. num_labels=3.
 
         A head that the files do not have is made new, with one warning that says so.
@@ -111,6 +121,7 @@ class BloomPreTrainedModel(ForOthers):
             raise InputError(
                 "allow='slow' leaves the weights in their files, and int8 makes others; choose one of them"
             )
+        _check_places(device_map, max_memory, device, slow, number_type)
         source = find(folder, CheckpointError, revision, cache_dir)
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
@@ -118,7 +129,7 @@ class BloomPreTrainedModel(ForOthers):
         if quantized := getattr(config, "quantization_config", None):
             refuse_quantized(quantized, None if source.commit else source.fetch("weights"))
         made: Callable[[], Self] = cache(lambda: uninterrupted(partial(_without_numbers, cls, config))[0])
-        if source.commit and not slow:  # refuse what will not fit before it is downloaded
+        if source.commit and not slow and device_map is None:  # refuse what will not fit before it is downloaded
             check_fits(config.parameter_count(), number_type or torch.bfloat16)
         if source.commit:
             made()
@@ -129,13 +140,15 @@ class BloomPreTrainedModel(ForOthers):
         whole = number_type == torch.int8
         if number_type is None or whole:  # rounded from what the files hold
             number_type = next(tensor.dtype for tensor in plan.source.values())
-        without_gradients(
-            model.load_state_dict, state_dict=read_state(plan, number_type, whole, slow), strict=False, assign=True
-        )
+        places = None if device_map is None else devices.plan(model, device_map, max_memory, number_type)
+        state = read_state(plan, number_type, whole, slow, places)
+        without_gradients(model.load_state_dict, state_dict=state, strict=False, assign=True)
         model._make_new(plan.new, number_type, ignore_mismatched_sizes)
         model._tie()
         if whole:
             without_gradients(to_int8, model=model)
+        if places is not None:
+            model._place(places, plan.new)
         return model.eval() if place is None else without_gradients(model.to, device=place).eval()
 
     def save_pretrained(self, folder: str | os.PathLike[str], max_shard_size: int | str = "50GB") -> None:
@@ -166,6 +179,17 @@ class BloomPreTrainedModel(ForOthers):
             write_state(path, state, max_shard_size, {"config.json": config.to_dict()})
         except InputError as error:
             raise CheckpointError(str(error)) from None
+
+    def _place(self, places: Mapping[str, devices.Place], new: list[str]) -> None:
+        """Have the parts of this model compute in these places. What was read is there; `new` weights are not yet."""
+        for name in new:
+            owner, _, leaf = name.rpartition(".")
+            there = self.get_parameter(name).detach().to(devices.weights_place(places, name))
+            setattr(self.get_submodule(owner), leaf, nn.Parameter(there))
+        devices.attach(self, places)
+        first = devices.computes_on(places, next(name for name, _ in self.named_parameters()))
+        for model in {self, self.base_model}:
+            model.device_map, model._first_device = {name: str(place) for name, place in places.items()}, first
 
     def _head_names(self) -> list[str]:
         """The parameters outside the base model, which a file may lack."""
@@ -213,8 +237,8 @@ class BloomPreTrainedModel(ForOthers):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
+        """Where the weights are; of a model on several devices, where ids go and logits come from."""
+        return self._first_device or next(self.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -451,6 +475,20 @@ def _dtype(dtype: Any, torch_dtype: Any) -> torch.dtype | None:
     return DTYPES[name]
 
 
+def _check_places(device_map: Any, max_memory: Any, device: Any, slow: bool, dtype: torch.dtype | None) -> None:
+    """Refuse what cannot be had beside a device_map."""
+    if device_map is None:
+        if max_memory is not None:
+            raise InputError("max_memory is what device_map='auto' plans with; add it, or leave max_memory out")
+        return
+    if device is not None:
+        raise InputError("device is one device, and device_map places parts on several; choose one of them")
+    if slow:
+        raise InputError("with a device_map, what is too large for the memory is placed on 'disk'; leave allow out")
+    if dtype == torch.int8:
+        raise InputError("device_map places the weights of the files, and int8 makes others; choose one of them")
+
+
 def _device(asked: Any) -> torch.device | None:
     """The requested device, if this machine has it."""
     try:
@@ -465,7 +503,6 @@ ELSEWHERE = {
     "local_files_only": "set HF_HUB_OFFLINE=1 in the environment",
     "force_download": "every file is checked against its hash; leave it out",
     "trust_remote_code": "no code of a model is ever run here; leave it out",
-    "device_map": "say device='cuda', or leave it out for the CPU",
     "low_cpu_mem_usage": "opening a model never takes more; leave it out",
 }
 """What other libraries take in from_pretrained -> what to do here."""

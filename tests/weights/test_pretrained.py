@@ -162,7 +162,7 @@ def test_a_device_can_be_named(folder: Path) -> None:
         ("token", "put the token into the environment, as HF_TOKEN"),
         ("local_files_only", "set HF_HUB_OFFLINE=1"),
         ("trust_remote_code", "no code of a model is ever run here"),
-        ("device_map", "say device='cuda'"),
+        ("low_cpu_mem_usage", "opening a model never takes more"),
     ],
 )
 def test_what_other_libraries_take_is_refused_with_what_to_do_here(folder: Path, name: str, hint: str) -> None:
