@@ -5,12 +5,14 @@
     checks.cover("How many?", count)       asks for a prediction, then shows it beside the answer
 
 parts.py has the checks of lessons 01 to 06, about the parts of the model; use.py those of 07 to 13, about using it;
+lengths.py those of 14, about long texts;
 covers.py the cover; guesses.py reads what was predicted from a saved notebook: checks.report("lesson.ipynb").
 No check raises for a wrong answer: a wrong answer is what it is for.
 """
 
 from bloomlab.checks.covers import cover
 from bloomlab.checks.guesses import report
+from bloomlab.checks.lengths import beyond_chance, farthest_heard, rotary_score, stretched
 from bloomlab.checks.parts import attention, half_weight, layer_norm, most_common_pair, neuron_off, wrote
 from bloomlab.checks.use import (
     columns_computed,
@@ -27,16 +29,20 @@ from bloomlab.notebook.unrun_cells import explain_missing_names
 __all__ = [
     "Verdict",
     "attention",
+    "beyond_chance",
     "columns_computed",
     "cover",
     "enough_tokens",
+    "farthest_heard",
     "guess_among",
     "half_weight",
     "layer_norm",
     "most_common_pair",
     "neuron_off",
     "report",
+    "rotary_score",
     "says_instead",
+    "stretched",
     "tells_people_apart",
     "tokens_that_fit",
     "wishes",

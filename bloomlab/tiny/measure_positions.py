@@ -2,6 +2,7 @@
 
     python -m bloomlab.tiny.measure_positions                       the tables, of the shipped files; a few minutes
     python -m bloomlab.tiny.measure_positions my-positions --write  keeps the figures there and writes the card
+    python -m bloomlab.tiny.measure_positions my-short --short      of twins that `positions --short` trained
 
 Four things are kept apart, since "longer" mixes them:
 
@@ -32,21 +33,23 @@ from bloomlab.hooks import Edit, Edits, Hooks
 from bloomlab.lens.lengths import token_losses
 from bloomlab.model.positions import BASE, KINDS, gentler, in_place_of_alibi, kind_of, reached, stretched_base, window
 from bloomlab.text.tokenizer import BloomTokenizerFast
-from bloomlab.tiny import TWINS_FOLDER, folder
+from bloomlab.tiny import TWINS_FOLDER, folder, starts
 from bloomlab.tiny.card import files, fill, limits, markdown
 from bloomlab.tiny.documents import filler
 from bloomlab.tiny.facts import Pool, draw_fact
 from bloomlab.tiny.floors import FIGURES, Floor
 from bloomlab.tiny.language import LANGUAGES
 from bloomlab.tiny.measure import FIRST_ID, MAX_BYTES, attention, attention_distance, validation_rows
-from bloomlab.tiny.positions import LENGTH, RANDOM, READS
+from bloomlab.tiny.positions import BRIEF, LENGTH, RANDOM, READS
 from bloomlab.tiny.world import join, tell
 
 LENGTHS = tuple(LENGTH * times for times in (1, 2, 4, 8))
 ROWS, CASES, RANDOM_ROWS = 16, 60, 8
 ANOTHER_SEED = "another_seed.json"  # figures of twins from another start, which do not ship
 PLACES = ("near", "far", "untold")
-COPY = {"alibi": 0.8, "sinusoidal": 0.8, "rotary": 0.4}  # the least share of repeats right; the others never learned it
+COPY = {"alibi": 0.8, "sinusoidal": 0.8}
+"""The least share of repeats right, of those that learned it from every start that was tried: alibi two, sinusoidal one.
+Rotary learned it from one of two, so nothing can be asked of it; the others never did."""
 ENGLISH = LANGUAGES["en"]
 
 Figure = tuple[float, float]
@@ -124,14 +127,19 @@ def answered(
 
 @torch.no_grad()
 def repeated(
-    model: BloomForCausalLM, lag: int, before: int = 0, edit: Edits | None = None, rows: int = RANDOM_ROWS
+    model: BloomForCausalLM,
+    lag: int,
+    before: int = 0,
+    edit: Edits | None = None,
+    rows: int = RANDOM_ROWS,
+    vocab: int = RANDOM,
 ) -> dict[str, Figure]:
     """`lag` random tokens said twice, behind `before` others: the share foreseen, and how much the best head looks.
 
     "looks" is the attention that the head which does so most gives to what came next last time.
     """
     generator = torch.Generator().manual_seed(lag + 1000 * before)
-    first, once = (torch.randint(FIRST_ID, RANDOM, (rows, count), generator=generator) for count in (before, lag))
+    first, once = (torch.randint(FIRST_ID, vocab, (rows, count), generator=generator) for count in (before, lag))
     ids, start = torch.cat([first, once, once], 1), before + lag
     query = torch.arange(start, start + lag - 1)
     each, stripes = [], []
@@ -147,16 +155,18 @@ def repeated(
 # -------------------------------------------------------------------------------------------- a twin
 
 
-def of_twin(model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> dict[str, Any]:
-    """All figures of a twin; what its table of positions does not reach is left out."""
+def of_twin(model: BloomForCausalLM, tokenizer: BloomTokenizerFast, vocab: int = RANDOM) -> dict[str, Any]:
+    """All figures of a twin; what its table of positions does not reach is left out. Its random tokens are of the first
+    `vocab`, as in its training.
+    """
     rows = validation_rows(tokenizer, LENGTHS[-1], ROWS, **READS)
     reads = [length for length in LENGTHS if length <= reached(model.config, LENGTHS[-1])]
     found: dict[str, Any] = {
         "by_length": {str(n): loss_of_pieces(model, rows, n) for n in reads},
         "by_position": by_position(model, rows[:, : reads[-1]]),
         "asked": {str(n): {p: answered(model, tokenizer, asked(tokenizer, n), p) for p in PLACES} for n in reads},
-        "by_lag": {str(n // 2): repeated(model, n // 2) for n in (16, 32, *reads)},
-        "late": {str(n): repeated(model, 16, n - 32) for n in reads},
+        "by_lag": {str(n // 2): repeated(model, n // 2, vocab=vocab) for n in (16, 32, *reads)},
+        "late": {str(n): repeated(model, 16, n - 32, vocab=vocab) for n in reads},
         "distance": {},
     }
     for length in (reads[0], reads[-1]):
@@ -260,6 +270,15 @@ def names_of(where: Path) -> list[str]:
     """The folders of twins in a folder."""
     names = sorted(path.name for path in where.iterdir() if path.is_dir()) if where.is_dir() else []
     return [name for kind in KINDS for name in names if name.split("-seed")[0] == kind]
+
+
+def measure_starts(where: Path) -> dict[str, Any]:
+    """The figures that show the spread, of twins of the short setting: loss, questions, repeats."""
+    tokenizer, found = BloomTokenizerFast.from_pretrained(folder()), {}
+    for name, model in every_twin(where):
+        of = of_twin(model, tokenizer, BRIEF.random)
+        found[name] = {part: of[part] for part in ("by_length", "asked", "by_lag")}
+    return found
 
 
 def measure(where: Path = TWINS_FOLDER) -> dict[str, Any]:
@@ -383,13 +402,14 @@ def parts(figures: dict[str, Any], where: Path) -> dict[str, Callable[[], str]]:
 
     kept = where / ANOTHER_SEED
     seeds = read_json(kept, MAX_BYTES, CheckpointError) if kept.is_file() else {}
-    starts = {name: of for name, of in {**figures, **seeds}.items() if name in seeds or f"{name}-seed1" in seeds}
-    lags = {
-        name: {"by_lag": {n: right for n, right in of["by_lag"].items() if n != "8"}} for name, of in starts.items()
-    }
+    again = {name: of for name, of in {**figures, **seeds}.items() if name in seeds or f"{name}-seed1" in seeds}
+    lags = {name: {"by_lag": {n: right for n, right in of["by_lag"].items() if n != "8"}} for name, of in again.items()}
 
+    starts_kept = where / starts.STARTS
+    chance = read_json(starts_kept, MAX_BYTES, CheckpointError) if starts_kept.is_file() else {}
     return {
-        "seeds_lengths": lambda: across(starts, "by_length"),
+        **starts.tables(chance),
+        "seeds_lengths": lambda: across(again, "by_length"),
         "seeds_lags": lambda: across(lags, "by_lag", lambda value: value["right"]),
         "floors": lambda: limits(floors(figures)),
         "trained": lambda: trained(where),
@@ -405,15 +425,37 @@ def parts(figures: dict[str, Any], where: Path) -> dict[str, Callable[[], str]]:
     }
 
 
+def of_starts(where: Path, write: bool) -> bool:
+    """Print the spread of twins of the short setting, and the floors that are kept; whether all are reached.
+
+    With `write`, the figures are kept beside the shipped twins, and stand in their card.
+    """
+    found, kept = measure_starts(where), TWINS_FOLDER / starts.STARTS
+    if write:
+        write_json(kept, found)
+        card, figures = TWINS_FOLDER / "README.md", read_json(TWINS_FOLDER / FIGURES, MAX_BYTES, CheckpointError)
+        card.write_text(fill(card.read_text(encoding="utf-8"), parts(figures, TWINS_FOLDER)), encoding="utf-8")
+    for name, table in starts.tables(found).items():
+        print(f"\n{name}\n\n{table()}")
+    held = starts.floors(found, read_json(kept, MAX_BYTES, CheckpointError), str(LENGTH), str(LENGTHS[-1]))
+    print("", *held, sep="\n")
+    return all(held)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="measure what the twins do on texts longer than they were trained on")
     parser.add_argument(
         "folder", nargs="?", type=Path, default=TWINS_FOLDER, help="of the twins (default: the shipped)"
     )
     parser.add_argument("--write", action="store_true", help="keep the figures there, and write them into the card")
+    parser.add_argument("--short", action="store_true", help="twins of the short setting: how far the starts lie apart")
     arguments = parser.parse_args()
     where: Path = arguments.folder
     try:
+        if arguments.short:
+            if not of_starts(where, arguments.write):
+                parser.exit(1, "a floor is missed\n")
+            return
         figures = measure(where)
         if arguments.write:
             write_json(where / FIGURES, figures)

@@ -3,6 +3,7 @@
     python -m bloomlab.tiny.positions                         all five, to the folder my-positions
     python -m bloomlab.tiny.positions rotary --seed 1         one of them, from another start
     python -m bloomlab.tiny.positions rotary --resume         goes on where it stopped, to the same result
+    python -m bloomlab.tiny.positions --short                 all five from three starts, less of it: what is chance?
 
 ALiBi's paper trains on short texts and tests on long ones; what other positions do there is a control that needs
 their own training. So all begin with the same weights and read the same rows in the same order, of 64 tokens each, a
@@ -16,8 +17,9 @@ once).
 
 import argparse
 import time
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -34,14 +36,31 @@ from bloomlab.tiny.measure import look_back, loss, questions, recall, validation
 from bloomlab.tiny.rows import batch
 from bloomlab.tiny.train import Run, new_model, note, optimizers, train_steps, write_model
 
-STEPS, ROWS, LENGTH = 2400, 16, 64
-MEASURE_EVERY = 100
-REPEATS, RANDOM = 3 / 8, 512  # this share of the rows repeats a segment of random tokens, of the first so many
+LENGTH = 64
+RANDOM = 512  # random tokens are of the first so many
 SEGMENT = range(16, 128)  # tokens of such a segment in 256: 4 to 31 in a row
 READS: dict[str, Any] = {  # one language, so that little reading teaches it; nothing long
     "languages": {"en": LANGUAGES["en"]},
     "kinds": {kind: SHORT[kind] for kind in ("recap", "questions", "question first")},
 }
+
+
+class Setting(NamedTuple):
+    """How much a twin reads: so many steps of so many rows; a share of the rows repeats random tokens, of the first so
+    many of the vocabulary.
+    """
+
+    steps: int
+    rows: int
+    repeats: float
+    random: int
+    measure_every: int
+    seeds: tuple[int, ...]
+
+
+SHIPPED = Setting(2400, 16, 3 / 8, RANDOM, 100, (0,))
+BRIEF = Setting(800, 8, 1 / 2, 128, 200, (0, 1, 2))
+"""A sixth of the reading, from three starts: to show the spread. Fewer tokens to repeat, so that some learn it yet."""
 
 
 def new_twin(kind: str, seed: int) -> BloomForCausalLM:
@@ -62,11 +81,11 @@ def train(
     kind: str,
     out: Path,
     run_folder: Path,
-    steps: int = STEPS,
     seed: int = 0,
     resume: bool = False,
     stop: Stop | None = None,
     stop_after: int | None = None,
+    setting: Setting = SHIPPED,
 ) -> bool:
     """Train one twin, and write it to `out`. True when it is done, False when it was stopped before.
 
@@ -75,7 +94,9 @@ def train(
     """
     tokenizer = BloomTokenizerFast.from_pretrained(folder())
     twin = new_twin(kind, seed)
-    run = Run({"steps": steps, "seed": seed, "rows": ROWS, "length": LENGTH}, twin, optimizers(twin), [])
+    run = Run(
+        {"steps": setting.steps, "seed": seed, "rows": setting.rows, "length": LENGTH}, twin, optimizers(twin), []
+    )
     kept = run_folder / f"{kind}-{seed}.pt"
     first = run.restore(kept) if resume else 0
     began = time.perf_counter() - (run.history[-1]["seconds"] if run.history else 0)
@@ -83,17 +104,17 @@ def train(
     near = [case for case in questions(tokenizer, 300, languages=READS["languages"]) if fits(tokenizer, case)]
 
     def read(step: int) -> tuple[Tensor, Tensor]:
-        return batch(step, seed, tokenizer, RANDOM, ROWS, LENGTH, REPEATS, SEGMENT, **READS)
+        return batch(step, seed, tokenizer, setting.random, setting.rows, LENGTH, setting.repeats, SEGMENT, **READS)
 
     def measure() -> dict[str, float]:
-        induction, repeats = look_back(twin, LENGTH // 2, RANDOM)
+        induction, repeats = look_back(twin, LENGTH // 2, setting.random)
         right = recall(twin, tokenizer, near)
         reached = {"loss": loss(twin, unseen), "induction": float(induction.max()), "repeats": repeats}
         reached |= {"near": sum(right) / len(right), "seconds": time.perf_counter() - began}
         return {name: round(value, 4) for name, value in reached.items()}
 
     note(f"positions: {kind}")
-    if not train_steps(run, first, kept, read, measure, MEASURE_EVERY, stop, stop_after):
+    if not train_steps(run, first, kept, read, measure, setting.measure_every, stop, stop_after):
         return False
     write_model(twin, out)
     write_json(out / "history.json", {**run.settings, "history": run.history})
@@ -103,24 +124,30 @@ def train(
 def main() -> None:
     parser = argparse.ArgumentParser(description="train twins with other positions; Ctrl-C stops, --resume goes on")
     parser.add_argument("kinds", nargs="*", default=list(KINDS), help=f"of {', '.join(KINDS)} (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("my-positions"), help="folder for them")
-    parser.add_argument("--run", type=Path, default=Path(".positions-run"), help="folder for what --resume needs")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder for them (default: my-positions; of --short, my-short)")
+    parser.add_argument("--run", type=Path, help="folder for what --resume needs (default: .positions-run)")
+    parser.add_argument("--steps", type=int, help=f"default: {SHIPPED.steps}; of --short, {BRIEF.steps}")
+    parser.add_argument("--seed", type=int, action="append", help="default: 0; of --short, 0, 1 and 2; may be repeated")
+    parser.add_argument("--short", action="store_true", help=f"{BRIEF.steps} steps of {BRIEF.rows} rows, three starts")
     parser.add_argument("--resume", action="store_true", help="go on where the last run stopped")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.kinds) - set(KINDS))
     if unknown:
         parser.error(f"positions are {', '.join(KINDS)}, but got {', '.join(unknown)}")
+    short: bool = arguments.short
+    out: Path = arguments.out or Path("my-short" if short else "my-positions")
+    run_folder: Path = arguments.run or Path(".short-run" if short else ".positions-run")
+    setting = BRIEF if short else SHIPPED
+    setting = setting._replace(steps=arguments.steps or setting.steps, seeds=tuple(arguments.seed or setting.seeds))
     try:
         with stop_on_ctrl_c() as stop:
-            for kind in arguments.kinds:
-                where = arguments.out / (kind if arguments.seed == 0 else f"{kind}-seed{arguments.seed}")
+            for seed, kind in product(setting.seeds, arguments.kinds):
+                where = out / (kind if seed == 0 else f"{kind}-seed{seed}")
                 if where.exists():
                     note(f"{where} is there already; delete it to train it again")
                     continue
-                resume = arguments.resume and (arguments.run / f"{kind}-{arguments.seed}.pt").exists()
-                if not train(kind, where, arguments.run, arguments.steps, arguments.seed, resume, stop):
+                resume = arguments.resume and (run_folder / f"{kind}-{seed}.pt").exists()
+                if not train(kind, where, run_folder, seed, resume, stop, setting=setting):
                     return
     except BloomlabError as error:
         parser.exit(1, f"{error}\n")

@@ -223,16 +223,18 @@ def test_remedies_leave_short_texts_nearly_as_they_were():
 
 @pytest.mark.slow
 def test_a_twin_learns_and_goes_on_where_it_stopped(tmp_path):
-    from bloomlab.tiny.positions import new_twin, train
+    from bloomlab.tiny.positions import BRIEF, new_twin, train
+
+    few = BRIEF._replace(steps=4)
 
     start = {kind: new_twin(kind, 0).state_dict() for kind in ("alibi", "learned")}
     assert all(weight.equal(start["learned"][name]) for name, weight in start["alibi"].items())
-    assert train("rotary", tmp_path / "whole", tmp_path / "a", steps=4)
-    assert not train("rotary", tmp_path / "two", tmp_path / "b", steps=4, stop_after=2)
+    assert train("rotary", tmp_path / "whole", tmp_path / "a", setting=few)
+    assert not train("rotary", tmp_path / "two", tmp_path / "b", setting=few, stop_after=2)
     assert not (tmp_path / "two").exists()
-    assert train("rotary", tmp_path / "two", tmp_path / "b", steps=4, resume=True)
+    assert train("rotary", tmp_path / "two", tmp_path / "b", setting=few, resume=True)
     whole, two = (BloomForCausalLM.from_pretrained(tmp_path / name) for name in ("whole", "two"))
     assert whole.config.positions == "rotary"
     assert all(a.equal(b) for a, b in zip(whole.parameters(), two.parameters(), strict=True))
     with pytest.raises(bloomlab.BloomlabError, match="resume with the same"):
-        train("rotary", tmp_path / "three", tmp_path / "b", steps=5, resume=True)
+        train("rotary", tmp_path / "three", tmp_path / "b", setting=few._replace(steps=5), resume=True)
