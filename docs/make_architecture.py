@@ -182,6 +182,11 @@ TWINS = {  # of widgets/, where the name does not say it
     "page/receipt.js": "views/predictions/receipt.py",
     "page/receipt_lines.js": "lens/receipt.py",
     "page/tokens.js": "views/tokens/payload.py",
+    "page/ledger.js": "lens/cache.py",
+    "page/runs.js": "views/view.py",
+    "page/writing.js": "views/writing/payload.py",
+    "page/written.js": "views/writing/writing.py",
+    "model/sampling.js": "generation/sampling.py",
     "page/words.js": "views/shared/tables.py",
 }
 

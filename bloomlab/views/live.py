@@ -25,7 +25,7 @@ def live_given(view: Any) -> dict[str, Any]:
     """All that a page needs to go on where a view stands.
 
     Raises:
-        InputError: its model is not at hand or too large; it compares two texts; or an edit is one that a page cannot
+        InputError: its model is not at hand or too large; it compares two models; or an edit is one that a page cannot
             make.
     """
     trace = view.trace
@@ -35,8 +35,8 @@ def live_given(view: Any) -> dict[str, Any]:
             "a live page needs the model that has read the text, but this trace has none at hand; "
             "show the text instead: view.show(text)"
         )
-    if view.runs and not view.changes:
-        raise InputError("a live page compares a text with its own edits only; save this view without live=True")
+    if view.runs and not view.changes and not view.compared:
+        raise InputError("a live page holds one model, so it compares texts only; save this view without live=True")
     names = [name for name in view.traits(sync=True) if not name.startswith("_") and name not in HOSTS]
     panels = list(view.panels.values())
     empty = {view._trait(panel, name): piece.empty for panel in panels for name, piece in panel.pieces.items()}
@@ -61,6 +61,8 @@ def live_given(view: Any) -> dict[str, Any]:
         "off": list(view.off),
         "texts": None if given_texts is None else [case._asdict() for case in given_texts],
         "run": view.run,
+        "edits": view.module != "writing",  # what is written alone belongs to its Writing, with its edits
+        "written": next(filter(None, (panel.begun(view._two[0], bool(view.changes)) for panel in panels)), None),
     }
 
 
@@ -70,7 +72,8 @@ AT_FIRST: dict[str, Any] = {
     **{"trace_rows": [], "trace_row": 0, "runs": [], "changes": [], "off": [], "wished": {"number": 0}, "tries": []},
     "run": "what if",
     "worth": None,  # what an edit is worth is measured in Python
-    "linked": [],  # the edits as a link holds them
+    "linked": [],  # the edits as a link holds them,
+    "text": "",  # and the text that it opens
     "page": True,  # there is no kernel to be interrupted
 }
 

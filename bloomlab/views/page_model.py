@@ -10,6 +10,7 @@ from typing import Any
 import safetensors.torch
 
 from bloomlab.errors import InputError
+from bloomlab.generation.settings import Settings
 from bloomlab.lens.tokens import script
 from bloomlab.model.positions import kind_of
 from bloomlab.text.tokens import names_of_the_unseen
@@ -25,8 +26,8 @@ def page_model(lab: Any) -> dict[str, Any]:
     """A lab's model as plain data: `weights` is a safetensors file in base64, in float16 if that loses nothing.
 
     `scripts` has the script of each token's first letter, by its id; `names` Unicode's name of each character that has
-    no face of its own; `world` the words of the tiny world, of which texts like one are made; `stories` the texts that
-    stand for each language.
+    no face of its own; `ends` the ids that end a text; `world` the words of the tiny world, of which texts like one are
+    made; `stories` the texts that stand for each language.
 
     Raises:
         InputError: the model is too large for a page, or knows positions otherwise than by ALiBi.
@@ -62,6 +63,8 @@ def page_model(lab: Any) -> dict[str, Any]:
             "model": {"vocab": file["model"]["vocab"], "merges": file["model"]["merges"]},
         },
         "special": sorted(tokenizer.all_special_ids),
+        "ends": Settings().stop_ids(lab.model.config),
+        "max_tokens": lab.max_tokens,
         "names": names_of_the_unseen(),
         "world": words_of_the_world(),
         "stories": {name: list(stories_of(code)) for name, code in LANGUAGE_NAMES.items()},

@@ -98,6 +98,7 @@ class View(Measured):
     run = traitlets.Enum(RUNS, "what if").tag(sync=True)
     runs: Any = traitlets.List().tag(sync=True)  # those that there are to choose from; none where there is one run
     changes: Any = traitlets.List().tag(sync=True)  # the edits in words, in their order
+    compared = traitlets.Unicode("").tag(sync=True)  # another text that this one is compared with
     off: Any = traitlets.Any([]).tag(sync=True)  # the numbers of those that are switched off
     editable = traitlets.Bool(False).tag(sync=True)  # whether the page may ask for edits
     wished: Any = traitlets.Any({"number": 0}).tag(sync=True)  # {"do": "add", "edit": …}, as EditList.after takes it
@@ -123,7 +124,7 @@ class View(Measured):
         self._shown_row = 0
         self._two: tuple[Trace, Trace | None] | None = None  # the run, and the one it is measured by
         self._edits = self._wanted = EditList.of(edit)  # of what is shown, and of what is on its way
-        self._against, self._spots = against, spots if against is None else None
+        self._against, self._spots = against, spots
         self._read_donor = read_donor
         self._donor: Trace | None = None  # of another text, to copy from
         self.troubles: dict[str, str]  # a trait where there are several panels
@@ -138,7 +139,7 @@ class View(Measured):
         self._esm, self._css = module_text(self.module), style_text(self.module)
         self.add_traits(**self._panel_traits())
         traits["changes"] = self._edits.words
-        traits["editable"] = self._spots is not None
+        traits["editable"] = spots is not None and against is None
         traits.setdefault("layout", {"width": "100%"})  # in a box that gives it no width, it would have none
         super().__init__(worth, **traits)  # its traits are observed from here on
         self.name = self.model_id
@@ -256,6 +257,8 @@ class View(Measured):
                     [] if self._batch is None else [readable(text[:ROW_SHOWN]) for text in self._batch.text]
                 )
                 self.trace_row = self._shown_row
+            self.compared = _text_of_base(two)
+            self.editable = self._spots is not None and (bool(edits.entries) or two[1] is None)
             if edits is not self._edits:  # else the page may just have sent others that are off
                 self._edits, self.changes, self.off = edits, edits.words, list(edits.off)
             self._computed.clear()
@@ -711,7 +714,12 @@ class View(Measured):
         if trace is None or spots is None:
             return
         do = wish.get("do") if isinstance(wish, dict) else None
-        if do == "read":
+        if do == "against":
+            self._try(lambda: self._compare_with(wish.get("text")))
+            self._hear()
+        elif not self.editable:
+            return
+        elif do == "read":
             self._after_a_pause("donor", lambda: self._try(lambda: self._show_donor(wish.get("text"))))
         elif isinstance(do, str) and do in ASKS:
             self._try(lambda: self._ask(wish))
@@ -719,6 +727,24 @@ class View(Measured):
             self._try(lambda: self._want(self._list_after(wish, spots(), len(trace.tokens))))
             if self._wanted is self._edits:  # it is made already, or was refused
                 self._hear()
+
+    def _compare_with(self, text: Any) -> None:
+        """Compare with another text from here on; with "", with none.
+
+        Raises:
+            InputError: there are edits, which have the run without them; or it is no text that can be read.
+        """
+        if self._two is None:
+            return
+        if self._edits.entries or self._wanted.entries:
+            raise InputError("the changes are compared with the run without them; clear them before another text")
+        if not isinstance(text, str):
+            raise InputError(f"a text is compared with another text, but the page gave {shorten(text)}")
+        other = self._read(text) if text else None
+        two = (self._two[0], other)
+        runs = _runs_of(two, self.panels.values())
+        self._show(two, self._chosen if self._chosen in runs else "what if", self._place, runs, self._edits)
+        self._against = other
 
     def _list_after(self, wish: Any, spots: Mapping[str, Spot], tokens: int) -> EditList:
         if isinstance(wish, dict) and "donor" in wish:  # it says itself what is copied from
@@ -824,6 +850,13 @@ def _traces_of(two: "tuple[Trace, Trace | None]", run: str) -> "tuple[Trace, Tra
     if before is None or run == "what if":
         return after, None
     return (before, None) if run == "as it is" else (after, before)
+
+
+def _text_of_base(two: "tuple[Trace, Trace | None]") -> str:
+    """The other text that a run is measured by; "" where it is another model, or the same text without its edits."""
+    trace, base = two
+    plain = base is not None and base.lab is trace.lab is not None and not trace.edit and not base.edit
+    return str(base.text) if base is not None and plain and base is not trace else ""
 
 
 def _inside(place: Place, trace: "Trace") -> Place:

@@ -31,7 +31,7 @@ STORY = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
 NEAR = 1e-4  # of the largest number of a piece
 MAP = 1e-2  # of a map's width: where two axes explain nearly as much, a rounding turns it
 STEPS = int(os.environ.get("PAGE_WALK", "40"))  # messages; PAGE_WALK=2000 walks through all two hundred texts
-TABS = ("map", "tokens", "attention", "alibi", "hidden", "predictions")
+TABS = ("map", "tokens", "attention", "alibi", "hidden", "predictions", "writing")
 
 # not in the page, or said by it in other words: what an edit is worth, the record, the other heads, long jobs
 ELSEWHERE = {"worth", "tries", "name", "scale", "typed", "wished", "message", "metric", "answer", "rival", "over"}
@@ -117,13 +117,10 @@ class Both:
         view = self.view
         for name in view.traits(sync=True):
             skipped = name in ELSEWHERE | JOBS | HEADS or name.removesuffix("_before") in HEADS
-            if name.startswith(("_", "writing")) or skipped or name not in self.here:
+            if name.startswith("_") or skipped or name not in self.here:
                 continue
             value = getattr(view, name)
-            if name == "troubles":
-                assert {tab: words for tab, words in self.here[name].items() if tab != "writing"} == value
-            else:
-                self.same(name, self.here[name], value)
+            self.same(name, self.here[name], value)
 
     def same(self, name: str, here: Any, there: Any) -> None:
         if isinstance(there, bytes):
@@ -401,6 +398,125 @@ def test_a_view_with_edits_begins_with_them_in_the_page(page: Page, lab: Lab) ->
     both = Both(page, lab.explore(STORY, edit=edit))
     both.compare()
     assert both.here["changes"] == ["head 0.1 silent at 16", "slope of head 4 × 2"]
+
+
+def test_writing_has_pythons_tokens_and_numbers(both: Both) -> None:
+    both.send(tab="writing")
+
+    def ask(do: str, **more: Any) -> None:
+        both.send(writing_asked={"do": do, "number": both.messages + 1, **more})
+
+    for _ in range(4):
+        ask("step")
+    both.send(writing_sample=True, writing_seed=3)
+    for _ in range(3):
+        ask("step")
+    assert set(both.here["writing_tree"]["how"]) == {"", "greedy", "drawn"}
+    ask("back")
+    both.send(writing_temperature=1.7, writing_top_k=40, writing_top_p=0.9, writing_penalty=1.3)
+    for _ in range(3):
+        ask("step")
+    both.send(writing_at=3)
+    both.send(writing_seed=2**40 + 7, writing_top_p=1.0, writing_top_k=0)
+    ask("step")
+    ask("branch", token=both.here["writing_bars"][str(both.here["writing_at"])]["ids"][3])
+    assert len(both.here["writing_tree"]["rows"]) > 3
+    for keep in ("without the oldest", "window", "first and window", "read afresh", "of the other text"):
+        both.send(writing_keep=keep)
+    both.send(writing_beside=5)
+    assert both.here["writing_cache"]["kl"] > 0
+    both.send(writing_keep="first and window", writing_window=3, writing_labels=True)
+    for wrong in ({"do": "branch", "token": -1}, {"do": "branch", "token": "Leo lives"}, {"do": "fly"}):
+        both.send(writing_asked={**wrong, "number": both.messages + 1})
+        assert both.here["writing_tree"]["message"] == both.view.writing_tree["message"] != ""
+    both.send(writing_top_k=5000)
+    assert "top_k must be a whole number from 1 to 3072" in both.here["writing_tree"]["message"]
+    both.send(writing_top_k=3)
+    for _ in range(3):  # to the end of a text, and no further
+        ask("branch", token=2)
+    assert "the text has ended" in both.here["writing_tree"]["message"]
+    both.send(writing_sample=False, writing_at=0)
+    both.send(writing_temperature=0.0)
+    both.type("Le 😀 ")
+    for token in (*both.view.trace.lab.tokenizer.encode("里 é\u200f\n"), 900, 2000):
+        ask("branch", token=token)
+
+
+def test_writing_with_changes_goes_along_with_the_run_without_them(both: Both) -> None:
+    both.wish(do="add", edit=EDITS[0])
+    both.wish(do="add", edit={"spot": "h.2.mlp.out", "kind": "scale", "number": 1.5, "axes": {}})
+    both.send(tab="writing", run="difference")
+    both.send(writing_sample=True, writing_temperature=0.8)
+    for _ in range(5):
+        both.send(writing_asked={"do": "step", "number": both.messages + 1})
+    assert both.here["writing_other"]["code"].startswith("other = lab.write(")
+    both.send(writing_keep="of the other text")
+    for run in ("what if", "as it is"):
+        both.send(run=run)
+        both.send(writing_asked={"do": "step", "number": both.messages + 1})
+    assert both.here["writing_other"] == {}
+
+
+def test_what_was_written_is_there_again_in_the_page(page: Page, lab: Lab) -> None:
+    view = lab.explore(STORY)
+    view.tab, view.writing.sample, view.writing.seed = "writing", True, 5
+    for number in range(4):
+        view.writing.asked = {"do": "step", "number": number + 1}
+    view.writing.at = 1
+    view.writing.asked = {"do": "branch", "token": 40, "number": 9}
+    both = Both(page, view)
+    for name in ("tree", "bars", "cache", "at", "seed", "sample"):
+        both.same(f"writing_{name}", both.here[f"writing_{name}"], getattr(view, f"writing_{name}"))
+    short = Both(page, lab.write("Leo lives in", max_new_tokens=9).step().view)
+    short.compare()
+    assert "max_new_tokens=9" in short.here["bars"]["1"]["code"]
+    alone = lab.write("Leo lives in", do_sample=True, top_k=5, seed=1).play(3)
+    both = Both(page, alone.view)
+    both.compare()
+    both.send(asked={"do": "step", "number": 1})
+    both.send(at=1)
+    both.type("Ana has a")
+    both.send(asked={"do": "step", "number": 2})
+
+
+OTHERS = (STORY.replace("Oslo", "Lima"), "Ana has a dog.", "لدى ليو قطة.")  # of as many tokens, and of fewer
+
+
+def test_two_texts_have_pythons_numbers_in_every_tab_and_run(both: Both) -> None:
+    both.wish(do="against", text=OTHERS[0])
+    assert (both.here["compared"], both.here["editable"]) == (OTHERS[0], False)
+    for tab in TABS:
+        both.send(tab=tab)
+        for run in ("difference", "as it is", "what if"):
+            both.send(run=run)
+    both.send(run="difference", tab="predictions", query=3)
+    both.send(predictions_explaining="direct")
+    assert "what if − as it is" in both.here["predictions_receipt"]["says"]
+    both.send(predictions_explaining="closed")
+    both.wish(do="add", edit=EDITS[0])  # a change would have another run to be compared with
+    assert both.here["changes"] == [] and both.here["compared"]
+    for other in OTHERS[1:]:
+        both.wish(do="against", text=other)
+        assert both.here["runs"] == ["as it is", "what if"]
+        both.send(run="as it is", tab="attention")
+        assert both.here["picture"]["text"] == other
+        both.send(run="what if")
+    both.type("Ana has a cat.")
+    both.wish(do="against", text="")
+    assert both.here["runs"] == [] and both.here["editable"] and both.here["compared"] == ""
+    both.wish(do="add", edit=EDITS[5])
+    for wrong in (OTHERS[0], 7):
+        both.wish(do="against", text=wrong)
+        assert (both.here["state"], both.here["message"]) == ("error", both.view.message)
+        both.wish(do="clear")
+
+
+def test_a_view_of_two_texts_goes_on_in_the_page(page: Page, lab: Lab) -> None:
+    both = Both(page, lab.explore(STORY, against=OTHERS[0]))
+    assert both.here["compared"] == OTHERS[0]
+    both.send(run="difference")
+    both.type(STORY.replace("Leo", "Eva"))
+    assert both.here["runs"] == ["as it is", "what if", "difference"]
 
 
 @pytest.mark.parametrize("verb", ["attention", "alibi", "hidden_states", "predictions"])

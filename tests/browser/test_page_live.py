@@ -100,6 +100,39 @@ def test_a_text_is_typed_and_sixteen_numbers_are_silenced_by_hand(opened: Callab
     assert visit.refused == [] and visit.errors == []
 
 
+def test_two_texts_are_compared_and_the_link_holds_both(opened: Callable[..., Visit]) -> None:
+    visit = opened()
+    page = visit.page
+    page.locator('[data-part="against"]').click()
+    other = page.locator('[data-part="against-text"]')
+    expect(other).to_have_value(STORY)
+    other.fill("a b " * 400)
+    other.press("Enter")
+    expect(page.locator('[data-part="says"]')).to_contain_text("but a page reads at most 256")
+    other.fill(STORY.replace("Oslo", "Lima"))
+    other.press("Enter")
+    page.locator('[data-part="runs"] input[value="difference"]').check()
+    expect(page.locator(".bloomlab")).to_have_attribute("data-run", "difference")
+    expect(page.locator('[data-part="runs"]')).to_contain_text("the other text")
+    expect(page.locator('[data-part="against"]')).to_be_hidden()
+    assert grave(page) == []
+    page.locator('[data-part="runs"] input[value="as it is"]').check()
+    expect(page.locator('[data-part="text"]')).to_have_value(STORY.replace("Oslo", "Lima"))
+    page.locator('[data-part="take"] > button').click()
+    page.locator('[data-part="take-link"]').click()
+    link = page.locator('[data-part="take-text"]').input_value()
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.locator(".bloomlab")).to_have_attribute("data-run", "as it is", timeout=WAIT)
+    expect(page.locator('[data-part="against-text"]')).to_have_value(STORY.replace("Oslo", "Lima"))
+    page.locator('[data-part="runs"] input[value="what if"]').check()
+    assert chance_of_oslo(page) == 0.948
+    page.locator('[data-part="against-end"]').click()
+    expect(page.locator('[data-part="runs"]')).to_be_hidden()
+    expect(page.locator('[data-part="against"]')).to_be_focused()
+    assert visit.refused == [] and visit.errors == []
+
+
 LIES = {
     "text=Leo&layer=9&layer=1": "it names layer twice",
     "text=Leo&layer=1e9": "its layer is a whole number",
@@ -107,6 +140,8 @@ LIES = {
     "text= ": "its text is empty",
     "tab=<script>window.canary=1</script>": "its tab is '<script>",
     "run=nothing": "its run is 'nothing'",
+    "against=": "the text that it compares with is empty",
+    "against=Ana&edits=[]": "has one of the two",
     "off=x": "what is off are numbers",
     "edits=window.canary=1": "its edits are no list that can be read",
     "edits={}": "its edits are a list of at most 100",
@@ -164,7 +199,6 @@ def test_a_strict_policy_leaves_the_page_without_a_worker_and_it_works(opened: C
 def test_what_needs_python_says_so_in_one_sentence(opened: Callable[..., Visit]) -> None:
     page = opened().page
     says = {
-        "writing": ('[data-part="tab-says"]', f"this needs Python: lab.write('{STORY}')"),
         "tokens": ('[data-panel="tokens"]', f"this needs Python: lab.attribution('{STORY}')"),
     }
     opens = {"tokens": "mattered"}
@@ -173,6 +207,32 @@ def test_what_needs_python_says_so_in_one_sentence(opened: Callable[..., Visit])
         if tab in opens:
             page.locator(f'[data-panel="{tab}"] details[data-part="{opens[tab]}"] > summary').click()
         expect(page.locator(place)).to_contain_text(sentence)
+
+
+def test_a_text_is_written_on_in_the_page(opened: Callable[..., Visit]) -> None:
+    visit = opened()
+    page = visit.page
+    page.locator('[role="tab"][data-tab="writing"]').click()
+    page.locator('[data-panel="writing"] [data-part="step"]').click()
+    expect(page.locator('[data-part="written"]')).to_contain_text("Oslo")
+    page.locator('[data-setting="sample"]').check()
+    page.locator('[data-part="play"]').click()
+    expect(page.locator('[data-panel="writing"] [data-part="message"]')).to_be_hidden()
+    expect(page.locator(".bloomlab")).to_have_attribute("data-at", re.compile("[5-9]|1[0-9]"))
+    page.locator('[data-part="play"]').click()  # which stops
+    at = page.locator(".bloomlab").get_attribute("data-at")
+    page.locator('[data-panel="writing"] [data-part="back"]').click()
+    expect(page.locator(".bloomlab")).to_have_attribute("data-at", str(int(at or 0) - 1))
+    page.locator('[data-part="bars"] [data-token]').nth(1).click()
+    expect(page.locator('[data-part="branches"] [data-end]')).to_have_count(4)
+    page.locator('input[type="radio"][value="window"]').check()
+    expect(page.locator('[data-part="cache-says"]')).to_contain_text("nats (KL)")
+    page.locator('[data-setting="beams"]').select_option("4")
+    page.locator('[data-part="search"]').click()
+    expect(page.locator('[data-panel="writing"] [data-part="message"]')).to_contain_text("num_beams=4).play()")
+    page.locator('[data-part="keep-text"]').click()
+    expect(page.locator('[data-part="text"]')).not_to_have_value(STORY)
+    assert visit.refused == [] and visit.errors == []
 
 
 def test_a_receipt_and_a_map_are_measured_in_the_page(opened: Callable[..., Visit]) -> None:

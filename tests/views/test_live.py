@@ -64,9 +64,11 @@ def test_what_a_page_cannot_do_is_refused_before_the_file_is_written(lab: Lab, t
     mine = {"embed": lambda x, at: x * 1}
     cases = [
         (lab.explore("Leo lives", edit=mine), "a live page cannot make the edit"),
-        (lab.explore("Leo lives", against="Ana lives"), "compares a text with its own edits only"),
+        (lab.explore("Leo lives", against=load()), "holds one model, so it compares texts only"),
         (lab.explore("Leo lives", edit={"embed": zero(pos=slice(0, 1))}), "one by one, or all from one on"),
         (lab.explore("Leo lives", edit={"embed": add(torch.ones(128))}), "a live page cannot make the edit"),
+        (lab.write("Leo lives", do_sample=True, min_p=0.1).view, "a live page writes with .* not with min_p"),
+        (lab.write("Leo lives", edit={"embed": zero(pos=1)}).view, "a live page of a writing has no edits"),
     ]
     for view, words in cases:
         with pytest.raises(InputError, match=words):

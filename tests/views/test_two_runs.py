@@ -879,3 +879,32 @@ def test_the_name_of_a_text_that_is_copied_from_and_the_stamp_turn_no_direction(
     trace = tiny.trace(TEXT, attention.READ)
     trace.provenance |= {"model": "a\u202e", "weights": "b\u2066", "edits": {"embed": "zero()\u202d"}}
     assert not any(mark in tiny.attention(trace).picture["stamp"] for mark in "\u202d\u202e\u2066")
+
+
+# ---- another text ----
+
+
+def test_a_page_asks_for_another_text_to_compare_with_and_for_none(lab: Lab) -> None:
+    view, given = lab.explore(TEXT), lab.explore(TEXT, against="Ana lives in Rome.")
+    wish(view, do="against", text="Ana lives in Rome.")
+    assert view.compared == given.compared == "Ana lives in Rome." and view.runs == given.runs
+    assert view.heard == 1 and not view.editable and not given.editable
+    view.run = given.run = "as it is"
+    assert view.text == given.text == "Ana lives in Rome." and view.attention.probs == given.attention.probs
+    wish(view, do="add", edit=SILENT)
+    assert view.changes == []
+    wish(view, do="against", text="")
+    assert view.runs == [] and view.compared == "" and view.editable and view.text == TEXT
+    wish(view, do="add", edit=SILENT)
+    assert len(view.changes) == 1 and view.compared == ""
+
+
+def test_another_text_is_refused_where_there_are_changes_or_it_is_none(lab: Lab, edited: View) -> None:
+    wish(edited, do="against", text="Ana")
+    assert edited.message == "the changes are compared with the run without them; clear them before another text"
+    view = lab.explore(TEXT)
+    for wrong in (7, None, ["a"], " " * 5000):
+        wish(view, do="against", text=wrong)
+        assert view.state == "error" and view.message and view.runs == [] and view.compared == ""
+    wish(view, do="against", text="Ana")
+    assert view.state == "ready" and view.compared == "Ana"

@@ -17,6 +17,7 @@
 //
 // A panel puts its elements into four zones: stage.which, stage.where, stage.why and stage.more (lib/zones.js).
 // `picture` has at least text, tokens, chips, layers, heads, code and stamp. NAME.css holds for [data-panel="NAME"] only.
+import { againstBox } from "./against.js";
 import { codeBlock } from "./code.js";
 import { forgetColours, insteadOfStill, lastOf, make, pushButton, set } from "./dom.js";
 import { kernelLine } from "./kernel.js";
@@ -113,7 +114,6 @@ export function viewFrame({ model, el, name, makePanel }) {
     setPressed(ids, "data-ids"),
   );
   const rows = rowChooser({ get, choose });
-  box.element.append(rows.element, ids);
   const more = pushButton("more", { class: "bl-button bl-plain", "aria-pressed": "false", title: "the other pictures of this tab, below", "data-part": "more" }, () => {
     setPressed(more, "data-more");
     refit();
@@ -124,6 +124,8 @@ export function viewFrame({ model, el, name, makePanel }) {
   });
   whole.hidden = !document.fullscreenEnabled;
   const runs = runSwitch({ id, get, choose });
+  const against = againstBox({ id: `${id}-against`, get, ask: runs.ask, first: () => picture?.text ?? "" });
+  box.element.append(rows.element, against.button, ids, against.line);
   const worth = worthLine({ id: `${id}-worth`, get, choose, ask: runs.ask, undo });
   const take = takeMenu({ id: `${id}-take`, model, get, name: () => picture?.text ?? "", root: () => root, own: () => panel.tables?.() ?? [] });
   undo.push(take.close);
@@ -194,6 +196,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     set(root, { "data-run": (model.get("runs") ?? []).length > 0 && model.get("run") });
     rows.draw();
     runs.draw();
+    against.draw();
     worth.draw();
     set(root, { "data-worth": !worth.element.hidden });
     panel.draw();
@@ -448,7 +451,7 @@ export function viewFrame({ model, el, name, makePanel }) {
     undo,
   });
 
-  listen(`change:picture change:trace_rows change:trace_row change:run change:runs change:changes change:off change:worth change:tries change:steered change:metric change:answer change:rival change:over change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
+  listen(`change:picture change:trace_rows change:trace_row change:run change:runs change:compared change:changes change:off change:worth change:tries change:steered change:metric change:answer change:rival change:over change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
   listen("change:scale change:compact", refit);
   let width = 0;
   const resized = new ResizeObserver(

@@ -13,6 +13,7 @@ const RUNS = [
   ["what if", "what if", "the run with the edits; or this text, where another is compared with"],
   ["difference", "difference", "what if − as it is"],
 ];
+const TEXTS = ["the other text", "this text", "difference"]; // what they are where another text is compared with
 
 /**
  * @param {{id: string, get: (trait: string) => any, choose: (places: Record<string, any>) => void}} options
@@ -77,6 +78,7 @@ export function runSwitch({ id, get, choose }) {
         button.disabled = !get("live");
         remove.hidden = !editable;
       });
+      choices.rename(get("compared") ? TEXTS : RUNS.map(([, word]) => word));
       choices.mark(get("run"));
       const reached = !["gone", "silent"].includes(get("kernel")); // each run in a saved page; in a live one, Python makes it
       choices.enable(reached);

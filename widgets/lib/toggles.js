@@ -23,6 +23,14 @@ export function toggles({ id, says, choices, choose }) {
       for (const input of inputs) input.disabled = !possible;
     },
 
+    /** @param {string[]} words that stand there from now on, one for each choice */
+    rename(words) {
+      labels.forEach((label, i) => {
+        const word = /** @type {Text} */ (label.lastChild);
+        if (word.data !== words[i]) word.data = words[i];
+      });
+    },
+
     /** @param {string | number} value the one that is chosen */
     mark(value) {
       for (const input of inputs) input.checked = input.value === String(value);

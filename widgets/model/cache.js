@@ -33,16 +33,43 @@ function joined(one, other) {
 }
 
 /**
- * What an earlier pass has of the first columns, as if it had read no more.
- * @param {KeyValue[]} cache @param {number} columns
+ * Some columns of a cache, in memory of their own; null where that is none.
+ * @param {KeyValue[]} cache @param {number[]} columns
  * @returns {KeyValue[] | null}
  */
-export function firstColumns(cache, columns) {
-  if (!columns) return null;
+export function someColumns(cache, columns) {
+  if (!columns.length) return null;
   const part = (/** @type {import("./nn.js").Tensor} */ { data, shape: [, heads, all, size] }) => {
-    const some = zeros(1, heads, columns, size);
-    for (let head = 0; head < heads; head++) some.data.set(data.subarray(head * all * size, (head * all + columns) * size), head * columns * size);
+    const some = zeros(1, heads, columns.length, size);
+    for (let head = 0; head < heads; head++) {
+      columns.forEach((column, i) => {
+        const from = (head * all + column) * size;
+        some.data.set(data.subarray(from, from + size), (head * columns.length + i) * size);
+      });
+    }
     return some;
   };
   return cache.map(({ k, v }) => ({ k: part(k), v: part(v) }));
+}
+
+/** What an earlier pass has of the first columns, as if it had read no more. @param {KeyValue[]} cache @param {number} columns */
+export const firstColumns = (cache, columns) => someColumns(cache, Array.from({ length: columns }, (_, i) => i));
+
+/** Parts of one text's cache, one after the other. @param {KeyValue[][]} parts */
+export function joinedCache(parts) {
+  const layers = parts[0].map((_, layer) => parts.map((part) => part[layer]));
+  const all = (/** @type {import("./nn.js").Tensor[]} */ tensors) => {
+    const [, heads, , size] = tensors[0].shape;
+    const columns = tensors.reduce((sum, { shape }) => sum + shape[2], 0);
+    const whole = zeros(1, heads, columns, size);
+    for (let head = 0, at = 0; head < heads; head++) {
+      for (const { data, shape } of tensors) {
+        const own = shape[2] * size;
+        whole.data.set(data.subarray(head * own, (head + 1) * own), at);
+        at += own;
+      }
+    }
+    return whole;
+  };
+  return layers.map((pairs) => ({ k: all(pairs.map(({ k }) => k)), v: all(pairs.map(({ v }) => v)) }));
 }

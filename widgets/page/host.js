@@ -7,7 +7,7 @@
 //
 // Of a burst of wishes only the last is heard. What a page cannot do (gradients, many texts) it says in one sentence,
 // with the Python that can.
-import { HookError, inWords, InputError } from "../model/errors.js";
+import { HookError, inWords, InputError, shorten } from "../model/errors.js";
 import { Tokenizer } from "../model/tokenizer.js";
 import { record } from "../model/trace.js";
 import { bytesOfText, readWeights } from "../model/weights.js";
@@ -17,12 +17,15 @@ import { codeParts, repr } from "./code.js";
 import { makeDonors } from "./donors.js";
 import { after, alike, built, editsOn, NO_EDITS, switched, words } from "./edit_list.js";
 import { hiddenPage } from "./hidden.js";
+import { makeJobs } from "./jobs.js";
 import { makeLike } from "./like.js";
 import { readLink } from "./link.js";
 import { mapPage } from "./map.js";
 import { textPicture } from "./pictures.js";
 import { predictionsPage } from "./predictions.js";
+import { comparedIn, inside, RUNS, runsOf, SELECTION, tracesOf } from "./runs.js";
 import { tokensPage } from "./tokens.js";
+import { replant, writingPage } from "./writing.js";
 
 /**
  * @typedef {import("../model/trace.js").Trace} Trace
@@ -30,15 +33,14 @@ import { tokensPage } from "./tokens.js";
  * @typedef {import("./pictures.js").Panel} Panel
  * @typedef {Record<string, any>} Values traits, by name
  * @typedef {{model: any, panels: string[], state: Values, sets: Record<string, any>, templates: Record<string, [string, string]>,
- *   empty: Values, of_model: Record<string, Values>, wishes: any[], off: number[], run: string, link?: string, texts: import("./like.js").Case[] | null}} Given what Python has
+ *   empty: Values, of_model: Record<string, Values>, wishes: any[], off: number[], run: string, link?: string, texts: import("./like.js").Case[] | null,
+ *   edits: boolean, written: any}} Given what Python has
  *   put into the page: the model, the panels, the traits at first, what each may be, each panel's code (of a run without
- *   edits, and with), what long jobs have found at first, what is the same for every text, the edits, and the texts to draw from and to measure in, if any were given; `link`: what is after the # of its address
+ *   edits, and with), what long jobs have found at first, what is the same for every text, the edits, and the texts to draw from and to measure in, if any were given; `link`: what is after the # of its address; `edits`: whether any can be made;
+ *   `written`: what was written on from the text
  */
 
-const PAGES = /** @type {Record<string, Panel>} */ ({ map: mapPage, tokens: tokensPage, attention: attentionPage, alibi: alibiPage, hidden: hiddenPage, predictions: predictionsPage });
-const ELSEWHERE = /** @type {Record<string, string>} */ ({ writing: "lab.write(TEXT)" }); // panels that a page does not have yet
-const RUNS = ["as it is", "what if", "difference"];
-const SELECTION = ["layer", "head", "query", "key"];
+const PAGES = /** @type {Record<string, Panel>} */ ({ map: mapPage, tokens: tokensPage, attention: attentionPage, alibi: alibiPage, hidden: hiddenPage, predictions: predictionsPage, writing: writingPage });
 const READ = ["embed", "attn.scores", "attn.alibi", "attn.probs", "attn.out", "resid_mid", "mlp.out", "resid_post", "final"];
 const MOST_TOKENS = 256; // a page keeps every look of every head in memory, of two runs
 const PAUSES = { typed: 60, edits: 5, donor: 60 }; // milliseconds without another wish before the model runs
@@ -62,9 +64,9 @@ export function makeHost(given, post) {
   let wanted = NO_EDITS; // and of what is on its way
   let chosen = "what if"; // the run that is shown
   let donor = /** @type {Trace | null} */ (null);
+  let against = /** @type {Trace | null} */ (null); // another text, that each is compared with
   let held = { text: "", spots: /** @type {Map<string, any>} */ (new Map()) }; // what a run without edits has at single spots
   let pending = /** @type {Values} */ ({});
-  const jobs = /** @type {Map<string, {open: boolean}>} */ (new Map()); // that go on, by their traits
 
   // ---- traits ----
 
@@ -101,6 +103,8 @@ export function makeHost(given, post) {
     return { ...place(), ...Object.fromEntries(own) };
   }
 
+  const jobs = makeJobs({ nameOf: trait, get: (name) => state[name], empty: given.empty, set: setOf, flush });
+
   // ---- running the model ----
 
   /** What the run without edits has at a spot, of the text that is read. @param {string} text @param {string} spot */
@@ -128,12 +132,15 @@ export function makeHost(given, post) {
     };
   };
 
+  /** @param {string} text */
+  const readText = (text) => record(lab.model, lab.tokenizer, text, READ, {}, null, MOST_TOKENS);
+
   /** @param {string} text @param {EditList} list @returns {[Trace, Trace | null]} */
   function readBoth(text, list) {
     const on = editsOn(list);
     const shown = two?.find((trace) => trace && trace.text === text && !Object.keys(trace.edit).length);
-    const whole = shown ?? record(lab.model, lab.tokenizer, text, READ, {}, null, MOST_TOKENS);
-    if (!Object.keys(on).length) return [whole, list.entries.length ? whole : null];
+    const whole = shown ?? readText(text);
+    if (!Object.keys(on).length) return [whole, list.entries.length ? whole : against];
     const count = whole.ids.length;
     for (const { where } of Object.values(on).flat()) {
       for (const [axis, index] of Object.entries(where)) {
@@ -145,12 +152,6 @@ export function makeHost(given, post) {
     return [record(lab.model, lab.tokenizer, text, READ, on, whole, MOST_TOKENS), whole];
   }
 
-  /** @param {[Trace, Trace | null]} runs @param {string} run @returns {[Trace, Trace | null]} */
-  const tracesOf = ([now, before], run) => (!before || run === "what if" ? [now, null] : run === "as it is" ? [before, null] : [now, before]);
-
-  /** @param {[Trace, Trace | null]} runs */
-  const runsOf = ([now, before]) => (!before ? [] : now.ids.length === before.ids.length ? RUNS : RUNS.slice(0, 2));
-
   // ---- showing ----
 
   /** The last direction that is on, whose dose can be set. @param {EditList} list */
@@ -159,12 +160,6 @@ export function makeHost(given, post) {
     if (at < 0) return {};
     const { spot, edit } = entries[at];
     return { at, dose: edit.direction?.dose, one: `${edit.source}, at ${spot}` };
-  }
-
-  /** @param {Values} where @param {Trace} trace */
-  function inside(where, trace) {
-    const ends = [trace.config.n_layer, trace.config.n_head, trace.ids.length, trace.ids.length];
-    return Object.fromEntries(SELECTION.map((name, i) => [name, Math.min(where[name], ends[i] - 1)]));
   }
 
   /** Where the eye goes first in a new text. @param {Trace} trace */
@@ -184,11 +179,6 @@ export function makeHost(given, post) {
     return pieces;
   }
 
-  /** Of several panels, those that a page does not have say so. @returns {Record<string, string>} */
-  function absent(/** @type {string} */ text) {
-    return Object.fromEntries(given.panels.flatMap((name) => (PAGES[name] ? [] : [[name, needsPython(ELSEWHERE[name] ?? "lab.explore(TEXT)", text)]])));
-  }
-
   /** @param {string} code @param {string} text */
   const needsPython = (code, text) => `this needs Python: ${code.replace("TEXT", () => repr(text))}`;
 
@@ -200,7 +190,7 @@ export function makeHost(given, post) {
     const [trace, base] = tracesOf(runs, run);
     where = inside(where, trace);
     const panel = openPanel();
-    const troubles = absent(trace.text);
+    const troubles = /** @type {Record<string, string>} */ ({});
     let pieces = /** @type {Values | null} */ (null);
     try {
       pieces = panel && numbers(panel, trace, base, where);
@@ -210,14 +200,14 @@ export function makeHost(given, post) {
     }
     [two, chosen, edits] = [runs, run, list];
     computed.clear();
-    set({ run, runs: runsOf(runs), changes: list.entries.map(words), off: list.off, steered: directionOf(list), linked: list.entries.map(({ wish }) => wish) });
+    set({ text: runs[0].text, run, runs: runsOf(runs), changes: list.entries.map(words), off: list.off, steered: directionOf(list), compared: comparedIn(runs), editable: given.edits && (list.entries.length > 0 || !runs[1]), linked: list.entries.map(({ wish }) => wish) });
     if (!alone) {
       set({ picture: { ...textPicture(lab, trace), code: [] }, troubles });
       for (const other of panels) set({ [trait(other, "picture")]: {} }); // that of another text
     }
     for (const other of panels) {
       for (const piece of Object.keys(other.needs ?? {})) if (piece !== "lengths") setOf(other, { [piece]: given.empty[trait(other, piece)] });
-      for (const piece of Object.keys(other.jobs ?? {})) forget(other, piece);
+      for (const piece of Object.keys(other.jobs ?? {})) jobs.forget(other, piece);
     }
     set({ ...where, state: "ready", message: "" });
     if (panel && pieces) take(panel, pieces);
@@ -258,7 +248,7 @@ export function makeHost(given, post) {
     for (const [piece, job] of Object.entries(panel.jobs ?? {})) {
       const asked = job.asked(piece, changed, shownOf(panel));
       if (asked === "run") begin(panel, piece);
-      else if (asked === "stop" && changed !== "picture") end(panel, piece, "stopped", "");
+      else if (asked === "stop" && changed !== "picture") jobs.stop(panel, piece);
     }
   }
 
@@ -266,50 +256,8 @@ export function makeHost(given, post) {
   function begin(panel, piece) {
     if (!two) return;
     const [trace, base] = tracesOf(two, chosen);
-    const run = { open: true };
-    const name = trait(panel, piece);
-    let steps = /** @type {Generator<Values> | null} */ (null);
-    let begun = null;
-    try {
-      steps = /** @type {Record<string, import("./pictures.js").Job>} */ (panel.jobs)[piece].steps(lab, trace, shownOf(panel), base, { donors, like }, given.empty[name]);
-      begun = steps.next().value; // what cannot be done is refused here, and what was done before stays
-    } catch (error) {
-      setOf(panel, { [piece]: { ...state[name], state: "error", message: inWords(error) } });
-      return;
-    }
-    forget(panel, piece);
-    jobs.set(name, run);
-    setOf(panel, begun);
-    const going = steps;
-    const step = () => {
-      if (!run.open) return;
-      try {
-        const { done, value } = going.next();
-        if (done) end(panel, piece, "done", "");
-        else setOf(panel, value);
-      } catch (error) {
-        end(panel, piece, "error", inWords(error));
-      }
-      flush();
-      if (run.open) setTimeout(step);
-    };
-    setTimeout(step);
-  }
-
-  /** @param {Panel} panel @param {string} piece @param {string} now @param {string} message */
-  function end(panel, piece, now, message) {
-    const name = trait(panel, piece);
-    const run = jobs.get(name);
-    if (!run?.open) return;
-    run.open = false;
-    setOf(panel, { [piece]: { ...state[name], state: now, message: message || state[name].message } });
-  }
-
-  /** Drop a job's run, and what it found. @param {Panel} panel @param {string} piece */
-  function forget(panel, piece) {
-    const run = jobs.get(trait(panel, piece));
-    if (run) run.open = false;
-    setOf(panel, { [piece]: given.empty[trait(panel, piece)] });
+    const job = /** @type {Record<string, import("./pictures.js").Job>} */ (panel.jobs)[piece];
+    jobs.begin(panel, piece, () => job.steps(lab, trace, shownOf(panel), base, { donors, like }, given.empty[trait(panel, piece)]));
   }
 
   /** What was asked for and needs Python says so where it would stand. @param {Panel} panel @param {string} changed */
@@ -371,7 +319,12 @@ export function makeHost(given, post) {
 
   function wish() {
     const { wished } = state;
-    if (!two) return;
+    if (!two || !given.edits) return;
+    if (wished?.do === "against") {
+      attempt(() => compareWith(wished.text));
+      return hear();
+    }
+    if (!state.editable) return;
     if (wished?.do === "read") {
       later("donor", () =>
         attempt(() => {
@@ -392,10 +345,21 @@ export function makeHost(given, post) {
     }
   }
 
+  /** Compare with another text from here on; with "", with none. @param {unknown} text */
+  function compareWith(text) {
+    if (!two) return;
+    if (edits.entries.length || wanted.entries.length) throw new InputError("the changes are compared with the run without them; clear them before another text");
+    if (typeof text !== "string") throw new InputError(`a text is compared with another text, but the page gave ${shorten(text ?? null)}`);
+    const read = text ? readText(text) : null;
+    const runs = /** @type {[Trace, Trace | null]} */ ([two[0], read]);
+    show(runs, runsOf(runs).includes(chosen) ? chosen : "what if", place(), edits);
+    against = read;
+  }
+
   function readTyped() {
     const { text, number } = state.typed;
     if (!text.trim()) return say("empty", "", number);
-    if (text === two?.[0].text) return say("ready", "", number);
+    if (text === state.picture.text) return say("ready", "", number);
     say("working", "", state.answered);
     flush();
     try {
@@ -477,8 +441,9 @@ export function makeHost(given, post) {
 
   // ---- the first picture ----
 
-  /** Show a text with edits, as Python, or a link, wishes for them. @param {string} text @param {any[]} wishes @param {number[]} off @param {string} run @param {Values} where */
-  function beginWith(text, wishes, off, run, where) {
+  /** Show a text with edits, as Python, or a link, wishes for them. @param {string} text @param {any[]} wishes @param {number[]} off @param {string} run @param {Values} where @param {string} compared */
+  function beginWith(text, wishes, off, run, where, compared) {
+    against = compared ? readText(compared) : null;
     let runs = readBoth(text, NO_EDITS);
     two = runs;
     let list = NO_EDITS;
@@ -489,6 +454,7 @@ export function makeHost(given, post) {
     }
     list = switched(list, off);
     if (list.entries.length) runs = readBoth(text, list);
+    if (given.written?.text === text) replant(lab, runs[0], given.written);
     show(runs, runsOf(runs).includes(run) ? run : "what if", where, list);
     wanted = edits;
   }
@@ -499,14 +465,14 @@ export function makeHost(given, post) {
     try {
       const link = readLink(given.link ?? "", { tabs: alone ? [] : given.panels, runs: RUNS });
       if (!link) return false;
-      const { text = state.typed.text, tab, run = "what if", off = [], place: where, edits: wishes } = link;
+      const { text = state.typed.text, tab, run = "what if", off = [], place: where, edits: wishes, against: compared = "" } = link;
       set({ typed: { text, number: 0 }, ...(tab ? { tab } : {}) });
       const first = readBoth(text, NO_EDITS)[0];
-      beginWith(text, wishes, off, run, { ...firstPlace(first), ...where });
+      beginWith(text, wishes, off, run, { ...firstPlace(first), ...where }, compared);
       return true;
     } catch (error) {
       Object.assign(state, before);
-      [two, edits, wanted, donor] = [null, NO_EDITS, NO_EDITS, null];
+      [two, edits, wanted, donor, against] = [null, NO_EDITS, NO_EDITS, null, null];
       computed.clear();
       pending = { tab: state.tab, typed: state.typed };
       return `this link cannot be followed: ${inWords(error)}; the page begins as it was saved`;
@@ -515,7 +481,7 @@ export function makeHost(given, post) {
 
   const linked = beginAsLinked();
   try {
-    if (linked !== true) beginWith(state.typed.text, given.wishes, given.off, given.run, place());
+    if (linked !== true) beginWith(state.typed.text, given.wishes, given.off, given.run, place(), state.compared);
     if (typeof linked === "string") say("error", linked, 0);
   } catch (error) {
     say("error", inWords(error), 0);

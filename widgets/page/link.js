@@ -6,15 +6,15 @@
 import { InputError, shorten } from "../model/errors.js";
 
 const PLACES = ["layer", "head", "query", "key"];
-const NAMES = ["text", "tab", "run", "off", "edits", ...PLACES];
+const NAMES = ["text", "against", "tab", "run", "off", "edits", ...PLACES];
 const LONGEST = 100_000; // letters
 const MOST_EDITS = 100;
 const PLACE = /^\d{1,5}$/;
 const WISH = ["spot", "kind", "axes", "number", "columns", "towards", "away", "text", "of"];
 
 /**
- * @typedef {{text?: string, tab?: string, run?: string, off?: number[], edits: any[], place: Record<string, number>}} Linked
- *   `edits`: as a page wishes for them, with the text that is copied from, or that others are like
+ * @typedef {{text?: string, against?: string, tab?: string, run?: string, off?: number[], edits: any[], place: Record<string, number>}} Linked
+ *   `against`: another text to compare with; `edits`: as a page wishes for them, with the text that is copied from, or that others are like
  */
 
 /**
@@ -22,11 +22,12 @@ const WISH = ["spot", "kind", "axes", "number", "columns", "towards", "away", "t
  * @param {Record<string, any>} state the traits of a view @param {any[]} edits
  */
 export function linkOf(state, edits) {
-  const link = new URLSearchParams({ text: state.picture.text });
+  const link = new URLSearchParams({ text: state.text });
+  if (state.compared) link.set("against", state.compared);
+  if (state.compared || edits.length) link.set("run", state.run);
   if (state.tab) link.set("tab", state.tab);
   for (const name of PLACES) link.set(name, String(state[name]));
   if (edits.length) {
-    link.set("run", state.run);
     if (state.off.length) link.set("off", state.off.join("."));
     link.set("edits", JSON.stringify(edits));
   }
@@ -48,8 +49,10 @@ export function readLink(hash, { tabs, runs }) {
     if (said.has(name)) throw new InputError(`it names ${name} twice`);
     said.set(name, value);
   }
-  const [text, tab, run] = ["text", "tab", "run"].map((name) => said.get(name));
+  const [text, against, tab, run] = ["text", "against", "tab", "run"].map((name) => said.get(name));
   if (text !== undefined && !text.trim()) throw new InputError("its text is empty");
+  if (against !== undefined && !against) throw new InputError("the text that it compares with is empty");
+  if (against !== undefined && said.has("edits")) throw new InputError("it compares with another text and has changes; a link has one of the two");
   if (tab !== undefined && !tabs.includes(tab)) throw new InputError(`its tab is ${shorten(tab)}, but the tabs are ${tabs.join(", ") || "none"}`);
   if (run !== undefined && !runs.includes(run)) throw new InputError(`its run is ${shorten(run)}, but the runs are ${runs.join(", ")}`);
   const place = /** @type {Record<string, number>} */ ({});
@@ -61,7 +64,7 @@ export function readLink(hash, { tabs, runs }) {
   }
   const off = said.get("off")?.split(".") ?? [];
   if (!off.every((one) => PLACE.test(one))) throw new InputError(`what is off are numbers such as 0.2, but got ${shorten(said.get("off"))}`);
-  return { text, tab, run, off: off.map(Number), place, edits: editsOf(said.get("edits")) };
+  return { text, against, tab, run, off: off.map(Number), place, edits: editsOf(said.get("edits")) };
 }
 
 /** @param {string | undefined} written */

@@ -1,9 +1,7 @@
 // @ts-check
-// Python's `random.Random(seed).choice`, so that a page draws what Python draws: the Mersenne Twister (Matsumoto and
-// Nishimura, 1998), begun with a text and its SHA-512 (FIPS 180-4), as Python begins it.
-
-const SIZE = 624;
-const MIDDLE = 397;
+// Python's `random.Random(seed).choice`, so that a page draws what Python draws: the Mersenne Twister, begun with a text
+// and its SHA-512 (FIPS 180-4), as Python begins it.
+import { Twister } from "../model/twister.js";
 
 /** The digest of some bytes: 64 bytes. @param {Uint8Array} data */
 export function sha512(data) {
@@ -56,6 +54,7 @@ function constants() {
   return kept;
 }
 
+/** Python's `random.Random`, begun with a text. */
 export class Random {
   /** @param {string} seed */
   constructor(seed) {
@@ -64,57 +63,37 @@ export class Random {
     const bytes = Uint8Array.from([...text, ...digest]).reverse(); // one large number, its lowest byte first
     const key = Array.from({ length: Math.ceil(bytes.length / 4) }, (_, i) => [3, 2, 1, 0].reduce((word, byte) => word * 256 + (bytes[4 * i + byte] ?? 0), 0));
     while (key.length > 1 && key.at(-1) === 0) key.pop();
-    this.state = new Uint32Array(SIZE);
-    this.next = SIZE;
-    this.#begin(key);
+    this.twister = new Twister(19650218);
+    this.#mix(key);
   }
 
   /** @param {number[]} key */
-  #begin(key) {
-    const { state } = this;
-    state[0] = 19650218;
-    for (let i = 1; i < SIZE; i++) state[i] = Math.imul(1812433253, state[i - 1] ^ (state[i - 1] >>> 30)) + i;
+  #mix(key) {
+    const { state } = this.twister;
     let [i, j] = [1, 0];
     const step = () => {
-      if (++i >= SIZE) {
-        state[0] = state[SIZE - 1];
+      if (++i >= state.length) {
+        state[0] = state[state.length - 1];
         i = 1;
       }
     };
-    for (let count = Math.max(SIZE, key.length); count; count--) {
+    for (let count = Math.max(state.length, key.length); count; count--) {
       state[i] = (state[i] ^ Math.imul(state[i - 1] ^ (state[i - 1] >>> 30), 1664525)) + key[j] + j;
       j = (j + 1) % key.length;
       step();
     }
-    for (let count = SIZE - 1; count; count--) {
+    for (let count = state.length - 1; count; count--) {
       state[i] = (state[i] ^ Math.imul(state[i - 1] ^ (state[i - 1] >>> 30), 1566083941)) - i;
       step();
     }
     state[0] = 0x80000000;
   }
 
-  /** 32 random bits. */
-  #word() {
-    const { state } = this;
-    if (this.next >= SIZE) {
-      for (let i = 0; i < SIZE; i++) {
-        const both = (state[i] & 0x80000000) | (state[(i + 1) % SIZE] & 0x7fffffff);
-        state[i] = state[(i + MIDDLE) % SIZE] ^ (both >>> 1) ^ (both & 1 ? 0x9908b0df : 0);
-      }
-      this.next = 0;
-    }
-    let word = state[this.next++];
-    word ^= word >>> 11;
-    word ^= (word << 7) & 0x9d2c5680;
-    word ^= (word << 15) & 0xefc60000;
-    return (word ^ (word >>> 18)) >>> 0;
-  }
-
   /** A whole number below `end`. @param {number} end */
   below(end) {
     const bits = 32 - Math.clz32(end);
-    let number = this.#word() >>> (32 - bits);
-    while (number >= end) number = this.#word() >>> (32 - bits);
+    let number = this.twister.word() >>> (32 - bits);
+    while (number >= end) number = this.twister.word() >>> (32 - bits);
     return number;
   }
 

@@ -86,6 +86,14 @@ class Panel:
         """Pieces for a page that has no kernel to ask, where they are others."""
         return {}
 
+    def begun(self, trace: "Trace", edited: bool) -> dict[str, Any] | None:
+        """What a page that computes by itself begins with, where that is more than the trace.
+
+        Raises:
+            InputError: a page cannot begin with it.
+        """
+        return None
+
     def template(self, picture: Mapping[str, Any]) -> str:
         """The Python that computes what is selected, with marks as `code.code_parts` takes them."""
         raise NotImplementedError

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import traitlets
 
-from bloomlab.errors import BloomlabError, GenerationError, shorten
+from bloomlab.errors import BloomlabError, GenerationError, InputError, shorten
 from bloomlab.generation.settings import Settings
 from bloomlab.views.shared.panel import Panel, Piece, Shown, text_picture
 from bloomlab.views.writing.payload import (
@@ -21,6 +21,7 @@ from bloomlab.views.writing.payload import (
     labels_payload,
     other_payload,
     tree_payload,
+    written_payload,
 )
 from bloomlab.views.writing.still import still_html, still_text
 from bloomlab.views.writing.writing import CHANGEABLE, LABELLING, Writing
@@ -103,6 +104,20 @@ class WritingPanel(Panel):
         picture |= {} if base is None else {"difference": {}}
         pieces = self._pieces(writing, {**shown, "beside": -1}, other)
         return {"picture": picture, **pieces, "beside": -1, **_as_the_page_has(writing.settings, shown)}
+
+    def begun(self, trace: "Trace", edited: bool) -> dict[str, Any] | None:
+        """What was written on from a trace, if anything was.
+
+        Raises:
+            InputError: it is written with a setting, or with edits, that a page cannot make.
+        """
+        writing = self._writings.get(trace)
+        if writing is not None and writing.edit and not edited:
+            raise InputError(
+                "a live page of a writing has no edits; save without live=True, or make them in a page of the text: "
+                "lab.explore(text, edit=…)"
+            )
+        return None if writing is None else written_payload(writing)
 
     def _of(self, trace: "Trace", shown: Shown) -> Writing:
         """The writing that begins where a trace ends."""

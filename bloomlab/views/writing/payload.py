@@ -1,10 +1,12 @@
 """What the writing view draws from, as plain data: the tree, the next token's bars, the cache."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from bloomlab.errors import InputError
+from bloomlab.generation.settings import Settings
 from bloomlab.generation.tree import Node, Tree
 from bloomlab.lens.cache import (
     KEEP,
@@ -20,10 +22,11 @@ from bloomlab.lens.cache import (
 from bloomlab.lens.writing import Choice, loop_period
 from bloomlab.text.tokens import DisplayToken, display_tokens
 from bloomlab.views.shared.tables import token_names, word
-from bloomlab.views.writing.writing import Writing, settings_in_words
+from bloomlab.views.writing.writing import CHANGEABLE, Writing, settings_in_words
 
 FAR = 2048  # columns of the cache that its bytes are told for
 TOP = 10
+ANY_LENGTH = ("max_new_tokens", "progress", "use_cache")  # settings that no single step depends on
 OFF, OTHERS = "read afresh", "of the other text"
 KEPT = (*KEEP, OFF, OTHERS)
 JOINERS = "\n\t \u200c\u200d"  # they have no picture, but a text needs them
@@ -85,6 +88,32 @@ def bars_payload(writing: Writing, node: int) -> dict[str, Any]:
         "code": writing.code_of(node),
         "came": _came(writing, node),
         "settings": settings_in_words(writing.settings),
+    }
+
+
+def written_payload(writing: Writing) -> dict[str, Any]:
+    """A tree for a page that reads it again: of each node after the prompt its parent, token, how, and its settings.
+
+    Raises:
+        InputError: it is written with a setting that a page does not have.
+    """
+    nodes, usual = writing.tree.nodes, Settings()
+    others = [one.name for one in fields(Settings) if one.name not in (*CHANGEABLE, *ANY_LENGTH)]
+    for settings in (writing.settings, *(node.settings for node in nodes)):
+        odd = next((name for name in others if getattr(settings, name) != getattr(usual, name)), "")
+        if odd:
+            raise InputError(f"a live page writes with {', '.join(CHANGEABLE)}, not with {odd}; save without live=True")
+
+    def of(settings: Settings) -> dict[str, Any]:
+        return {name: getattr(settings, name) for name in CHANGEABLE}
+
+    return {
+        "text": writing.prompt_text,
+        "opening": writing.opening,
+        "at": writing.at,
+        "first": of(nodes[0].settings),
+        "settings": of(writing.settings),
+        "nodes": [[node.parent, node.token_id, node.how, of(node.settings)] for node in nodes[1:]],
     }
 
 
