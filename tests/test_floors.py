@@ -31,14 +31,14 @@ FLOORS = [
     ["lens: *"],
     [
         "tiny: floors facts interrupt language world pairs like documents labelled measure heads measure_heads rows "
-        "card snapshot train_tokenizer evaluate train positions measure_positions",
+        "card snapshot train_tokenizer from_nothing evaluate train positions measure_positions",
         "lessons",
     ],
     ["views: *"],
     ["lab"],
     ["site"],
     ["notebook: unrun_cells startup doctor commands line_parser magics"],
-    ["checks: covers guesses verdict parts use"],
+    ["checks: covers guesses verdict parts training use"],
     ["cli", "__main__"],
     ["__init__"],
 ]

@@ -4,7 +4,8 @@
     checks.half_weight(20, slope)          Well done: … or Not yet: …
     checks.cover("How many?", count)       asks for a prediction, then shows it beside the answer
 
-parts.py has the checks of lessons 01 to 06, about the parts of the model; use.py those of 07 to 13, about using it;
+parts.py has the checks of lessons 01 to 06, about the parts of the model; training.py those of 02b;
+use.py those of 07 to 13, about using it;
 covers.py the cover; guesses.py reads what was predicted from a saved notebook: checks.report("lesson.ipynb").
 No check raises for a wrong answer: a wrong answer is what it is for.
 """
@@ -12,6 +13,7 @@ No check raises for a wrong answer: a wrong answer is what it is for.
 from bloomlab.checks.covers import cover
 from bloomlab.checks.guesses import report
 from bloomlab.checks.parts import attention, half_weight, layer_norm, most_common_pair, neuron_off, wrote
+from bloomlab.checks.training import downhill, follows, learning_rate, nudge, surprise
 from bloomlab.checks.use import (
     columns_computed,
     enough_tokens,
@@ -29,14 +31,19 @@ __all__ = [
     "attention",
     "columns_computed",
     "cover",
+    "downhill",
     "enough_tokens",
+    "follows",
     "guess_among",
     "half_weight",
     "layer_norm",
+    "learning_rate",
     "most_common_pair",
     "neuron_off",
+    "nudge",
     "report",
     "says_instead",
+    "surprise",
     "tells_people_apart",
     "tokens_that_fit",
     "wishes",
