@@ -7,9 +7,12 @@
 parts.py has the checks of lessons 01 to 06, about the parts of the model; training.py those of 02b;
 use.py those of 07 to 13, about using it;
 covers.py the cover; guesses.py reads what was predicted from a saved notebook: checks.report("lesson.ipynb").
+checks.report(name="Leo") writes what Leo did as one file to hand in (record.py, handin.py), and class_table.py reads
+the files of a class.
 No check raises for a wrong answer: a wrong answer is what it is for.
 """
 
+from bloomlab.checks.class_table import class_of
 from bloomlab.checks.covers import cover
 from bloomlab.checks.guesses import report
 from bloomlab.checks.parts import attention, half_weight, layer_norm, most_common_pair, neuron_off, wrote
@@ -29,6 +32,7 @@ from bloomlab.notebook.unrun_cells import explain_missing_names
 __all__ = [
     "Verdict",
     "attention",
+    "class_of",
     "columns_computed",
     "cover",
     "downhill",
