@@ -7,6 +7,7 @@
     bloomlab generate "Leo lives in" --seed 1
     bloomlab info 7b1                                   sizes, memory, whether it fits here
     bloomlab convert FOLDER                             weights in .bin files, written as safetensors
+    bloomlab class FOLDER                               who has done what, of what was handed in
     bloomlab doctor                                     what works here, and what to do about what does not
 
 Bad input is one sentence and exit code 2. Slow imports happen only when they are needed: `--help` is quick.
@@ -142,6 +143,18 @@ def convert(folder: str) -> None:
 
     for path in convert_folder(Path(folder)):
         click.echo(path)
+
+
+@cli.command("class", short_help="A class table of what was handed in.")
+@click.argument("folder")
+@click.option("--save", default=None, metavar="FILE", help="The page: FOLDER/class.html, if not said.")
+def class_(folder: str, save: str | None) -> None:
+    """Who has done what, and where the class stumbled, from the files that checks.report(name=…) wrote, in FOLDER."""
+    from bloomlab.checks.class_table import class_of
+
+    table = class_of(folder)
+    click.echo(repr(table))
+    click.echo(table.save(save or Path(folder) / "class.html"))
 
 
 @cli.command(short_help="What works here, and what to do.")

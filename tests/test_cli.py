@@ -56,6 +56,7 @@ def test_alone_it_shows_what_it_can_do() -> None:
         "generate",
         "info",
         "convert",
+        "class",
         "doctor",
     }
     assert "..." not in said.stdout.split("Commands:")[1], "a line of help is cut off"

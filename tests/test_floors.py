@@ -31,14 +31,14 @@ FLOORS = [
     ["lens: *"],
     [
         "tiny: floors facts interrupt language world pairs like documents labelled measure heads measure_heads rows "
-        "card snapshot train_tokenizer evaluate train positions starts measure_positions",
+        "card snapshot train_tokenizer from_nothing evaluate train positions starts measure_positions",
         "lessons",
     ],
     ["views: *"],
     ["lab"],
     ["site"],
     ["notebook: unrun_cells startup doctor commands line_parser magics"],
-    ["checks: covers guesses verdict parts use lengths"],
+    ["checks: record handin covers guesses class_table verdict parts training use lengths"],
     ["cli", "__main__"],
     ["__init__"],
 ]

@@ -4,16 +4,20 @@
     checks.half_weight(20, slope)          Well done: … or Not yet: …
     checks.cover("How many?", count)       asks for a prediction, then shows it beside the answer
 
-parts.py has the checks of lessons 01 to 06, about the parts of the model; use.py those of 07 to 13, about using it;
-lengths.py those of 14, about long texts;
+parts.py has the checks of lessons 01 to 06, about the parts of the model; training.py those of 02b;
+use.py those of 07 to 13, about using it; lengths.py those of 14, about long texts;
 covers.py the cover; guesses.py reads what was predicted from a saved notebook: checks.report("lesson.ipynb").
+checks.report(name="Leo") writes what Leo did as one file to hand in (record.py, handin.py), and class_table.py reads
+the files of a class.
 No check raises for a wrong answer: a wrong answer is what it is for.
 """
 
+from bloomlab.checks.class_table import class_of
 from bloomlab.checks.covers import cover
 from bloomlab.checks.guesses import report
 from bloomlab.checks.lengths import beyond_chance, farthest_heard, rotary_score, stretched
 from bloomlab.checks.parts import attention, half_weight, layer_norm, most_common_pair, neuron_off, wrote
+from bloomlab.checks.training import downhill, follows, learning_rate, nudge, surprise
 from bloomlab.checks.use import (
     columns_computed,
     enough_tokens,
@@ -30,19 +34,25 @@ __all__ = [
     "Verdict",
     "attention",
     "beyond_chance",
+    "class_of",
     "columns_computed",
     "cover",
+    "downhill",
     "enough_tokens",
     "farthest_heard",
+    "follows",
     "guess_among",
     "half_weight",
     "layer_norm",
+    "learning_rate",
     "most_common_pair",
     "neuron_off",
+    "nudge",
     "report",
     "rotary_score",
     "says_instead",
     "stretched",
+    "surprise",
     "tells_people_apart",
     "tokens_that_fit",
     "wishes",

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bloomlab.checks.record import SESSION
+
 if TYPE_CHECKING:
     from bloomlab.views.cover import Cover
 
@@ -35,4 +37,12 @@ def cover(
     """
     from bloomlab.views.cover import Cover
 
-    return Cover(question, answer, choices=choices, because=because, unit=unit, shows=shows)
+    asked = Cover(question, answer, choices=choices, because=because, unit=unit, shows=shows)
+    asked.observe(lambda _: _keep(asked), ["revealed"])
+    return asked
+
+
+def _keep(asked: "Cover") -> None:
+    """Keep what was predicted when the answer is shown, for checks.report(name=…)."""
+    if asked.revealed and asked.prediction:
+        SESSION.guessed(asked.question, asked.prediction, asked.answer)

@@ -3,7 +3,10 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
+from bloomlab.checks.handin import Handin, Written, file_name
+from bloomlab.checks.record import SESSION
 from bloomlab.errors import InputError, NearMatches
 from bloomlab.guards.files import read_json
 
@@ -29,12 +32,30 @@ class Guesses(NearMatches, tuple[Guess, ...]):
         return "\n".join(said) or "no cover has been shown in this notebook"
 
 
-def report(notebook: str | os.PathLike[str]) -> Guesses:
-    """What was predicted in a notebook that has been run and saved; nothing in it is run.
+@overload
+def report(notebook: str | os.PathLike[str]) -> Guesses: ...
+
+
+@overload
+def report(*, name: str, to: str | os.PathLike[str] = ".") -> Written: ...
+
+
+def report(
+    notebook: str | os.PathLike[str] | None = None, *, name: str = "", to: str | os.PathLike[str] = "."
+) -> Guesses | Written:
+    """What was predicted in a notebook that has been run and saved; or, with a name, this session as a file to hand in.
+
+    With `name`, what has been done in this kernel is written to the folder `to`: answers, guesses, tries and times.
+    Nothing else is in the file, and nothing is sent anywhere: `bloomlab class FOLDER` reads what was handed in.
 
     Raises:
-        InputError: there is no such file, or it is not a notebook.
+        InputError: there is no such notebook or folder, or nobody's name is given.
     """
+    if notebook is None:
+        handin = Handin.of(SESSION, name)
+        path = Path(to) / file_name(handin.name)
+        handin.write(path)
+        return Written(path, handin)
     path = Path(notebook)
     cells = read_json(path, MOST_BYTES, InputError).get("cells")
     if not isinstance(cells, list):

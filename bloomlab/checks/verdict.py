@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from bloomlab.checks.record import SESSION
 from bloomlab.errors import NearMatches
 
 
@@ -53,9 +54,12 @@ def exercise(expected: str, *kinds: type) -> Callable[[Callable[..., Verdict]], 
             if answer is ...:
                 return Verdict(False, f"put {expected} in place of the three dots, and run the cell again.")
             fits = isinstance(answer, kinds) and not isinstance(answer, bool) if kinds else callable(answer)
-            if not fits:
-                return Verdict(False, f"expected {expected}, but got {type(answer).__name__}: {repr(answer)[:60]}.")
-            return check(*arguments)
+            if fits:
+                verdict = check(*arguments)
+            else:
+                verdict = Verdict(False, f"expected {expected}, but got {type(answer).__name__}: {repr(answer)[:60]}.")
+            SESSION.tried(check, answer, verdict.done, verdict.says)
+            return verdict
 
         return checked
 

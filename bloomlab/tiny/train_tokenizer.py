@@ -11,6 +11,7 @@ So its word boundaries are marked while counting, and only then.
 import argparse
 import dataclasses
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer
@@ -36,6 +37,13 @@ BLOOM_SPLIT = r" ?[^(\s|[.,!?…。，、।۔،])]+"
 
 def train_tokenizer(seed: int = 0, count: int = DOCUMENTS) -> Tokenizer:
     """A tokenizer for the tiny world, learned from `count` documents."""
+    marked = {code: dataclasses.replace(lang, gap=lang.gap or WORD_BOUNDARY) for code, lang in LANGUAGES.items()}
+    corpus = (document.text for document in itertools.islice(documents(f"tokenizer {seed}", languages=marked), count))
+    return learned(corpus, VOCAB_SIZE)
+
+
+def learned(corpus: Iterable[str], vocab_size: int) -> Tokenizer:
+    """A tokenizer of BLOOM's form, learned from these texts; a marked word boundary is in none of its tokens."""
     bloom = [Split(Regex(BLOOM_SPLIT), "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)]
     tokenizer = Tokenizer(BPE())
     tokenizer.post_processor = ByteLevelProcessor(trim_offsets=False)
@@ -43,10 +51,8 @@ def train_tokenizer(seed: int = 0, count: int = DOCUMENTS) -> Tokenizer:
 
     words: list[PreTokenizer] = [Split(WORD_BOUNDARY, "removed"), *bloom]
     tokenizer.pre_tokenizer = Sequence(words)
-    marked = {code: dataclasses.replace(lang, gap=lang.gap or WORD_BOUNDARY) for code, lang in LANGUAGES.items()}
-    corpus = (document.text for document in itertools.islice(documents(f"tokenizer {seed}", languages=marked), count))
     trainer = BpeTrainer(
-        vocab_size=VOCAB_SIZE,
+        vocab_size=vocab_size,
         special_tokens=list(SPECIAL.values()),
         initial_alphabet=ByteLevel.alphabet(),  # all 256 bytes, so that any text at all has tokens
         show_progress=False,

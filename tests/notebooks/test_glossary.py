@@ -9,7 +9,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "notebooks"
 LESSONS = sorted(FOLDER.glob("*.ipynb"))
 ROWS = re.findall(
-    r"^\| (.+?) \| (\d\d) \| (.+?) \|$", (FOLDER / "GLOSSARY.md").read_text(encoding="utf-8"), re.MULTILINE
+    r"^\| (.+?) \| (\d\d[a-z]?) \| (.+?) \|$", (FOLDER / "GLOSSARY.md").read_text(encoding="utf-8"), re.MULTILINE
 )
 # what lies ahead, and where: a list of goals, what a lesson needs, a link to another lesson with its title
 AHEAD = re.compile(
@@ -24,7 +24,7 @@ def cells() -> list[tuple[str, str]]:
     for path in LESSONS:
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "markdown":
-                found.append((path.name[:2], AHEAD.sub(" ", cell.source)))
+                found.append((path.name.split("_")[0], AHEAD.sub(" ", cell.source)))
     return found
 
 
