@@ -81,7 +81,7 @@ def beyond_chance(losses: Mapping[str, Sequence[float]], rival: str, names: Iter
     """
     said, known = {str(name) for name in names}, set(losses) - {rival}
     if stray := sorted(said - known):
-        return Verdict(False, f"{', '.join(stray)}: expected some of {', '.join(sorted(known))}.")
+        return Verdict(False, f"expected some of {', '.join(sorted(known))}, but got {', '.join(stray)[:60]}.")
     worst = max(losses[rival])
     right = {name for name in known if min(losses[name]) > worst}
     if extra := sorted(said - right):

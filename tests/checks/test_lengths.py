@@ -62,7 +62,7 @@ def test_a_rotary_score_is_of_both_turned(function: Callable[..., Any], says: st
         ({"b", "c"}, False, "the other way round"),
         (set(), False, "each start of b"),
         ({"a"}, False, "expected some of b, c"),
-        ({1}, False, "1: expected"),
+        ({1}, False, "expected some of b, c, but got 1"),
         ("b", False, "expected a set of names, but got str"),
     ],
 )

@@ -17,7 +17,18 @@ from bloomlab.weights.fits import Fit
 # A yes or no that is a detail: the object says something else, or is a wish and not an answer.
 DETAILS = {
     "Bias",  # whether its columns are whole is one of what attention adds
-    *("Asked", "BeamSearch", "ForOthers", "ParsedLine", "Part", "Pool", "Refutation", "Settings", "TokenizerParts"),
+    *(
+        "Asked",
+        "BeamSearch",
+        "ForOthers",
+        "ParsedLine",
+        "Part",
+        "Pool",
+        "Refutation",
+        "Settings",
+        "TokenizerParts",
+        "Try",
+    ),
     "Trace",
     "Writing",
 }
