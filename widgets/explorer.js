@@ -76,7 +76,7 @@ export function explorerPanel(stage) {
     openTab(next.name);
     next.button.focus();
   });
-  stage.body.append(make("div", { class: "bl-tab-line" }, list, stage.runs), stage.worth, says, ...tabs.map(({ body }) => body));
+  stage.body.append(make("div", { class: "bl-tab-line" }, list, stage.runs, stage.worth), says, ...tabs.map(({ body }) => body));
 
   let passing = ""; // the tab that is open here, and not known to Python yet
   const stay = lastOf(PASSING, (/** @type {string} */ name) => {

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page
 
 import bloomlab
+from bloomlab.hooks import Edits
 from tests.browser.conftest import Visit
 from tests.browser.texts import TEXTS
 from tests.views.lone import TITLES
@@ -116,6 +117,11 @@ SIGHTS = {
     "predictions": ("[role=gridcell][aria-selected=true]", ".bl-said tbody tr"),
     "writing": ("[data-part=bars] [data-token]", ".bl-facts .bl-value"),
 }
+CHANGED = SIGHTS | {
+    "tokens": ("[data-surprise][aria-selected=true]", "[data-change]"),
+    "attention": (".bl-frame", "[data-change=change]"),
+    "alibi": ("[data-part=change-cells]", "[data-fact=bias]"),
+}  # of a difference
 IN_SIGHT = """(selector) => {
     const found = [...document.querySelectorAll(selector)].find((e) => e.checkVisibility());
     if (!found) return `${selector}: not there`;
@@ -136,18 +142,51 @@ def test_picture_number_and_sentence_are_in_sight_together(
     visit: Visit, pages: dict[str, Path], scale: str, text: str
 ) -> None:
     page = opened(visit, pages[text], 1280, 720)
+    most = {"projector": 720, "compact": 700, "1": 10_000}[scale]
+    assert lost_in(visit, page, most, SIGHTS, f"in-sight-{scale}") == [] and visit.errors == []
+
+
+def lost_in(visit: Visit, page: Page, most: float, sights: dict[str, tuple[str, str]], name: str) -> list[str]:
+    """What of picture, number, sentence and strip is out of sight, and which tab is higher than it may be."""
     lost = []
     for tab in TITLES:
         open_tab(page, tab)
-        most = 700 if scale == "compact" else 720
         if (height := page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().height")) > most:
-            lost += [f"{tab}: {height} px high"] * (scale != "1")
+            lost += [f"{tab}: {height} px high"]
         where = f'[data-panel="{tab}"] [data-zone="%s"] '
-        picture, number = SIGHTS[tab]
+        picture, number = sights[tab]
         looks = [where % "where" + picture, where % "why" + number, "[data-part=live]", "[data-part=strip]"]
         lost += [f"{tab}: {said}" for look in looks if (said := page.evaluate(IN_SIGHT, look))]
-        visit.screenshot(f"in-sight-{scale}-{tab}")
-    assert lost == [] and visit.errors == []
+        visit.screenshot(f"{name}-{tab}")
+    return lost
+
+
+EDITS: list[Edits] = [
+    {"h.2.attn.mixed": bloomlab.zero(head=3)},
+    {
+        "h.2.attn.mixed": bloomlab.zero(head=3),
+        "h.1.mlp.out": bloomlab.scale(0.5),
+        "h.3.attn.biased": bloomlab.cut(key=0, head=5),
+    },
+]
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=["one edit", "three edits"])
+def test_so_they_are_with_edits_in_each_run(visit: Visit, tmp_path: Path, edit: Edits) -> None:
+    """The changes, what they are worth and the switch between runs take none of it away."""
+    view = bloomlab.load().explore(TEXT, edit=edit)
+    for scale in (1, 1.75):
+        view.scale = scale
+        page = opened(visit, view.save(tmp_path / "page.html"), 1280, 720)
+        for run in view.runs:
+            page.locator(f'[data-part="runs"] input[value="{run}"]').check()
+            assert page.locator("[data-change-number]").count() == len(edit)
+            sights = CHANGED if run == "difference" else SIGHTS
+            lost = lost_in(visit, page, 720, sights, f"in-sight-{len(edit)}-{scale}-{run.replace(' ', '-')}")
+            assert lost == [], (scale, run)
+            for part in ("[data-part=runs] label", f'[data-change-number="{len(edit) - 1}"]', "[data-worth=made]"):
+                assert page.evaluate(IN_SIGHT, part) == "", (scale, run)
+    assert visit.errors == []
 
 
 def test_on_a_projector_a_stepper_chooses_and_more_shows_what_there_is(visit: Visit, pages: dict[str, Path]) -> None:

@@ -82,6 +82,12 @@ def test_the_compact_form_is_chosen_by_a_trait_or_by_the_slide(visit: Visit) -> 
     blank.view.compact = True
     blank.push()
     assert blank.page.locator("[data-compact]").count() == 1 and blank.root("room") == "normal"
+    blank.view.compact = None
+    blank.push()
+    assert blank.page.locator("[data-compact]").count() == 0
+    blank.page.evaluate("document.body.className = 'reveal'")
+    blank.draw_again()
+    assert blank.page.locator("main:last-child [data-compact]").count() == 1
 
 
 def test_a_cover_on_a_slide_is_styled_by_its_own_sheet(visit: Visit) -> None:

@@ -366,35 +366,70 @@ VIEW = "document.querySelector('[data-view=explorer]')"
 
 
 def firefox_host(bench: Bench) -> str:
-    """JupyterLab in Firefox, its kernel behind it; and a saved page."""
+    """JupyterLab and Notebook 7 in Firefox, their kernels behind them; and a saved page."""
     path = find_firefox()
     assert path, "Firefox is missing; install firefox-esr"
     share = BORROWED / "share" / "jupyter"
     os.environ.update(JUPYTERLAB_DIR=str(share / "lab"), JUPYTER_PATH=str(share), PYTHONPATH=str(ROOT))
-    server, fox = Server("lab", bench.folder / "firefox"), Firefox(path)
+    fox = Firefox(path)
     try:
-        write_notebook(server.root / "lesson.ipynb", CELLS)
-        fox.goto(server.url("lesson.ipynb"))
-        fox.wait_for(f"typeof jupyterapp !== 'undefined' && {IDLE}")
-        fox.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => 1)")
-        fox.wait_for(f"{VIEW}?.dataset.state === 'ready'", 120)
-        for tab in ("map", "tokens", "alibi", "hidden", "predictions", "writing", "attention"):
-            fox.evaluate(f"{VIEW}.querySelector('[role=tab][data-tab={tab}]').click()")
-            fox.wait_for(f"!{VIEW}.querySelector('[data-panel={tab}]').hidden && {VIEW}.dataset.tab === '{tab}'")
-        type_it = f"(b => {{ b.value = 'Mia lives in Rome. Really.'; b.dispatchEvent(new Event('input', {{bubbles: true}})); }})({VIEW}.querySelector('[data-part=text]'))"  # noqa: E501
-        fox.evaluate(type_it)
-        fox.wait_for(f"{VIEW}.dataset.tokens === '13'")
-        canvas = f"{VIEW}.querySelector('[data-panel=attention] [data-part=canvas]')"
-        pixels = f"{canvas}.getContext('2d').getImageData(0, 0, {canvas}.width, {canvas}.height).data.buffer"
-        assert fox.evaluate(f"new Set(new Uint32Array({pixels})).size") > 10
-        hidden = "[...document.querySelectorAll('[class^=bl-still-]')].every(e => e.getClientRects().length === 0)"
-        assert fox.evaluate(hidden)  # :has() hides them while the live views stand there
-        fox.evaluate(f"{VIEW}.scrollIntoView()")
-        fox.screenshot(SCREENSHOTS / "hosts-firefox.png")
-        return f"Firefox {fox.version}: JupyterLab live, every tab; another text is read; stills give way"
+        for app in ("lab", "notebook"):
+            server = Server(app, bench.folder / f"firefox-{app}")
+            try:
+                firefox_live(fox, server)
+            finally:
+                server.stop()
+        firefox_saved(fox, bench.folder / "firefox.html")
     finally:
         fox.close()
-        server.stop()
+    return (
+        f"Firefox {fox.version}: JupyterLab and Notebook 7 live, every tab; another text is read; stills give way; "
+        "a saved page from a file, every tab"
+    )
+
+
+def firefox_live(fox: Firefox, server: Server) -> None:
+    """Every tab, another text, and no still beside a live view."""
+    write_notebook(server.root / "lesson.ipynb", CELLS)
+    fox.goto(server.url("lesson.ipynb"))
+    fox.wait_for(f"typeof jupyterapp !== 'undefined' && {IDLE}")
+    fox.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => 1)")
+    fox.wait_for(f"{VIEW}?.dataset.state === 'ready'", 120)
+    open_tabs(fox)
+    type_it = f"(b => {{ b.value = 'Mia lives in Rome. Really.'; b.dispatchEvent(new Event('input', {{bubbles: true}})); }})({VIEW}.querySelector('[data-part=text]'))"  # noqa: E501
+    fox.evaluate(type_it)
+    fox.wait_for(f"{VIEW}.dataset.tokens === '13'")
+    assert painted_in(fox) > 10
+    hidden = "[...document.querySelectorAll('[class^=bl-still-]')].every(e => e.getClientRects().length === 0)"
+    assert fox.evaluate(hidden)  # :has() hides them while the live views stand there
+    fox.evaluate(f"{VIEW}.scrollIntoView()")
+    fox.screenshot(SCREENSHOTS / f"hosts-firefox-{server.app}.png")
+
+
+def firefox_saved(fox: Firefox, page: Path) -> None:
+    """A page from a file: every tab, and choosing."""
+    save = "import bloomlab, sys; bloomlab.load().explore('Leo lives in Oslo. Leo has a cat.').save(sys.argv[1])"
+    subprocess.run([BORROWED / "bin/python", "-c", save, page], cwd=ROOT, check=True)
+    fox.goto(page.as_uri())
+    fox.wait_for(f"{VIEW}?.dataset.state === 'ready'")
+    open_tabs(fox)
+    fox.evaluate(f'{VIEW}.querySelector(\'[data-part=heads] [data-layer="1"][data-head="2"]\').click()')
+    fox.wait_for(f"{VIEW}.dataset.layer === '1' && {VIEW}.dataset.head === '2'")
+    assert painted_in(fox) > 10
+    fox.screenshot(SCREENSHOTS / "hosts-firefox-saved.png")
+
+
+def open_tabs(fox: Firefox) -> None:
+    for tab in ("map", "tokens", "alibi", "hidden", "predictions", "writing", "attention"):
+        fox.evaluate(f"{VIEW}.querySelector('[role=tab][data-tab={tab}]').click()")
+        fox.wait_for(f"!{VIEW}.querySelector('[data-panel={tab}]').hidden && {VIEW}.dataset.tab === '{tab}'")
+
+
+def painted_in(fox: Firefox) -> int:
+    """How many colours the matrix has."""
+    canvas = f"{VIEW}.querySelector('[data-panel=attention] [data-part=canvas]')"
+    pixels = f"{canvas}.getContext('2d').getImageData(0, 0, {canvas}.width, {canvas}.height).data.buffer"
+    return int(fox.evaluate(f"new Set(new Uint32Array({pixels})).size"))
 
 
 HOSTS: dict[str, tuple[str, Callable[[Bench], str]]] = {
