@@ -58,9 +58,10 @@ def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
     if name not in _HOME:
         from bloomlab.elsewhere import PACKAGE, VERBS, hint
+        from bloomlab.errors import shorten
 
         verbs = {verb: f"bloomlab.load().{verb}(…)" for verb in VERBS}
-        raise AttributeError(f"bloomlab has no {name!r}{hint(name, {**verbs, **PACKAGE}, __all__)}")
+        raise AttributeError(f"bloomlab has no {shorten(name)}{hint(name, {**verbs, **PACKAGE}, __all__)}")
     try:
         home = import_module(_HOME[name])
     except ModuleNotFoundError as error:

@@ -167,7 +167,7 @@ class BloomConfig:
             return getattr(self, ALIASES[name])
         if name in FOR_OTHERS:
             return copy.copy(FOR_OTHERS[name])
-        raise AttributeError(f"this BloomConfig has no {name!r}{hint(name, CONFIG, self.__dict__)}")
+        raise AttributeError(f"this BloomConfig has no {shorten(name)}{hint(name, CONFIG, self.__dict__)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign and validate; if the value does not fit, the old one stays."""

@@ -113,7 +113,7 @@ def no_attribute(owner: object, name: str, more: Iterable[str] = ()) -> str:
     "a str has no 'stripp'; did you mean 'strip' or 'rstrip' or 'lstrip'?"
     """
     if name.startswith("_"):  # programs ask for these, by the hundred; nobody has misspelt one
-        return f"a {type(owner).__name__} has no {name!r}"
+        return f"a {type(owner).__name__} has no {shorten(name)}"
     if name in (elsewhere := getattr(type(owner), "_elsewhere", {})):  # what other libraries call it
         return f"a {type(owner).__name__} has no {shorten(name)}; here that is {elsewhere[name]}"
     names = [*dir(type(owner)), *getattr(owner, "__dict__", ()), *more]

@@ -84,9 +84,18 @@ def test_every_public_object_knows_names_like_the_one_that_is_asked_for() -> Non
         with pytest.raises(AttributeError, match=rf"{name}.*did you mean .*'{near}'"):
             getattr(owner, name)
         assert not hasattr(owner, "_repr_nothing_")
-    with pytest.raises(AttributeError) as caught:
-        getattr(lab, "x" * 10_000)
-    assert len(str(caught.value)) <= 400
+    encoding, long = lab.tokenizer("Leo"), "layer" * 2_000
+    several = {f"{panel}": getattr(view, panel) for panel in ("attention", "hidden", "predictions", "tokens")}
+    owners = [owner for owner, *_ in wrong] + [encoding, bloomlab.tiny, *several.values()]
+    for owner in owners:
+        for name in (long, f"_{long}", "é" * 70 + "layer"):
+            with pytest.raises(AttributeError) as caught:
+                getattr(owner, name)
+            assert len(str(caught.value)) <= 400, (owner, str(caught.value)[:100])
+    for panel in several.values():
+        with pytest.raises(AttributeError) as caught:
+            setattr(panel, long, 1)
+        assert len(str(caught.value)) <= 400
 
 
 def test_every_public_class_has_near_matches() -> None:

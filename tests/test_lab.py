@@ -1,5 +1,6 @@
 """The lab: one object with a model, its tokenizer and the verbs; bad input is one clear error, and nothing changes."""
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -28,6 +29,34 @@ TEXT = "Leo lives in Oslo."
 def test_a_twin_is_small_and_needs_no_help(more: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="leave engines=… and allow=… out"):
         load(positions="rotary", **more)
+
+
+def test_only_the_embedded_model_has_twins_and_they_have_no_snapshots(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="leave it out for any other model"):
+        load(tmp_path, positions="rotary")
+    with pytest.raises(InputError, match=r"leave revision=… out"):
+        load(positions="rotary", revision="step-200")
+
+
+def test_a_snapshot_opens_in_one_process() -> None:
+    with pytest.raises(InputError, match="opens in one process; leave engines out"):
+        load(revision="step-200", engines=2)
+
+
+def test_a_spot_to_ablate_is_a_name() -> None:
+    lab = Lab(random_model(n_layer=2), byte_tokenizer())
+    with pytest.raises(HookError, match=r"lab\.ablate\(text, 'h\.1\.attn\.mixed', head=2\)"):
+        lab.ablate("Leo", (1, 2))
+
+
+def test_losses_are_compared_between_labs_of_one_tokenizer() -> None:
+    lab, text = Lab(random_model(n_layer=1), byte_tokenizer(), name="small"), "Leo lives. " * 20
+    with pytest.raises(InputError, match="lengths takes labs"):
+        lab.lengths("tiny", texts=[text])
+    other = Lab(random_model(n_layer=1), copy.deepcopy(byte_tokenizer()), name="other")
+    other.tokenizer.add_tokens(["Leo"])
+    with pytest.raises(InputError, match="other has another tokenizer"):
+        lab.lengths(other, texts=[text])
 
 
 @pytest.fixture(scope="module")

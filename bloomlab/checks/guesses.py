@@ -7,7 +7,7 @@ from typing import overload
 
 from bloomlab.checks.handin import Handin, Written, file_name
 from bloomlab.checks.record import SESSION
-from bloomlab.errors import InputError, NearMatches
+from bloomlab.errors import InputError, NearMatches, shorten_path
 from bloomlab.guards.files import read_json
 
 MOST_BYTES = 100_000_000
@@ -59,7 +59,7 @@ def report(
     path = Path(notebook)
     cells = read_json(path, MOST_BYTES, InputError).get("cells")
     if not isinstance(cells, list):
-        raise InputError(f"expected a notebook, but {path} has no cells; pass the path of an .ipynb file")
+        raise InputError(f"expected a notebook, but {shorten_path(path)} has no cells; pass the path of an .ipynb file")
     found = []
     for cell in cells:
         for output in _list_in(cell, "outputs"):

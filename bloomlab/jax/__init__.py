@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from bloomlab.errors import MissingPackageError, did_you_mean
+from bloomlab.errors import MissingPackageError, did_you_mean, shorten
 
 MISSING = [name for name in ("jax", "flax") if find_spec(name) is None]
 if MISSING:
@@ -34,7 +34,7 @@ __all__ = [*_HOME]
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
     if name not in _HOME:
-        raise AttributeError(f"bloomlab.jax has no {name!r}{did_you_mean(name, __all__)}")
+        raise AttributeError(f"bloomlab.jax has no {shorten(name)}{did_you_mean(name, __all__)}")
     return getattr(import_module(_HOME[name]), name)
 
 

@@ -19,7 +19,7 @@ from flax import serialization
 from flax.traverse_util import flatten_dict, unflatten_dict
 from torch import Tensor
 
-from bloomlab.errors import CheckpointError, InputError, shorten
+from bloomlab.errors import CheckpointError, InputError, shorten, shorten_path
 from bloomlab.guards.files import json_bytes, replacing_all, saying_why_unread, what_it_is
 from bloomlab.guards.memory import check_memory
 from bloomlab.weights.checkpoint import PREFIX, open_folder, remove_weights
@@ -120,17 +120,17 @@ def _open_msgpack(path: Path) -> dict[str, Stored]:
         check_memory(2 * path.stat().st_size, f"reading {path.name}", "use a smaller model, or model.safetensors")
         data = path.read_bytes()
     if strange := what_it_is(data):
-        raise CheckpointError(f"expected weights in {path}, but {strange}; fetch the file itself")
+        raise CheckpointError(f"expected weights in {shorten_path(path)}, but {strange}; fetch the file itself")
     try:
         flat = flatten_dict(serialization.msgpack_restore(data))
     except Exception as error:  # anything that msgpack, numpy or flax raise for a broken file
-        raise CheckpointError(f"{path} is broken: {shorten(str(error))}; fetch it again") from None
+        raise CheckpointError(f"{shorten_path(path)} is broken: {shorten(str(error))}; fetch it again") from None
     stored = {}
     for parts, leaf in flat.items():
         named = all(isinstance(part, str) for part in parts)
         if not named or not isinstance(leaf, np.ndarray) or leaf.dtype.name not in DTYPES:
             raise CheckpointError(
-                f"expected weights in {path}, but {shorten(parts)} is {shorten(leaf)}; fetch it again"
+                f"expected weights in {shorten_path(path)}, but {shorten(parts)} is {shorten(leaf)}; fetch it again"
             )
         value = tensor(leaf.T if parts[-1] == "kernel" else leaf)
         name = torch_name(parts).removeprefix(PREFIX)

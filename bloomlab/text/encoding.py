@@ -1,11 +1,12 @@
 """What the tokenizer returns: the batch by its names, and for each token of a row where it comes from."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import torch
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, shorten
 from bloomlab.text.batches import Row
 
 
@@ -40,7 +41,8 @@ class BatchEncoding(dict[str, Any]):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"this encoding holds {', '.join(self)}, but not {name!r}") from None
+            has = textwrap.shorten(", ".join(map(str, self)), 160, placeholder=" …")
+            raise AttributeError(f"this encoding holds {has}, but not {shorten(name)}") from None
 
     def __missing__(self, name: Any) -> Any:
         if isinstance(name, int):  # the pipelines of transformers 4 that answer questions ask so

@@ -18,7 +18,7 @@ from typing import Any, Self
 from tokenizers import AddedToken, Tokenizer
 
 from bloomlab.elsewhere import TOKENIZER
-from bloomlab.errors import InputError, NearNames, TokenizerError, did_you_mean, shorten
+from bloomlab.errors import InputError, NearNames, TokenizerError, did_you_mean, shorten, shorten_path
 from bloomlab.guards.arguments import bytes_in, flag, id_list, one_of, whole_number, whole_text
 from bloomlab.guards.files import json_bytes, make_folder, read_json, replacing_all
 from bloomlab.text.batches import (
@@ -211,7 +211,9 @@ class BloomTokenizerFast(NearNames):
         try:
             return cls(**{**files, **settings, **overrides})
         except InputError as error:
-            raise TokenizerError(f"the tokenizer in {path} cannot be opened: {error}") from None
+            raise TokenizerError(
+                f"the tokenizer in {shorten_path(path, 120)} cannot be opened: {shorten_path(error, 240)}"
+            ) from None
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
         """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json; returns their paths."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from bloomlab.errors import BloomlabError, TokenizerError, shorten
+from bloomlab.errors import BloomlabError, TokenizerError, shorten, shorten_path
 from bloomlab.guards.files import read_bytes, read_json
 
 SPLIT = r" ?[^(\s|[.,!?…。，、।۔،])]+"
@@ -133,7 +133,9 @@ def read_vocab_and_merges(vocab_file: str | os.PathLike[str], merges_file: str |
     try:
         lines = read_bytes(path, MAX_BYTES, TokenizerError).decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:
-        raise TokenizerError(f"expected UTF-8 in {path}, but byte {error.start} is not; fetch it again") from None
+        raise TokenizerError(
+            f"expected UTF-8 in {shorten_path(path)}, but byte {error.start} is not; fetch it again"
+        ) from None
     merges = [line for line in lines[lines[0].startswith("#version") :] if line]
     return TokenizerParts(vocab, _check_merges(merges, vocab, str(path)), [], source=str(path))
 
@@ -193,7 +195,7 @@ def with_special_tokens(parts: TokenizerParts, names: list[str]) -> TokenizerPar
 
 def _not_bloom(source: str, part: str, expected: str, got: object) -> TokenizerError:
     return TokenizerError(
-        f"{source} is not a BLOOM tokenizer: expected {expected} as {part}, but got {shorten(got)}; "
+        f"{shorten_path(source, 80)} is not a BLOOM tokenizer: expected {expected} as {part}, but got {shorten(got)}; "
         "use the files that belong to the model"
     )
 

@@ -80,4 +80,4 @@ def history(where: Path | None = None) -> dict[str, list[float]]:
 def __getattr__(name: str) -> Any:
     if name == "world":  # read when it is first used: it holds ten languages
         return import_module("bloomlab.tiny.world")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {shorten(name)}")

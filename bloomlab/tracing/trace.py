@@ -21,7 +21,7 @@ from torch import Tensor
 
 from bloomlab.config import BloomConfig
 from bloomlab.elsewhere import TRACE, spot_elsewhere
-from bloomlab.errors import HookError, InputError, NearNames, did_you_mean
+from bloomlab.errors import HookError, InputError, NearNames, did_you_mean, shorten_path
 from bloomlab.guards.files import replacing
 from bloomlab.guards.memory import gigabytes
 from bloomlab.hooks import Edits, Reading
@@ -238,7 +238,9 @@ class Trace(NearNames):
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
         }
         if not path.parent.is_dir():
-            raise InputError(f"expected a folder {path.parent} for the trace, but there is none; make it first")
+            raise InputError(
+                f"expected a folder {shorten_path(path.parent)} for the trace, but there is none; make it first"
+            )
         with replacing(path) as draft:
             save_file(tensors, draft, {KEY: json.dumps(description(contents))})
         return path

@@ -1,9 +1,10 @@
 """A panel of a view, as Python sees it: `view.attention.mode = "content"`, `view.tokens.compare()`."""
 
+import textwrap
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bloomlab.errors import did_you_mean
+from bloomlab.errors import did_you_mean, shorten
 from bloomlab.views.shared.panel import Panel
 
 if TYPE_CHECKING:
@@ -37,14 +38,16 @@ class ShownPanel:
         if name not in shown:
             words = [*(word for job in panel.jobs for word in (job.verb, job.found)), "trace", "code"]
             near = did_you_mean(name, [*shown, *words, *(dir(type(view)) if view._alone else ())])
-            raise AttributeError(f"the panel {panel.name!r} has no {name!r}; it has {', '.join(sorted(shown))}{near}")
+            has = textwrap.shorten(", ".join(sorted(shown)), 160, placeholder=" …")
+            raise AttributeError(f"the panel {panel.name!r} has no {shorten(name)}; it has {has}{near}")
         return shown[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
         view, panel = self._view, self._panel
         if name not in panel.settings():
             near, has = did_you_mean(name, panel.settings()), ", ".join(panel.settings()) or "none"
-            raise AttributeError(f"the panel {panel.name!r} has no setting {name!r}; it has {has}{near}")
+            has = textwrap.shorten(has, 160, placeholder=" …")
+            raise AttributeError(f"the panel {panel.name!r} has no setting {shorten(name)}; it has {has}{near}")
         setattr(view, view._trait(panel, name), value)
 
     def __repr__(self) -> str:

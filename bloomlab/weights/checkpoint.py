@@ -54,14 +54,17 @@ def open_folder(folder: Path, meanwhile: Callable[[], object] | None = None) -> 
         name = next((name for name in LAYOUTS if (folder / name).exists()), "")
         there = FLAX_ONLY if (folder / MSGPACK).exists() else "none; check the folder"
     if not name:
-        raise CheckpointError(f"expected one of {', '.join(LAYOUTS)} in {folder}, but there is {there}")
+        raise CheckpointError(
+            f"expected one of {', '.join(LAYOUTS)} in {shorten_path(folder, 120)}, but there is {there}"
+        )
     path = folder / name
     stored = _open_shards(path, meanwhile) if path.suffix == ".json" else open_files([path], meanwhile)[path]
     tensors: dict[str, Stored] = {}
     for full, tensor in stored.items():
         short = full.removeprefix(PREFIX)
         if short in tensors:
-            raise CheckpointError(f"{tensor.file} holds both {short!r} and {PREFIX + short!r}; keep one of them")
+            both = f"{shorten(short, 60)} and {shorten(PREFIX + short, 60)}"
+            raise CheckpointError(f"{shorten_path(tensor.file)} holds both {both}; keep one of them")
         tensors[short] = tensor
     return tensors
 
@@ -113,7 +116,8 @@ def _follow(index: Path, meanwhile: Callable[[], object] | None) -> dict[str, St
     lost = [name for name in weight_map if name not in stored]
     if lost:
         raise CheckpointError(
-            f"{index} says that {weight_map[lost[0]]} holds {shorten(lost[0])}, but it does not; {advice}"
+            f"{shorten_path(index)} says that {shorten_path(weight_map[lost[0]], 80)} holds {shorten(lost[0])}, "
+            f"but it does not; {advice}"
         )
     return stored
 
@@ -140,7 +144,7 @@ def match(
         CheckpointError: a tensor is missing, is not the model's, or has another shape.
     """
     optional = set(head)
-    where = next(iter(stored.values())).file.parent if stored else "the files"
+    where = shorten_path(next(iter(stored.values())).file.parent, 120) if stored else "the files"
     source = {name: stored[name.removeprefix(PREFIX)] for name in needed if name.removeprefix(PREFIX) in stored}
     if ignore_mismatched_sizes:
         source = {
@@ -163,8 +167,8 @@ def match(
         if name in source and source[name].shape != tuple(shape):
             hint = f"{advice}; ignore_mismatched_sizes=True makes a head new" if name in optional else advice
             raise CheckpointError(
-                f"expected shape {tuple(shape)} for {name!r}, but {source[name].file} holds {source[name].shape}; "
-                f"{hint}"
+                f"expected shape {tuple(shape)} for {name!r}, but {shorten_path(source[name].file, 120)} holds "
+                f"{shorten(source[name].shape)}; {hint}"
             )
     return Plan(source, [name for name in needed if name not in source])
 

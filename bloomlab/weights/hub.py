@@ -84,7 +84,7 @@ def find(
         kind = "no possible name of a folder"
     if kind == "a folder":
         if revision is not None:
-            raise InputError(f"{folder} is a folder here, which has no revision; leave revision out")
+            raise InputError(f"{shorten_path(folder)} is a folder here, which has no revision; leave revision out")
         if not os.access(folder, os.R_OK | os.X_OK):
             raise error(f"the folder {shorten_path(folder)} may not be entered and listed; change who may read it")
         return Source(str(folder), folder)

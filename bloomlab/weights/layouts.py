@@ -8,7 +8,7 @@ flax_model.msgpack                                 the layout of the Flax classe
 
 from pathlib import Path
 
-from bloomlab.errors import CheckpointError, shorten
+from bloomlab.errors import CheckpointError, shorten, shorten_path
 from bloomlab.guards.files import read_json
 
 LAYOUTS = (
@@ -33,11 +33,13 @@ def read_index(index: Path) -> dict[str, str]:
     """
     weight_map = read_json(index, MAX_INDEX_BYTES, CheckpointError).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"expected a weight_map of tensors and files in {index}, but got {shorten(weight_map)}")
+        raise CheckpointError(
+            f"expected a weight_map of tensors and files in {shorten_path(index)}, but got {shorten(weight_map)}"
+        )
     for name, file in weight_map.items():
         plain = isinstance(file, str) and not set(file) & set("/\\\0:")
         if not plain or not file.endswith((".safetensors", ".bin")):
             raise CheckpointError(
-                f"expected the name of a file beside {index} for {shorten(name)}, but got {shorten(file)}"
+                f"expected the name of a file beside {shorten_path(index)} for {shorten(name)}, but got {shorten(file)}"
             )
     return weight_map

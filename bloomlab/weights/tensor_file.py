@@ -113,7 +113,7 @@ def open_safetensors(path: Path) -> dict[str, Stored]:
     place = 0
     for name, _, _, start, stop in entries:
         if start != place:
-            raise _broken(path, f"{name!r} starts at byte {start} where {place} was expected")
+            raise _broken(path, f"{shorten(name)} starts at byte {start} where {place} was expected")
         place = stop
     if 8 + length + place != size:
         raise _broken(path, f"its tensors end at byte {8 + length + place}, but the file at {size}")
@@ -256,11 +256,11 @@ def _bin_loader(
 
 
 def _broken(path: Path, why: str) -> CheckpointError:
-    return CheckpointError(f"{path} is broken: {why}; fetch it again")
+    return CheckpointError(f"{shorten_path(path)} is broken: {why}; fetch it again")
 
 
 def _unfit(path: Path, name: str, got: str) -> CheckpointError:
     return CheckpointError(
-        f"expected plain tensors of float16, bfloat16, float32 or float64 in {path}, "
+        f"expected plain tensors of float16, bfloat16, float32 or float64 in {shorten_path(path)}, "
         f"but {shorten(name)} is {got}; save the model again"
     )

@@ -215,6 +215,16 @@ def test_tokens_can_be_added_with_ids_that_follow(tmp_path: Path, folder: Path) 
     assert BloomTokenizerFast.from_pretrained(tmp_path).encode("<müller>[PAD]") == [size, size + 1]
 
 
+def test_without_a_pad_token_nothing_is_padded(folder: Path) -> None:
+    tokenizer = BloomTokenizerFast.from_pretrained(folder, pad_token=None)
+    for pad in (
+        lambda: tokenizer.pad({"input_ids": [[1], [1, 2]]}),
+        lambda: tokenizer(["Leo", "Leo lives"], padding=True),
+    ):
+        with pytest.raises(InputError, match="padding needs a pad token, but this tokenizer has none"):
+            pad()
+
+
 def test_a_special_token_that_the_vocabulary_lacks_is_added_like_the_reference_does(folder: Path) -> None:
     tokenizer = BloomTokenizerFast.from_pretrained(folder, pad_token="[PAD]")
     assert tokenizer.pad_token_id == tokenizer.vocab_size
