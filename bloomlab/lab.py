@@ -468,7 +468,7 @@ class Lab(NearNames):
         from bloomlab.views.logit_lens import LogitLens
 
         trace = self.trace(self._checked(text), logit_lens.READ)
-        rows = self._last(logit_lens.lens_so_far(self.model, trace, top))
+        rows = self._last(logit_lens.lens_so_far(self.model, trace, top), unit="state")
         return LogitLens(rows, trace.tokens, self.tokenizer, self.model.config.vocab_size)
 
     @overload
@@ -573,7 +573,8 @@ class Lab(NearNames):
 
         With `head`, a task head's label in the place of the token: "language", "tags", or "answer", which reads a
         question and, on the next line, a text; `texts` only stand in then. `.neurons(layer)` and `.without(layer)` of
-        the result open one MLP.
+        the result open one MLP. A bar says how far it is if that takes long, and Ctrl-C keeps the parts that are
+        measured.
 
         Raises:
             InputError: the text cannot be read; a token is not one token; or this model's stream is no sum.
@@ -921,10 +922,10 @@ class Lab(NearNames):
         return f"{self.name} · weights {weights_hash(self.model)}{f' · adapter {on}' if on else ''} · {dtype}"
 
     @staticmethod
-    def _last(steps: "Iterable[Progress[Result]]", whole: bool = False) -> "Result":
+    def _last(steps: "Iterable[Progress[Result]]", whole: bool = False, unit: str = "run") -> "Result":
         """What the last step found, with a bar if that takes long; of an interrupted job what there is."""
         found: list[Result] = []
-        with without_monitor(tqdm)(unit="run", delay=2, leave=False) as bar:
+        with without_monitor(tqdm)(unit=unit, delay=2, leave=False) as bar:
             try:
                 for step in steps:
                     found = list(step.results) or found

@@ -14,7 +14,7 @@ import bloomlab
 from bloomlab import tiny
 from bloomlab.errors import BloomlabError, CheckpointError, GenerationError, HookError, InputError, TokenizerError
 from bloomlab.lab import Lab, load
-from bloomlab.lens import logit_lens
+from bloomlab.lens import logit_lens, receipt
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token
 from bloomlab.tracing.edits import zero
@@ -178,6 +178,25 @@ def test_an_interrupted_lens_keeps_the_states_that_are_read(lab: Lab, monkeypatc
     assert [row.label for row in rows] == [row.label for row in whole][:3] and rows[2].probs.equal(whole[2].probs)
     with pytest.raises(KeyboardInterrupt):  # nothing is read yet
         lab.lens(TEXT, top=3)
+
+
+def test_an_interrupted_receipt_keeps_the_parts_that_are_measured(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, trace, left = lab.receipt(TEXT).receipt, lab.trace, [2]  # the text itself, and a batch of parts
+
+    def trace_twice(*arguments: Any) -> Any:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return trace(*arguments)
+
+    monkeypatch.setattr(receipt, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(lab, "trace", trace_twice)
+    with pytest.warns(UserWarning, match="interrupted: what was measured until then is kept"):
+        found = lab.receipt(TEXT)
+    total = found.receipt.total
+    assert total is not None and whole.total is not None and found.receipt.direct.equal(whole.direct)
+    assert total[:4].allclose(whole.total[:4], atol=1e-5) and total[5:20].isnan().sum() == 15 - 2
+    assert repr(found) and found._repr_html_()
 
 
 def test_an_ablation_is_the_model_with_zeros_there(lab: Lab) -> None:

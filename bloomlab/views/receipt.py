@@ -15,6 +15,7 @@ from bloomlab.hooks import NamedEdit
 from bloomlab.lens import mlp_receipt
 from bloomlab.lens import receipt as lens
 from bloomlab.lens.cases import Case
+from bloomlab.lens.lengths import Progress
 from bloomlab.lens.mlp_receipt import MlpLines
 from bloomlab.lens.receipt import Receipt
 from bloomlab.lens.receipts import Receipts, receipts
@@ -258,7 +259,7 @@ def _of_token(
     first = best[0] if token is None else token_number(lab.tokenizer, size, token)
     second, rival = rival_of(lab.tokenizer, size, versus, next(one for one in best if one != first))
     stands, other = _stand(lab, text, texts, instead)
-    found = _measured(lab.trace, model, trace, first, second, position, stands)
+    found = _measured(lab._last, lab.trace, model, trace, first, second, position, stands)
     words, where = word(lab.tokenizer, first), where_in(trace, position)
     table = ReceiptTable(found, words, rival, where, other, stamp(trace.provenance))
     table.open = partial(_opened, model, trace, first, second, position)
@@ -289,7 +290,7 @@ def _of_head(
     _check_position(trace, position)
     first, second, rival = labels_to_compare(model, lens.said(model, trace, position), label, versus)
     stands, other = _stand(lab, text, texts, instead)
-    found = _measured(read, model, trace, first, second, position, stands)
+    found = _measured(lab._last, read, model, trace, first, second, position, stands)
     table = ReceiptTable(found, labels[first], rival, where_in(trace, position), other, stamp(trace.provenance))
     table.open = partial(_opened, model, trace, first, second, position)
     return table
@@ -340,6 +341,7 @@ def labels_to_compare(
 
 
 def _measured(
+    last: Callable[..., lens.Receipt],
     run: Callable[..., Trace],
     model: BloomPreTrainedModel,
     trace: Trace,
@@ -352,8 +354,8 @@ def _measured(
     steps = lens.total_effects(
         model, lambda ids, edit: run(ids, lens.READ, edit), trace, found, first, second, position, instead
     )
-    *_, (_, found) = steps
-    return found
+    total = len(lens.places_of_parts(trace.config.n_layer, trace.config.n_head))
+    return last((Progress(done, total, (so_far,)) for done, so_far in steps), unit="part")
 
 
 def _opened(

@@ -120,6 +120,12 @@ def attach(model: nn.Module, places: Mapping[str, Place]) -> None:
             part.forward = partial(_call, part, computes_on(places, name), back)
 
 
+def is_placed(part: nn.Module) -> bool:
+    """Whether this is how a module computes: its own forward, on its device."""
+    forward = vars(part).get("forward")
+    return isinstance(forward, partial) and forward.func is _call
+
+
 def _call(part: nn.Module, device: torch.device, back: torch.device | None, *arguments: Any, **named: Any) -> Any:
     """`part.forward`, on this device."""
     arguments = tuple(_brought(each, device) for each in arguments)

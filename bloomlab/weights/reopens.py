@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from bloomlab.errors import CheckpointError, shorten
+from bloomlab.weights.devices import is_placed
 
 ANY = {
     *("training", "gradient_checkpointing", "p", "inplace", "readable"),  # for training, or of how it is run
@@ -57,7 +58,7 @@ def _check_parts(parts: Mapping[str, nn.Module], fresh: Mapping[str, nn.Module])
         part = parts.get(name)
         if part is None:
             raise CheckpointError(f"{name} is gone from the model, but its config makes it; {_advice(name)}")
-        if type(part) is not type(made) or "forward" in vars(part):
+        if type(part) is not type(made) or ("forward" in vars(part) and not is_placed(part)):
             what = f"a {type(part).__name__}" if type(part) is not type(made) else "one with a forward of its own"
             raise CheckpointError(
                 f"{name} is {what}, but the config makes a plain {type(made).__name__}; put one there, with what it "

@@ -18,6 +18,8 @@ import torch.nn.functional as F
 import transformers
 
 from bloomlab import BloomConfig, BloomForCausalLM, Lab
+from bloomlab.guards.memory import give_back
+from bloomlab.lens.effect import kl
 from bloomlab.views.hidden.payload import READ
 from bloomlab.views.view import View
 from bloomlab.weights.int8 import to_int8
@@ -129,6 +131,7 @@ def hidden_states(shape: dict[str, Any], tokens: int) -> Iterator[str]:
         product = seconds(lambda: F.linear(columns, head)) * min(tokens, 64) / 2
     trace = lab.trace(text, READ)
     gc.collect()
+    give_back()  # else what was freed before would be taken again, and not be seen
     (PROCESS / "clear_refs").write_text("5")
     before = held("VmRSS")
 
@@ -148,10 +151,50 @@ def hidden_states(shape: dict[str, Any], tokens: int) -> Iterator[str]:
     yield f"{what}: {held('VmHWM') - before:.0f} MB above the weights and the trace of {700 if tokens <= 64 else 1200}"
 
 
+def int8_far(shape: dict[str, Any], tokens: int) -> Iterator[str]:
+    """How far int8 is from the bfloat16 that it was rounded from: KL of the next token, in nats."""
+    model = model_of(shape, torch.bfloat16)
+    ids = torch.randint(4, shape["vocab_size"], (1, tokens))
+    with torch.inference_mode():
+        before = model(ids).logits[0]
+        to_int8(model)
+        pairs = zip(before, model(ids).logits[0], strict=True)
+        far = [kl(one.double().log_softmax(-1), two.double().log_softmax(-1)).item() for one, two in pairs]
+    yield f"560m, {tokens} random tokens, KL of int8: mean {sum(far) / tokens:.1e}, most {max(far):.1e} nats of 1e-3"
+
+
+def first_pictures(shape: dict[str, Any], tokens: int) -> Iterator[str]:
+    """The first picture of every tab, from the trace to what the page is given, in passes of the model."""
+    lab = Lab(model_of(shape, torch.bfloat16), byte_tokenizer(), name="560m shapes")
+    text = ("Leo lives in Oslo. He has a cat. " * tokens)[:tokens]
+    ids = torch.tensor([lab.tokenizer.encode(text)])
+    with torch.inference_mode():
+        one_pass = seconds(lambda: lab.model(ids))
+    trace = lab.trace(text, lab._all_spots())
+
+    async def look() -> dict[str, float]:
+        start = time.process_time()
+        view = lab.explore(trace)
+        took = {view.tab: time.process_time() - start}
+        for name in view.panels:
+            start = time.process_time()
+            view.tab = name
+            took.setdefault(name, time.process_time() - start)
+        assert not view.troubles, view.troubles
+        return took
+
+    for name, took in asyncio.run(look()).items():
+        yield f"560m, bfloat16, {tokens} tokens, tab {name}: {took:.2f} s = {took / one_pass:.2f} passes of 1.5"
+    took = seconds(lambda: repr(lab.lens(text)), 1)
+    yield f"560m, bfloat16, {tokens} tokens, lab.lens, all of it: {took:.2f} s = {took / one_pass:.1f} passes"
+
+
 def measure(layers: int, vocab: int, tokens: int = 64) -> Iterator[str]:
     shape = {"hidden_size": 1024, "n_head": 16, "n_layer": layers, "vocab_size": vocab}
     with torch.inference_mode():
         yield from limits(shape)
+    yield from int8_far(shape, min(tokens, 64))
+    yield from first_pictures(shape, tokens)
     yield from hidden_states(shape, tokens)
 
 

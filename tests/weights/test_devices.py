@@ -1,5 +1,6 @@
 """A model whose parts are in several places is the same model: planned by accelerate, or named."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,18 @@ def test_parts_on_the_disk_compute_as_those_in_memory_do(folder: Path) -> None:
     assert placed.generate(torch.cat([ids, ids[:, :1]], 1), past_key_values=past, max_new_tokens=2).shape == (2, 8)
     assert weights_hash(placed) == weights_hash(plain)
     assert placed.lm_head.weight is placed.transformer.word_embeddings.weight
+
+
+def test_a_placed_model_is_copied_saved_and_trained_as_another(folder: Path, tmp_path: Path) -> None:
+    placed, ids = BloomForCausalLM.from_pretrained(folder, device_map=DISK), random_ids()
+    expected = placed(ids).logits
+    placed.save_pretrained(tmp_path / "again")
+    assert BloomForCausalLM.from_pretrained(tmp_path / "again")(ids).logits.equal(expected)
+    twin = copy.deepcopy(placed)
+    torch.nn.init.zeros_(twin.lm_head.weight)
+    assert not twin(ids).logits.any() and placed(ids).logits.equal(expected)
+    placed.train()(ids, labels=ids).loss.backward()
+    assert all(weight.grad is not None for weight in placed.parameters())
 
 
 def test_a_head_that_is_new_goes_to_its_place(folder: Path) -> None:
