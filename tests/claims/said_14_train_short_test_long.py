@@ -11,6 +11,7 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Edits
 from bloomlab.lens.lengths import length_lab, token_losses
 from bloomlab.model.positions import window
+from bloomlab.tiny import starts
 from bloomlab.tiny.measure import validation_rows
 from bloomlab.tiny.measure_positions import answered, asked, loss_of_pieces, plain_bloom, remedies, repeated
 from bloomlab.tiny.positions import READS, new_twin
@@ -255,3 +256,52 @@ def a_window_hides_the_far_fact(lab: Lab) -> tuple[list[float], list[float]]:
 def gentler_slopes_do_harm(lab: Lab) -> tuple[list[float], float]:
     rises = [-helped(lab, "alibi", f"slopes {longer}× gentler") for longer in (2, 4, 8)]
     return rises, -helped(lab, "alibi", "window of 64")
+
+
+# ------------------------------------------------------------------------ of three starts, which do not ship
+
+TRAINED = "about twins that do not ship, as they were measured after their training"
+
+
+def of_starts(kind: str, length: str) -> list[float]:
+    """The loss of each start of a kind, in the short setting."""
+    return [of["by_length"][length][0] for of in starts.of_kind(starts.kept(), kind)]
+
+
+@claim(
+    "At 512 tokens no start of another kind comes near the worst start of ALiBi.",
+    said_in=LESSON,
+    value="loss at 512 tokens of the best of three starts: none, sinusoidal, rotary",
+    control="of the worst of three starts: ALiBi",
+    holds=lambda value, control: min(value) > max(control) + 0.2,
+    untrained=TRAINED,
+)
+def alibi_reads_on_from_every_start(lab: Lab) -> tuple[list[float], float]:
+    return [min(of_starts(kind, "512")) for kind in ("none", "sinusoidal", "rotary")], max(of_starts("alibi", "512"))
+
+
+@claim(
+    "At 64 tokens the kinds lie close together, and some dots of different kinds overlap",
+    said_in=LESSON,
+    value="loss at 64 tokens: the best start of none, of sinusoidal",
+    control="the worst start of learned, and that of rotary",
+    holds=lambda value, control: value[0] < control[0] and value[1] > control[1],
+    untrained=TRAINED,
+)
+def some_kinds_overlap(lab: Lab) -> tuple[list[float], list[float]]:
+    best = [min(of_starts(kind, "64")) for kind in ("none", "sinusoidal")]
+    return best, [max(of_starts(kind, "64")) for kind in ("learned", "rotary")]
+
+
+@claim(
+    "One start of ALiBi out of three had begun to copy when this training ended, and none of the others.",
+    said_in=LESSON,
+    value="share of random tokens foreseen at a lag of 16: the best start of ALiBi",
+    control="the 14 other trainings, the most of any",
+    holds=lambda value, control: value[0] > 0.25 and max(control) < 0.1,
+    untrained=TRAINED,
+)
+def one_start_copies(lab: Lab) -> tuple[float, float]:
+    shares = sorted(of["by_lag"]["16"]["right"][0] for of in starts.kept().values())
+    alibi = max(of["by_lag"]["16"]["right"][0] for of in starts.of_kind(starts.kept(), "alibi"))
+    return alibi, shares[-2]
