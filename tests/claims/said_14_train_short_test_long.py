@@ -247,7 +247,7 @@ def a_window_hides_the_far_fact(lab: Lab) -> tuple[list[float], list[float]]:
 
 
 @claim(
-    "Gentler slopes only do harm: the weights were learned with these.",
+    "Gentler slopes make the loss of the whole text worse: the weights were learned with these.",
     said_in=LESSON,
     value="nats that the ALiBi twin's loss at 512 tokens rises with slopes 2×, 4× and 8× gentler",
     control="with a window of 64",
