@@ -7,6 +7,7 @@
 # make attack  a minute of made-up files, traces, texts and messages of each kind: what comes of them? (ARGS="--seed 7")
 # make claims  turn every sentence about the model around: does its test notice? (make claims-page: write the page)
 # make twins   train the five models that differ in their positions anew, and measure them against their floors
+# make starts  the same in little, from three starts: how much is chance? (ARGS="alibi --seed 7": one, in some minutes)
 # make packages  build wheel and sdist, try the wheel in an empty environment (PYTHONS="python3.12 …"), licences, SBOM
 # make bench   measure bloomlab against transformers
 # make peers   measure the attention view against BertViz and CircuitsVis
@@ -19,7 +20,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test fast watch gallery guards attack claims claims-page twins packages bench peers hosts format chromium
+.PHONY: help lab test fast watch gallery guards attack claims claims-page twins starts packages bench peers hosts format chromium
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -60,6 +61,10 @@ claims-page: .venv/.dev
 twins: .venv/.dev
 	$(PY) -m bloomlab.tiny.positions $(ARGS)
 	$(PY) -m bloomlab.tiny.measure_positions my-positions
+
+starts: .venv/.dev
+	$(PY) -m bloomlab.tiny.positions --short $(ARGS)
+	$(PY) -m bloomlab.tiny.measure_positions my-short --short
 
 packages: .venv/.dev
 	PIP_ARGS="$(PIP_ARGS)" $(PY) -m tests.supply $(PYTHONS)

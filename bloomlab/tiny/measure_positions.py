@@ -48,8 +48,8 @@ ROWS, CASES, RANDOM_ROWS = 16, 60, 8
 ANOTHER_SEED = "another_seed.json"  # figures of twins from another start, which do not ship
 PLACES = ("near", "far", "untold")
 COPY = {"alibi": 0.8, "sinusoidal": 0.8}
-"""The least share of repeats right, of those that learned it from every start that was tried: alibi two, sinusoidal one.
-Rotary learned it from one of two, so nothing can be asked of it; the others never did."""
+"""The least share of repeats right, of those that learned it from every start that was tried: alibi from two,
+sinusoidal from one. Rotary learned it from one of two, so nothing can be asked of it; the others never did."""
 ENGLISH = LANGUAGES["en"]
 
 Figure = tuple[float, float]
@@ -405,10 +405,10 @@ def parts(figures: dict[str, Any], where: Path) -> dict[str, Callable[[], str]]:
     again = {name: of for name, of in {**figures, **seeds}.items() if name in seeds or f"{name}-seed1" in seeds}
     lags = {name: {"by_lag": {n: right for n, right in of["by_lag"].items() if n != "8"}} for name, of in again.items()}
 
-    starts_kept = where / starts.STARTS
-    chance = read_json(starts_kept, MAX_BYTES, CheckpointError) if starts_kept.is_file() else {}
+    chance = starts.kept() if where == TWINS_FOLDER and (where / starts.STARTS).is_file() else {}
     return {
         **starts.tables(chance),
+        "starts_floors": lambda: limits(starts.floors(chance, chance, str(LENGTH), str(LENGTHS[-1]))),
         "seeds_lengths": lambda: across(again, "by_length"),
         "seeds_lags": lambda: across(lags, "by_lag", lambda value: value["right"]),
         "floors": lambda: limits(floors(figures)),
@@ -430,14 +430,14 @@ def of_starts(where: Path, write: bool) -> bool:
 
     With `write`, the figures are kept beside the shipped twins, and stand in their card.
     """
-    found, kept = measure_starts(where), TWINS_FOLDER / starts.STARTS
+    found = measure_starts(where)
     if write:
-        write_json(kept, found)
+        write_json(TWINS_FOLDER / starts.STARTS, found)
         card, figures = TWINS_FOLDER / "README.md", read_json(TWINS_FOLDER / FIGURES, MAX_BYTES, CheckpointError)
         card.write_text(fill(card.read_text(encoding="utf-8"), parts(figures, TWINS_FOLDER)), encoding="utf-8")
     for name, table in starts.tables(found).items():
         print(f"\n{name}\n\n{table()}")
-    held = starts.floors(found, read_json(kept, MAX_BYTES, CheckpointError), str(LENGTH), str(LENGTHS[-1]))
+    held = starts.floors(found, starts.kept(), str(LENGTH), str(LENGTHS[-1]))
     print("", *held, sep="\n")
     return all(held)
 

@@ -1,5 +1,6 @@
 """What of it is chance? Figures of twins that were trained from several starts each: mean and range.
 
+    figures = kept()                                what ships, by the names of the twins
     of_kind(figures, "rotary")                      the figures of each start, "rotary" and "rotary-seed1", …
     spread([1.2, 1.3, 1.7])                         1.40 (1.20 to 1.70)
 
@@ -11,8 +12,11 @@ from functools import partial
 from statistics import mean
 from typing import Any
 
+from bloomlab.errors import CheckpointError
+from bloomlab.guards.files import read_json
 from bloomlab.model.positions import KINDS
-from bloomlab.tiny.card import markdown
+from bloomlab.tiny import TWINS_FOLDER
+from bloomlab.tiny.card import MAX_BYTES, markdown
 from bloomlab.tiny.floors import Floor
 
 STARTS = "starts.json"
@@ -37,6 +41,15 @@ def picks() -> dict[str, Pick]:
         "spread_lags": repeats("right"),
         "spread_looks": repeats("looks"),
     }
+
+
+def kept() -> dict[str, Any]:
+    """What was measured of the twins of the short setting, `python -m bloomlab.tiny.positions --short`, by their names.
+
+    Raises:
+        CheckpointError: the file is not there, or damaged.
+    """
+    return read_json(TWINS_FOLDER / STARTS, MAX_BYTES, CheckpointError)
 
 
 def of_kind(figures: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
