@@ -16,6 +16,7 @@ from bloomlab.tracing.donors import copied, drawn, steer, usual
 from bloomlab.views.page_model import page_model
 from bloomlab.views.shared.edits import MOST_TEXTS, SEED
 from bloomlab.views.shared.panel import SELECTION
+from bloomlab.views.worth import NOTHING
 
 TASKS = ("language", "tags", "answer")  # heads that are models of their own, and not in the page
 KINDS = {traitlets.Int: "whole", traitlets.Float: "number", traitlets.Bool: "truth", traitlets.Unicode: "text"}
@@ -42,7 +43,7 @@ def live_given(view: Any) -> dict[str, Any]:
     empty = {view._trait(panel, name): piece.empty for panel in panels for name, piece in panel.pieces.items()}
     pictures: dict[str, Any] = {"picture": {}, **{view._trait(panel, "picture"): {} for panel in panels}}
     state = {name: getattr(view, name) for name in names}
-    state |= {**empty, **pictures, **AT_FIRST}
+    state |= {**empty, **pictures, **AT_FIRST, "worth": NOTHING}
     state |= {"troubles": {}} if len(panels) > 1 else {}
     state |= {"typed": {"text": str(trace.text), "number": 0}, "name": ""}  # there is no still beside it
     said = {"missing": dict.fromkeys(TASKS, ""), "given": False}
@@ -61,6 +62,7 @@ def live_given(view: Any) -> dict[str, Any]:
         "off": list(view.off),
         "texts": None if given_texts is None else [case._asdict() for case in given_texts],
         "run": view.run,
+        "worth": NOTHING,
         "edits": view.module != "writing",  # what is written alone belongs to its Writing, with its edits
         "written": next(filter(None, (panel.begun(view._two[0], bool(view.changes)) for panel in panels)), None),
     }
@@ -71,7 +73,6 @@ AT_FIRST: dict[str, Any] = {
     **{"live": True, "editable": True, "answered": 0, "heard": 0, "state": "ready", "message": "", "donor": {}},
     **{"trace_rows": [], "trace_row": 0, "runs": [], "changes": [], "off": [], "wished": {"number": 0}, "tries": []},
     "run": "what if",
-    "worth": None,  # what an edit is worth is measured in Python
     "linked": [],  # the edits as a link holds them,
     "text": "",  # and the text that it opens
     "page": True,  # there is no kernel to be interrupted

@@ -479,6 +479,77 @@ def test_what_was_written_is_there_again_in_the_page(page: Page, lab: Lab) -> No
     both.send(asked={"do": "step", "number": 2})
 
 
+SHORT = "Leo lives in Oslo. Leo lives in"
+SILENT = {"spot": "h.3.attn.mixed", "kind": "zero", "axes": {"head": [5]}}
+
+
+def weighed(both: Both, **wish: Any) -> dict[str, Any]:
+    """Once the view in Python and the page have measured as they are asked to: the worth of the edits."""
+    both.wish(**wish)
+    both.view._finish_measuring()
+    here, there = both.here["worth"], both.view.worth
+    assert here["state"] == there["state"] == "done", (here["message"], there["message"])
+    for name in there.keys() - {"done", "total"}:
+        both.same(f"worth.{name}", here[name], there[name])
+    return dict(there)
+
+
+def test_what_an_edit_is_worth_and_its_controls_are_pythons(both: Both) -> None:
+    both.type(SHORT)
+    both.wish(do="add", edit=SILENT, expect="Oslo falls")
+    found = weighed(both, do="compare")
+    assert [line["name"] for line in found["lines"]] == ["made", "zero", "usual", "drawn"] and found["doses"]
+    found = weighed(both, do="refute")
+    assert [len(row["dots"]) for row in found["refuted"]["rows"]] == [20, 7, 0, 13, 2, 27]
+    ((here,), (there,)) = both.here["tries"], both.view.tries
+    assert here.keys() == there.keys() and here["expected"] == "Oslo falls"
+    for name in there.keys() - {"time"}:
+        both.same("verdict.says" if name == "verdict" else name, here[name], there[name])
+
+
+def test_what_an_edit_is_worth_in_many_texts_is_pythons(both: Both) -> None:
+    both.type(SHORT)
+    both.send(over="texts", metric="probability")
+    both.wish(do="read", text="Ana lives in Lima. Ana lives in")
+    both.wish(do="add", edit={"spot": "h.0.mlp.out", "kind": "copied", "axes": {"pos": [3, 4]}})
+    found = weighed(both, do="compare")
+    assert found["texts"].startswith("this text and ") and found["lines"][0]["dots"]
+    both.wish(do="clear")
+    assert both.here["worth"] == both.view.worth
+
+
+def test_the_controls_of_other_edits_are_pythons(both: Both) -> None:
+    both.type(SHORT)
+    both.send(answer=" Oslo")
+    for edit in (
+        {"spot": "h.2.attn.probs", "kind": "scale", "number": 0.5, "axes": {"head": [1, 2], "query": [7]}},
+        {"spot": "h.1.attn.biased", "kind": "cut", "axes": {"head": [5], "query": [7], "key": [3]}},
+        {"spot": "attn.alibi", "kind": "scale", "number": 0.5, "axes": {"head": [2]}},
+    ):
+        both.wish(do="add", edit=edit)
+        weighed(both, do="refute")
+        both.wish(do="remove", at=0)
+
+
+def test_what_cannot_be_measured_is_said_as_in_python(both: Both) -> None:
+    both.type(SHORT)
+    both.wish(do="refute")
+    assert both.here["message"] == both.view.message == "there is no change to be measured; make one first"
+    both.send(answer="two words")
+    both.wish(do="add", edit=SILENT)
+    both.wish(do="clear")
+    both.wish(do="restore", at=0)
+    assert both.here["changes"] == ["head 3.5 silent"]
+    both.wish(do="refute")
+    both.view._finish_measuring()
+    assert both.here["worth"]["message"] == both.view.worth["message"] != ""
+    for wish in ({"do": "restore", "at": 7}, {"do": "add", "edit": SILENT, "expect": 7}):
+        both.wish(**wish)
+        assert both.here["message"] == both.view.message != ""
+    both.page.evaluate("host.receive({ wished: { do: 'keep', number: 99 } })")
+    assert both.page.evaluate("told.message").startswith("this needs Python: lab.keep(")
+
+
 OTHERS = (STORY.replace("Oslo", "Lima"), "Ana has a dog.", "لدى ليو قطة.")  # of as many tokens, and of fewer
 
 

@@ -235,6 +235,20 @@ def test_a_text_is_written_on_in_the_page(opened: Callable[..., Visit]) -> None:
     assert visit.refused == [] and visit.errors == []
 
 
+def test_a_change_is_refuted_in_the_page(opened: Callable[..., Visit]) -> None:
+    visit = opened()
+    page = visit.page
+    type_text(page, "Leo lives in Oslo. Leo lives in")
+    expect(page.locator(".bloomlab")).to_have_attribute("data-tokens", "8")
+    page.locator('[role="option"][data-layer="3"][data-head="5"]').click()
+    page.keyboard.press("e")
+    page.locator('[data-panel="attention"] [data-edit="silence"]').click()
+    expect(page.locator('[data-worth="drawn"]')).to_be_visible()
+    page.keyboard.press("r")
+    expect(page.locator('[data-part="verdict"]')).to_contain_text("27 other texts the same way")
+    assert grave(page) == [] and visit.refused == [] and visit.errors == []
+
+
 def test_a_receipt_and_a_map_are_measured_in_the_page(opened: Callable[..., Visit]) -> None:
     page = opened().page
     type_text(page, "Leo lives in Oslo. Leo lives in")

@@ -27,3 +27,10 @@ def test_the_picture_in_the_docs_is_as_large_as_a_new_one(
     again = "the explorer has changed: python -m docs.make_pictures"
     assert size(made)[0] == size(kept)[0], again
     assert size(made)[1] == pytest.approx(size(kept)[1], rel=0.1), again  # the fonts may be others
+
+
+def test_the_film_is_small_and_the_readme_shows_it() -> None:
+    film = (DOCS / "film.gif").read_bytes()
+    assert film[:6] == b"GIF89a" and len(film) < 1_500_000
+    assert film.count(b"\x21\xf9\x04") == 5  # a picture for each scene: its control block
+    assert "(docs/film.gif)" in (DOCS.parent / "README.md").read_text(encoding="utf-8")

@@ -20,15 +20,15 @@ export function causalLM(model, ids, { past = null, hooks = makeHooks() } = {}) 
   return { logits: hooks("logits", scoresOf(model, state), "batch pos vocab"), cache };
 }
 
-/** lm_head: (…, hidden) -> (…, vocab). @param {Bloom} model @param {import("./nn.js").Tensor} state */
-export function scoresOf(model, state) {
-  return linear(state, (model.lm_head ?? model.transformer.word_embeddings).weight);
+/** lm_head: (…, hidden) -> (…, vocab). @param {Bloom} model @param {import("./nn.js").Tensor} state @param {Float32Array} [room] */
+export function scoresOf(model, state, room) {
+  return linear(state, (model.lm_head ?? model.transformer.word_embeddings).weight, null, room);
 }
 
 /**
  * The logits computed from states of the stream, as if each were the last: (…, hidden) -> (…, vocab).
- * @param {Bloom} model @param {import("./nn.js").Tensor} states
+ * @param {Bloom} model @param {import("./nn.js").Tensor} states @param {Float32Array} [room] as in `linear`
  */
-export function readOut(model, states) {
-  return scoresOf(model, layerNorm(states, model.transformer.ln_f, model.config.layer_norm_epsilon));
+export function readOut(model, states, room) {
+  return scoresOf(model, layerNorm(states, model.transformer.ln_f, model.config.layer_norm_epsilon), room);
 }

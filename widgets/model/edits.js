@@ -15,8 +15,9 @@ import { HookError } from "./errors.js";
  * @typedef {import("./nn.js").Tensor} Tensor
  * @typedef {number | number[] | {from: number}} Index
  * @typedef {Record<string, Index>} Where
- * @typedef {{text: string, name: string, where: Where, source: string, change: (tensor: Tensor, at: At) => Tensor, direction?: {ends: [string[], string[]], dose: number}}} NamedEdit
- *   `text`: the edit as Python would write it; `source`: from which texts it is; `direction`: of one that is added, what
+ * @typedef {{text: string, name: string, where: Where, source: string, change: (tensor: Tensor, at: At) => Tensor,
+ *   at: (where: Where) => NamedEdit, copies?: {text: string, columns: number[] | null}, direction?: {ends: [string[], string[]], dose: number}}} NamedEdit
+ *   `text`: the edit as Python would write it; `at`: the same, made elsewhere; `source`: from which texts it is; `direction`: of one that is added, what
  *   it leads to and away from
  */
 
@@ -72,17 +73,17 @@ export function inPython(name, where, given = []) {
 
 /** @param {Where} [where] @returns {NamedEdit} */
 export function zero(where = {}) {
-  return { name: "zero", where, source: "", text: inPython("zero", where), change: (tensor, at) => replacedIn(tensor, at, where, () => 0) };
+  return { name: "zero", where, source: "", text: inPython("zero", where), at: zero, change: (tensor, at) => replacedIn(tensor, at, where, () => 0) };
 }
 
 /** @param {number} factor @param {Where} [where] @returns {NamedEdit} */
 export function scale(factor, where = {}) {
-  return { name: "scale", where, source: "", text: inPython("scale", where, [numberInPython(factor)]), change: (tensor, at) => replacedIn(tensor, at, where, (old) => old * factor) };
+  return { name: "scale", where, source: "", text: inPython("scale", where, [numberInPython(factor)]), at: (other) => scale(factor, other), change: (tensor, at) => replacedIn(tensor, at, where, (old) => old * factor) };
 }
 
 /** @param {number} value @param {Where} [where] @returns {NamedEdit} */
 export function add(value, where = {}) {
-  return { name: "add", where, source: "", text: inPython("add", where, [numberInPython(value)]), change: (tensor, at) => replacedIn(tensor, at, where, (old) => old + value) };
+  return { name: "add", where, source: "", text: inPython("add", where, [numberInPython(value)]), at: (other) => add(value, other), change: (tensor, at) => replacedIn(tensor, at, where, (old) => old + value) };
 }
 
 /**
@@ -95,6 +96,7 @@ export function cut(where = {}) {
     where,
     source: "",
     text: inPython("cut", where),
+    at: cut,
     change(tensor, at) {
       if (at.axes.at(-1) !== "key" || !at.name.endsWith("biased")) throw new HookError(`cut works at attn.biased, before the softmax, but got '${at.name}'; at attn.probs use zero`);
       return replacedIn(tensor, at, where, (old, _, [, , query, key]) => (query + at.column === key ? old : -Infinity));
@@ -122,6 +124,7 @@ function patched(source, columns, where, { name, given, source: from }) {
     where,
     source: from,
     text: inPython(name, where, given),
+    at: (other) => patched(source, columns, other, { name, given, source: from }),
     change(tensor, at) {
       const other = source(at.name);
       const own = where.pos ?? where.query;

@@ -15,13 +15,15 @@ export function zeros(...shape) {
 /**
  * x · weightᵀ + bias: (…, in) -> (…, out). Four rows and two columns at a time, so that what is fetched serves eight sums;
  * the four rows stand side by side in double precision, so that nothing is converted twice.
- * @param {Tensor} x @param {Tensor} weight (out, in) @param {Tensor | null} [bias] (out)
+ * @param {Tensor} x @param {Tensor} weight (out, in) @param {Tensor | null} [bias] (out) @param {Float32Array} [room] what
+ *   the numbers are written into, in place of an array of their own
  * @returns {Tensor}
  */
-export function linear(x, weight, bias = null) {
+export function linear(x, weight, bias = null, room) {
   const [width, wide] = weight.shape;
   const rows = x.data.length / wide;
-  const out = zeros(...x.shape.slice(0, -1), width);
+  const shape = [...x.shape.slice(0, -1), width];
+  const out = room ? { data: room.subarray(0, rows * width), shape } : zeros(...shape);
   const [xs, ws, ys] = [x.data, weight.data, out.data];
   const [wholeRows, wholeColumns] = [rows - (rows % 4), width - (width % 2)];
   const four = new Float64Array(4 * wide);

@@ -43,6 +43,29 @@ export class Twister {
     return (high * 4294967296 + this.word()) / 9007199254740992;
   }
 
+  /**
+   * Numbers of a normal distribution, as torch.randn makes at least 16 of them: two for each pair of shares of 24 bits
+   * (Box and Muller, 1958), in sixteens.
+   * @param {number} count
+   */
+  normal(count) {
+    const share = () => (this.word() & 0xffffff) / 16777216;
+    const numbers = Float32Array.from({ length: count }, share);
+    const turn = (/** @type {number} */ first) => {
+      for (let i = first; i < first + 8; i++) {
+        const radius = Math.sqrt(-2 * Math.log(1 - numbers[i]));
+        const angle = 2 * Math.PI * numbers[i + 8];
+        [numbers[i], numbers[i + 8]] = [radius * Math.cos(angle), radius * Math.sin(angle)];
+      }
+    };
+    for (let first = 0; first + 16 <= count; first += 16) turn(first);
+    if (count % 16) {
+      for (let i = count - 16; i < count; i++) numbers[i] = share();
+      turn(count - 16);
+    }
+    return numbers;
+  }
+
   /** The same, as it stands now. */
   copy() {
     const other = new Twister(0);

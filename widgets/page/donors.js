@@ -109,6 +109,7 @@ export function makeDonors({ model, tokenizer }) {
         source,
         text: inPython("steer", where, [listed(first), listed(second), `dose=${shortNumber(dose)}`]),
         direction: { ends: [first, second], dose },
+        at: (other) => this.steered(first, second, dose, other, source),
         change(tensor, at) {
           const [towards, away] = [meanAt(at.name, first), meanAt(at.name, second)];
           const step = towards.map((value, i) => Math.fround(dose) * Math.fround(value - away[i]));

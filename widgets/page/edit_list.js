@@ -13,10 +13,10 @@ import { readable, repr, shortNumber } from "./code.js";
  *   it copies from, or whose like it takes; null where no page could
  * @typedef {{entries: Entry[], off: number[], past: EditList[], future: EditList[], gesture: number | null}} EditList
  * @typedef {{config: import("../model/weights.js").Config, tokens: number, donor: Trace | null,
- *   readDonor: (spot: string) => import("../model/nn.js").Tensor, readWhole: (spot: string) => import("../model/nn.js").Tensor,
+ *   readWhole: (spot: string) => import("../model/nn.js").Tensor,
  *   of: string | null, texts: () => import("./like.js").TextSet, idsRead: () => number[], donors: ReturnType<import("./donors.js").makeDonors>,
  *   stories: Record<string, string[]>}} Around
- *   what an edit is made for: `readDonor` reads the text that is copied from, `readWhole` the run without edits; `texts`
+ *   what an edit is made for: `donor` is the text that is copied from, `readWhole` reads the run without edits; `texts`
  *   are those that what is usual comes from, which are like the text `of` (null: given by Python), `idsRead` the ids of the text that is read, `stories` those of each language
  */
 
@@ -24,7 +24,7 @@ const WISHES = ["add", "set", "dose", "remove", "clear", "undo", "redo"];
 const KINDS = ["zero", "usual", "drawn", "copied", "hold", "steer", "scale", "add", "cut"];
 const WITH_A_NUMBER = ["scale", "add", "steer"];
 const SETS = ["towards", "away"]; // what a direction leads to and away from
-const COPIED = ["embed", "attn.mixed", "attn.out", "resid_mid", "mlp.out", "resid_post"]; // what other texts have, too
+export const COPIED = ["embed", "attn.mixed", "attn.out", "resid_mid", "mlp.out", "resid_post"]; // what other texts have, too
 const MOST = 100; // edits
 const LARGEST = 1e4; // a factor, or a number to add
 const LONGEST_NAME = 24; // characters of a text that a chip quotes
@@ -211,11 +211,16 @@ function editOf(wish, around) {
 }
 
 /** @param {string} spot @param {Record<string, any>} where @param {unknown} columns @param {Around} around */
-function copiedFrom(spot, where, columns, { donor, readDonor, config }) {
+function copiedFrom(spot, where, columns, { donor, donors, config }) {
   if (!donor) throw new HookError("there is nothing to copy from; read another text first");
   if (columns !== undefined && columns !== null && !(Array.isArray(columns) && columns.length === 1)) throw new HookError("the page names one column of the other text, for one token of this one");
   const taken = Array.isArray(columns) ? [/** @type {number} */ (indexOf("pos", columns, spot, "batch pos hidden", { config, tokens: donor.ids.length }))] : null;
-  return copied(repr(donor.text), shortName(donor.text), readDonor, taken, where);
+  return copyOf(donors, donor.text, taken, where);
+}
+
+/** What a text has, put there. @param {Around["donors"]} donors @param {string} text @param {number[] | null} columns @param {import("../model/edits.js").Where} where @returns {NamedEdit} */
+export function copyOf(donors, text, columns, where) {
+  return { ...copied(repr(text), shortName(text), (spot) => donors.read(text, spot), columns, where), copies: { text, columns } };
 }
 
 /** @param {string} axis @param {any} index @param {string} spot @param {string} axes @param {{config: Around["config"], tokens: number}} around */

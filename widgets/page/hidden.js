@@ -62,7 +62,7 @@ function windowValues(lab, trace, token, base) {
     const said = windows.has(first) && stays ? null : saidAt(lab.model, state, first, count);
     const summaries = windows.get(first) ?? Array.from({ length: count }, (_, i) => summary(/** @type {NonNullable<typeof said>} */ (said).row(i), TOP, trace.ids[first + i + 1]));
     windows.set(first, summaries);
-    const saidBefore = before && !stays ? saidAt(lab.model, before[row][1], first, count) : null;
+    const saidBefore = before && !stays ? saidAt(lab.model, before[row][1], first, count, 1) : null;
     summaries.forEach((found, i) => {
       const at = row * count + i;
       pieces.ids.set(found.ids, at * TOP);

@@ -25,6 +25,8 @@ import { textPicture } from "./pictures.js";
 import { predictionsPage } from "./predictions.js";
 import { comparedIn, inside, RUNS, runsOf, SELECTION, tracesOf } from "./runs.js";
 import { tokensPage } from "./tokens.js";
+import { makeTried, MEASURED_BY, WEIGHED } from "./tried.js";
+import { makeWorth } from "./worth.js";
 import { replant, writingPage } from "./writing.js";
 
 /**
@@ -34,7 +36,7 @@ import { replant, writingPage } from "./writing.js";
  * @typedef {Record<string, any>} Values traits, by name
  * @typedef {{model: any, panels: string[], state: Values, sets: Record<string, any>, templates: Record<string, [string, string]>,
  *   empty: Values, of_model: Record<string, Values>, wishes: any[], off: number[], run: string, link?: string, texts: import("./like.js").Case[] | null,
- *   edits: boolean, written: any}} Given what Python has
+ *   edits: boolean, worth: Values, written: any}} Given what Python has
  *   put into the page: the model, the panels, the traits at first, what each may be, each panel's code (of a run without
  *   edits, and with), what long jobs have found at first, what is the same for every text, the edits, and the texts to draw from and to measure in, if any were given; `link`: what is after the # of its address; `edits`: whether any can be made;
  *   `written`: what was written on from the text
@@ -44,13 +46,13 @@ const PAGES = /** @type {Record<string, Panel>} */ ({ map: mapPage, tokens: toke
 const READ = ["embed", "attn.scores", "attn.alibi", "attn.probs", "attn.out", "resid_mid", "mlp.out", "resid_post", "final"];
 const MOST_TOKENS = 256; // a page keeps every look of every head in memory, of two runs
 const PAUSES = { typed: 60, edits: 5, donor: 60 }; // milliseconds without another wish before the model runs
-const WEIGHED = ["compare", "refute", "held", "keep", "without", "stop", "restore"];
+const ELSEWHERE = /** @type {Record<string, string>} */ ({ held: "lab.explore(TEXT, edit=view.edits)", keep: "lab.keep(TEXT, PARTS)", without: 'lab.keep(TEXT, PARTS, mode="without")', curve: "lab.direction(TOWARDS, AWAY, TEXT)" }); // measures that are Python's
 
 /**
  * @param {Given} given @param {(message: any) => void} post
  */
-export function makeHost(given, post) {
-  const { weights, tokenizer: vocabulary, ...about } = given.model;
+export function makeHost({ model: file, ...given }, post) {
+  const { weights, tokenizer: vocabulary, ...about } = file; // once they are read nothing holds them: a phone has little memory
   const lab = { ...about, model: readWeights(bytesOfText(weights), about.config), tokenizer: new Tokenizer(vocabulary) };
   const donors = makeDonors(lab);
   const like = makeLike(lab.tokenizer, lab.world, given.texts);
@@ -66,6 +68,7 @@ export function makeHost(given, post) {
   let donor = /** @type {Trace | null} */ (null);
   let against = /** @type {Trace | null} */ (null); // another text, that each is compared with
   let held = { text: "", spots: /** @type {Map<string, any>} */ (new Map()) }; // what a run without edits has at single spots
+  let reading = ""; // the text that is being read, for edits that take what it has, or what others like it have
   let pending = /** @type {Values} */ ({});
 
   // ---- traits ----
@@ -105,6 +108,23 @@ export function makeHost(given, post) {
 
   const jobs = makeJobs({ nameOf: trait, get: (name) => state[name], empty: given.empty, set: setOf, flush });
 
+  const tried = makeTried({
+    worth: makeWorth(lab, donors, like, (text) => (reading = text)),
+    get: (name) => state[name],
+    set,
+    flush,
+    shown: () => ({ text: two?.[0].text ?? "", list: edits, donor: donor?.text ?? "" }),
+    done: () => (reading = two?.[0].text ?? ""),
+    nothing: given.worth,
+    restore(text, list) {
+      const again = { ...list, past: [{ ...NO_EDITS, entries: edits.entries, off: edits.off }, ...edits.past], gesture: null };
+      if (text === state.picture.text) return want(again);
+      const runs = readBoth(text, again);
+      show(runs, runsOf(runs).includes(chosen) ? chosen : "what if", firstPlace(runs[0]), again);
+      wanted = edits;
+    },
+  });
+
   // ---- running the model ----
 
   /** What the run without edits has at a spot, of the text that is read. @param {string} text @param {string} spot */
@@ -114,16 +134,13 @@ export function makeHost(given, post) {
     return held.spots.get(spot);
   }
 
-  let reading = ""; // the text that is being read, for edits that take what it has, or what others like it have
   const around = () => {
-    const from = donor?.text ?? "";
     const shown = two?.[0].text ?? "";
     return {
       config: lab.model.config,
       tokens: two ? two[0].ids.length : 0,
       donor,
       readWhole: (/** @type {string} */ spot) => wholeOf(reading, spot),
-      readDonor: (/** @type {string} */ spot) => donors.read(from, spot),
       of: given.texts ? null : shown,
       texts: () => like.setOf(shown),
       idsRead: () => lab.tokenizer.encode(reading),
@@ -211,6 +228,7 @@ export function makeHost(given, post) {
     }
     set({ ...where, state: "ready", message: "" });
     if (panel && pieces) take(panel, pieces);
+    tried.weigh();
   }
 
   /** @param {string} changed */
@@ -334,13 +352,17 @@ export function makeHost(given, post) {
           set({ donor: { text, tokens, chips } });
         }),
       );
-    } else if (WEIGHED.includes(wished?.do)) {
+    } else if (WEIGHED.includes(wished?.do)) attempt(() => tried.ask(wished));
+    else if (Object.hasOwn(ELSEWHERE, wished?.do)) {
       attempt(() => {
-        throw new InputError(needsPython("lab.refute(TEXT, edit=view.edits)", /** @type {[Trace, Trace | null]} */ (two)[0].text));
+        throw new InputError(needsPython(ELSEWHERE[wished.do], /** @type {[Trace, Trace | null]} */ (two)[0].text));
       });
-      hear();
     } else {
-      attempt(() => want(after(wanted, wished, around())));
+      attempt(() => {
+        const list = after(wanted, wished, around());
+        tried.hear(wished);
+        want(list);
+      });
       if (wanted === edits) hear(); // it is made already, or was refused
     }
   }
@@ -382,7 +404,7 @@ export function makeHost(given, post) {
     if (rule.kind === "whole") return Number.isSafeInteger(value) && value >= (rule.min ?? -Infinity) && value <= (rule.max ?? Infinity);
     if (rule.kind === "number") return Number.isFinite(value) && value >= (rule.min ?? -Infinity) && value <= (rule.max ?? Infinity);
     if (rule.kind === "truth") return typeof value === "boolean";
-    if (rule.kind === "text") return typeof value === "string" && value.isWellFormed();
+    if (rule.kind === "text") return typeof value === "string" && value.isWellFormed() && tried.fits(name, value);
     if (name === "typed") return typeof value?.text === "string" && value.text.isWellFormed() && Number.isSafeInteger(value.number);
     return value !== undefined;
   }
@@ -416,6 +438,7 @@ export function makeHost(given, post) {
       } else if (name === "wished") wish();
       else if (name === "run") otherRun();
       else if (name === "tab" || SELECTION.includes(name)) follow(name);
+      else if (MEASURED_BY.includes(name)) tried.byAnotherMeasure();
       else settingChanged(name);
     }
     flush();

@@ -249,13 +249,17 @@ function part(state, first, count) {
   return { data: state.data.subarray(first * width, (first + count) * width), shape: [count, width] };
 }
 
+const rooms = /** @type {Float32Array[]} */ ([]); // for scores that are looked at and forgotten: they are large, and a phone is slow to clear them away
+
 /**
  * The scores of every word at some tokens, read out of a state as if it were the last: `row(i)` is those of the i-th.
  * @param {Bloom} model @param {Tensor} state @param {number} first @param {number} count
+ * @param {number} [place] of several that are looked at together, which: the scores stay until the next of this place
  */
-export function saidAt(model, state, first, count) {
-  const { data } = readOut(model, part(state, first, count));
+export function saidAt(model, state, first, count, place = 0) {
   const vocab = model.config.vocab_size;
+  if (!(rooms[place]?.length >= count * vocab)) rooms[place] = new Float32Array(count * vocab);
+  const { data } = readOut(model, part(state, first, count), rooms[place]);
   const logs = new Float64Array(vocab);
   return {
     row: (/** @type {number} */ i) => data.subarray(i * vocab, (i + 1) * vocab),

@@ -23,7 +23,7 @@ function nextValues(lab, trace, token, base) {
   for (let layer = 0; layer < layers; layer++) {
     const spot = `h.${layer}.resid_post`;
     const after = saidAt(lab.model, trace.read(spot), first, count);
-    const earlier = base ? saidAt(lab.model, base.read(spot), first, count) : null;
+    const earlier = base ? saidAt(lab.model, base.read(spot), first, count, 1) : null;
     for (let i = 0; i < count; i++) {
       const at = (layer * count + i) * top;
       if (!earlier) {

@@ -1,5 +1,5 @@
 // @ts-check
-// Python's `random.Random(seed).choice`, so that a page draws what Python draws: the Mersenne Twister, begun with a text
+// Python's `random.Random(seed)`, so that a page draws what Python draws: the Mersenne Twister, begun with a text
 // and its SHA-512 (FIPS 180-4), as Python begins it.
 import { Twister } from "../model/twister.js";
 
@@ -56,14 +56,15 @@ function constants() {
 
 /** Python's `random.Random`, begun with a text. */
 export class Random {
-  /** @param {string} seed */
+  /** @param {string | number} seed a text, or a whole number of 32 bits */
   constructor(seed) {
+    this.twister = new Twister(19650218);
+    if (typeof seed === "number") return void this.#mix([seed]);
     const text = new TextEncoder().encode(seed);
     const digest = sha512(text);
     const bytes = Uint8Array.from([...text, ...digest]).reverse(); // one large number, its lowest byte first
     const key = Array.from({ length: Math.ceil(bytes.length / 4) }, (_, i) => [3, 2, 1, 0].reduce((word, byte) => word * 256 + (bytes[4 * i + byte] ?? 0), 0));
     while (key.length > 1 && key.at(-1) === 0) key.pop();
-    this.twister = new Twister(19650218);
     this.#mix(key);
   }
 
@@ -95,6 +96,23 @@ export class Random {
     let number = this.twister.word() >>> (32 - bits);
     while (number >= end) number = this.twister.word() >>> (32 - bits);
     return number;
+  }
+
+  /** So many of some, none twice, in the order in which they were drawn. @template T @param {T[]} some @param {number} count @returns {T[]} */
+  sample(some, count) {
+    const size = 21 + (count > 5 ? 4 ** Math.ceil(Math.log(count * 3) / Math.log(4)) : 0);
+    if (some.length <= size) {
+      const pool = some.slice();
+      return Array.from({ length: count }, (_, i) => {
+        const at = this.below(some.length - i);
+        const found = pool[at];
+        pool[at] = pool[some.length - i - 1];
+        return found;
+      });
+    }
+    const taken = /** @type {Set<number>} */ (new Set());
+    while (taken.size < count) taken.add(this.below(some.length));
+    return [...taken].map((at) => some[at]);
   }
 
   /** One of some. @template T @param {T[]} some @returns {T} */

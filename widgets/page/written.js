@@ -11,7 +11,7 @@ import { makeHooks } from "../model/hooks.js";
 import { logSoftmax } from "../model/nn.js";
 import { draw, keepTopK, keepTopP, penaliseRepetition, race, scaleTemperature, softmax } from "../model/sampling.js";
 import { replaced, visible } from "../model/tokens.js";
-import { bySpot } from "../model/trace.js";
+import { bySpot, resolve } from "../model/trace.js";
 import { Twister } from "../model/twister.js";
 import { repr, shortNumber } from "./code.js";
 import { topOf } from "./lenses.js";
@@ -325,7 +325,9 @@ export class Writing {
   /** The line that begins it. */
   opening() {
     if (this.begun) return this.begun;
-    const written = Object.entries(this.trace.edit).map(([spot, edits]) => `${repr(spot)}: [${edits.map(({ text }) => text).join(", ")}]`);
+    const bySpots = /** @type {Map<string, import("../model/edits.js").NamedEdit[]>} */ (new Map());
+    for (const [name, edits] of Object.entries(this.trace.edit)) for (const spot of resolve(name, this.trace.config.n_layer)) bySpots.set(spot, [...(bySpots.get(spot) ?? []), ...edits]);
+    const written = [...bySpots].map(([spot, edits]) => `${repr(spot)}: [${edits.map(({ text }) => text).join(", ")}]`);
     const given = DECLARED.filter((name) => this.first[name] !== USUAL[name]).map((name) => settingInPython(name, this.first[name]));
     const begin = `writing = lab.write(${[repr(this.trace.text), ...(written.length ? ["edit=edit"] : []), ...(given.length ? [given.join(", ")] : [])].join(", ")})`;
     if (!written.length) return begin;
