@@ -73,7 +73,13 @@ def _graded(exercise: str, name: str) -> list[dict[str, Any]]:
         return []
     about = {"grade": True, "grade_id": name, "locked": True, "points": 1, "schema_version": 3}
     metadata = {"nbgrader": {**about, "solution": False, "task": False}}
-    cell = {"cell_type": "code", "execution_count": None, "id": f"grade-{name}", "outputs": [], "metadata": metadata}
+    cell: dict[str, Any] = {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": f"grade-{name}",
+        "outputs": [],
+        "metadata": metadata,
+    }
     return [{**cell, "source": f"assert {call}"}]
 
 
