@@ -1,6 +1,7 @@
 """The `bloomlab` command: the lessons, and a few verbs of the lab, from a terminal.
 
     bloomlab lab                                        the lessons, in JupyterLab
+    bloomlab lessons FOLDER --edition student           copied for a class, without the solutions
     bloomlab explore "Leo lives in Oslo." --save out.html
     bloomlab page                                       a page with the model inside: any text, edits, no Python
     bloomlab site FOLDER                                the live page, a gallery and the lessons, for a file server
@@ -60,6 +61,24 @@ def lab(folder: str, options: tuple[str, ...]) -> None:
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     place = f"--ServerApp.root_dir={copied.place.resolve()}"
     LabApp.launch_instance([place, f"--LabApp.default_url=/lab/tree/{FIRST}", *root, *options])
+
+
+@cli.command(short_help="List the lessons, or copy them for a class.")
+@click.argument("folder", required=False)
+@click.option("--edition", default=None, metavar="EDITION", help="student (no solutions), teacher or nbgrader.")
+@click.option("--sheets", is_flag=True, help="And a page to print, with room for each prediction.")
+def lessons(folder: str | None, edition: str | None, sheets: bool) -> None:
+    """List the lessons; with FOLDER, copy them there, without opening them (`bloomlab lab` does that)."""
+    from bloomlab.lessons import copy_to, listed, write_sheets
+
+    if folder is None:
+        if edition or sheets:
+            raise click.UsageError("name a folder to copy to: bloomlab lessons FOLDER --edition student")
+        click.echo(repr(listed()))
+        return
+    click.echo(repr(copy_to(folder, edition)))
+    if sheets:
+        click.echo(write_sheets(folder))
 
 
 @cli.command(short_help="Save a page that shows all of one text.")

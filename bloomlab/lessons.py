@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bloomlab.editions import edition_of, sheets
 from bloomlab.errors import InputError, NearMatches
 from bloomlab.guards.files import read_json, replacing, saying_why_not, write_json
 
@@ -84,11 +85,14 @@ class Copied(NearMatches):
         return words
 
 
-def copy_to(place: str | os.PathLike[str]) -> Copied:
+def copy_to(place: str | os.PathLike[str], edition: str | None = None) -> Copied:
     """Copy the lessons into a folder, created if necessary; files that were changed there stay as they are.
 
+    Args:
+        edition: "student" (without solutions), "teacher" (with them) or "nbgrader"; None: as they ship.
+
     Raises:
-        InputError: it cannot be written to.
+        InputError: it cannot be written to, or there is no such edition.
     """
     new, same, kept = [], [], []
     with saying_why_not(Path(place)):
@@ -97,7 +101,9 @@ def copy_to(place: str | os.PathLike[str]) -> Copied:
         copied = read_json(place / NOTE, 1 << 20, InputError) if (place / NOTE).exists() else {}
         known = dict(copied)
         for lesson in sorted([*folder().glob("*.ipynb"), *folder().glob("*.md")]):
-            copy, content = place / lesson.name, lesson.read_bytes()
+            copy = place / lesson.name
+            plain = edition is None or lesson.suffix != ".ipynb"
+            content = lesson.read_bytes() if plain else edition_of(lesson, str(edition))
             there = copy.read_bytes() if copy.exists() else None
             if there == content:
                 same.append(lesson.name)
@@ -112,6 +118,18 @@ def copy_to(place: str | os.PathLike[str]) -> Copied:
         if copied != known or not (place / NOTE).exists():
             write_json(place / NOTE, copied)
     return Copied(place, tuple(new), tuple(same), tuple(kept))
+
+
+def write_sheets(place: str | os.PathLike[str]) -> Path:
+    """Write predictions.html into a folder that is there: for each lesson a sheet to print, with all it asks.
+
+    Raises:
+        InputError: it cannot be written to.
+    """
+    path = Path(place).expanduser() / "predictions.html"
+    with saying_why_not(path), replacing(path) as draft:
+        draft.write_text(sheets([(lesson.title, folder() / lesson.file) for lesson in listed()]), encoding="utf-8")
+    return path
 
 
 def _hash(content: bytes) -> str:

@@ -100,7 +100,12 @@ CONTENTS = {  # section -> module, and the names in it
         "views.effects": ["EffectMap"],
         "views.attribution": ["TokenAttribution"],
     },
-    "Teaching": {"checks.covers": ["cover"], "views.cover": ["Cover"]},
+    "Teaching": {
+        "checks.covers": ["cover"],
+        "views.cover": ["Cover"],
+        "checks.guesses": ["report"],
+        "checks.class_table": ["class_of", "ClassTable"],
+    },
     "Errors": {
         "errors": [
             "BloomlabError",

@@ -50,6 +50,7 @@ def test_alone_it_shows_what_it_can_do() -> None:
     said = run()
     assert said.returncode == 0 and set(cli.commands) == {
         "lab",
+        "lessons",
         "explore",
         "page",
         "site",

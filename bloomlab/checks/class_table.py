@@ -185,7 +185,7 @@ PAGE = """\
 body {{ margin: 1.5rem; max-width: 75rem }}
 div {{ overflow-x: auto }}
 table {{ border-collapse: collapse }}
-th, td {{ padding: .2em .6em; border: thin solid; text-align: start; vertical-align: top; overflow-wrap: anywhere }}
+th, td {{ padding: .2em .6em; border: thin solid; text-align: start; vertical-align: top; overflow-wrap: break-word }}
 rect {{ fill: #3a78b0 }}
 path {{ stroke: currentColor; stroke-width: 0.2 }}
 text {{ font-size: 8px; text-anchor: middle; fill: currentColor }}

@@ -13,7 +13,7 @@ MOST, LONGEST = 500, 2000  # entries of a kind, and characters of a text
 
 @dataclass(frozen=True)
 class Try:
-    """One call of a check with an answer.
+    """One call of a check with an answer; true if that was right.
 
     Attributes:
         exercise: the check's name, with the lesson's number before it: "02b follows".
@@ -28,6 +28,9 @@ class Try:
     done: bool
     says: str
     answer: str
+
+    def __bool__(self) -> bool:
+        return self.done
 
 
 @dataclass(frozen=True)

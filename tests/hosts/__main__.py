@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, FrameLocator, Page, expect, sync_playwright
 
+from bloomlab.editions import edition_of
 from tests.browser import chromium
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.driving import IDLE, write_notebook
@@ -33,6 +34,7 @@ from tests.hosts.firefox import Firefox
 from tests.hosts.firefox import find as find_firefox
 
 ROOT = Path(__file__).parents[2]
+GRADED_LESSON = ROOT / "notebooks" / "04_alibi.ipynb"  # its exercise asks for a number
 BORROWED = ROOT / ".venv"
 TEXT = "Leo lives in Oslo."
 CELLS = [
@@ -346,7 +348,33 @@ def nbgrader_host(bench: Bench) -> str:
     assert scores == {"right": 1.0, "wrong": 0.0, "dots": 0.0}, scores
     report = "from bloomlab import checks; print(checks.report('submitted/wrong/ps1/ps1.ipynb')[0].prediction)"
     assert bench.run("-c", report, folder=course).split()[-1] == "7"
-    return "a right answer gets its point, a wrong one and three dots none; guesses are read from what was submitted"
+    lesson_for_nbgrader(bench, course)
+    return (
+        "a right answer gets its point, a wrong one and three dots none; so it is with a lesson of the edition for "
+        "nbgrader; guesses are read from what was submitted"
+    )
+
+
+def lesson_for_nbgrader(bench: Bench, course: Path) -> None:
+    """A whole lesson, as `bloomlab lessons FOLDER --edition nbgrader` writes it, is released and graded."""
+    from nbgrader.api import Gradebook
+
+    nbgrader = Path(sys.executable).parent / "nbgrader"
+    source = course / "source/ps2"
+    source.mkdir()
+    (source / GRADED_LESSON.name).write_bytes(edition_of(GRADED_LESSON, "nbgrader"))
+    bench.run(nbgrader, "generate_assignment", "ps2", folder=course)
+    for student, answer in {"right": "0.0347", "dots": "..."}.items():
+        submitted = course / "submitted" / student / "ps2"
+        shutil.copytree(course / "release/ps2", submitted)
+        path = submitted / GRADED_LESSON.name
+        text = path.read_text(encoding="utf-8")
+        assert "slope = ..." in text and "A solution" not in text
+        path.write_text(text.replace("slope = ...", f"slope = {answer}"), encoding="utf-8")
+    bench.run(nbgrader, "autograde", "ps2", folder=course)
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
+        scores = {one.student.id: one.score for one in book.assignment_submissions("ps2")}
+    assert scores == {"right": 1.0, "dots": 0.0}, scores
 
 
 def jupyter_host(app: str) -> Callable[[Bench], str]:

@@ -9,6 +9,7 @@ import pytest
 
 import bloomlab
 from bloomlab.checks import Verdict
+from bloomlab.checks.record import Try
 from bloomlab.notebook.doctor import Check, Report
 from bloomlab.tasks.results import Answer, Span
 from bloomlab.tiny.floors import Floor
@@ -40,6 +41,7 @@ def _answer(outside: float, text: str) -> Answer:
 
 PAIRS: list[tuple[Any, Any]] = [
     (Verdict(True, "yes."), Verdict(False, "no.")),
+    (Try("04 half_weight", 1.0, True, "yes.", "1"), Try("04 half_weight", 1.0, False, "no.", "1")),
     (Fit("a", 10, {"float32": 40}, 100), Fit("a", 10, {"float32": 40}, 8)),
     (Check("memory", "much"), Check("memory", "none", "end other programs")),
     (Report((Check("memory", "much"),)), Report((Check("memory", "none", "end other programs"),))),
