@@ -7,6 +7,7 @@ through, with the same edits. An edit must therefore give the same whenever it i
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 
 from torch import Tensor
@@ -31,6 +32,20 @@ def behind(names: Iterable[str]) -> list[str]:
     """
     layers = dict.fromkeys(name.rsplit(".", 1)[0] for name in names)
     return [f"{layer}.{part}" for layer in layers for part in ("q", "k")]
+
+
+class _Read(Exception):
+    """What was asked for is there."""
+
+
+class _OneReading(Hooks):
+    """Hooks that end a run where they have read: what comes after would take as much room again, and time."""
+
+    def __call__(self, name: str, tensor: Tensor, axes: str) -> Tensor:
+        passed = super().__call__(name, tensor, axes)
+        if self.readings:
+            raise _Read
+        return passed
 
 
 class ByNeed:
@@ -63,14 +78,15 @@ class ByNeed:
     def read(self, name: str, q: Tensor, k: Tensor, heads: slice = slice(None)) -> Reading:
         """A pattern of all heads, or of some: from q and k (batch, head, pos, head_dim), as they were read."""
         layer, _ = name.rsplit(".", 1)
-        hooks = Hooks([name], {} if self.apart(name) else self._edits)  # those of later spots would meet a part
+        hooks = _OneReading([name], {} if self.apart(name) else self._edits)  # those of later spots would meet a part
         hooks.start(0)
         bias = self._bias(self._mask, q.shape[2], q.shape[1], q.dtype)
         inside = hooks.at(layer)
 
-        def run() -> Tensor:
+        def run() -> None:
             probs = pattern(q[:, heads], k[:, heads], Bias(bias.alibi[:, heads], bias.visible), inside)
-            return inside("probs", probs, self.spots[f"{layer}.probs"].axes)
+            inside("probs", probs, self.spots[f"{layer}.probs"].axes)
 
-        without_gradients(run)
+        with suppress(_Read):
+            without_gradients(run)
         return hooks.readings[name]

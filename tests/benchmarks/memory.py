@@ -10,10 +10,15 @@ import gc
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import bloomlab
 from bloomlab import Lab
@@ -76,6 +81,47 @@ EDITS: dict[str, Edits] = {
 }
 
 
+def _all_steps(lab: Lab) -> dict[str, Callable[[], Iterator[tuple[str, Callable[[], object]]]]]:
+    text, other = (
+        lab.tokenizer.decode(lab.tokenizer.encode(f" Leo lives in {city}. He has a cat." * 300)[: lab.max_tokens])
+        for city in ("Oslo", "Rome")
+    )
+    assert len(lab.tokenizer.encode(text)) == lab.max_tokens
+    steps = {"": partial(_steps, lab, text), "against": partial(_edited_steps, lab, text, against=other)}
+    return steps | {name: partial(_edited_steps, lab, text, edit=edit) for name, edit in EDITS.items()}
+
+
+class Held(TorchDispatchMode):
+    """Counts the bytes of all tensors that are alive: the same on every machine, whatever else it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes: dict[int, int] = {}
+        self.most = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in (one for one in tree_leaves(made) if isinstance(one, torch.Tensor)):
+            storage = tensor.untyped_storage()
+            if storage._cdata not in self.bytes:
+                self.bytes[storage._cdata] = storage.nbytes()
+                weakref.finalize(storage, self.bytes.pop, storage._cdata, None)
+        self.most = max(self.most, sum(self.bytes.values()))
+        return made
+
+
+def tensors(which: str, last: str) -> Iterator[tuple[str, float]]:
+    """What the tensors of each step up to the last one held at most together, in MB."""
+    lab, held = bloomlab.load(), Held()
+    with held:
+        for what, step in _all_steps(lab)[which]():
+            held.most = 0
+            step()
+            yield what, held.most / 1e6
+            if what == last:
+                return
+
+
 def peaks(which: str) -> Iterator[tuple[str, float]]:
     """What each step held at most, in MB; in this very process, which should be a new one.
 
@@ -83,16 +129,10 @@ def peaks(which: str) -> Iterator[tuple[str, float]]:
     """
     lab = bloomlab.load()
     lab.explore("Leo lives in Oslo.")._repr_mimebundle_()
-    text, other = (
-        lab.tokenizer.decode(lab.tokenizer.encode(f" Leo lives in {city}. He has a cat." * 300)[: lab.max_tokens])
-        for city in ("Oslo", "Rome")
-    )
-    assert len(lab.tokenizer.encode(text)) == lab.max_tokens
-    steps = {"": partial(_steps, lab, text), "against": partial(_edited_steps, lab, text, against=other)}
-    steps |= {name: partial(_edited_steps, lab, text, edit=edit) for name, edit in EDITS.items()}
+    steps = _all_steps(lab)[which]()
     gc.collect()
     before = _held("VmRSS")
-    for what, step in steps[which]():
+    for what, step in steps:
         (PROCESS / "clear_refs").write_text("5")
         step()
         yield what, _held("VmHWM") - before

@@ -127,3 +127,16 @@ def test_the_longest_text_takes_no_more_than_its_bound_in_any_tab() -> None:
     peaks = {line[:72].strip(): float(line[72:81]) for line in found}
     assert len(peaks) == 16 and max(peaks.values()) > 100
     assert all(peak <= BOUND for peak in peaks.values()), "\n".join(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("which", "last"), [("against", "the run difference"), ("scores", "the tab alibi, difference")]
+)
+def test_the_tensors_of_two_runs_of_the_longest_text_stay_far_below_it(which: str, last: str) -> None:
+    """What a process takes beside them varies with what else the machine does; this does not."""
+    from tests.benchmarks.memory import BOUND, tensors
+
+    most = dict(tensors(which, last))
+    assert "two runs" in most and [*most][-1] == last
+    assert 100 < max(most.values()) <= 0.8 * BOUND, most
