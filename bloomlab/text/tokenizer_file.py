@@ -194,10 +194,11 @@ def with_special_tokens(parts: TokenizerParts, names: list[str]) -> TokenizerPar
 
 
 def _not_bloom(source: str, part: str, expected: str, got: object) -> TokenizerError:
-    return TokenizerError(
-        f"{shorten_path(source, 80)} is not a BLOOM tokenizer: expected {expected} as {part}, but got {shorten(got)}; "
+    says = (
+        f" is not a BLOOM tokenizer: expected {expected} as {part}, but got {shorten(got)}; "
         "use the files that belong to the model"
     )
+    return TokenizerError(shorten_path(source, min(160, 400 - len(says))) + says)
 
 
 def _boolean(value: object, source: str, part: str) -> bool:

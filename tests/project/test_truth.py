@@ -9,7 +9,6 @@ import pytest
 
 import bloomlab
 from bloomlab.checks import Verdict
-from bloomlab.checks.record import Try
 from bloomlab.notebook.doctor import Check, Report
 from bloomlab.tasks.results import Answer, Span
 from bloomlab.tiny.floors import Floor
@@ -18,18 +17,7 @@ from bloomlab.weights.fits import Fit
 # A yes or no that is a detail: the object says something else, or is a wish and not an answer.
 DETAILS = {
     "Bias",  # whether its columns are whole is one of what attention adds
-    *(
-        "Asked",
-        "BeamSearch",
-        "ForOthers",
-        "ParsedLine",
-        "Part",
-        "Pool",
-        "Refutation",
-        "Settings",
-        "TokenizerParts",
-        "Try",
-    ),
+    *("Asked", "BeamSearch", "ForOthers", "ParsedLine", "Part", "Pool", "Refutation", "Settings", "TokenizerParts"),
     "Trace",
     "Writing",
 }
@@ -41,7 +29,6 @@ def _answer(outside: float, text: str) -> Answer:
 
 PAIRS: list[tuple[Any, Any]] = [
     (Verdict(True, "yes."), Verdict(False, "no.")),
-    (Try("04 half_weight", 1.0, True, "yes.", "1"), Try("04 half_weight", 1.0, False, "no.", "1")),
     (Fit("a", 10, {"float32": 40}, 100), Fit("a", 10, {"float32": 40}, 8)),
     (Check("memory", "much"), Check("memory", "none", "end other programs")),
     (Report((Check("memory", "much"),)), Report((Check("memory", "none", "end other programs"),))),
