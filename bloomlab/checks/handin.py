@@ -148,6 +148,6 @@ def _text(path: Path, entry: dict[str, Any], name: str, most: int = LONGEST) -> 
 
 def _seconds(path: Path, entry: dict[str, Any]) -> float:
     seconds = entry.get("seconds")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not abs(seconds) < math.inf:
         raise InputError(f"expected seconds in {shorten_path(path)}, but got {shorten(seconds)}")
-    return min(max(float(seconds), 0.0), A_WEEK)
+    return float(min(max(seconds, 0.0), A_WEEK))  # first cut: a whole number can be too large for a float

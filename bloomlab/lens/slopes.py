@@ -11,14 +11,13 @@ To halve every slope is to look twice as far: as if the model had been trained f
 per token, losses in nats per token.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bloomlab.errors import InputError, NearMatches
+from bloomlab.errors import InputError, NearMatches, shorten
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import At, Edit, Hooks
 from bloomlab.lens.effect import Effect, effect
@@ -148,10 +147,17 @@ def loss_by_slope(
             one_each = list(factor)
         else:
             one_each = [factor if head in (None, i) else 1.0 for i in range(heads)]
-        if len(one_each) != heads or not all(math.isfinite(number) and number >= 0 for number in one_each):
-            raise InputError(f"a factor must be 0 or more, for all or for each of {heads} heads, but got {factor!r}")
+        if len(one_each) != heads or not all(_is_factor(number) for number in one_each):
+            raise InputError(
+                f"a factor must be 0 or more, for all or for each of {heads} heads, but got {shorten(factor)}"
+            )
         rows.append(torch.tensor(one_each, dtype=torch.float32))
     return _measure(model, ids, list(zip(factors, rows, strict=True)), batch_tokens)
+
+
+def _is_factor(value: object) -> bool:
+    """Whether it is a number that slopes can be multiplied by."""
+    return isinstance(value, int | float) and 0 <= value <= torch.finfo(torch.float32).max
 
 
 def _measure(

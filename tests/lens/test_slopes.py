@@ -123,6 +123,8 @@ def test_the_loss_by_slope_comes_in_steps_and_what_is_finished_stays() -> None:
         ([-1], None, "0 or more"),
         ([math.nan], None, "0 or more"),
         ([[1.0, 2.0]], None, "each of 6 heads"),
+        ([10**400], None, "a factor must be 0 or more"),
+        ([None], None, "a factor must be 0 or more"),
         ([1], 6, "heads 0 to 5"),
         ([1], True, "heads 0 to 5"),
     ],
