@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bloomlab.checks.verdict import Verdict, exercise, same, slip
 from bloomlab.config import BloomConfig
-from bloomlab.errors import BloomlabError
+from bloomlab.errors import BloomlabError, shorten
 from bloomlab.hooks import At, Hooks, NamedEdit
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ def tells_people_apart(
     Not yet: at step 300 it is right in 1 of 1, but at step 200 it was right in 1 already.
     """
     if step not in says:
-        return Verdict(False, f"there is no snapshot after step {step}; they are {', '.join(map(str, says))}.")
+        return Verdict(
+            False, f"there is no snapshot after step {shorten(step, 20)}; they are {', '.join(map(str, says))}."
+        )
     right = {
         each: sum(word == city for word, (_, city) in zip(words, stories, strict=True)) for each, words in says.items()
     }

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from bloomlab.checks.record import SESSION
-from bloomlab.errors import NearMatches
+from bloomlab.errors import NearMatches, shorten
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,16 +54,20 @@ def exercise(expected: str, *kinds: type) -> Callable[[Callable[..., Verdict]], 
             if answer is ...:
                 return Verdict(False, f"put {expected} in place of the three dots, and run the cell again.")
             fits = isinstance(answer, kinds) and not isinstance(answer, bool) if kinds else callable(answer)
-            if fits:
-                verdict = check(*arguments)
-            else:
-                verdict = Verdict(False, f"expected {expected}, but got {type(answer).__name__}: {repr(answer)[:60]}.")
+            try:
+                verdict = check(*arguments) if fits else _expected(expected, type(answer).__name__, answer)
+            except OverflowError:
+                verdict = _expected(expected, "one too large to compute with", answer)
             SESSION.tried(check, answer, verdict.done, verdict.says)
             return verdict
 
         return checked
 
     return made
+
+
+def _expected(expected: str, got: str, answer: object) -> Verdict:
+    return Verdict(False, f"expected {expected}, but got {got}: {shorten(answer, 60)}.")
 
 
 def run(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -80,7 +84,10 @@ def number(value: Any) -> float:
     Raises:
         TypeError, ValueError, RuntimeError: if it is none.
     """
-    return float(value.detach() if isinstance(value, Tensor) else value)
+    try:
+        return float(value.detach() if isinstance(value, Tensor) else value)
+    except OverflowError:
+        raise ValueError("a whole number that is too large to compute with") from None
 
 
 def same(answer: Tensor, truth: Tensor, tolerance: float = 1e-5) -> bool:

@@ -20,6 +20,7 @@ Information", 2022 (none).
 """
 
 import math
+import sys
 
 import torch
 from torch import Tensor, nn
@@ -319,5 +320,5 @@ def _places(x: Tensor, at: At, positions: Tensor | None, axis: int = 1) -> Tenso
 
 def check_base(base: float) -> None:
     """Refuse a base that makes no waves."""
-    if not base >= 1:
-        raise HookError(f"the base must be a number of at least 1, but got {base!r}")
+    if not 1 <= base < sys.float_info.max:  # a whole number can be larger
+        raise HookError(f"the base must be a number of at least 1, but got {shorten(base)}")

@@ -56,6 +56,13 @@ def test_an_answer_of_another_kind_is_refused_in_words(name: str, answer: object
     assert not verdict.done and verdict.says.startswith("expected")
 
 
+@pytest.mark.parametrize("name", [name for name, before in LAST_ARGUMENT.items() if None not in before])  # no lab
+@pytest.mark.parametrize("answer", [10**400, -(10**5000), lambda *given: 10**400], ids=["large", "larger", "function"])
+def test_a_number_too_large_for_a_float_is_not_the_answer(name: str, answer: object) -> None:
+    verdict = getattr(checks, name)(*LAST_ARGUMENT[name], answer)
+    assert not verdict.done and len(verdict.says) < 400
+
+
 def test_a_verdict_shows_itself() -> None:
     assert repr(Verdict(True, "a sentence.")) == "Well done: a sentence."
     assert repr(Verdict(False, "a sentence.")) == "Not yet: a sentence."
