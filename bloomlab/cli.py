@@ -53,7 +53,7 @@ def lab(folder: str, options: tuple[str, ...]) -> None:
             f"the folder comes before JupyterLab's options: bloomlab lab bloomlab-lessons {folder} …"
         )
     copied = copy_to(folder)
-    click.echo(repr(copied), err=True)
+    _say(repr(copied), err=True)
     from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]  # it ships no types
 
     startup = Path(__file__).parent / "notebook" / "startup.py"  # what the kernels of the lessons run first
@@ -74,11 +74,11 @@ def lessons(folder: str | None, edition: str | None, sheets: bool) -> None:
     if folder is None:
         if edition or sheets:
             raise click.UsageError("name a folder to copy to: bloomlab lessons FOLDER --edition student")
-        click.echo(repr(listed()))
+        _say(repr(listed()))
         return
-    click.echo(repr(copy_to(folder, edition)))
+    _say(repr(copy_to(folder, edition)))
     if sheets:
-        click.echo(write_sheets(folder))
+        _say(write_sheets(folder))
 
 
 @cli.command(short_help="Save a page that shows all of one text.")
@@ -91,7 +91,7 @@ def explore(text: str, save: str, model: str) -> None:
         raise click.UsageError(f"--save takes a name that ends in .html, .png or .svg, and got {save!r}")
     from bloomlab.lab import load
 
-    click.echo(load(model).explore(text).save(save))
+    _say(load(model).explore(text).save(save))
 
 
 @cli.command(short_help="Save a page that has the model inside.")
@@ -104,7 +104,7 @@ def page(file: str, text: str | None, model: str) -> None:
         raise click.UsageError(f"the page's name ends in .html, and got {file!r}")
     from bloomlab.lab import FIRST_TEXT, load
 
-    click.echo(load(model).explore(FIRST_TEXT if text is None else text).save(file, live=True))
+    _say(load(model).explore(FIRST_TEXT if text is None else text).save(file, live=True))
 
 
 @cli.command(short_help="Write a site: live page, gallery, lessons.")
@@ -114,7 +114,7 @@ def site(folder: str) -> None:
     from bloomlab.site import make
 
     for path in make(folder):
-        click.echo(path)
+        _say(path)
 
 
 def settings(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -151,7 +151,7 @@ def info(name: str) -> None:
     from bloomlab.lab import load
     from bloomlab.lens.sizes import info as info_of
 
-    click.echo(repr(load().info() if name == "tiny" else info_of(name)))
+    _say(repr(load().info() if name == "tiny" else info_of(name)))
 
 
 @cli.command(short_help="Write a folder's weights as safetensors.")
@@ -161,7 +161,7 @@ def convert(folder: str) -> None:
     from bloomlab.weights.checkpoint import convert as convert_folder
 
     for path in convert_folder(Path(folder)):
-        click.echo(path)
+        _say(path)
 
 
 @cli.command("class", short_help="A class table of what was handed in.")
@@ -172,8 +172,8 @@ def class_(folder: str, save: str | None) -> None:
     from bloomlab.checks.class_table import class_of
 
     table = class_of(folder)
-    click.echo(repr(table))
-    click.echo(table.save(save or Path(folder) / "class.html"))
+    _say(repr(table))
+    _say(table.save(save or Path(folder) / "class.html"))
 
 
 @cli.command(short_help="What works here, and what to do.")
@@ -183,7 +183,7 @@ def doctor(context: click.Context) -> None:
     from bloomlab.notebook.doctor import examine
 
     report = examine()
-    click.echo(repr(report))
+    _say(repr(report))
     context.exit(0 if report.ok else 1)
 
 
@@ -211,6 +211,11 @@ def _help(error: click.UsageError) -> str:
     return f"; {error.ctx.command_path} --help shows how" if error.ctx else ""
 
 
+def _say(words: object, err: bool = False) -> None:
+    """Print; what no terminal takes, such as a folder's name that is not a text, is written as Python would."""
+    click.echo(str(words).encode("utf-8", "backslashreplace").decode(), err=err)
+
+
 def _stop(words: str, code: int) -> int:
-    click.echo(f"bloomlab: {' '.join(words.split())}", err=True)
+    _say(f"bloomlab: {' '.join(words.split())}", err=True)
     return code

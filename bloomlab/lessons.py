@@ -126,8 +126,9 @@ def write_sheets(place: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: it cannot be written to.
     """
-    path = Path(place).expanduser() / "predictions.html"
-    with saying_why_not(path), replacing(path) as draft:
+    with saying_why_not(Path(place)):
+        path = Path(place).expanduser() / "predictions.html"
+    with replacing(path) as draft:
         draft.write_text(sheets([(lesson.title, folder() / lesson.file) for lesson in listed()]), encoding="utf-8")
     return path
 

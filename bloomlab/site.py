@@ -68,6 +68,10 @@ PAGE = """\
 </body>
 </html>
 """
+WORKER = """\
+import { page_host } from "./host.js";
+page_host.serve((hear) => { onmessage = ({ data }) => hear(data); }, (message) => postMessage(message));
+"""
 STARTS = "from bloomlab.views.alive import record_views\nrecord_views()\n"
 
 
@@ -77,7 +81,8 @@ def make(place: str | Path, lessons: Iterator[str] | list[str] | None = None) ->
     Raises:
         InputError: it cannot be written there, or there is no such lesson.
     """
-    place = Path(place).expanduser()
+    with saying_why_not(Path(place)):
+        place = Path(place).expanduser()
     known = [lesson.file for lesson in listed()]
     chosen = known if lessons is None else list(lessons)
     for name in chosen:
@@ -87,8 +92,8 @@ def make(place: str | Path, lessons: Iterator[str] | list[str] | None = None) ->
     with saying_why_not(place):
         for part in ("assets", "data", "gallery", "lessons"):
             (place / part).mkdir(parents=True, exist_ok=True)
-        _write_assets(place)
     site = _Site(place, lab)
+    site.assets()
     yield site.page("live.html", "Live page", site.view("live", given_of(lab.explore(FIRST_TEXT)), "", linked=True))
     for verb, (title, words, text) in GALLERY.items():
         view = site.view(verb, given_of(view_of(getattr(lab, verb)(text))), "../")
@@ -115,14 +120,28 @@ class _Site:
     def __init__(self, place: Path, lab: Lab) -> None:
         self.place, self.lab = place, lab
 
+    def assets(self) -> None:
+        """What all pages share: the views, the model's worker, and one style sheet."""
+        for name in ("explorer", "tokens", "attention", "alibi", "hidden", "predictions", "writing", "cover"):
+            self.write(f"assets/{name}.js", module_text(name))
+        host = script_text("page/host.js", "page/line.js")
+        self.write("assets/host.js", f"{host}\nexport {{ page_host, page_line }};\n")
+        self.write("assets/worker.js", WORKER)
+        self.write("assets/site.js", (folder() / "page" / "site.js").read_text(encoding="utf-8"))
+        own = above_hosts((folder() / "page" / "site.css").read_text("utf-8"))
+        self.write("assets/style.css", "\n".join([style_text("explorer"), style_text("cover"), own]))
+
     def page(self, name: str, title: str, body: str) -> Path:
         root = "../" * name.count("/")
         return self.write(name, PAGE.format(rules=RULES, title=escaped(f"{title} · bloomlab"), root=root, body=body))
 
     def write(self, name: str, text: str) -> Path:
+        return self.write_bytes(name, text.encode())
+
+    def write_bytes(self, name: str, data: bytes) -> Path:
         path = self.place / name
         with replacing(path) as draft:
-            draft.write_text(text, encoding="utf-8")
+            draft.write_bytes(data)
         return path
 
     def view(self, name: str, given: dict[str, Any], root: str, linked: bool = False) -> str:
@@ -153,14 +172,20 @@ class _Site:
         """A lesson as a page: run once, its text, its code, and what its cells have shown."""
         import nbformat
         from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError
+        from nbclient.exceptions import CellControlSignal
 
         book = nbformat.read(lessons_folder() / name, as_version=4)  # type: ignore[no-untyped-call]
         book.cells.insert(0, nbformat.v4.new_code_cell(STARTS))  # type: ignore[no-untyped-call]
         try:
             NotebookClient(book, timeout=SECONDS, kernel_name="python3").execute()
-        except CellExecutionError as error:
-            raise InputError(f"the lesson {name} could not be run: {str(error).strip().splitlines()[-1]}") from None
+        except (
+            CellControlSignal,
+            OSError,
+            RuntimeError,
+            LookupError,
+        ) as error:  # a cell's; no kernel, or one that died
+            why = (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
+            raise InputError(f"the lesson {name} could not be run: {why}; `bloomlab doctor` says what works") from None
         stem = Path(name).stem
         cells = [self._cell(f"{stem}-{number}", cell) for number, cell in enumerate(book.cells[1:])]
         title = next((lesson.title for lesson in listed() if lesson.file == name), stem)
@@ -180,8 +205,7 @@ class _Site:
         if GIVEN in data:
             return self.view(name, data[GIVEN], "../")
         if "image/png" in data:
-            path = self.place / "data" / f"{name}.png"
-            path.write_bytes(base64.b64decode(data["image/png"]))
+            path = self.write_bytes(f"data/{name}.png", base64.b64decode(data["image/png"]))
             return f'<p><img src="../data/{path.name}" alt="what the cell has drawn"></p>'
         text = output.get("text", "") or data.get("text/plain", "")
         return f'<pre dir="auto">{escaped(text)}</pre>' if text else ""
@@ -195,24 +219,3 @@ def _as_module(data: dict[str, Any]) -> str:
 def _list(entries: list[tuple[str, str, str]]) -> str:
     each = (f'<li><a href="{href}">{escaped(title)}</a>: {escaped(words)}</li>' for href, title, words in entries)
     return f"<ul>{''.join(each)}</ul>"
-
-
-def _write_assets(place: Path) -> None:
-    assets = place / "assets"
-    widgets = ("explorer", "tokens", "attention", "alibi", "hidden", "predictions", "writing", "cover")
-    for name in widgets:
-        (assets / f"{name}.js").write_text(module_text(name), encoding="utf-8")
-    host = script_text("page/host.js", "page/line.js")
-    (assets / "host.js").write_text(f"{host}\nexport {{ page_host, page_line }};\n", encoding="utf-8")
-    worker = 'import { page_host } from "./host.js";\n'
-    worker += (
-        "page_host.serve((hear) => { onmessage = ({ data }) => hear(data); }, (message) => postMessage(message));\n"
-    )
-    (assets / "worker.js").write_text(worker, encoding="utf-8")
-    (assets / "site.js").write_text((folder() / "page" / "site.js").read_text(encoding="utf-8"), encoding="utf-8")
-    styles = [
-        style_text("explorer"),
-        style_text("cover"),
-        above_hosts((folder() / "page" / "site.css").read_text("utf-8")),
-    ]
-    (assets / "style.css").write_text("\n".join(styles), encoding="utf-8")

@@ -105,6 +105,20 @@ def test_what_the_lab_refuses_is_one_sentence_and_code_2(
     assert said.out == "" and re.match(f"bloomlab: {words}", said.err) and said.err.count("\n") == 1, said.err
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a folder's name is a text")
+def test_a_folder_whose_name_is_not_a_text_is_named_as_python_would(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = f"{tmp_path}/\udcff"
+    assert main(["lessons", place, "--edition", "student", "--sheets"]) == 0
+    assert main(["page", f"{place}/page.html"]) == 0
+    assert main(["info", place]) == 2
+    said = capsys.readouterr()  # which takes as little as a terminal does
+    assert said.out.count("/\\udcff") == 3 and "/\\udcff/config.json" in said.err
+    assert len(list(Path(place).iterdir())) > 15
+
+
 def test_an_interrupt_ends_it_without_a_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

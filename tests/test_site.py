@@ -1,12 +1,14 @@
 """A site as files: every page under a policy without inline script or style, and nothing loaded from elsewhere."""
 
+import errno
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bloomlab.errors import InputError
-from bloomlab.site import GALLERY, make
+from bloomlab.site import GALLERY, _Site, make
 
 
 @pytest.mark.slow
@@ -34,3 +36,60 @@ def test_the_pages_load_only_what_lies_beside_them(tmp_path: Path) -> None:
 def test_a_lesson_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no lesson 'x.ipynb'; the lessons are 00_welcome\.ipynb"):
         list(make(tmp_path, ["x.ipynb"]))
+
+
+def test_a_home_that_nobody_has_is_one_clear_error() -> None:
+    with pytest.raises(InputError, match="cannot write ~nobody-at-all/site: could not determine home directory"):
+        list(make("~nobody-at-all/site", []))
+
+
+PICTURE = {"data": {"image/png": "aGFsZiBhIHBpY3R1cmU="}}
+
+
+@pytest.mark.parametrize("file", ["assets/explorer.js", "data/x.png", "page.html"])
+def test_on_a_full_disk_the_older_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    site: Any = _Site(tmp_path, None)  # type: ignore[arg-type]  # these files say nothing of a model
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("the older file")
+
+    def half(path: Path, data: Any, *rest: Any, **named: Any) -> int:
+        with path.open("wb") as opened:
+            opened.write(data[:3] if isinstance(data, bytes) else data[:3].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(InputError, match="no space left on device"):
+        {"assets": site.assets, "data": lambda: site._output("x", PICTURE)}.get(
+            file.partition("/")[0], lambda: site.page("page.html", "", "")
+        )()
+    assert [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()] == [b"the older file"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["CellExecutionError", "CellTimeoutError", "DeadKernelError", "PermissionError", "NoSuchKernel"]
+)
+def test_a_lesson_that_cannot_be_run_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    nbclient: Any = pytest.importorskip("nbclient")
+    from jupyter_client.kernelspec import NoSuchKernel
+
+    long = "x" * 9_000
+    errors: dict[str, Exception] = {
+        "CellExecutionError": nbclient.exceptions.CellExecutionError(f"…\nNameError: {long}", "NameError", long),
+        "CellTimeoutError": nbclient.exceptions.CellTimeoutError(f"A cell timed out: {long}"),
+        "DeadKernelError": nbclient.exceptions.DeadKernelError(""),
+        "PermissionError": PermissionError(errno.EACCES, "Permission denied", f"/home/{long}"),
+        "NoSuchKernel": NoSuchKernel(long),
+    }
+
+    def fails(client: Any) -> None:
+        raise errors[kind]
+
+    monkeypatch.setattr(nbclient.NotebookClient, "execute", fails)
+    with pytest.raises(
+        InputError, match=r"^the lesson 00_welcome\.ipynb could not be run: .*`bloomlab doctor`"
+    ) as said:
+        _Site(tmp_path, None).lesson("00_welcome.ipynb")  # type: ignore[arg-type]  # it does not come so far
+    assert len(str(said.value)) <= 400 and " … " not in str(said.value)

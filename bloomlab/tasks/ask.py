@@ -11,16 +11,20 @@ import torch
 from torch import Tensor
 
 from bloomlab.errors import InputError
+from bloomlab.guards.memory import check_memory
 from bloomlab.heads.question_answering import BloomForQuestionAnswering
 from bloomlab.heads.sequence_classification import BloomForSequenceClassification, last_token
 from bloomlab.heads.token_classification import BloomForTokenClassification
 from bloomlab.tasks.results import OUTSIDE, Answer, Classification, Entity, Span, Tagging
+from bloomlab.text.batches import check_room
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token
 from bloomlab.weights.pretrained import BloomPreTrainedModel, without_gradients
 
 BATCH = 32  # texts in one pass
 TOP = 5  # spans listed for an answer
+BYTES_OF_A_LOOK = 4  # in memory, of a column that may look at another; a padded text's has besides a number a head
+BYTES_OF_A_SPAN = 20  # of a first and a last token of an answer
 
 
 def classify(head: BloomPreTrainedModel, tokenizer: BloomTokenizerFast, texts: Sequence[str]) -> list[Classification]:
@@ -28,6 +32,7 @@ def classify(head: BloomPreTrainedModel, tokenizer: BloomTokenizerFast, texts: S
 
     Raises:
         InputError: the head is for another task, or has only one label; or the texts cannot be padded.
+        MemoryLimitError: the texts are too long for the memory, since each token looks at each.
     """
     labels = label_names(head, BloomForSequenceClassification)
     results = []
@@ -163,8 +168,14 @@ def _logits(
     for start in range(0, len(texts), BATCH):
         rows = slice(start, start + BATCH)
         some, partners = list(texts[rows]), pairs and list(pairs[rows])
+        given = [[text] for text in some] if partners is None else [*map(list, zip(some, partners, strict=True))]
+        if all(isinstance(text, str) for row in given for text in row):  # else the tokenizer says what is wrong
+            check_room([text for row in given for text in row])
+            least = max(sum(map(tokenizer.least_tokens, row)) for row in given)
+            _check_room(head, 1, least, padded=False)  # before a text without end is cut into tokens
         batch = tokenizer(some, partners, padding=len(some) > 1, return_tensors="pt").to(head.device)
         ids, mask = batch["input_ids"], batch["attention_mask"].bool()
+        _check_room(head, *ids.shape, padded=not mask.all())
         output = without_gradients(head, input_ids=ids, attention_mask=batch["attention_mask"])
         logits = output["logits"] if "logits" in output else torch.stack([output.start_logits, output.end_logits], -1)
         for i, row in enumerate(logits.float().cpu()):
@@ -172,3 +183,15 @@ def _logits(
                 raise InputError("the head gives numbers that are not finite; check its weights")
             is_token = mask[i].cpu()
             yield ids[i].cpu()[is_token], row if row.dim() == 1 else row[is_token]
+
+
+def _check_room(head: BloomPreTrainedModel, rows: int, columns: int, padded: bool) -> None:
+    """Refuse, before anything runs, texts of so many columns that what looks at what does not fit into the memory."""
+    config = head.config
+    look = BYTES_OF_A_LOOK + (config.n_head * head.dtype.itemsize - 2 if padded else 0)
+    span = BYTES_OF_A_SPAN if isinstance(head, BloomForQuestionAnswering) else 0
+    check_memory(
+        max(rows * look, span) * columns**2,
+        f"reading {rows} texts of {columns} tokens at once" if rows > 1 else f"reading a text of {columns} tokens",
+        "shorten the longest, or ask about each by itself" if rows > 1 else "shorten it, or read it in parts",
+    )

@@ -164,7 +164,7 @@ def split_input(text: Any, text_pair: Any, words: bool) -> tuple[list[Any], list
                 raise InputError(f"expected pairs of texts, but text {number} is {shorten(item)}; pass two texts")
         text, text_pair = [item[0] for item in text], [item[1] for item in text]
 
-    _check_room([*text, *(text_pair or [])])
+    check_room([*text, *(text_pair or [])])
     kind: Any = (list, tuple) if words else str
     name = "{} {}" if is_batch else "{}"
     texts = [whole_text(item, name.format("text", number), kind) for number, item in enumerate(text)]
@@ -174,7 +174,7 @@ def split_input(text: Any, text_pair: Any, words: bool) -> tuple[list[Any], list
     return texts, pairs, is_batch
 
 
-def _check_room(texts: list[Any]) -> None:
+def check_room(texts: list[Any]) -> None:
     """Refuse more text than there is memory for its tokens, before any is cut."""
     single = [one for each in texts for one in (each if isinstance(each, list | tuple) else [each])]
     given = [each for each in single if isinstance(each, str)]

@@ -283,11 +283,11 @@ def _check_added(entry: object, source: str) -> tuple[str, int, bool]:
     if not isinstance(text, str) or not 0 < len(text) <= MAX_TOKEN or _is_broken(text):
         raise _not_bloom(source, "added token", f"a text of 1 to {MAX_TOKEN} characters", text)
     if type(token_id) is not int:
-        raise _not_bloom(source, f"id of {text!r}", "a whole number", token_id)
+        raise _not_bloom(source, f"id of {shorten(text)}", "a whole number", token_id)
     for key in ("lstrip", "rstrip", "single_word"):
         if entry.get(key):
-            raise _not_bloom(source, f"{key} of {text!r}", "false", entry[key])
-    return text, token_id, _boolean(special, source, f"special of {text!r}")
+            raise _not_bloom(source, f"{key} of {shorten(text)}", "false", entry[key])
+    return text, token_id, _boolean(special, source, f"special of {shorten(text)}")
 
 
 def _is_broken(text: str) -> bool:
@@ -300,7 +300,7 @@ def _check_ids(vocab: dict[str, int], added: list[tuple[str, int, bool]], source
     ids = dict(vocab)
     for text, token_id, _ in added:
         if ids.setdefault(text, token_id) != token_id:
-            raise _not_bloom(source, f"id of {text!r}", f"{ids[text]}, as above,", token_id)
+            raise _not_bloom(source, f"id of {shorten(text)}", f"{ids[text]}, as above,", token_id)
     if set(ids.values()) != set(range(len(ids))):
         raise _not_bloom(source, "ids", f"each of 0 to {len(ids) - 1} once", "others")
     if [token_id for text, token_id, _ in added if text not in vocab] != list(range(len(vocab), len(ids))):

@@ -49,7 +49,8 @@ class Stored:
                 return _cast(self.file, (stop - start, *self.shape[1:]), self.dtype, self.place + before, dtype)
             return _columns(self.file, self.shape, self.dtype, self.place, dtype, start, stop)
         except OSError as error:
-            raise CheckpointError(f"cannot read {self.name!r} from {shorten_path(self.file)}: {error}") from None
+            why = f"{error.strerror or error}; load again"
+            raise CheckpointError(f"cannot read {self.name!r} from {shorten_path(self.file)}: {why}") from None
 
     def check_unchanged(self) -> None:
         """Refuse numbers of a file that is no longer the one that was opened.

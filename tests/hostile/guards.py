@@ -188,6 +188,7 @@ def tests_of(files: Sequence[str]) -> list[str]:
         "text/test_encoding",
         "tracing/test_donors",
         "weights/test_hub_cache",
+        "weights/test_quantized",
         "weights/test_slowly",
         "hostile/test_traces",
         "lens/test_over_texts",

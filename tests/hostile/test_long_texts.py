@@ -17,6 +17,7 @@ from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tracing.donors import copied, drawn, steer, usual
 from bloomlab.tracing.edits import scale, zero
 from tests.hostile.probe import forget_peak, peak
+from tests.tasks.task_heads import random_head
 from tests.tiny_random import byte_tokenizer, random_model
 
 TEXT, LONG = "Leo lives", "Leo lives in Oslo. " * 20_000
@@ -152,6 +153,40 @@ def test_the_tokenizer_takes_what_there_is_memory_for(monkeypatch: pytest.Monkey
     monkeypatch.setattr(BloomTokenizerFast, "_encode", lambda *_: pytest.fail("it was cut into tokens"))
     with pytest.raises(MemoryLimitError, match=r"to encode a text of 9\d\d\.\d kB needs 19\d\.\d MB, .*in parts"):
         OF_THE_TOKENIZER[door](tokenizer, text)
+
+
+ASKING: dict[str, Callable[[BloomTokenizerFast, list[str]], Any]] = {
+    "language": lambda tokenizer, texts: ask.classify(random_head("language"), tokenizer, texts),
+    "tags": lambda tokenizer, texts: ask.tag(random_head("tags"), tokenizer, texts),
+    "answer": lambda tokenizer, texts: ask.answer(random_head("answer"), tokenizer, ["Where?"] * len(texts), texts),
+    "answer, by the question": lambda tokenizer, texts: ask.answer(
+        random_head("answer"), tokenizer, texts, ["Leo"] * len(texts)
+    ),
+}
+
+
+@pytest.mark.parametrize("task", ASKING)
+def test_a_head_takes_what_there_is_memory_for_where_each_token_looks_at_each(
+    monkeypatch: pytest.MonkeyPatch, cut: list[int], task: str
+) -> None:
+    tokenizer = byte_tokenizer()
+    monkeypatch.setattr("bloomlab.guards.memory.free_bytes", lambda: 2_000_000)
+    assert len(ASKING[task](tokenizer, [TEXT, "Leo"])) == 2
+    monkeypatch.setattr("bloomlab.guards.memory.free_bytes", lambda: 1 << 40)  # room for its tokens, but not squared
+    with pytest.raises(MemoryLimitError, match=r"reading a text of \d+ tokens needs \d+\.\d TB, .*shorten it"):
+        ASKING[task](tokenizer, [TEXT * 1_000_000])
+    assert max(cut) < 100, "it was cut into tokens"
+
+
+@pytest.mark.parametrize("task", ["language", "tags", "answer"])
+def test_texts_that_are_padded_need_more_than_each_by_itself(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+    tokenizer, long = byte_tokenizer(), "x" * 1_000
+    monkeypatch.setattr(
+        "bloomlab.guards.memory.free_bytes", lambda: 25_000_000
+    )  # 4 bytes a look, of an answer 20; a padded one has besides a number for each of the heads
+    assert len(ASKING[task](tokenizer, [long])) == 1
+    with pytest.raises(MemoryLimitError, match=r"reading 9 texts of 1\d+ tokens at once needs .*each by itself"):
+        ASKING[task](tokenizer, [long, *["Leo"] * 8])
 
 
 def test_words_count_as_a_text_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,6 +138,19 @@ def test_a_file_that_departs_from_blooms_shape_is_refused(tmp_path: Path, path: 
         BloomTokenizerFast(tokenizer_file=write(tmp_path, values))
     assert time.perf_counter() - start < 2
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("key", ["id", "lstrip", "rstrip", "single_word", "special", "twice"])
+def test_the_error_about_a_long_token_still_says_all_of_it(tmp_path: Path, key: str) -> None:
+    """The token is quoted in part, so there is room for the file, what was expected and what came."""
+    values, token = json.loads(trained_json()), "\U0001f981" * 4000
+    entry = {"content": token, "id": 421, "special": True}
+    values["added_tokens"] += [entry, {**entry, "id": 99}] if key == "twice" else [{**entry, key: "whatever came"}]
+    with pytest.raises(TokenizerError) as caught:
+        BloomTokenizerFast(tokenizer_file=write(tmp_path, values))
+    said = str(caught.value)
+    assert len(said) <= 400 and " … " not in said
+    assert "tokenizer.json is not a BLOOM tokenizer" in said and "but got" in said and said.endswith("to the model")
     assert str(tmp_path) in str(caught.value)
 
 

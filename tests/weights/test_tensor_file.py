@@ -91,6 +91,24 @@ def test_a_file_that_shrinks_after_it_was_opened_is_an_error(safetensors: Path) 
             stored["b"].load(dtype)
 
 
+@pytest.mark.parametrize(("axis", "stop"), [(0, 2), (1, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_share_of_a_file_that_shrinks_or_goes_is_an_error(
+    tmp_path: Path, axis: int, stop: int, dtype: torch.dtype
+) -> None:
+    """Rows and columns are read where they lie, past the library: a mapping beyond the file's end would be fatal."""
+    path = tmp_path / "model.safetensors"
+    save_file({"a": TENSORS["a"]}, path)
+    stored, whole = open_file(path)["a"], path.read_bytes()
+    assert stored.load_share(dtype, axis, 1, stop).equal(TENSORS["a"].narrow(axis, 1, stop - 1).to(dtype))
+    path.write_bytes(whole[:-4])
+    with pytest.raises(CheckpointError, match=r"cannot read 'a' from .*model\.safetensors: the file became shorter"):
+        stored.load_share(dtype, axis, 1, stop)
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"cannot read 'a' from .*model\.safetensors: No such file.*load again"):
+        stored.load_share(dtype, axis, 1, stop)
+
+
 def lengths(path: Path) -> list[int]:
     size = path.stat().st_size
     return [0, 4, 8, 20, size // 2, size - 1]
