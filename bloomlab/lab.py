@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from bloomlab.lens.lengths import Progress
     from bloomlab.views.ablation import Ablation
     from bloomlab.views.alibi.lengths import LengthTexts
+    from bloomlab.views.alibi.panel import AlibiPanel
     from bloomlab.views.attribution import TokenAttribution
     from bloomlab.views.effects import EffectMap
     from bloomlab.views.evidence import AnyFound, Evidence
@@ -1045,7 +1046,6 @@ class Lab(NearNames):
 
     def _panels(self, like: "LikeTexts | None" = None) -> "list[Panel]":
         """The explorer's panels, in their order."""
-        from bloomlab.views.alibi.panel import AlibiPanel
         from bloomlab.views.attention.panel import AttentionPanel
         from bloomlab.views.hidden.panel import HiddenPanel
         from bloomlab.views.map.panel import MapPanel
@@ -1057,7 +1057,7 @@ class Lab(NearNames):
             MapPanel(self.model, self.tokenizer),
             self._tokens_panel(like),
             AttentionPanel(like),
-            AlibiPanel(partial(self._length_texts, None)),
+            self._alibi_panel(),
             HiddenPanel(self.model, self.tokenizer, like),
             PredictionsPanel(self.model, self.tokenizer, self.heads, FIRST_QUESTION, like),
             WritingPanel(self._writing),
@@ -1252,19 +1252,19 @@ class Lab(NearNames):
         """How far each head can look: its slope, its reach, and what it makes of them in a text, or in a trace of one.
 
         The view's length lab reads `texts`, to see whether longer ones are harder. By default, the embedded model
-        reads documents it was never trained on; any other model, the text shown, if it is long enough. `edit` and
-        `against` make two runs of the text, as in `explore`, and `place` is what is selected at first.
+        reads documents it was never trained on; any other model, the text shown, if it is long enough. For the
+        embedded model, it can also measure its five twins, which know positions in five ways. `edit` and `against`
+        make two runs of the text, as in `explore`, and `place` is what is selected at first.
 
         Raises:
             InputError: the text is empty, not a text, or longer than `max_tokens`.
             HookError: the trace has not read "attn.scores" and "attn.probs".
         """
-        from bloomlab.views.alibi.panel import AlibiPanel
         from bloomlab.views.alibi.payload import READ, READ_EFFECT
 
         texts = [texts] if isinstance(texts, str) else texts
-        rows = partial(self._length_texts, None if texts is None else [self._checked(text) for text in texts])
-        return self._at(self._view([*READ, *READ_EFFECT], [AlibiPanel(rows)], x, edit, against), place)
+        panel = self._alibi_panel(None if texts is None else [self._checked(text) for text in texts])
+        return self._at(self._view([*READ, *READ_EFFECT], [panel], x, edit, against), place)
 
     def lengths(self, *others: "Lab", texts: Sequence[str] | None = None) -> "Lengths":
         """Is a longer text harder? The loss by the length of the text, of this model and of `others`.
@@ -1278,18 +1278,31 @@ class Lab(NearNames):
         Raises:
             InputError: another lab has another tokenizer; or the texts are too short to be compared.
         """
-        from bloomlab.views.lengths import lengths_of
-
         for other in others:
             if not isinstance(other, Lab):
                 raise InputError(f"lengths takes labs, as bloomlab.load() gives them, but got {type(other).__name__}")
             if other.tokenizer.get_vocab() != self.tokenizer.get_vocab():
                 raise InputError(f"{other.name} has another tokenizer, so its losses cannot be compared with these")
-        listed = None if texts is None else self._checked_list(texts)
-        found = self._length_texts(listed, FIRST_TEXT)
+        return self._last(self._lengths(others, None if texts is None else self._checked_list(texts)))
+
+    def _lengths(self, others: "Sequence[Lab]", texts: list[str] | None) -> "Iterator[Progress[Lengths]]":
+        from bloomlab.views.lengths import lengths_of
+
+        found = self._length_texts(texts, FIRST_TEXT)
         models = [(lab.name, lab.model) for lab in (self, *others)]
-        steps = lengths_of(models, found.ids, found.lengths, found.says, found.trained)
-        return self._last(steps)
+        return lengths_of(models, found.ids, found.lengths, found.says, found.trained)
+
+    @staticmethod
+    def _twins_lengths() -> "Iterator[Progress[Lengths]]":
+        """What `lengths` measures of the embedded model's twins; they are opened when it begins."""
+        alibi, *others = [load("tiny", positions=kind) for kind in tiny.TWINS]
+        yield from alibi._lengths(others, None)
+
+    def _alibi_panel(self, texts: list[str] | None = None) -> "AlibiPanel":
+        from bloomlab.views.alibi.panel import AlibiPanel
+
+        family = self.embedded or self.twin
+        return AlibiPanel(partial(self._length_texts, texts), self._twins_lengths if family else None)
 
     def _length_texts(self, texts: list[str] | None, shown: str) -> "LengthTexts":
         """What the length lab reads: these texts, the embedded model's own documents, or the text shown."""

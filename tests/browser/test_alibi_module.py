@@ -22,7 +22,7 @@ from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
 from tests.views.lone import alibi_view
 from tests.views.small_trace import small_trace
-from tests.views.test_alibi_view import fake_texts
+from tests.views.test_alibi_view import TWINS, fake_texts, fake_twins
 
 TEXT = "Leo lives in Oslo."  # nine tokens
 STEEP = slopes(8)[0]
@@ -257,6 +257,67 @@ def test_a_running_lab_says_how_far_and_can_be_cancelled(blank: BlankPage) -> No
     blank.answered()
     assert page.locator('[data-part="lab"]').get_attribute("data-state") == "stopped"
     assert page.locator('[data-part="lab"]').get_attribute("data-curves") == "1"
+
+
+# of each line in the legend, how many pixels of its colour the plot has
+PIXELS_OF_LINES = """() => {
+    const canvas = document.querySelector('[data-part="lab-plot-canvas"]');
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return [...document.querySelectorAll('[data-part="lab-key"] .bl-dash')].map((swatch) => {
+        swatch.style.color = "var(--bl-colour)";
+        const colour = getComputedStyle(swatch).color.match(/\\d+/g).map(Number);
+        let count = 0;
+        for (let i = 0; i < data.length; i += 4) {
+            count += data[i + 3] === 255 && colour.every((part, j) => data[i + j] === part);
+        }
+        return count;
+    });
+}"""
+
+
+def test_twins_are_drawn_as_they_are_measured_with_a_legend_and_can_be_stopped(visit: Visit) -> None:
+    blank, page = BlankPage(visit.page), visit.page
+    blank.draw(view := alibi_view(small_trace, TEXTS["english"], texts=fake_texts(), twins=fake_twins))
+    lab = page.locator('[data-part="lab"]')
+    lab.locator('input[value="twins"]').check()
+    blank.answered()
+    assert (lab.get_attribute("data-question"), lab.get_attribute("data-state")) == ("twins", "idle")
+    job = view._begin(panel := view.panels["alibi"], panel.jobs[0])
+    for _ in range(3):
+        job._step()
+    blank.push()
+    assert (lab.get_attribute("data-state"), lab.get_attribute("data-twins")) == ("running", "2")
+    assert "3 of 5 tokens" in lab.inner_text() and "harder for tiny-none" not in lab.inner_text()
+    page.locator('[data-part="lab-stop"]').click()
+    blank.answered()
+    assert (lab.get_attribute("data-state"), lab.get_attribute("data-twins")) == ("stopped", "2")
+    page.locator('[data-part="lab-run"]').click()
+    blank.answered()
+    expect(lab).to_have_attribute("data-state", "done")
+    key = page.locator('[data-part="lab-key"] [data-twin]')
+    assert [said.strip() for said in key.all_inner_texts()] == list(TWINS)
+    looks = key.evaluate_all("(all) => all.map((one) => getComputedStyle(one.firstChild).backgroundImage)")
+    assert len(set(looks)) == 3 and "none" not in looks
+    said = lab.inner_text()
+    assert "512 tokens, 8× the trained length, are no harder for tiny-alibi (2.00 → 1.75)" in said
+    assert "harder for tiny-none (2.25 → 3.00)" in said
+    assert "tiny-learned ends at 64: it has no positions beyond" in said
+    rows = page.locator('[data-part="lab-table"] tr').all_inner_texts()
+    assert [row.split("\t") for row in rows[1:]] == [
+        ["tiny-alibi", "2.000", "1.750"],
+        ["tiny-none", "2.250", "3.000"],
+        ["tiny-learned", "2.500", "–"],
+    ]
+    assert min(page.evaluate(PIXELS_OF_LINES)) > 10
+    lab.locator('input[value="lengths"]').check()
+    blank.answered()
+    assert not page.locator('[data-part="lab-key"]').is_visible()
+    assert visit.errors == [] and visit.refused == []
+
+
+def test_a_model_without_twins_is_not_asked_about_them(blank: BlankPage) -> None:
+    lab = blank.page.locator('[data-part="lab"]')
+    assert lab.locator('input[value="slopes"]').is_visible() and not lab.locator('input[value="twins"]').is_visible()
 
 
 def test_the_code_on_the_page_is_the_code_in_python(blank: BlankPage) -> None:

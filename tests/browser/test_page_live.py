@@ -207,6 +207,12 @@ def test_what_needs_python_says_so_in_one_sentence(opened: Callable[..., Visit])
         if tab in opens:
             page.locator(f'[data-panel="{tab}"] details[data-part="{opens[tab]}"] > summary').click()
         expect(page.locator(place)).to_contain_text(sentence)
+    page.locator('[role="tab"][data-tab="alibi"]').click()
+    for question in ("twins", "lengths"):
+        for press in (f'input[value="{question}"]', '[data-part="lab-run"]'):
+            page.locator(f'[data-panel="alibi"] {press}').dispatch_event("click")
+        code = f"view = lab.alibi('{STORY}'); view.question = \"{question}\"; view.run_length_lab()"
+        expect(page.locator('[data-panel="alibi"] [data-part="lab"]')).to_contain_text(f"this needs Python: {code}")
 
 
 def test_a_text_is_written_on_in_the_page(opened: Callable[..., Visit]) -> None:

@@ -16,8 +16,8 @@ def attention_view(read: Any, text: Any = "", **traits: Any) -> View:
     return View(read, [AttentionPanel()], text, **traits)
 
 
-def alibi_view(read: Any, text: Any = "", texts: Any = None, **traits: Any) -> View:
-    return View(read, [AlibiPanel(texts)], text, **traits)
+def alibi_view(read: Any, text: Any = "", texts: Any = None, twins: Any = None, **traits: Any) -> View:
+    return View(read, [AlibiPanel(texts, twins)], text, **traits)
 
 
 def tokens_view(read: Any, tokenizer: Any, text: Any = "", measure: Any = None, **traits: Any) -> View:

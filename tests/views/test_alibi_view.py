@@ -14,9 +14,11 @@ from bloomlab.lens import alibi
 from bloomlab.lens.attention import content_share, position_share
 from bloomlab.lens.lengths import LengthLoss, Progress
 from bloomlab.model.alibi import slopes
+from bloomlab.tiny import TWINS as TWIN_NAMES
 from bloomlab.views.alibi.lengths import LengthTexts, curve, text_rows
 from bloomlab.views.alibi.payload import alibi_payload, bound_in_text
 from bloomlab.views.alibi.still import measured_of
+from bloomlab.views.lengths import LengthCurve, Lengths
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside, in_a_loop
 from tests.views.lone import alibi_view
@@ -210,6 +212,78 @@ def test_the_length_lab_runs_here_and_says_what_it_read() -> None:
     assert (lengths["state"], lengths["done"], lengths["total"], lengths["trained"]) == ("done", 4, 4, 64)
     assert lengths["message"] == "4 made-up rows"
     assert [(c["length"], c["mean"]) for c in lengths["curves"]] == [(32, 2.0), (64, 1.75), (128, 1.5), (256, 1.25)]
+
+
+TWINS = {"tiny-alibi": {64: 2.0, 512: 1.75}, "tiny-none": {64: 2.25, 512: 3.0}, "tiny-learned": {64: 2.5}}
+
+
+def fake_twins() -> Iterator[Progress[Lengths]]:
+    """A step for each length of each of three twins."""
+    curves: list[LengthCurve] = []
+    total = sum(map(len, TWINS.values()))
+    for name, means in TWINS.items():
+        curves.append(LengthCurve(name, ()))
+        for length, mean in means.items():
+            losses = (*curves[-1].losses, LengthLoss(length, 8, torch.full((length - 1,), mean)))
+            curves[-1] = LengthCurve(name, losses)
+            done = sum(len(each.losses) for each in curves)
+            yield Progress(done, total, (Lengths(curves, "made-up documents", 64),))
+
+
+def test_the_twins_are_measured_beside_what_was_found_before() -> None:
+    view = alibi_view(small_trace, TEXT, texts=fake_texts(), twins=fake_twins)
+    assert view.twins == {"any": True}
+    view.run_length_lab()
+    curves = view.lengths["curves"]
+    view.question = "twins"
+    found = view.run_length_lab()
+    assert [curve.name for curve in found] == list(TWINS)
+    lengths = view.lengths
+    assert (lengths["state"], lengths["asked"], lengths["done"], lengths["total"]) == ("done", "twins", 5, 5)
+    assert (lengths["twins"]["says"], lengths["twins"]["trained"]) == ("made-up documents", 64)
+    assert {twin["name"]: dict(twin["points"]) for twin in lengths["twins"]["curves"]} == TWINS
+    assert lengths["curves"] == curves and lengths["trained"] == 64
+    twins = lengths["twins"]
+    for question in ("slopes", "lengths"):
+        view.question = question
+        if question == "lengths":
+            view.run_length_lab()
+        assert view.lengths["twins"] == twins
+
+
+def test_the_twins_are_measured_a_step_at_a_time_and_stopped() -> None:
+    view = alibi_view(small_trace, TEXT, twins=fake_twins)
+    view.question = "twins"
+    job = view._begin(panel := view.panels["alibi"], panel.jobs[0])
+    assert view.lengths["state"] == "running" and view.lengths["twins"] == {}
+    for _ in range(3):
+        job._step()
+    assert (view.lengths["done"], len(view.lengths["twins"]["curves"])) == (3, 2)
+    aside(lambda: view.set_state({"stopped": 1}))
+    assert view.lengths["state"] == "stopped" and len(view.lengths["twins"]["curves"]) == 2
+    assert [curve.name for curve in view.length_losses] == ["tiny-alibi", "tiny-none"]
+
+
+def test_another_model_has_no_twins(random_lab: Lab) -> None:
+    view = random_lab.alibi("hello")
+    assert view.twins == {"any": False} and load().alibi().twins == {"any": True}
+    view.question = "twins"
+    with pytest.raises(InputError, match="only the embedded model has twins"):
+        view.run_length_lab()
+
+
+@pytest.mark.slow
+def test_the_embedded_models_twins_have_the_numbers_of_the_verb() -> None:
+    view = load().explore()
+    view.tab, view.alibi.question = "alibi", "twins"
+    found = view.alibi.run_length_lab()
+    alibi, *others = [load("tiny", positions=kind) for kind in TWIN_NAMES]
+    expected = alibi.lengths(*others)
+    assert found.records() == expected.records() and found.says == expected.says
+    means = {twin["name"]: dict(twin["points"]) for twin in view.alibi.lengths["twins"]["curves"]}
+    assert list(means) == [f"tiny-{kind}" for kind in TWIN_NAMES]
+    assert max(means["tiny-learned"]) == 64 and max(means["tiny-rotary"]) == 512
+    assert all(means[row["model"]][row["length"]] == row["loss"] for row in expected.records())
 
 
 def test_a_press_runs_the_lab_step_by_step_and_another_stops_it() -> None:

@@ -516,7 +516,7 @@ export function alibiPanel(stage) {
       stage.drawOnce();
     }
   });
-  stage.listen("change:lengths", lab.show);
+  stage.listen("change:lengths change:twins", lab.show);
   lab.show();
 
   return {

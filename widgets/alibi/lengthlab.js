@@ -1,9 +1,12 @@
 // @ts-check
-// The lab asks one of two questions, when somebody presses its button: is a longer text harder, a line for each length; or
-// what if the slopes were others, the loss by what they are multiplied by.
-//   [data-part="lab"]    data-state = idle | running | done | stopped | error; data-curves; data-points; data-question
-//   input[name][value="lengths | slopes"], [value="all | head"]      the question; of slopes, whose
+// The lab asks one of three questions, when somebody presses its button: is a longer text harder, a line for each length;
+// what if the slopes were others, the loss by what they are multiplied by; or, of a model with twins that know positions in
+// other ways, which of them read longer texts, a line for each twin.
+//   [data-part="lab"]    data-state = idle | running | done | stopped | error; data-curves; data-points; data-twins; data-question
+//   input[name][value="lengths | slopes | twins"], [value="all | head"]      the question; of slopes, whose
 //   [data-part="lab-run" | "lab-stop" | "lab-progress" | "lab-table"]
+//   [data-part="lab-key"] [data-twin]    the legend of the twins' lines
+import { TWIN_LINES, twinsSay } from "./twins.js";
 import { make, pushButton, set } from "../lib/dom.js";
 import { fixed } from "../lib/numbers.js";
 import { plot, roundStep } from "../lib/plot.js";
@@ -12,13 +15,14 @@ import { toggles } from "../lib/toggles.js";
 const QUESTIONS = [
   ["lengths", "is a longer text harder?", "loss in nats per token ↑ by position →"],
   ["slopes", "what if the slopes were others?", "loss in nats per token ↑ by what the trained slopes are multiplied by →"],
+  ["twins", "what if it knew positions otherwise?", "loss in nats per token ↑ by tokens in the text →"],
 ];
 const FLAT = 1 / 16; // where factor 0 stands on the log axis
 const MOST = 8; // the largest factor
 
 /** @param {import("../lib/frame.js").Stage} stage */
 export function lengthLab(stage) {
-  const lines = plot({ part: "lab-plot", says: "loss by position, one line for each length of text; or by slope" });
+  const lines = plot({ part: "lab-plot", says: "loss by position, one line for each length of text; by slope; or by length, one line for each twin" });
   const run = pushButton("measure", { "data-part": "lab-run" }, () => {
     stage.choose({ wanted: stage.get("wanted") + 1 });
   });
@@ -28,9 +32,11 @@ export function lengthLab(stage) {
   const progress = make("progress", { class: "bl-progress", max: 1, value: 0, "aria-label": "tokens read", "data-part": "lab-progress" });
   const says = make("p", { class: "bl-note", role: "status", "aria-live": "polite" });
   const table = make("table", { class: "bl-facts bl-lab-table", "data-part": "lab-table" });
-  const figure = make("div", { class: "bl-lab-figure" }, lines.element, table);
+  const key = make("p", { class: "bl-key", "data-part": "lab-key" });
+  const figure = make("div", { class: "bl-lab-figure" }, make("div", {}, key, lines.element), table);
   const how = make("p", { class: "bl-how" });
   const questions = toggles({ id: `${stage.id}-question`, says: "what the lab is asked", choices: QUESTIONS, choose: (question) => stage.choose({ question }) });
+  const ofTwins = /** @type {HTMLElement} */ (questions.element.lastElementChild); // the last question
   const whose = toggles({ id: `${stage.id}-whose`, says: "whose slopes", choices: [["all", "all heads"], ["head", "the chosen head"]], choose: (one) => stage.choose({ whose: one }) });
   const element = make(
     "section",
@@ -132,6 +138,50 @@ export function lengthLab(stage) {
     );
   }
 
+  /** @param {{trained: number, curves: import("./twins.js").Twin[]}} found */
+  function showTwins({ trained, curves }) {
+    const points = curves.flatMap((twin) => twin.points);
+    const lengths = [...new Set(points.map(([length]) => length))].sort((a, b) => a - b);
+    const [first, last] = [lengths[0], lengths[lengths.length - 1]];
+    const losses = points.map(([, loss]) => loss);
+    const step = roundStep(Math.max(Math.max(...losses) - Math.min(...losses), 0.01), 5);
+    const [bottom, top] = [step * Math.floor(Math.min(...losses) / step), step * (Math.floor(Math.max(...losses) / step) + 1)];
+    const digits = Math.max(0, -Math.floor(Math.log10(step)));
+    const across = (/** @type {number} */ length) => (last > first ? Math.log2(length / first) / Math.log2(last / first) : 0.5);
+    const place = (/** @type {[number, number]} */ [length, loss]) => /** @type {[number, number]} */ ([across(length), (top - loss) / (top - bottom)]);
+    lines.axes({
+      left: Array.from({ length: Math.round((top - bottom) / step) + 1 }, (_, i) => ({ at: (i * step) / (top - bottom), text: fixed(top - i * step, digits) })),
+      below: lengths.map((length) => ({ at: across(length), text: String(length) })),
+    });
+    const within = trained >= first && trained <= last;
+    const tick = 0.006;
+    const drawn = curves.flatMap((twin, i) => {
+      const { colour, dash } = TWIN_LINES[i % TWIN_LINES.length];
+      const at = twin.points.map(place);
+      const marks = at.map(([x, y]) => ({ points: /** @type {[number, number][]} */ ([[x - tick, y], [x + tick, y]]), colour, width: 6 }));
+      return [{ points: at, colour, width: 2, dash }, ...marks];
+    });
+    lines.show(
+      [...(within ? [{ points: /** @type {[number, number][]} */ ([[across(trained), 0], [across(trained), 1]]), colour: "--bl-ink", width: 1, dash: [4, 4] }] : []), ...drawn],
+      within ? [{ x: across(trained), y: 0.1, text: "trained" }] : [],
+    );
+    key.replaceChildren(
+      ...curves.map(({ name }, i) => {
+        const { colour, dash } = TWIN_LINES[i % TWIN_LINES.length];
+        const swatch = make("span", { class: "bl-dash" });
+        swatch.style.setProperty("--bl-colour", `var(${colour})`);
+        swatch.style.setProperty("--bl-on", String(dash[0] ?? 1));
+        swatch.style.setProperty("--bl-off", String(dash[1] ?? 0));
+        return make("span", { "data-twin": name }, swatch, ` ${name}`);
+      }),
+    );
+    const ends = [...new Set([...(within ? [trained] : [first]), last])];
+    fill(
+      ["model", ...ends.map((length) => (length === trained ? `${length} · trained` : String(length)))],
+      curves.map((twin) => [twin.name, ...ends.map((length) => { const point = twin.points.find(([of]) => of === length); return point ? fixed(point[1], 3) : "–"; })]),
+    );
+  }
+
   /** What the slopes' curve says, in a sentence. @param {any} found */
   function findingOf({ head, points, desk }) {
     const whole = points.find((/** @type {number[]} */ [factor]) => factor === 1);
@@ -156,18 +206,21 @@ export function lengthLab(stage) {
       const state = stage.get("lengths");
       const question = stage.get("question");
       const ofSlopes = question === "slopes";
-      const { curves, by_slope: bySlope } = state;
+      const byTwin = question === "twins";
+      const { curves, by_slope: bySlope, twins } = state;
       const points = bySlope?.points ?? [];
+      const measured = (twins?.curves ?? []).filter((/** @type {import("./twins.js").Twin} */ twin) => twin.points.length);
       const now = state.state === "running" && !stage.get("live") ? "stopped" : state.state; // nobody reads on
       const running = now === "running";
-      const mine = (state.asked || "lengths") === question; // what the state is about
-      const any = ofSlopes ? points.length > 0 : curves.length > 0;
+      const mine = !state.asked || state.asked === question; // what the state is about
+      const any = (byTwin ? measured : ofSlopes ? points : curves).length > 0;
       const shown = mine ? now : any ? "done" : "idle";
-      set(element, { "data-state": shown, "data-curves": curves.length, "data-points": points.length, "data-question": question });
+      set(element, { "data-state": shown, "data-curves": curves.length, "data-points": points.length, "data-twins": measured.length, "data-question": question });
       questions.mark(question);
+      ofTwins.hidden = !stage.get("twins").any;
       whose.mark(stage.get("whose"));
       whose.element.hidden = !ofSlopes;
-      how.textContent = QUESTIONS[ofSlopes ? 1 : 0][2];
+      how.textContent = QUESTIONS.filter(([name]) => name === question)[0][2];
       run.disabled = running || !stage.get("live");
       run.textContent = any ? "measure again" : "measure";
       stop.hidden = progress.hidden = !running;
@@ -177,15 +230,17 @@ export function lengthLab(stage) {
         ? "measuring needs the model, and here is none"
         : ofSlopes
           ? "The slopes were fixed before training began. Press to see what others, and none at all, would do: it takes some seconds."
-          : "ALiBi promises that a model trained on short texts reads longer ones. Press to see: it takes a few seconds.";
+          : byTwin
+            ? "Five twins of this model were trained alike on short texts; they differ in how they know where a token stands. Press to see which of them read longer ones: it takes some seconds."
+            : "ALiBi promises that a model trained on short texts reads longer ones. Press to see: it takes a few seconds.";
       const means = new Map(curves.map((/** @type {any} */ c) => [c.length, c.mean]));
       const longest = curves.at(-1);
       const ofLengths =
         longest && means.has(state.trained) && longest.length > state.trained
           ? ` ${longest.length} tokens, ${fixed(longest.length / state.trained, 0)}× the trained length: ${fixed(longest.mean, 2)} nats per token, against ${fixed(Number(means.get(state.trained)), 2)} at ${state.trained}.`
           : "";
-      const finding = ofSlopes && any ? findingOf(bySlope) : ofSlopes ? "" : ofLengths;
-      const read = (mine ? state.message : bySlope?.says) || "measured before";
+      const finding = byTwin ? twinsSay(twins, shown === "done") : ofSlopes && any ? findingOf(bySlope) : ofSlopes ? "" : ofLengths;
+      const read = (mine ? state.message : byTwin ? twins.says : bySlope?.says) || "measured before";
       says.textContent = {
         idle,
         running: `reading ${read}: ${state.done} of ${state.total || "…"} tokens.${finding}`,
@@ -194,7 +249,9 @@ export function lengthLab(stage) {
         error: state.message,
       }[/** @type {"idle"} */ (shown)];
       if (!any) return;
-      if (ofSlopes) showSlopes(bySlope);
+      key.hidden = !byTwin;
+      if (byTwin) showTwins({ ...twins, curves: measured });
+      else if (ofSlopes) showSlopes(bySlope);
       else showLengths(state);
     },
   };

@@ -152,7 +152,7 @@ export const alibiPage = {
   name: "alibi",
   title: "ALiBi",
   compares: true,
-  needs: { lengths: ["wanted", [], "view = lab.alibi(TEXT); view.run_length_lab()"] },
+  needs: { lengths: ["wanted", [], ({ question }) => `view = lab.alibi(TEXT); view.question = "${question}"; view.run_length_lab()`] },
   place: (trace) => ({ query: trace.ids.length - 1, key: Math.max(0, trace.ids.length - 2) }),
 
   numbers(lab, trace, _, base) {

@@ -283,7 +283,7 @@ export function makeHost({ model: file, ...given }, post) {
     for (const [piece, [setting, values, code]] of Object.entries(panel.needs ?? {})) {
       const asked = changed === setting || (changed === "picture" && values.length > 0);
       const open = values.length === 0 || values.includes(state[trait(panel, setting)]);
-      if (two && asked && open) setOf(panel, { [piece]: { ...given.empty[trait(panel, piece)], state: "error", message: needsPython(code, two[0].text) } });
+      if (two && asked && open) setOf(panel, { [piece]: { ...given.empty[trait(panel, piece)], state: "error", message: needsPython(typeof code === "string" ? code : code(shownOf(panel)), two[0].text) } });
       else if (changed === setting) setOf(panel, { [piece]: given.empty[trait(panel, piece)] });
     }
   }

@@ -15,13 +15,13 @@ import { stamp } from "./code.js";
  *   steps: (lab: Lab, trace: Trace, shown: Shown, base: Trace | null, around: Around, empty: Shown) => Generator<Record<string, any>>}} Job
  *   a long job: whether a change asks for it ("run" or "stop"), and its steps, the first of which says that it has begun;
  *   `empty` is its piece before
- * @typedef {{name: string, title: string, compares: boolean, typed?: string[], needs?: Record<string, [string, string[], string]>,
+ * @typedef {{name: string, title: string, compares: boolean, typed?: string[], needs?: Record<string, [string, string[], string | ((shown: Shown) => string)]>,
  *   jobs?: Record<string, Job>,
  *   place: (trace: Trace, place: Shown, first: boolean) => Record<string, number>,
  *   numbers: (lab: Lab, trace: Trace, shown: Shown, base: Trace | null) => Record<string, any>,
  *   more: (lab: Lab, trace: Trace, shown: Shown, changed: string, base: Trace | null) => Record<string, any>}} Panel
  *   as a Panel in Python; `needs`: jobs that a page cannot do: piece -> [the setting that asks for it, its values, the
- *   Python that does it, with TEXT in it]
+ *   Python that does it, with TEXT in it, or how that follows from what is shown]
  */
 
 /** @param {Lab} lab @param {Trace} trace */

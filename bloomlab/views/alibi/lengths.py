@@ -1,4 +1,4 @@
-"""What the lab of the ALiBi view reads, and the curves that it draws: loss by length, or by slope."""
+"""What the lab of the ALiBi view reads, and its curves: loss by length, of a model or its twins, or by slope."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -15,6 +15,7 @@ from bloomlab.model.positions import own_slopes, reached
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.tiny.measure import validation_rows
 from bloomlab.tiny.rows import LENGTH
+from bloomlab.views.lengths import Lengths
 
 if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
@@ -94,6 +95,15 @@ def curve(result: LengthLoss) -> dict[str, Any]:
         "rows": result.rows,
         "mean": result.mean,
         "points": [[part.first, part.last, part.mean] for part in parts],
+    }
+
+
+def twin_curves(found: Lengths) -> dict[str, Any]:
+    """The twins' lines: of each, [length, mean loss] of every length that is measured."""
+    return {
+        "says": found.says,
+        "trained": found.trained,
+        "curves": [{"name": twin.name, "points": [[loss.length, loss.mean] for loss in twin.losses]} for twin in found],
     }
 
 
