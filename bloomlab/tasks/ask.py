@@ -175,7 +175,7 @@ def _logits(
             _check_room(head, 1, least, padded=False)  # before a text without end is cut into tokens
         batch = tokenizer(some, partners, padding=len(some) > 1, return_tensors="pt").to(head.device)
         ids, mask = batch["input_ids"], batch["attention_mask"].bool()
-        _check_room(head, *ids.shape, padded=not mask.all())
+        _check_room(head, len(ids), ids.shape[1], padded=not mask.all())
         output = without_gradients(head, input_ids=ids, attention_mask=batch["attention_mask"])
         logits = output["logits"] if "logits" in output else torch.stack([output.start_logits, output.end_logits], -1)
         for i, row in enumerate(logits.float().cpu()):
