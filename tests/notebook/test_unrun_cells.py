@@ -35,7 +35,8 @@ def printed(cells: list[str]) -> list[str]:
 def needs_another(lesson: Path) -> str:
     """The first cell of a lesson that uses something made in a cell before it."""
     cells = [cell.source for cell in nbformat.read(lesson, as_version=4).cells if cell.cell_type == "code"]
-    return next(cell for cell in cells if re.search(r"\blab\.", cell) and "import bloomlab" not in cell)
+    used = (cell for name in ("lab", "checks") for cell in cells if re.search(rf"\b{name}\.", cell))
+    return next(cell for cell in used if "import bloomlab" not in cell)
 
 
 @pytest.mark.slow
