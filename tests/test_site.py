@@ -80,7 +80,7 @@ def test_a_lesson_that_cannot_be_run_is_one_sentence(
         "CellExecutionError": nbclient.exceptions.CellExecutionError(f"…\nNameError: {long}", "NameError", long),
         "CellTimeoutError": nbclient.exceptions.CellTimeoutError(f"A cell timed out: {long}"),
         "DeadKernelError": nbclient.exceptions.DeadKernelError(""),
-        "PermissionError": PermissionError(errno.EACCES, "Permission denied", f"/home/{long}"),
+        "PermissionError": PermissionError(errno.EACCES, "Permission denied", f"/{long}"),
         "NoSuchKernel": NoSuchKernel(long),
     }
 
