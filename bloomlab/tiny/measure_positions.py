@@ -192,9 +192,9 @@ def loss_of_pieces(model: BloomForCausalLM, rows: Tensor, length: int, edit: Edi
 
 @torch.no_grad()
 def by_position(model: BloomForCausalLM, rows: Tensor) -> list[Figure]:
-    """The loss in each stretch of LENGTH / 2 positions of whole rows."""
+    """The loss in each stretch of positions of whole rows."""
     losses = torch.cat([token_losses(model, row[None]) for row in rows])
-    return [figure(part.mean(1)) for part in losses.split(LENGTH // 2, 1) if part.shape[1] > 1]
+    return [figure(part.mean(1)) for part in losses.split(starts.STRETCH, 1) if part.shape[1] > 1]
 
 
 # ------------------------------------------------------------------------------------------ remedies
@@ -273,11 +273,11 @@ def names_of(where: Path) -> list[str]:
 
 
 def measure_starts(where: Path) -> dict[str, Any]:
-    """The figures that show the spread, of twins of the short setting: loss, questions, repeats."""
+    """The figures that show the spread, of twins of the short setting: loss, questions, repeats, distances."""
     tokenizer, found = BloomTokenizerFast.from_pretrained(folder()), {}
     for name, model in every_twin(where):
         of = of_twin(model, tokenizer, BRIEF.random)
-        found[name] = {part: of[part] for part in ("by_length", "asked", "by_lag")}
+        found[name] = {part: of[part] for part in ("by_length", "by_position", "asked", "by_lag", "distance")}
     return found
 
 

@@ -18,15 +18,17 @@ from bloomlab.model.positions import KINDS
 from bloomlab.tiny import TWINS_FOLDER
 from bloomlab.tiny.card import MAX_BYTES, markdown
 from bloomlab.tiny.floors import Floor
+from bloomlab.tiny.positions import LENGTH
 
 STARTS = "starts.json"
+STRETCH = LENGTH // 2  # positions whose loss is one figure, as measure_positions.by_position has it
 ROOM = 2  # a floor is the worst of the starts, and so many times as far beyond it as the starts lie apart
 
 Pick = Callable[[dict[str, Any]], Mapping[str, float]]
 
 
 def picks() -> dict[str, Pick]:
-    """What is shown of a twin's figures, each by length or by lag."""
+    """What is shown of a twin's figures, each by length, by lag or by position."""
 
     def answers(place: str, what: str) -> Pick:
         return lambda of: {length: each[place][what][0] for length, each in of["asked"].items()}
@@ -37,6 +39,12 @@ def picks() -> dict[str, Pick]:
     return {
         "spread_loss": lambda of: {length: each[0] for length, each in of["by_length"].items()},
         **{f"spread_{place}": answers(place, "loss") for place in ("near", "far", "untold")},
+        "spread_positions": lambda of: {
+            f"{n * STRETCH + 1} to {(n + 1) * STRETCH}": each[0]
+            for n, each in enumerate(of["by_position"])
+            if n + 1 in (1, 2, 4, 8, 16)
+        },
+        "spread_distance": lambda of: {length: mean(map(mean, heads)) for length, heads in of["distance"].items()},
         "spread_right": answers("far", "right"),
         "spread_lags": repeats("right"),
         "spread_looks": repeats("looks"),

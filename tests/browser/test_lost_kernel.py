@@ -20,13 +20,15 @@ CUT = """() => {
     model.send = () => { throw new Error("the comm is closed"); };
     for (const [event, hear] of [...model.listeners]) if (event === "comm_live_update") hear();
 }"""
-# Each button of a tab that can be pressed, what it opens included; those that leave the tab or the page, or close it, are not.
+# Each button of a tab that can be pressed, what it opens included; those that leave the tab or the page, or close it, are
+# not.
 PRESS = """(panel) => {
     const view = panel.closest(".bloomlab");
     const pressed = [];
     for (const all of [0, 1]) { // what the first presses opened
         for (const one of view.querySelectorAll("button, summary, input[type=checkbox]")) {
-            const apart = one.closest("[role=tablist], [data-part=take]") || one.matches("[data-part=full-screen], [data-part=open-tab]");
+            const leaves = one.matches("[data-part=full-screen], [data-part=open-tab]");
+            const apart = one.closest("[role=tablist], [data-part=take]") || leaves;
             if (apart || one.disabled || !one.checkVisibility() || pressed.includes(one)) continue;
             pressed.push(one);
             one.click();

@@ -75,6 +75,20 @@ def test_the_command_trains_what_is_asked(arguments, asked, tmp_path, monkeypatc
     assert trained == asked
 
 
+def test_whatever_the_start_the_end_of_a_long_row_and_how_far_heads_look_tell_alibi_from_the_others():
+    """The card says so, of the loss in the last stretch and of the mean distance, in tokens."""
+    ends, looks = (
+        {kind: [starts.picks()[pick](of) for of in starts.of_kind(KEPT, kind)] for kind in KINDS}
+        for pick in ("spread_positions", "spread_distance")
+    )
+    others = [kind for kind in KINDS if kind not in ("alibi", "learned")]  # learned reads 64 tokens and no more
+    assert round(max(each["481 to 512"] for each in ends["alibi"]), 2) == 1.46
+    assert round(min(each["481 to 512"] for kind in others for each in ends[kind]), 2) == 1.92
+    assert all(9.5 < each["64"] < 14.5 for kind in KINDS for each in looks[kind])
+    assert all(36.5 < each["512"] < 37.5 for each in looks["alibi"])
+    assert min(each["512"] for kind in others for each in looks[kind]) > 108
+
+
 def test_the_kept_figures_stand_in_the_card():
     card = (TWINS_FOLDER / "README.md").read_text(encoding="utf-8")
     assert all(table() in card for table in starts.tables(KEPT).values())
