@@ -20,8 +20,8 @@ CUT = """() => {
     model.send = () => { throw new Error("the comm is closed"); };
     for (const [event, hear] of [...model.listeners]) if (event === "comm_live_update") hear();
 }"""
-# Each button of a tab that can be pressed, what it opens included; those that leave the tab or the page, or close it, are
-# not.
+# Each button of a tab that can be pressed, what it opens included; those that leave the tab or the page, or close it,
+# are not.
 PRESS = """(panel) => {
     const view = panel.closest(".bloomlab");
     const pressed = [];
