@@ -59,6 +59,7 @@ class Engines:
         self.key, self.patience = uuid.uuid4().hex, patience
         self._lock = threading.RLock()
         self._round = 0
+        self._signalled = False  # whether an engine was ever sent an interrupt
         self._pending: list[tuple[int, Any]] = []
         self._dropped: list[str] = []  # caches that nobody holds on to any more
         self.end: Callable[[], None] = lambda: None
@@ -116,10 +117,12 @@ class Engines:
         with self._lock:
             dropped, self._dropped = self._dropped, []
             letter = written((function, arguments) if not dropped else (_and_forget, (dropped, function, *arguments)))
-            interrupted = self._settle()
+            self._settle()
             found = self._told(letter)
-            if interrupted and any(kind == "stop" for kind, _, _ in found.values()):
-                self._round += 1  # the interrupt that was meant for an earlier call has come now
+            for _ in self.targets:  # an interrupt that was meant for an earlier call can come now, to each engine
+                if not (self._signalled and any(kind == "stop" for kind, _, _ in found.values())):
+                    break
+                self._round += 1
                 self._settle()
                 found = self._told(letter)
             return self._answer(found)
@@ -233,6 +236,7 @@ class Engines:
             return
         with contextlib.suppress(Exception):  # one that is gone cannot be told
             targets = [self.targets[rank] for rank, _ in self._pending]
+            self._signalled = True
             self.client.send_signal("SIGINT", targets=targets, block=False).wait(GRACE)
         if self._over(0.5):
             return
@@ -252,9 +256,9 @@ class Engines:
         self._pending = [each for each in self._pending if not each[1].ready()]
         return not self._pending
 
-    def _settle(self) -> bool:
-        """An engine that is still at work on an earlier question can take no other. Whether one had to be stopped."""
-        until, stopped = time.monotonic() + MEETING + GRACE, bool(self._pending)
+    def _settle(self) -> None:
+        """Stop engines that are still at work on an earlier question: they can take no other."""
+        until = time.monotonic() + MEETING + GRACE
         while self._pending and time.monotonic() < until:
             self._round += 1
             self._interrupt()
@@ -263,7 +267,6 @@ class Engines:
                 f"engine {self.targets[self._pending[0][0]]} is still at work on an earlier call and does not listen; "
                 "wait, or end it and open the model anew"
             )
-        return stopped
 
     def close(self) -> None:
         """End the engines that were started here; those that were brought along only let go of the model."""

@@ -313,6 +313,22 @@ def test_ctrl_c_at_fifty_moments_leaves_the_next_run_right(lab: Lab) -> None:
     assert interrupted > 25
 
 
+def test_an_interrupt_that_comes_in_a_later_call_does_not_end_it(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines, late = lab.model.engines, [0, 1]  # which engine hears it now; first one, then the other
+    told = engines._told
+
+    def heard(letter: bytes) -> dict[int, tuple[str, Any, str]]:
+        return told(letter) | ({late.pop(): ("stop", None, "")} if late else {})
+
+    monkeypatch.setattr(engines, "_told", heard)
+    monkeypatch.setattr(engines, "_signalled", True)
+    assert works(lab)
+    late[:] = [0]
+    monkeypatch.setattr(engines, "_signalled", False)  # nobody here has sent one
+    with pytest.raises(PartsError, match="it was interrupted"):
+        works(lab)
+
+
 def test_engines_end_with_a_notebook_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, bloomlab, time; lab = bloomlab.load(engines=2); e = lab.model.engines; "
