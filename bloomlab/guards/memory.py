@@ -77,12 +77,23 @@ def _in_words(method: Callable[..., Any]) -> Callable[..., Any]:
         except BloomlabError:
             raise
         except (MemoryError, RuntimeError, ImportError, OSError) as error:
-            if not isinstance(error, MemoryError) and not any(words in str(error) for words in NO_ROOM):
+            if not says_that_memory_is_full(error):
                 raise
         advice = "end other programs, or restart the kernel"
         raise MemoryLimitError(f"{method.__name__}() needs more memory than is left; {advice}")
 
     return said
+
+
+def says_that_memory_is_full(error: BaseException) -> bool:
+    """Whether an error, of Python or of a library, is that there was no memory.
+
+    >>> says_that_memory_is_full(MemoryError()), says_that_memory_is_full(OSError(12, "Cannot allocate memory"))
+    (True, True)
+    >>> says_that_memory_is_full(OSError(2, "No such file"))
+    False
+    """
+    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_ROOM)
 
 
 def gigabytes(count: int) -> str:

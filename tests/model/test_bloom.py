@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from bloomlab.config import BloomConfig
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, MemoryLimitError
+from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.hooks import Hooks
 from bloomlab.model.bloom import BloomModel
 from bloomlab.model.cache import KVCache
-from tests.tiny_random import padded_mask, random_ids, random_model
+from tests.tiny_random import SIZES, padded_mask, random_ids, random_model
 
 CLOSE = {"rtol": 0, "atol": 3e-6}
 
@@ -235,3 +236,19 @@ def test_checkpointing_turns_the_cache_off_in_training_and_says_so() -> None:
         assert model.train()(ids, use_cache=False).past_key_values is None
     with pytest.warns(UserWarning, match="use_cache is off"):
         assert model(ids).past_key_values is None
+
+
+def test_a_pass_that_memory_cannot_hold_ends_in_words() -> None:
+    """2⁴⁶ positions' logits: no machine has an address for each; and what is no lack of memory stays as it is."""
+    model = BloomForCausalLM(BloomConfig(**SIZES))
+    everywhere = torch.zeros(1, dtype=torch.long).expand(1 << 46)
+    words = r"^a pass of BloomForCausalLM needs more memory than is left; give it fewer tokens at a time, "
+    with pytest.raises(MemoryLimitError, match=words) as said:
+        model(random_ids(), logits_to_keep=everywhere)
+    assert said.value.__context__ is None  # an error behind it would keep all that the pass had made
+    with pytest.raises(RuntimeError, match="a bug"):
+        model(random_ids(), hooks=Hooks(edit={"embed": bug}))
+
+
+def bug(tensor: Tensor, at: Any) -> Tensor:
+    raise RuntimeError("a bug")
