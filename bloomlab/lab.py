@@ -30,6 +30,7 @@ from bloomlab.errors import (
     shorten,
 )
 from bloomlab.guards.arguments import bytes_in, whole_text
+from bloomlab.guards.files import check_unchanged, versions
 from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.guards.progress import without_monitor
 from bloomlab.heads.causal_lm import BloomForCausalLM
@@ -146,7 +147,9 @@ def load(
     source = find(folder, CheckpointError, None if embedded else revision, cache_dir)
     if source.commit:  # small files first: they show whether the large ones are worth downloading
         source.fetch("config", "tokenizer")
-    tokenizer = BloomTokenizerFast.from_pretrained(source.fetch("tokenizer"))
+    where = source.fetch("tokenizer")
+    files = versions(where / name for name in BloomTokenizerFast.vocab_files_names.values())
+    tokenizer = BloomTokenizerFast.from_pretrained(where)
     spread = ""
     if positions is not None:
         model = BloomForCausalLM.from_pretrained(tiny.twin(positions), dtype=dtype, device=device)
@@ -156,6 +159,8 @@ def load(
         model = BloomForCausalLM.from_pretrained(source, dtype=dtype, device=device, allow=allow, **placed)
     else:
         model = open_snapshot(snapshot, dtype=dtype, device=device)
+    for file, seen in files.items():  # else the words could be those of a model that was there before
+        check_unchanged(file, seen, TokenizerError)
     name = Path(name_or_folder).resolve().name + ("" if positions is None else f"-{positions}")
     lab = Lab(model, tokenizer, name=name.encode("utf-8", "backslashreplace").decode())  # a folder's can be any bytes
     lab.embedded, lab.twin = embedded and positions is None, positions or ""

@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,6 +127,11 @@ def version(path: Path) -> Version | None:
     except OSError:
         return None
     return Version(about.st_ino, about.st_size, about.st_mtime_ns)
+
+
+def versions(paths: Iterable[Path]) -> dict[Path, Version | None]:
+    """The versions of several files."""
+    return {path: version(path) for path in paths}
 
 
 def check_unchanged(path: Path, seen: Version | None, error: type[BloomlabError]) -> None:

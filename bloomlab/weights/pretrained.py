@@ -17,7 +17,7 @@ from bloomlab.config import ALIASES, BloomConfig
 from bloomlab.elsewhere import MODEL
 from bloomlab.errors import BloomlabError, CheckpointError, InputError, MemoryLimitError, did_you_mean
 from bloomlab.guards.arguments import flag
-from bloomlab.guards.files import make_folder
+from bloomlab.guards.files import check_unchanged, make_folder, versions
 from bloomlab.guards.memory import check_memory, says_that_memory_is_full
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
@@ -144,6 +144,7 @@ class BloomPreTrainedModel(ForOthers):
         source = find(folder, CheckpointError, revision, cache_dir)
         if config is not None and not isinstance(config, BloomConfig):
             raise InputError(f"config must be a BloomConfig, but got {type(config).__name__}")
+        files = versions(() if config else [source.fetch("config") / "config.json"])
         config = overridden(config or BloomConfig.from_pretrained(source.fetch("config")), config_overrides)
         if quantized := getattr(config, "quantization_config", None):
             refuse_quantized(quantized, None if source.commit else source.fetch("weights"))
@@ -161,6 +162,8 @@ class BloomPreTrainedModel(ForOthers):
             number_type = next(tensor.dtype for tensor in plan.source.values())
         places = None if device_map is None else devices.plan(model, device_map, max_memory, number_type)
         state = read_state(plan, number_type, whole, slow, places)
+        for file, seen in files.items():  # else these could be the weights of a model that was saved there meanwhile
+            check_unchanged(file, seen, CheckpointError)
         without_gradients(model.load_state_dict, state_dict=state, strict=False, assign=True)
         model._make_new(plan.new, number_type, ignore_mismatched_sizes)
         model._tie()
