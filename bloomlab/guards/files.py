@@ -208,6 +208,24 @@ def replacing_all(folder: Path, then: Callable[[], None] = lambda: None) -> Iter
 
 
 @contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for files of a moment.
+
+    Raises:
+        InputError: there is no room for one.
+    """
+    with ExitStack() as opened:
+        try:
+            folder = opened.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        except OSError as error:
+            raise InputError(
+                f"cannot make a temporary folder: {(error.strerror or str(error)).lower()}; make room for one, or name "
+                "another place in TMPDIR"
+            ) from None
+        yield Path(folder)
+
+
+@contextmanager
 def _draft(path: Path) -> Iterator[Path]:
     """A new file beside `path`, which is gone at the end unless it has been moved."""
     # a long name has no room for more letters

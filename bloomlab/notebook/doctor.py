@@ -162,6 +162,8 @@ def memory(free: int | None) -> Check:
 
 def cache(folder: Path) -> Check:
     """Try to write to the cache of models from the hub; nothing is left behind."""
+    if folder.parts[:1] == ("~",):
+        return Check("cache", "there is no home folder to keep models in", "name a folder in HF_HUB_CACHE")
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=nearest):

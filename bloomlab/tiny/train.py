@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]  # it ships no types
 
 from bloomlab.config import SIZES, BloomConfig
-from bloomlab.errors import BloomlabError, CheckpointError, shorten
+from bloomlab.errors import BloomlabError, CheckpointError, shorten, shorten_path
 from bloomlab.guards.files import replacing, write_json
 from bloomlab.guards.progress import without_monitor
 from bloomlab.heads.causal_lm import BloomForCausalLM
@@ -110,20 +110,30 @@ class Run(NamedTuple):
             raise CheckpointError(f"there is no run to resume at {path}; leave --resume out to start one")
         try:
             state: dict[str, Any] = torch.load(path, weights_only=True)
-        except Exception as error:  # whatever a broken file makes torch say
+            settings, done, history = state["settings"], int(state["done"]), list(state["history"])
+            model, optimizers = dict(state["model"]), list(state["optimizers"])
+        except Exception as error:  # whatever a broken file makes torch say, or one that holds something else
+            raise self._unread(path, error) from None
+        if settings != self.settings:
             raise CheckpointError(
-                f"the run at {path} cannot be read: {shorten(str(error), 120)}; leave --resume out to start one"
-            ) from None
-        if state["settings"] != self.settings:
-            raise CheckpointError(
-                f"the run at {path} has the settings {state['settings']}, but {self.settings} were asked for; "
+                f"the run at {path} has the settings {shorten(settings)}, but {self.settings} were asked for; "
                 "resume with the same ones"
             )
-        self.model.load_state_dict(state["model"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self.history.extend(state["history"])
-        return int(state["done"])
+        try:
+            self.model.load_state_dict(model)
+            for optimizer, saved in zip(self.optimizers, optimizers, strict=True):
+                optimizer.load_state_dict(saved)
+        except Exception as error:  # tensors of another shape, other optimizers
+            raise self._unread(path, error) from None
+        self.history.extend(history)
+        return done
+
+    @staticmethod
+    def _unread(path: Path, error: Exception) -> CheckpointError:
+        why = shorten(str(error), 120)
+        return CheckpointError(
+            f"the run at {shorten_path(path)} cannot be read: {why}; leave --resume out to start one"
+        )
 
 
 def train_step(run: Run, ids: Tensor, labels: Tensor, rate: float) -> float:

@@ -8,20 +8,18 @@ there are several panels, NAME_x is x of the panel NAME.
 """
 
 import asyncio
-import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import traitlets
 
 from bloomlab.errors import BloomlabError, HookError, InputError, check_attribute, no_attribute, shorten
 from bloomlab.guards.arguments import whole_within
-from bloomlab.guards.files import replacing
+from bloomlab.guards.files import replacing, temporary_folder
 from bloomlab.guards.markup import escaped
 from bloomlab.guards.memory import give_back
 from bloomlab.guards.uninterrupted import interrupts_wait
@@ -498,8 +496,8 @@ class View(Measured):
 
     def _picture(self) -> str:
         """The open panel's main picture, as notebooks keep a PNG."""
-        with tempfile.TemporaryDirectory() as folder:
-            return b64encode(self.save(Path(folder) / "view.png").read_bytes()).decode()
+        with temporary_folder() as folder:
+            return b64encode(self.save(folder / "view.png").read_bytes()).decode()
 
     def _ipython_display_(self) -> None:
         """In a notebook, the still is an output of its own: it stays when the widget is gone."""
@@ -594,8 +592,8 @@ class View(Measured):
     def _file(self, kind: str) -> dict[str, str]:
         """What `save` writes, in base64, for the page to hand on; or why it could not be written, in words."""
         try:
-            with TemporaryDirectory() as folder:
-                path = self.save(Path(folder, f"view.{kind}"))
+            with temporary_folder() as folder:
+                path = self.save(folder / f"view.{kind}")
                 return {"data": b64encode(path.read_bytes()).decode(), "trouble": ""}
         except (Exception, KeyboardInterrupt) as error:  # nobody is there to catch it, so the page says it
             return {"data": "", "trouble": _in_words(error, "choose it once more to save it")}

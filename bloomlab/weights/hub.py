@@ -290,7 +290,14 @@ def _ask(repo: str, revision: str, cache_dir: str | os.PathLike[str] | None) -> 
     say(f"{repo}: asking {urlsplit(address).hostname} …")  # before anything slow
     from huggingface_hub import constants
 
-    kept = Path(cache_dir or constants.HF_HUB_CACHE).expanduser() / f"models--{repo.replace('/', '--')}"
+    try:
+        place = Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
+    except RuntimeError as error:  # a user without a home, or another's who is not there
+        raise DownloadError(
+            f"there is no folder to keep models in: {str(error).lower().rstrip('.')}; name one in cache_dir=… or "
+            "HF_HUB_CACHE"
+        ) from None
+    kept = place / f"models--{repo.replace('/', '--')}"
     try:
         if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
             raise ConnectionError("HF_HUB_OFFLINE is set")

@@ -3,6 +3,7 @@
 import re
 import signal
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from bloomlab.errors import CheckpointError
 from bloomlab.tiny import rows, train
 from bloomlab.tiny.heads import HEADS
 from bloomlab.tiny.train import new_model, optimizers, rate
+from tests.tiny_random import random_model
 
 
 def test_the_rate_rises_in_sixty_steps_and_falls_to_two_percent() -> None:
@@ -111,3 +113,46 @@ def test_a_run_stopped_in_a_head_goes_on_with_that_head(
     assert train.train(tmp_path / "out", tmp_path, steps=2, head_steps=2, resume=True)
     assert "the head for language" not in capsys.readouterr().err
     assert {path.name for path in (tmp_path / "out" / "heads").iterdir()} == set(HEADS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"settings": None},
+        {"done": "soon"},
+        {"model": {"lm_head.weight": torch.zeros(2)}},
+        {"model": 5},
+        {"optimizers": [{}, {}, {}]},
+        {"optimizers": [5]},
+        {"history": 3},
+        None,
+    ],
+)
+def test_a_run_that_holds_something_else_says_so(tmp_path: Path, changed: dict[str, Any] | None) -> None:
+    model = random_model(n_layer=1)
+    run = train.Run({"steps": 1}, model, [torch.optim.SGD(model.parameters(), 0.1)], [])
+    run.keep(tmp_path / "run.pt", 1)
+    assert run.restore(tmp_path / "run.pt") == 1
+    state = torch.load(tmp_path / "run.pt", weights_only=True)
+    if changed and changed.get("settings", 0) is None:
+        del state["settings"]
+    torch.save([state] if changed is None else state | (changed if "settings" in state else {}), tmp_path / "run.pt")
+    with pytest.raises(
+        CheckpointError, match=r"^the run at .*run\.pt cannot be read: .*; leave --resume out to start one$"
+    ):
+        run.restore(tmp_path / "run.pt")
+
+
+@pytest.mark.slow
+def test_two_runs_that_are_kept_in_one_place_leave_one_whole(tmp_path: Path) -> None:
+    path, models = tmp_path / "run.pt", [random_model(seed, n_layer=1) for seed in (0, 1, 2)]
+    runs = [train.Run({"steps": 1}, model, [], []) for model in models]
+    runs[0].keep(path, 0)
+    writers = [Thread(target=lambda n=n: [runs[n].keep(path, n) for _ in range(20)]) for n in (0, 1)]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        whose = models[runs[2].restore(path)].state_dict()
+        assert all(tensor.equal(whose[name]) for name, tensor in models[2].state_dict().items())
+    assert [each.name for each in tmp_path.iterdir()] == ["run.pt"]
