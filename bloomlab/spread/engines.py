@@ -308,7 +308,8 @@ def _where() -> tuple[str, str]:
 
 def _start(library: Any, count: int) -> tuple[Any, Any, str]:
     """Engines on this machine, which listen at 127.0.0.1; their files are in a folder of their own."""
-    folder, cluster = "", None
+    cluster: Any = None
+    folder = ""
     try:
         folder = tempfile.mkdtemp(prefix="bloomlab-engines-")
         cluster = library.Cluster(

@@ -149,7 +149,12 @@ def test_two_runs_that_are_kept_in_one_place_leave_one_whole(tmp_path: Path) -> 
     path, models = tmp_path / "run.pt", [random_model(seed, n_layer=1) for seed in (0, 1, 2)]
     runs = [train.Run({"steps": 1}, model, [], []) for model in models]
     runs[0].keep(path, 0)
-    writers = [Thread(target=lambda n=n: [runs[n].keep(path, n) for _ in range(20)]) for n in (0, 1)]
+
+    def keep(n: int) -> None:
+        for _ in range(20):
+            runs[n].keep(path, n)
+
+    writers = [Thread(target=keep, args=(n,)) for n in (0, 1)]
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
