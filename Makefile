@@ -71,6 +71,7 @@ packages: .venv/.dev
 
 bench: .venv/.dev
 	$(PY) -m tests.benchmarks $(ARGS)
+	$(PY) -m tests.benchmarks.parts
 	$(PY) -m bloomlab.tiny.evaluate
 	$(PY) -m bloomlab.tiny.measure_positions
 	$(PY) -m tests.benchmarks.jax_twin

@@ -4,6 +4,7 @@ lab = bloomlab.load()                      the embedded model; needs no network
 lab.explore("Leo lives in Oslo.")          look inside; the docstring of Lab has every verb with an example
 """
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -87,6 +88,7 @@ Result = TypeVar("Result")
 FIRST_TEXT = "Leo lives in Oslo. Leo has a cat."
 FIRST_START = "Leo lives in"
 FIRST_QUESTION = "Where does Leo live?"
+QUICK = 1 << 33  # multiplications of a pass that nobody has to be told of: about a tenth of a second
 
 
 def load(
@@ -1090,7 +1092,17 @@ class Lab(NearNames):
         worth = None
         if spots is not None and against is None:
             worth = Worth(self.model, self.tokenizer, like or self._texts_like())
-        return View(read, panels, text, self.code, edit, measure, may, donor, worth)
+        with self._saying_what_it_reads("" if spots is None else text):
+            return View(read, panels, text, self.code, edit, measure, may, donor, worth)
+
+    @contextlib.contextmanager
+    def _saying_what_it_reads(self, x: str | Trace) -> Iterator[None]:
+        """A line below the cell, until the view is there, where a pass takes longer than one waits without a word."""
+        columns = 0 if isinstance(x, Trace) or not x else len(self.tokenizer.encode(x))
+        quick = self.model.config.parameter_count() * columns <= QUICK
+        says = f"{self.name} reads {columns} tokens; then their first picture is drawn"
+        with without_monitor(tqdm)(desc=says, bar_format="{desc} …", leave=False, disable=quick):
+            yield
 
     def _read(self, spots: Sequence[str], text: str, edit: Edits | None = None, whole: Trace | None = None) -> Any:
         """A trace of these spots; with edits two, the edited run and the one without.

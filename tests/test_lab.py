@@ -156,6 +156,23 @@ def test_what_cannot_be_compared_is_refused_in_words(lab: Lab) -> None:
     assert not lab.explore(trace).editable and not lab.explore(TEXT, against="Leo.").editable
 
 
+def test_before_a_large_model_runs_a_view_says_what_is_done(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, said = lab.model.forward, []
+
+    def forward(*arguments: Any, **named: Any) -> Any:
+        said.append(capsys.readouterr().err)
+        return run(*arguments, **named)
+
+    monkeypatch.setattr(lab.model, "forward", forward)
+    lab.attention(TEXT)
+    assert said.pop(0) == ""  # a small one is there before it is read
+    monkeypatch.setattr("bloomlab.lab.QUICK", 0)
+    lab.attention(TEXT)
+    assert f"{lab.name} reads {len(lab.tokenizer.encode(TEXT))} tokens" in said[0]
+
+
 def test_the_lens_ends_with_what_the_model_says(lab: Lab) -> None:
     rows = lab.lens(TEXT, top=3)
     logits = lab.model(input_ids=lab.trace(TEXT, []).ids).logits[0]

@@ -132,11 +132,35 @@ def _directions(centred: Tensor, axes: int) -> tuple[Tensor, Tensor]:
     """
     points, width = centred.shape
     if axes < points < width:
-        squares, mixes = (part.flip(-1)[..., :axes] for part in torch.linalg.eigh(centred @ centred.mT))
+        squares, mixes = _largest_eigen(centred @ centred.mT, axes)
         if squares[-1] > 1e-9 * squares[0]:  # else these directions are rounding
             return squares.sqrt(), (mixes / squares.sqrt()).mT @ centred
     _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)
     return sizes[:axes], directions[:axes]
+
+
+def _largest_eigen(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest eigenvalues of a symmetric matrix, the largest first, and their vectors (row, count).
+
+    Of a large matrix all of them would take long, so a few directions are multiplied by it until they stay the same.
+    Source: Golub and Van Loan, "Matrix Computations", 2013, section 8.2.4, orthogonal iteration.
+    """
+    few = count + 14
+    if len(matrix) > 8 * few:
+        turned = torch.randn(len(matrix), few, dtype=matrix.dtype, generator=torch.Generator().manual_seed(0))
+        for _ in range(3):
+            for _ in range(10):
+                turned = torch.linalg.qr(matrix @ turned).Q
+            values, mixes = _falling(turned.mT @ matrix @ turned, count)
+            vectors = turned @ mixes
+            if (matrix @ vectors - values * vectors).norm() <= 1e-9 * values[0]:
+                return values, vectors
+    return _falling(matrix, count)
+
+
+def _falling(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(matrix)
+    return values.flip(-1)[:count], vectors.flip(-1)[:, :count]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from bloomlab.errors import HookError, InputError
 from bloomlab.tracing.trace import Trace
 
-AT_ONCE = 1 << 24  # logits computed at a time: 64 MiB in float32
+AT_ONCE = 1 << 26  # bytes of logits computed at a time: 64 MiB
 
 WHOLE = ("embed", "final", "logits")
 """Spots that exist once; every other one exists in each layer."""
@@ -72,13 +72,14 @@ def layers(source: Trace | Tensor, spot: str) -> Tensor:
     return source.detach().float().cpu()
 
 
-def positions_at_once(vocab: int) -> int:
-    """How many positions' logits to compute at a time: a long text and a large vocabulary would fill the memory.
+def positions_at_once(vocab: int, size: int = 4) -> int:
+    """How many positions' logits of `size` bytes to compute at a time: a long text and a large vocabulary would fill
+    the memory.
 
-    >>> positions_at_once(250880)
-    66
+    >>> positions_at_once(250880), positions_at_once(250880, size=2)
+    (66, 133)
     """
-    return max(1, AT_ONCE // vocab)
+    return max(1, AT_ONCE // (vocab * size))
 
 
 def causal(n: int) -> Tensor:

@@ -24,7 +24,7 @@ from bloomlab.lens.lengths import Progress
 from bloomlab.tracing.trace import Trace
 from bloomlab.weights.pretrained import without_gradients
 
-WORDS, BLOCK = 4096, 64  # of the vocabulary at a time, and of these; so the numbers stay near the processor
+WORDS, BLOCK = 2048, 64  # of the vocabulary at a time, so that they stay near the processor; and of its blocks
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def followers(ids: Tensor) -> Tensor:
 
 def read_as_words(model: BloomForCausalLM, states: Tensor, following: Tensor, top: int) -> tuple[Tensor, ...]:
     """The summary of states (cell, hidden), given the token that follows each (cell), as many at a time as fit."""
-    step = positions_at_once(model.config.vocab_size)
+    step = positions_at_once(model.config.vocab_size, model.dtype.itemsize)
     parts = zip(states.split(step), following.split(step), strict=True)
     read = [summary(read_out(model, x).cpu(), y, top) for x, y in parts]
     return tuple(torch.cat(column) for column in zip(*read, strict=True))
@@ -117,34 +117,32 @@ def read_as_words(model: BloomForCausalLM, states: Tensor, following: Tensor, to
 def summary(logits: Tensor, following: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """ids, probs, entropy, rank, surprise of logits (pos, vocab), given the token that follows (pos), or -1 for none.
 
-    The vocabulary is taken a slice at a time, each with a softmax of its own; then they are weighed by their sums.
+    The vocabulary is taken a slice at a time, and logits are counted from the largest, so that no sum overflows.
 
     >>> ids, probs, entropy, rank, surprise = summary(torch.tensor([[0.0, 0.0, -100.0]]), torch.tensor([2]), 1)
     >>> probs, entropy, rank, surprise
     (tensor([[0.5000]]), tensor([0.6931]), tensor([3]), tensor([100.6931]))
     """
-    lowest = torch.finfo().min
+    lowest = torch.finfo().min / 2  # -inf · 0 would be NaN; half of it, so that differences are numbers, too
     own = logits.gather(-1, following.clamp(min=0)[:, None]).float()  # (pos, 1)
-    sums, means, above, best, ids = [], [], [], [], []
-    for start in range(0, logits.shape[-1], WORDS):
-        part = logits[:, start : start + WORDS].float().clamp(min=lowest)
-        probs = part.softmax(-1)
-        values, places = _largest(part, top)
-        sums.append(part.amax(-1) - probs.amax(-1).log())  # log of the sum of e^logit
-        means.append((probs * part).sum(-1))
+    values, ids = _largest(logits, top)
+    peak = values[:, :1].float().clamp(min=lowest)
+    total, mean, above = torch.zeros(3, len(logits))
+    for part in logits.split(WORDS, -1):
+        part = part.float().clamp(min=lowest)
         larger = torch.gt(part, own.clamp(min=lowest), out=torch.empty_like(part))  # 1.0 or 0.0: bools sum slowly
-        above.append(larger.sum(-1).long())
-        best.append(values)
-        ids.append(places + start)
+        below = part - peak
+        weights = below.exp()
+        total += weights.sum(-1)
+        mean += (weights * below).sum(-1)
+        above += larger.sum(-1)
 
-    whole = torch.stack(sums).logsumexp(0)  # (pos)
-    weights = (torch.stack(sums) - whole).exp()  # (slice, pos)
-    entropy = whole - (weights * torch.stack(means)).sum(0)
-    values, order = torch.cat(best, -1).topk(top, -1)
+    whole = peak[:, 0] + total.log()  # log of the sum of e^logit
+    entropy = (total.log() - mean / total).clamp(min=0)
     has_next = following >= 0
-    rank = (torch.stack(above).sum(0) + 1).where(has_next, torch.tensor(0))
+    rank = (above.long() + 1).where(has_next, torch.tensor(0))
     surprise = (whole - own[:, 0]).where(has_next, torch.nan)
-    return torch.cat(ids, -1).gather(-1, order), (values - whole[:, None]).exp(), entropy.clamp(min=0), rank, surprise
+    return ids, (values.float() - whole[:, None]).exp(), entropy, rank, surprise
 
 
 def _largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 
 from bloomlab.errors import InputError
 from bloomlab.lab import Lab
-from bloomlab.lens.hidden import READ, READ_PARTS, cosines, norms, pca, shares, stream
+from bloomlab.lens.hidden import READ, READ_PARTS, _directions, cosines, norms, pca, shares, stream
 from bloomlab.tracing.edits import add
 from tests.lens.sentences import SENTENCES
 
@@ -133,3 +133,15 @@ def test_a_map_has_no_more_axes_than_its_vectors_are_wide(axes: int) -> None:
 def test_a_map_of_several_states_is_refused() -> None:
     with pytest.raises(InputError, match=r"\(2, 3, 4\); pick a state"):
         pca(vectors(2, 3, 4))
+
+
+@pytest.mark.parametrize("steep", [0.0, 0.01, 0.3, 3.0])
+def test_a_long_texts_map_is_the_one_of_all_its_directions(steep: float) -> None:
+    """Of a cloud without long axes the quick way does not settle, and all directions are computed."""
+    lengths = torch.arange(1, 301).double() ** -steep
+    centred = vectors(200, 300).double() * lengths
+    centred = centred - centred.mean(0)
+    sizes, directions = _directions(centred, 2)
+    _, expected, reference = torch.linalg.svd(centred, full_matrices=False)
+    assert torch.allclose(sizes, expected[:2], rtol=1e-7)
+    assert torch.allclose((directions @ reference[:2].mT).abs(), torch.eye(2).double(), atol=1e-5)

@@ -383,7 +383,7 @@ def test_the_lab_shows_a_text_or_a_trace(lab: Lab) -> None:
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model is as large as one whose window is not read at once; a step reads two columns."""
     monkeypatch.setattr("bloomlab.views.hidden.said.AT_ONCE", 0)
-    monkeypatch.setattr("bloomlab.views.hidden.said.positions_at_once", lambda vocab: 7)
+    monkeypatch.setattr("bloomlab.views.hidden.said.positions_at_once", lambda vocab, size: 14)
 
 
 def unread(view: View) -> list[int]:

@@ -127,7 +127,7 @@ def reading_steps(
     all_left, begun = len(left), time.monotonic()
     piece = {**NOT_READING, "state": "running", "done": total - len(left), "total": total}
     yield {"reading": piece}, total - len(left)
-    width = max(1, 2 * positions_at_once(model.config.vocab_size) // len(states))
+    width = max(1, positions_at_once(model.config.vocab_size, model.dtype.itemsize) // len(states))
     while left:
         columns, left = left[:width], left[width:]
         said = read_columns(said, columns, model, states, ids)
