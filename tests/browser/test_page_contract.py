@@ -70,6 +70,13 @@ SEND = """async ([values, pause]) => {
 }"""
 
 
+AT_REST = """() => {  // what an edit is worth is measured once nothing has changed for 300 ms
+  const wait = setTimeout;
+  globalThis.setTimeout = (step, pause) => (pause === 300 ? 0 : wait(step, pause));
+  globalThis.asBefore = () => { globalThis.setTimeout = wait; };
+}"""
+
+
 class Both:
     """A view in Python and the same in a page; what is sent goes to both, and what they show is compared."""
 
@@ -293,6 +300,15 @@ def test_what_was_refused_is_forgotten_when_a_wish_changes_nothing_as_in_python(
     both.type("Leo lives")  # too short for the edit
     assert both.here["state"] == "error"
     both.wish(do="redo")  # there is nothing to make again
+    assert both.here["state"] == "ready"
+
+
+def test_what_is_off_already_is_no_change_as_in_python(both: Both) -> None:
+    both.wish(do="add", edit=EDITS[0])
+    both.type("Leo lives")  # too short for the edit
+    both.send(off=[])
+    assert both.here["state"] == "error"
+    both.send(off=[0])
     assert both.here["state"] == "ready"
 
 
@@ -657,6 +673,8 @@ def test_a_lone_view_has_pythons_numbers(page: Page, lab: Lab, verb: str) -> Non
 
 
 def test_a_walk_at_random_stays_with_python(both: Both) -> None:
+    both.view._worth = None  # what edits are worth has tests of its own, and would take most of the time
+    both.page.evaluate(AT_REST)
     draw = random.Random(0)
     texts = [story(code, seed).text for code in LANGUAGES for seed in range(20)]
     for step in range(STEPS):
@@ -675,5 +693,6 @@ def test_a_walk_at_random_stays_with_python(both: Both) -> None:
             both.wish(do=draw.choice(["undo", "redo", "remove"]), at=0)
         else:
             both.type(texts[(7 * step // 10) % len(texts)])
+    both.page.evaluate("asBefore()")
     assert both.messages == STEPS
     print(f"{STEPS} messages; the largest differences, as shares:", both.of)

@@ -421,7 +421,7 @@ export function makeHost({ model: file, ...given }, post) {
       }
       const value = SELECTION.includes(name) ? bounded(name, values[name]) : values[name];
       if (value !== values[name]) pending[name] = value;
-      if (state[name] === value) continue;
+      if (JSON.stringify(state[name]) === JSON.stringify(value)) continue; // as Python compares: a list of the same is no change
       state[name] = value;
       changed.push(name);
     }
