@@ -8,6 +8,7 @@
 # make claims  turn every sentence about the model around: does its test notice? (make claims-page: write the page)
 # make twins   train the five models that differ in their positions anew, and measure them against their floors
 # make starts  the same in little, from three starts: how much is chance? (ARGS="alibi --seed 7": one, in some minutes)
+# make page    the live page and the site, thoroughly: 2,000 messages through page and Python, four lessons, every cover
 # make packages  build wheel and sdist, try the wheel in an empty environment (PYTHONS="python3.12 …"), licences, SBOM
 # make bench   measure bloomlab against transformers
 # make peers   measure the attention view against BertViz and CircuitsVis
@@ -20,7 +21,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test fast watch gallery guards attack claims claims-page twins starts packages bench peers hosts format chromium
+.PHONY: help lab test fast watch gallery guards attack claims claims-page twins starts page packages bench peers hosts format chromium
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -65,6 +66,10 @@ twins: .venv/.dev
 starts: .venv/.dev
 	$(PY) -m bloomlab.tiny.positions --short $(ARGS)
 	$(PY) -m bloomlab.tiny.measure_positions my-short --short
+
+page: .venv/.dev
+	PAGE_WALK=2000 SITE_LESSONS=00_welcome,03_attention,04_alibi,09_interventions $(PY) -m pytest -p no:xdist -s \
+	    tests/browser/test_page_contract.py tests/browser/test_page_model.py tests/browser/test_site.py
 
 packages: .venv/.dev
 	PIP_ARGS="$(PIP_ARGS)" $(PY) -m tests.supply $(PYTHONS)

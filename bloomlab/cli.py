@@ -4,7 +4,7 @@
     bloomlab lessons FOLDER --edition student           copied for a class, without the solutions
     bloomlab explore "Leo lives in Oslo." --save out.html
     bloomlab page                                       a page with the model inside: any text, edits, no Python
-    bloomlab site FOLDER                                the live page, a gallery and the lessons, for a file server
+    bloomlab site FOLDER                                the live page, a gallery, lessons and docs, for a file server
     bloomlab generate "Leo lives in" --seed 1
     bloomlab info 7b1                                   sizes, memory, whether it fits here
     bloomlab convert FOLDER                             weights in .bin files, written as safetensors
@@ -107,10 +107,10 @@ def page(file: str, text: str | None, model: str) -> None:
     _say(load(model).explore(FIRST_TEXT if text is None else text).save(file, live=True))
 
 
-@cli.command(short_help="Write a site: live page, gallery, lessons.")
+@cli.command(short_help="Write a site: live page, gallery, lessons, docs.")
 @click.argument("folder")
 def site(folder: str) -> None:
-    """Write a site into FOLDER, for any file server: a live page, a gallery, and lessons with views that compute."""
+    """Write a site into FOLDER, for any file server: live page, gallery, docs, and lessons with views that compute."""
     from bloomlab.site import make
 
     for path in make(folder):

@@ -1,4 +1,4 @@
-"""A site: the live page, a gallery, and the lessons with views that are alive, as files for any file server.
+"""A site: the live page, a gallery, the lessons with views that are alive, and docs, as files for any file server.
 
     for path in make("public"): print(path)
 
@@ -10,11 +10,11 @@ view computes in the page, each cover asks; code is shown, and what checks a stu
 import base64
 import json
 import re
-from collections.abc import Iterator
-from importlib import import_module
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bloomlab import pages
 from bloomlab.errors import InputError
 from bloomlab.guards.files import replacing, saying_why_not
 from bloomlab.guards.markup import escaped
@@ -26,6 +26,7 @@ from bloomlab.views.shared.assets import above_hosts, folder, module_text, scrip
 
 RULES = "default-src 'self'"
 SECONDS = 600  # for a cell of a lesson
+BESIDE = (".png", ".gif", ".svg", ".json")  # what stands beside the project's pages
 GALLERY = {  # verb of the lab -> title, what to try there, the text
     "explore": ("Explore", "All views of one text, linked: choose a token, and every tab follows.", FIRST_TEXT),
     "map": (
@@ -47,6 +48,8 @@ NEEDS_PYTHON = (
     "The code of the lessons was run in Python, and their views compute in the page. To change it, or to have your "
     "own code checked, you need Python: bloomlab lab."
 )
+OPEN = re.compile(r"= \.\.\.$", re.MULTILINE)  # a line that a student fills in
+OWN_CODE = "In place of the dots stands your code. To write it, and to have it checked, you need Python: bloomlab lab."
 PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -62,7 +65,8 @@ PAGE = """\
 <body class="bloomlab-page">
 <main class="bloomlab bl-site">
 <nav aria-label="the site"><a href="{root}index.html">bloomlab</a> · <a href="{root}live.html">live page</a> ·
-<a href="{root}gallery/index.html">gallery</a> · <a href="{root}lessons/index.html">lessons</a></nav>
+<a href="{root}gallery/index.html">gallery</a> · <a href="{root}lessons/index.html">lessons</a> ·
+<a href="{root}docs/index.html">docs</a></nav>
 {body}
 </main>
 </body>
@@ -90,9 +94,9 @@ def make(place: str | Path, lessons: Iterator[str] | list[str] | None = None) ->
             raise InputError(f"there is no lesson {name!r}; the lessons are {', '.join(known)}")
     lab = load()
     with saying_why_not(place):
-        for part in ("assets", "data", "gallery", "lessons"):
+        for part in ("assets", "data", "gallery", "lessons", "docs"):
             (place / part).mkdir(parents=True, exist_ok=True)
-    site = _Site(place, lab)
+    site = _Site(place, lab, chosen)
     site.assets()
     yield site.page("live.html", "Live page", site.view("live", given_of(lab.explore(FIRST_TEXT)), "", linked=True))
     for verb, (title, words, text) in GALLERY.items():
@@ -105,10 +109,13 @@ def make(place: str | Path, lessons: Iterator[str] | list[str] | None = None) ->
         yield site.lesson(name)
     entries = [(f"{Path(name).stem}.html", titles[name].title, titles[name].about) for name in chosen]
     yield site.page("lessons/index.html", "Lessons", f"<h1>Lessons</h1><p>{escaped(NEEDS_PYTHON)}</p>{_list(entries)}")
+    yield site.text(lessons_folder() / "GLOSSARY.md", "notebooks/GLOSSARY.md")
+    yield from site.docs()
     entries = [
         ("live.html", "Live page", "the whole instrument: any text, edits by hand, every number computed in the page"),
         ("gallery/index.html", "Gallery", "each view by itself"),
         ("lessons/index.html", "Lessons", "the course, with views that are alive"),
+        ("docs/index.html", "Docs", "what the Python does: a model, edits, writing, training; for teachers"),
     ]
     about = f"BLOOM, opened up: a model of {lab.model.num_parameters():,} parameters that runs in these pages."
     yield site.page("index.html", "bloomlab", f"<h1>bloomlab</h1><p>{about}</p>{_list(entries)}")
@@ -117,8 +124,9 @@ def make(place: str | Path, lessons: Iterator[str] | list[str] | None = None) ->
 class _Site:
     """The pages in a folder, and the files that they share."""
 
-    def __init__(self, place: Path, lab: Lab) -> None:
+    def __init__(self, place: Path, lab: Lab, lessons: Sequence[str] = ()) -> None:
         self.place, self.lab = place, lab
+        self.lessons = [pages.place_of(f"notebooks/{name}") for name in lessons]
 
     def assets(self) -> None:
         """What all pages share: the views, the model's worker, and one style sheet."""
@@ -168,6 +176,29 @@ class _Site:
             self.write(name, _as_module(model))
         return name
 
+    def has(self, name: str) -> bool:
+        """Whether a page, or what stands beside it, is in the site when it is finished."""
+        room, _, rest = name.partition("/")
+        if room != "docs":
+            return name in ("lessons/index.html", "lessons/GLOSSARY.html", *self.lessons)
+        source = "README.md" if rest == "index.html" else rest.removesuffix(".html") + ".md" * rest.endswith(".html")
+        return (pages.folder() / source).is_file()
+
+    def text(self, file: Path, source: str) -> Path:
+        """A file of markdown as a page; `source` is its path in the project."""
+        markdown = file.read_text(encoding="utf-8")
+        return self.page(pages.place_of(source), pages.title_of(markdown), pages.as_html(markdown, source, self.has))
+
+    def docs(self) -> Iterator[Path]:
+        """The project's own pages, with their pictures and what else they link to."""
+        for file in sorted(pages.folder().rglob("*")):
+            source = file.relative_to(pages.folder()).as_posix()
+            if file.suffix == ".md":
+                yield self.text(file, f"docs/{source}")
+            elif file.suffix in BESIDE:
+                (self.place / "docs" / source).parent.mkdir(exist_ok=True)
+                self.write_bytes(f"docs/{source}", file.read_bytes())
+
     def lesson(self, name: str) -> Path:
         """A lesson as a page: run once, its text, its code, and what its cells have shown."""
         import nbformat
@@ -187,17 +218,18 @@ class _Site:
             why = (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
             raise InputError(f"the lesson {name} could not be run: {why}; `bloomlab doctor` says what works") from None
         stem = Path(name).stem
-        cells = [self._cell(f"{stem}-{number}", cell) for number, cell in enumerate(book.cells[1:])]
+        cells = [self._cell(f"{stem}-{number}", cell, name) for number, cell in enumerate(book.cells[1:])]
         title = next((lesson.title for lesson in listed() if lesson.file == name), stem)
         return self.page(f"lessons/{stem}.html", title, f"<p>{escaped(NEEDS_PYTHON)}</p>{''.join(cells)}")
 
-    def _cell(self, name: str, cell: Any) -> str:
+    def _cell(self, name: str, cell: Any, lesson: str) -> str:
         if cell.cell_type == "markdown":
-            text = import_module("mistune").html(re.sub(r"\((\w+)\.ipynb\)", r"(\1.html)", cell.source))
-            return re.sub(r' style="text-align:(\w+)"', r' align="\1"', text)  # nothing inline
+            return pages.as_html(cell.source, f"notebooks/{lesson}", self.has)
         if cell.cell_type != "code":
             return ""
         shown = [self._output(f"{name}-{number}", output) for number, output in enumerate(cell.outputs)]
+        if OPEN.search(cell.source):  # what it has said is of the lesson as it was run, with nothing written
+            shown = [f'<p class="bl-site-python">{escaped(OWN_CODE)}</p>', *shown]
         return f'<pre class="bl-site-code"><code>{escaped(cell.source)}</code></pre>{"".join(shown)}'
 
     def _output(self, name: str, output: Any) -> str:

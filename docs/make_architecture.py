@@ -159,6 +159,7 @@ def page() -> str:
 
 
 TWINS = {  # of widgets/, where the name does not say it
+    "model/beam.js": "generation/beam.py",
     "model/causal_lm.js": "heads/causal_lm.py",
     "model/edits.js": "tracing/edits.py",
     "model/errors.js": "errors.py",
@@ -171,11 +172,14 @@ TWINS = {  # of widgets/, where the name does not say it
     "page/alibi.js": "views/alibi/payload.py",
     "page/cells.js": "lens/cells.py",
     "page/code.js": "views/shared/code.py",
+    "page/direction.js": "lens/direction.py",
     "page/donors.js": "tracing/donors.py",
     "page/edit_list.js": "views/shared/edits.py",
     "page/effects.js": "views/hidden/effects.py",
+    "page/held.js": "lens/held.py",
     "page/hidden.js": "views/hidden/payload.py",
     "page/host.js": "views/view.py",
+    "page/keep.js": "lens/keep.py",
     "page/like.js": "tiny/like.py",
     "page/pictures.js": "views/shared/panel.py",
     "page/predictions.js": "views/predictions/payload.py",

@@ -37,6 +37,7 @@ FLOORS = [
     ],
     ["views: *"],
     ["lab"],
+    ["pages"],
     ["site"],
     ["notebook: unrun_cells startup doctor commands line_parser magics"],
     ["checks: record handin covers guesses class_table verdict parts training use lengths"],

@@ -8,27 +8,33 @@ from typing import Any
 import pytest
 
 from bloomlab.errors import InputError
+from bloomlab.pages import folder
 from bloomlab.site import GALLERY, _Site, make
 
 
 @pytest.mark.slow
 def test_the_pages_load_only_what_lies_beside_them(tmp_path: Path) -> None:
     pages = list(make(tmp_path, []))
+    docs = {path.stem.replace("README", "index") for path in folder().glob("*.md")}
     assert {page.relative_to(tmp_path).as_posix() for page in pages} == {
         "index.html",
         "live.html",
         "gallery/index.html",
         "lessons/index.html",
+        "lessons/GLOSSARY.html",
         *(f"gallery/{verb}.html" for verb in GALLERY),
+        *(f"docs/{name}.html" for name in docs),
     }
     for page in pages:
         text = page.read_text(encoding="utf-8")
         assert 'http-equiv="Content-Security-Policy" content="default-src &#x27;self&#x27;"' in text.replace(
             "'", "&#x27;"
         )
-        assert not re.findall(r"https?://|\sstyle=|<style|\son\w+=|<script>", text)
-        for link in re.findall(r'(?:href|src|data-given|data-model)="([^"]+)"', text):
-            assert (page.parent / link).is_file(), link
+        tags = "".join(re.findall(r"<[a-z][^<>]*>", text))
+        assert not re.findall(r"src=.https?://|\sstyle=|<style|\son\w+=|<script>", tags)
+        for link in re.findall(r'(?:href|src|data-given|data-model)="([^"]+)"', tags):
+            path = link.partition("#")[0]
+            assert (page.parent / path).is_file() or (link.startswith("https://") and "docs" in page.parts), link
     assert len(list((tmp_path / "assets").glob("model-*.js"))) == 1  # one for all pages
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 8_000_000
 

@@ -43,7 +43,8 @@ class Beams:
         if self.open and not enough:
             for i in ends[:n_beam].nonzero()[:, 0].tolist():  # lower ranks are only considered as live beams
                 self._finish(float(scores[i]), candidates[i])
-        alive = (scores - 1e9 * ends).topk(n_beam).indices
+        # the first ones where all have ended, at the last step: topk takes any of those that are equal
+        alive = scores.masked_fill(ends, -torch.inf).argsort(descending=True, stable=True)[:n_beam]
         self.live, self.scores = candidates[alive], (scores - 1e9 * ends)[alive]
         self.open = self.open and self._can_improve()
         return parents[alive]

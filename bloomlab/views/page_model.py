@@ -57,6 +57,7 @@ def page_model(lab: Any) -> dict[str, Any]:
         "config": config,
         "dtype": str(lab.model.dtype).removeprefix("torch."),
         "hash": weights_hash(lab.model),
+        "parameters": lab.model.num_parameters(),
         "weights": base64.b64encode(safetensors.torch.save(kept)).decode(),
         "tokenizer": {
             "added_tokens": [{"content": one["content"], "id": one["id"]} for one in file["added_tokens"]],

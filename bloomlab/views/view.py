@@ -419,17 +419,20 @@ class View(Measured):
             raise InputError(f"a view is saved as .html, .png or .svg; got {str(path)!r}")
         return path
 
-    def embed(self, height: int = 620) -> Embedded:
+    def embed(self, height: int = 620, *, live: bool = False) -> Embedded:
         """The view as a page inside the page, so that it can still be clicked where there is no kernel: in an export.
 
-        It is as interactive as `save("x.html")`, and as large; `height` is in pixels.
+        It is as interactive as `save("x.html")`, and as large; `height` is in pixels. A `live` one has the model inside
+        and computes by itself, in an export and in a notebook that is opened again; it is a few megabytes.
 
         Raises:
-            InputError: nothing is shown yet, or the height is not a whole number from 100 to 4000.
+            InputError: nothing is shown yet, or the height is not a whole number from 100 to 4000; or the page cannot
+                hold the model, or the edits, of a live one.
         """
         if self.trace is None:
             raise InputError("there is nothing to embed yet; show a text first: view.show('Leo lives in Oslo.')")
-        return Embedded(self._page(), self._still(), whole_within("height", height, 100, 4000), repr(self))
+        page = self._live_page() if live else self._page()
+        return Embedded(page, self._still(), whole_within("height", height, 100, 4000), repr(self))
 
     def saved_state(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """The traits of a page without a kernel, and those that differ in each run."""

@@ -2,7 +2,8 @@
 
 python -m tests.benchmarks.page
 
-Memory is that of the tab's process, with its worker (Linux only).
+Memory is that of the tab's process, with its worker (Linux only): what it has of its own, as a browser's task manager
+says it, and beside it all that is resident, with the program's files, which every tab of the browser shares.
 """
 
 import os
@@ -49,8 +50,8 @@ def text_of(lab: bloomlab.Lab, start: str) -> str:
     return "".join(token.text for token in lab.tokens(start + WORDS * 3)[:TOKENS])
 
 
-def memory() -> float:
-    """MB of the largest tab of a browser that this program has started."""
+def memory() -> tuple[float, float]:
+    """MB of the largest tab of a browser that this program has started: of its own, and resident."""
     parents, sizes = {}, {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -59,14 +60,15 @@ def memory() -> float:
             )
             parents[int(process.name)] = int(fields["PPid"])
             if b"--type=renderer" in (process / "cmdline").read_bytes():
-                sizes[int(process.name)] = int(fields["VmRSS"].split()[0]) / 1000
+                shared, whole = (int(fields[name].split()[0]) / 1000 for name in ("RssFile", "VmRSS"))
+                sizes[int(process.name)] = whole - shared, whole
         except (OSError, KeyError):  # it has ended meanwhile
             continue
 
     def is_ours(process: int) -> bool:
         return process == os.getpid() or (process in parents and is_ours(parents[process]))
 
-    return max((size for process, size in sizes.items() if is_ours(process)), default=0.0)
+    return max((size for process, size in sizes.items() if is_ours(process)), default=(0.0, 0.0))
 
 
 def measure(page: Page, lab: bloomlab.Lab) -> Iterator[str]:
@@ -90,7 +92,8 @@ def measure(page: Page, lab: bloomlab.Lab) -> Iterator[str]:
         step = ["[data-part=slopes]", "ArrowDown" if number % 2 else "ArrowUp", {"shiftKey": True}]
         slopes.append(page.evaluate(PRESSED, step))
     yield row("a slope moved a step, ALiBi open", SLOPE, slopes[5:])
-    yield f"{'memory of the tab':<44}{memory():8.0f} MB of {MEMORY}"
+    own, resident = memory()
+    yield f"{'memory of the tab':<44}{own:8.0f} MB of {MEMORY} ({resident:.0f} MB with what all tabs share)"
 
 
 def main() -> None:

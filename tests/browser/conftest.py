@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect, sync_playwright
 
 from tests.browser import chromium as installed
 from tests.browser.servers import APPS, Server
@@ -31,8 +31,9 @@ def chromium() -> Iterator[Browser]:
 class Visit:
     """One tab: its page, what it asked of the network, and the errors its scripts raised."""
 
-    def __init__(self, browser: Browser, width: int = 1280, height: int = 900) -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+    def __init__(self, browser: Browser, width: int = 1280, height: int = 900, touch: bool = False) -> None:
+        size: ViewportSize = {"width": width, "height": height}
+        self.context = browser.new_context(viewport=size, accept_downloads=True, has_touch=touch)
         self.page: Page = self.context.new_page()
         self.refused: list[str] = []
         self.errors: list[str] = []

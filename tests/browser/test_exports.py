@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
-from bloomlab.lab import Lab
+from bloomlab.lab import Lab, load
 from tests.browser.conftest import Visit
 from tests.browser.texts import HOSTILE
 from tests.tiny_random import byte_tokenizer, random_model
@@ -50,6 +51,20 @@ def test_a_page_under_a_policy_is_never_blank(visit: Visit, tmp_path: Path, poli
     assert visit.page.locator(pictures[policy]).first.is_visible()
     assert visit.page.locator("[data-view=attention]").count() == (policy == "no blob")
     assert not visit.page.locator("main > img, main > table").count() or policy == "no script"
+
+
+def test_a_live_view_in_a_frame_reads_another_text(visit: Visit, tmp_path: Path) -> None:
+    """The export holds the model, so what is read there needs no kernel; a frame has no address to give a link to."""
+    frame = load().explore("Leo lives in Oslo.").embed(height=700, live=True)
+    (tmp_path / "export.html").write_text(f"<!doctype html><title>export</title>{frame._repr_html_()}", "utf-8")
+    visit.page.goto((tmp_path / "export.html").as_uri())
+    inside = visit.page.frame_locator("iframe")
+    box = inside.locator("[data-part=text]")
+    box.fill("Ana has a dog. Ana has")
+    box.press("Enter")
+    expect(inside.locator("[data-view=explorer]")).to_have_attribute("data-tokens", "7", timeout=20_000)
+    assert inside.locator("[data-part=take-link]").is_hidden()
+    assert visit.errors == [] and visit.refused == []
 
 
 def test_an_embedded_view_stays_clickable_and_is_shut_in(visit: Visit, tmp_path: Path) -> None:

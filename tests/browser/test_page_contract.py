@@ -70,6 +70,13 @@ SEND = """async ([values, pause]) => {
 }"""
 
 
+AT_REST = """() => {  // what an edit is worth is measured once nothing has changed for 300 ms
+  const wait = setTimeout;
+  globalThis.setTimeout = (step, pause) => (pause === 300 ? 0 : wait(step, pause));
+  globalThis.asBefore = () => { globalThis.setTimeout = wait; };
+}"""
+
+
 class Both:
     """A view in Python and the same in a page; what is sent goes to both, and what they show is compared."""
 
@@ -296,6 +303,15 @@ def test_what_was_refused_is_forgotten_when_a_wish_changes_nothing_as_in_python(
     assert both.here["state"] == "ready"
 
 
+def test_what_is_off_already_is_no_change_as_in_python(both: Both) -> None:
+    both.wish(do="add", edit=EDITS[0])
+    both.type("Leo lives")  # too short for the edit
+    both.send(off=[])
+    assert both.here["state"] == "error"
+    both.send(off=[0])
+    assert both.here["state"] == "ready"
+
+
 def test_wishes_that_make_no_sense_are_refused_in_pythons_words(both: Both) -> None:
     wrong: list[Any] = [
         {"spot": "h.9.attn.mixed", "kind": "zero", "axes": {}},
@@ -442,6 +458,22 @@ def test_writing_has_pythons_tokens_and_numbers(both: Both) -> None:
         ask("branch", token=token)
 
 
+@pytest.mark.parametrize("drawn", [False, True], ids=["likeliest", "drawn"])
+def test_beams_are_pythons(both: Both, drawn: bool) -> None:
+    texts = ("Leo lives in", "Ana has a dog. Ana has", "سارة تسكن في", "小梅住在")
+    for number, text in enumerate(texts[:2] if drawn else texts):
+        both.type(text)
+        both.send(tab="writing", writing_beams=3 + number, writing_sample=drawn, writing_penalty=1.2)
+        both.send(writing_asked={"do": "search", "number": both.messages + 1})
+        assert len(both.here["writing_tree"]["ids"]) > 20 and set(both.here["writing_tree"]["how"]) == {"", "beam"}
+        both.send(writing_asked={"do": "step", "number": both.messages + 1})
+        assert "beams have no single next step" in both.here["writing_tree"]["message"]
+    both.wish(do="add", edit=EDITS[2])
+    both.send(run="difference")
+    both.send(writing_asked={"do": "search", "number": both.messages + 1})
+    assert both.here["writing_other"]["tree"]["how"][1] == "beam"
+
+
 def test_writing_with_changes_goes_along_with_the_run_without_them(both: Both) -> None:
     both.wish(do="add", edit=EDITS[0])
     both.wish(do="add", edit={"spot": "h.2.mlp.out", "kind": "scale", "number": 1.5, "axes": {}})
@@ -546,8 +578,47 @@ def test_what_cannot_be_measured_is_said_as_in_python(both: Both) -> None:
     for wish in ({"do": "restore", "at": 7}, {"do": "add", "edit": SILENT, "expect": 7}):
         both.wish(**wish)
         assert both.here["message"] == both.view.message != ""
-    both.page.evaluate("host.receive({ wished: { do: 'keep', number: 99 } })")
-    assert both.page.evaluate("told.message").startswith("this needs Python: lab.keep(")
+    for wish in ({}, {"parts": ["3.5"], "among": "no"}, {"parts": ["3.5"], "among": "all", "instead": "copied"}):
+        both.wish(do="keep", **wish)
+        assert both.here["message"] == both.view.message != ""
+
+
+def test_what_is_left_with_parts_held_or_kept_is_pythons(both: Both) -> None:
+    both.type(SHORT)
+    both.wish(do="add", edit={"spot": "h.0.attn.mixed", "kind": "zero", "axes": {"head": [1]}})
+    found = weighed(both, do="held")
+    assert {row["part"] for row in found["held"]["rows"]} >= {"MLP 3"} and found["held"]["rows"][0]["q"] is None
+    for mode, instead in (("keep", "usual"), ("without", "zero")):
+        found = weighed(both, do=mode, parts=["3.5", "mlp 3"], among="all", instead=instead)
+        assert [len(row["dots"]) for row in found["kept"]["rows"]] == [20, 20]
+    both.send(metric="probability")
+    found = weighed(both, do="without", parts=["3.5"], among="heads", instead="drawn")
+    both.wish(do="keep", parts=["9.9"], among="all", instead="zero")
+    both.view._finish_measuring()
+    assert both.here["worth"]["message"] == both.view.worth["message"] != ""
+
+
+@pytest.mark.slow  # 28 texts, a run for each part
+def test_what_is_left_with_parts_held_is_pythons_in_many_texts(both: Both) -> None:
+    both.type(SHORT)
+    both.send(over="texts")
+    both.wish(do="add", edit=SILENT)
+    assert weighed(both, do="held")["held"]["texts"] == 28
+    assert weighed(both, do="keep", parts=["3.5"], among="heads", instead="zero")["kept"]["rows"]
+
+
+def test_the_curve_of_a_dose_is_pythons(both: Both) -> None:
+    both.type(SHORT)
+    steer = {"spot": "h.1.resid_post", "kind": "steer", "axes": {}, "number": 2, "towards": ["Ana has a dog."]}
+    both.wish(do="add", edit={**steer, "away": ["Leo has a cat.", "Leo lives in Oslo."]})
+    found = weighed(both, do="curve")
+    assert [row["dose"] for row in found["curve"]["rows"]] == [0, 0.5, 1, 2, 4, 8]
+    both.wish(do="dose", at=0, dose=4, gesture=1)
+    assert both.here["worth"]["curve"] == {} or both.here["worth"]["curve"]["rows"]
+    both.wish(do="add", edit={**steer, "spot": "resid_post", "away": ["Leo"]})
+    both.wish(do="curve")
+    both.view._finish_measuring()
+    assert both.here["worth"]["message"] == both.view.worth["message"] != ""
 
 
 OTHERS = (STORY.replace("Oslo", "Lima"), "Ana has a dog.", "لدى ليو قطة.")  # of as many tokens, and of fewer
@@ -602,6 +673,8 @@ def test_a_lone_view_has_pythons_numbers(page: Page, lab: Lab, verb: str) -> Non
 
 
 def test_a_walk_at_random_stays_with_python(both: Both) -> None:
+    both.view._worth = None  # what edits are worth has tests of its own, and would take most of the time
+    both.page.evaluate(AT_REST)
     draw = random.Random(0)
     texts = [story(code, seed).text for code in LANGUAGES for seed in range(20)]
     for step in range(STEPS):
@@ -620,5 +693,6 @@ def test_a_walk_at_random_stays_with_python(both: Both) -> None:
             both.wish(do=draw.choice(["undo", "redo", "remove"]), at=0)
         else:
             both.type(texts[(7 * step // 10) % len(texts)])
+    both.page.evaluate("asBefore()")
     assert both.messages == STEPS
     print(f"{STEPS} messages; the largest differences, as shares:", both.of)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import pytest
@@ -27,8 +28,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(chromium: Browser, file: Path) -> Iterator[Callable[..., Visit]]:
     visits: list[Visit] = []
 
-    def opened(policy: str = "", width: int = 1280) -> Visit:
-        visit = Visit(chromium, width, 800)
+    def opened(policy: str = "", width: int = 1280, touch: bool = False) -> Visit:
+        visit = Visit(chromium, width, 800, touch)
         visits.append(visit)
         if policy:
             served = "http://127.0.0.1/a/path/page.html"
@@ -97,6 +98,46 @@ def test_a_text_is_typed_and_sixteen_numbers_are_silenced_by_hand(opened: Callab
     expect(page.locator('[data-part="changes"]')).to_contain_text("head 0.1 silent at 16", timeout=WAIT)
     expect(page.locator(".bloomlab")).to_have_attribute("data-query", "19")
     assert chance_of_oslo(page) == 0.184
+    assert visit.refused == [] and visit.errors == []
+
+
+def test_a_finger_on_a_phone_chooses_changes_and_writes(opened: Callable[..., Visit]) -> None:
+    visit = opened(width=360, touch=True)
+    page = visit.page
+    page.locator('[data-panel="attention"] [role="option"][data-layer="0"][data-head="1"]').tap()
+    page.locator('[data-part="strip"] [role="option"][data-token="16"]').tap()
+    expect(page.locator(".bloomlab")).to_have_attribute("data-query", "16")
+    page.locator('[data-panel="attention"] [data-part="change-menu"] > summary').tap()
+    page.locator('[data-panel="attention"] [data-edit="silence"]').tap()
+    expect(page.locator('[data-part="changes"]')).to_contain_text("head 0.1 silent at 16")
+    page.locator('[role="tab"][data-tab="writing"]').tap()
+    page.locator('[data-panel="writing"] [data-part="step"]').tap()
+    expect(page.locator(".bloomlab")).to_have_attribute("data-at", "1")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert visit.refused == [] and visit.errors == []
+
+
+def test_keys_alone_read_choose_change_and_undo(opened: Callable[..., Visit]) -> None:
+    visit = opened()
+    page = visit.page
+    page.locator('[data-part="text"]').focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("Leo lives in Oslo. Leo lives in")
+    page.keyboard.press("Enter")
+    expect(page.locator(".bloomlab")).to_have_attribute("data-tokens", "8")
+    page.keyboard.press("Escape")
+    page.locator('[data-panel="attention"] [data-part="heads"]').focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    layer, head = (page.locator(".bloomlab").get_attribute(f"data-{name}") for name in ("layer", "head"))
+    chosen = f"head {layer}.{head}"
+    page.keyboard.press("e")
+    page.locator('[data-panel="attention"] [data-edit="silence"]').focus()
+    page.keyboard.press("Enter")
+    expect(page.locator('[data-part="changes"]')).to_contain_text(f"{chosen} silent")
+    page.locator('[data-part="undo"]').focus()
+    page.keyboard.press("Enter")
+    expect(page.locator('[data-part="changes"]')).not_to_contain_text(chosen)
     assert visit.refused == [] and visit.errors == []
 
 
@@ -235,7 +276,8 @@ def test_a_text_is_written_on_in_the_page(opened: Callable[..., Visit]) -> None:
     expect(page.locator('[data-part="cache-says"]')).to_contain_text("nats (KL)")
     page.locator('[data-setting="beams"]').select_option("4")
     page.locator('[data-part="search"]').click()
-    expect(page.locator('[data-panel="writing"] [data-part="message"]')).to_contain_text("num_beams=4).play()")
+    expect(page.locator('[data-panel="writing"] [data-part="message"]')).to_be_hidden()
+    expect(page.locator('[data-part="branches"] [data-end]')).not_to_have_count(4)
     page.locator('[data-part="keep-text"]').click()
     expect(page.locator('[data-part="text"]')).not_to_have_value(STORY)
     assert visit.refused == [] and visit.errors == []
@@ -283,8 +325,10 @@ def test_texts_of_every_kind_are_shown_as_they_are(opened: Callable[..., Visit])
     assert visit.errors == []
 
 
-def test_axe_finds_nothing_grave(opened: Callable[..., Visit]) -> None:
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_grave(opened: Callable[..., Visit], theme: Literal["light", "dark"]) -> None:
     page = opened().page
+    page.emulate_media(color_scheme=theme)
     for tab in ("map", "tokens", "attention", "alibi", "hidden", "predictions", "writing"):
         page.locator(f'[role="tab"][data-tab="{tab}"]').click()
         expect(page.locator('[data-part="tab-says"][data-waits]')).to_have_count(0)

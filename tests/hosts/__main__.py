@@ -4,6 +4,7 @@ What is in the table was looked at by a browser or read from a file; a host whos
 The pictures that it takes lie in tests/browser/screenshots/. `ARGS="marimo voila"` runs only these.
 """
 
+import json
 import os
 import re
 import shutil
@@ -408,11 +409,12 @@ def firefox_host(bench: Bench) -> str:
             finally:
                 server.stop()
         firefox_saved(fox, bench.folder / "firefox.html")
+        firefox_alone(fox, bench.folder / "firefox-alone.html")
     finally:
         fox.close()
     return (
         f"Firefox {fox.version}: JupyterLab and Notebook 7 live, every tab; another text is read; stills give way; "
-        "a saved page from a file, every tab"
+        "a saved page from a file, every tab; a live page from a file: every tab, five scripts, an edit"
     )
 
 
@@ -445,6 +447,29 @@ def firefox_saved(fox: Firefox, page: Path) -> None:
     fox.wait_for(f"{VIEW}.dataset.layer === '1' && {VIEW}.dataset.head === '2'")
     assert painted_in(fox) > 10
     fox.screenshot(SCREENSHOTS / "hosts-firefox-saved.png")
+
+
+def firefox_alone(fox: Firefox, page: Path) -> None:
+    """A page with the model inside, from a file: every tab, other texts, and an edit at one token by keys."""
+    story = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+    save = "import bloomlab, sys; bloomlab.load().explore(sys.argv[2]).save(sys.argv[1], live=True)"
+    subprocess.run([BORROWED / "bin/python", "-c", save, page, story], cwd=ROOT, check=True)
+    fox.goto(page.as_uri())
+    fox.wait_for(f"{VIEW}?.dataset.tokens === '20'")
+    open_tabs(fox)
+    for text in ("يعيش ليو في أوسلو.", "लियो ओस्लो में रहता है।", "小梅住在北京。", "🦁 é", story):
+        said = json.dumps(text)
+        enter = "new KeyboardEvent('keydown', {key: 'Enter', bubbles: true})"
+        box = f"{VIEW}.querySelector('[data-part=text]')"
+        fox.evaluate(f"(box => {{ box.value = {said}; box.dispatchEvent({enter}); }})({box})")
+        picture = f"{VIEW}.querySelector('[data-part=code]').textContent.includes({said})"
+        fox.wait_for(f"{VIEW}.dataset.state === 'ready' && {picture}")
+    for place in ('[data-part=heads] [data-layer="0"][data-head="1"]', '[data-part=strip] [data-token="16"]'):
+        fox.evaluate(f"{VIEW}.querySelector('{place}').click()")
+    fox.wait_for(f"{VIEW}.dataset.query === '16'")
+    fox.evaluate(f"{VIEW}.querySelector('[data-panel=attention] [data-edit=silence]').click()")
+    fox.wait_for(f"{VIEW}.querySelector('[data-part=changes]').textContent.includes('head 0.1 silent at 16')")
+    fox.screenshot(SCREENSHOTS / "hosts-firefox-alone.png")
 
 
 def open_tabs(fox: Firefox) -> None:

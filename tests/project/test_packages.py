@@ -18,6 +18,7 @@ KINDS = {  # folder in the wheel -> endings of what may be in it
     "bloomlab": {".py", ".typed", ".toml", ".md", ".json", ".safetensors"},
     "bloomlab/_widgets": {".js", ".css"},
     "bloomlab/_notebooks": {".ipynb", ".md"},
+    "bloomlab/_docs": {".md", ".png", ".gif", ".svg", ".json"},
     "bloomlab-0.1.0.dist-info": {"", ".txt"},
 }
 SDIST = {  # at the top of the sdist
@@ -44,11 +45,12 @@ def contents(wheel: Path) -> dict[str, int]:
 def sources() -> set[str]:
     """What the wheel must hold of this checkout, as it is named there."""
     found = set()
-    places = {"bloomlab": "bloomlab", "widgets": "bloomlab/_widgets", "notebooks": "bloomlab/_notebooks"}
+    places = {"bloomlab": "bloomlab"}
+    places |= {folder: f"bloomlab/_{folder}" for folder in ("widgets", "notebooks", "docs")}
     for folder, inside in places.items():
         for path in (ROOT / folder).rglob("*"):
             hidden = any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)
-            if path.is_file() and not hidden:
+            if path.is_file() and not hidden and not (folder == "docs" and path.suffix == ".py"):
                 found.add(f"{inside}/{path.relative_to(ROOT / folder).as_posix()}")
     return found
 

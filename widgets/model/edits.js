@@ -81,9 +81,11 @@ export function scale(factor, where = {}) {
   return { name: "scale", where, source: "", text: inPython("scale", where, [numberInPython(factor)]), at: (other) => scale(factor, other), change: (tensor, at) => replacedIn(tensor, at, where, (old) => old * factor) };
 }
 
-/** @param {number} value @param {Where} [where] @returns {NamedEdit} */
+/** @param {number | Float32Array} value a number, or one for each index of the last axis @param {Where} [where] @returns {NamedEdit} */
 export function add(value, where = {}) {
-  return { name: "add", where, source: "", text: inPython("add", where, [numberInPython(value)]), at: (other) => add(value, other), change: (tensor, at) => replacedIn(tensor, at, where, (old) => old + value) };
+  const given = typeof value === "number" ? numberInPython(value) : `tensor(${value.length})`;
+  const step = typeof value === "number" ? () => value : (/** @type {number} */ last) => value[last];
+  return { name: "add", where, source: "", text: inPython("add", where, [given]), at: (other) => add(value, other), change: (tensor, at) => replacedIn(tensor, at, where, (old, _, indices) => old + step(/** @type {number} */ (indices.at(-1)))) };
 }
 
 /**

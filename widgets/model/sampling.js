@@ -17,19 +17,19 @@ export function scaleTemperature(scores, temperature) {
   return scores.map((score) => score / temperature);
 }
 
-/** Keep the k likeliest, and those that tie with the last of them. @param {Float32Array} scores @param {number} k */
-export function keepTopK(scores, k) {
-  const least = scores.slice().sort()[Math.max(0, scores.length - k)];
+/** Keep the k likeliest, and those that tie with the last of them. @param {Float32Array} scores @param {number} k @param {number} [atLeast] so many stay */
+export function keepTopK(scores, k, atLeast = 1) {
+  const least = scores.slice().sort()[Math.max(0, scores.length - Math.max(k, atLeast))];
   return scores.map((score) => (score < least ? -Infinity : score));
 }
 
-/** Keep the smallest set of likeliest tokens whose probabilities reach p. @param {Float32Array} scores @param {number} p */
-export function keepTopP(scores, p) {
+/** Keep the smallest set of likeliest tokens whose probabilities reach p. @param {Float32Array} scores @param {number} p @param {number} [atLeast] so many stay */
+export function keepTopP(scores, p, atLeast = 1) {
   const order = Array.from(scores.keys()).sort((one, other) => scores[one] - scores[other]);
   const probs = softmax(scores);
   const kept = scores.slice();
   let reached = 0;
-  for (const id of order.slice(0, -1)) {
+  for (const id of order.slice(0, -atLeast)) {
     reached += probs[id];
     if (Math.fround(reached) > Math.fround(1 - p)) break;
     kept[id] = -Infinity;
@@ -62,4 +62,11 @@ export function draw(scores, numbers) {
     if (speed > most) [best, most] = [id, speed];
   }
   return best;
+}
+
+/** So many places that are drawn, none twice, the first one first: as torch.multinomial draws them. @param {Float32Array} scores @param {number} count @param {import("./twister.js").Twister} twister */
+export function drawSome(scores, count, twister) {
+  const numbers = race(scores.length, twister);
+  const speeds = softmax(scores).map((p, place) => Math.fround(Math.fround(p) / numbers[place]));
+  return Array.from(speeds.keys()).sort((one, other) => speeds[other] - speeds[one]).slice(0, count);
 }

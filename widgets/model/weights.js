@@ -52,15 +52,16 @@ export function bytesOfText(text) {
   return bytes;
 }
 
+/** What a fraction of 10 bits is counted in, by the sign and exponent before it. */
+const UNITS = Float64Array.from({ length: 64 }, (_, top) => (top & 0x20 ? -1 : 1) * 2 ** (Math.max(top & 0x1f, 1) - 25));
+
 /**
  * A 16-bit float: a sign, 5 bits of exponent, 10 of fraction (IEEE 754 binary16).
  * @param {number} bits
  */
 export function half(bits) {
-  const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;
   const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * 2 ** -24 * fraction;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * 2 ** (exponent - 25) * (1024 + fraction);
+  if (exponent === 31) return fraction ? NaN : bits & 0x8000 ? -Infinity : Infinity;
+  return UNITS[bits >> 10] * (exponent ? 1024 + fraction : fraction);
 }

@@ -84,7 +84,7 @@ function averages(trace, patterns, base) {
 }
 
 /** The heads that have moved most: of each the look that has changed most. @param {Trace} trace @param {Trace} base */
-function noticed(trace, base) {
+export function noticed(trace, base) {
   const tokens = trace.ids.length;
   const looks = [];
   for (let layer = 0; layer < trace.config.n_layer; layer++) {

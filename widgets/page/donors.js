@@ -2,7 +2,7 @@
 // What stands in the place of what is taken out, as bloomlab/tracing/donors.py makes it: the usual of a set of texts, or
 // what one of them has there; and what a view puts there unasked (views/shared/like_texts.py).
 import { BloomlabError, HookError } from "../model/errors.js";
-import { fromOthers, inPython, replacedIn, zero } from "../model/edits.js";
+import { add, fromOthers, inPython, zero } from "../model/edits.js";
 import { record } from "../model/trace.js";
 import { Random } from "./random.js";
 import { repr, shortNumber } from "./code.js";
@@ -48,6 +48,20 @@ export function makeDonors({ model, tokenizer }) {
     return fromOthers(kind, [code ? `${code}.texts` : `<${texts.length} texts>`, ...seed], name + (seed.length ? `, seed ${SEED}` : ""), source, where);
   }
 
+  const width = model.config.hidden_size;
+
+  /** The mean state of some texts, over all their tokens. @param {string[]} texts @param {string} spot */
+  function meanAt(texts, spot) {
+    const sum = new Float64Array(width);
+    let count = 0;
+    for (const text of texts) {
+      const { data } = read(text, spot);
+      for (let i = 0; i < data.length; i++) sum[i % width] += data[i];
+      count += data.length / width;
+    }
+    return Float32Array.from(sum, (value) => value / count);
+  }
+
   return {
     read,
 
@@ -86,23 +100,28 @@ export function makeDonors({ model, tokenizer }) {
       });
     },
 
+    /** The mean state of some texts at a spot less that of others, over all their tokens. @param {string[]} first @param {string[]} second @param {string} spot */
+    between(first, second, spot) {
+      const [towards, away] = [meanAt(first, spot), meanAt(second, spot)];
+      return towards.map((value, i) => value - away[i]);
+    },
+
+    /** The mean length of a state of some texts at a spot. @param {string[]} texts @param {string} spot */
+    lengthAt(texts, spot) {
+      const lengths = texts.flatMap((text) => {
+        const { data } = read(text, spot);
+        return Array.from({ length: data.length / width }, (_, token) => Math.hypot(...data.subarray(token * width, (token + 1) * width)));
+      });
+      return lengths.reduce((sum, length) => sum + length, 0) / lengths.length;
+    },
+
     /**
-     * A direction that is added: so many times the mean state of some texts less that of others, over all their tokens.
+     * A direction that is added, so many times.
      * @param {string[]} first @param {string[]} second @param {number} dose @param {Where} where @param {string} source
      * @returns {NamedEdit}
      */
     steered(first, second, dose, where, source) {
       const listed = (/** @type {string[]} */ texts) => `[${texts.map(repr).join(", ")}]`;
-      const meanAt = (/** @type {string} */ spot, /** @type {string[]} */ texts) => {
-        const sum = new Float64Array(model.config.hidden_size);
-        let count = 0;
-        for (const text of texts) {
-          const { data } = read(text, spot);
-          for (let i = 0; i < data.length; i++) sum[i % sum.length] += data[i];
-          count += data.length / sum.length;
-        }
-        return Float32Array.from(sum, (value) => value / count);
-      };
       return {
         name: "steer",
         where,
@@ -110,11 +129,7 @@ export function makeDonors({ model, tokenizer }) {
         text: inPython("steer", where, [listed(first), listed(second), `dose=${shortNumber(dose)}`]),
         direction: { ends: [first, second], dose },
         at: (other) => this.steered(first, second, dose, other, source),
-        change(tensor, at) {
-          const [towards, away] = [meanAt(at.name, first), meanAt(at.name, second)];
-          const step = towards.map((value, i) => Math.fround(dose) * Math.fround(value - away[i]));
-          return replacedIn(tensor, at, where, (old, _, indices) => old + step[/** @type {number} */ (indices.at(-1))]);
-        },
+        change: (tensor, at) => add(this.between(first, second, at.name).map((value) => Math.fround(dose) * value), where).change(tensor, at),
       };
     },
   };

@@ -50,6 +50,12 @@ export function switched(list, off) {
   return { ...list, off: [...new Set(there)].sort((one, other) => one - other), gesture: null };
 }
 
+/** The last direction that is on, and its number. @param {EditList} list @returns {{at: number, entry: Entry} | null} */
+export function lastDirection({ entries, off }) {
+  const at = entries.findLastIndex(({ edit }, number) => edit.direction && !off.includes(number));
+  return at < 0 ? null : { at, entry: entries[at] };
+}
+
 /** Whether two lists make the same edits. @param {EditList} one @param {EditList} other */
 export function alike(one, other) {
   return one.entries.length === other.entries.length && one.off.join() === other.off.join() && one.entries.every(({ spot, edit }, i) => spot === other.entries[i].spot && edit === other.entries[i].edit);

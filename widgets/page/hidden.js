@@ -1,6 +1,6 @@
 // @ts-check
 // The hidden states of a page that computes by itself: what BLOOM would say at every step, and who added what.
-import { dot, kl, pca, saidAt, shares, stream, summary, topOf, vectorOf } from "./lenses.js";
+import { dot, kl, pca, saidAt, shares, stream, summary, tokensFrom, topOf, vectorOf } from "./lenses.js";
 import { effectsAsked, effectSteps } from "./effects.js";
 import { joined, lastPlace, textPicture, wordOf, wordsOf } from "./pictures.js";
 
@@ -22,17 +22,26 @@ function wordAndScript(lab, id) {
 }
 
 /**
- * What is known of a state's numbers: its map, and what it says in each window. An edit leaves the states below it alone,
- * so of an edited run only the others are worked out.
- * @typedef {{map: ReturnType<typeof pca> | null, windows: Map<number, ReturnType<typeof summary>[]>}} Known
+ * What is known of a state's numbers: its map, and what each token says. An edit leaves the states below it alone, and the
+ * tokens before it; a text that is typed on leaves those that stand there already. So only the others are worked out.
+ * @typedef {{map: ReturnType<typeof pca> | null, said: Map<number, ReturnType<typeof summary> & {follows: number | undefined}>}} Known
  */
 const known = /** @type {WeakMap<Float32Array, Known>} */ (new WeakMap());
+let shownBefore = /** @type {[string, Tensor][]} */ ([]); // the stream of the last picture
 
 /** @param {Tensor} state @param {Tensor | undefined} before the same in the run without edits @returns {Known} */
 function knownOf({ data }, before) {
-  const found = known.get(data) ?? (before && before.data !== data && unchanged(data, before.data) ? knownOf(before, undefined) : { map: null, windows: new Map() });
+  const found = known.get(data) ?? { map: before && before.data !== data && unchanged(data, before.data) ? knownOf(before, undefined).map : null, said: new Map() };
   known.set(data, found);
   return found;
+}
+
+/** Take what a token says from another state in which it stands just so, with the same token after it. @param {Known} own @param {Tensor} state @param {number} token @param {number | undefined} follows @param {(Tensor | undefined)[]} others */
+function takeOver(own, state, token, follows, others) {
+  for (const other of others) {
+    const there = other && token < /** @type {number} */ (other.shape.at(-2)) ? known.get(other.data)?.said.get(token) : undefined;
+    if (there?.follows === follows && other && there && unchanged(vectorOf(state, token), vectorOf(other, token))) own.said.set(token, there);
+  }
 }
 
 /** @param {Float32Array} one @param {Float32Array} other */
@@ -56,25 +65,32 @@ function windowValues(lab, trace, token, base) {
     ids_before: new Int32Array(base ? cells : 0),
   };
   const before = base ? stream(base) : null;
+  const tokens = tokensFrom(first, count);
   states.forEach(([, state], row) => {
-    const { windows } = knownOf(state, whole[row]?.[1]);
-    const stays = !before || unchanged(state.data, before[row][1].data);
-    const said = windows.has(first) && stays ? null : saidAt(lab.model, state, first, count);
-    const summaries = windows.get(first) ?? Array.from({ length: count }, (_, i) => summary(/** @type {NonNullable<typeof said>} */ (said).row(i), TOP, trace.ids[first + i + 1]));
-    windows.set(first, summaries);
-    const saidBefore = before && !stays ? saidAt(lab.model, before[row][1], first, count, 1) : null;
-    summaries.forEach((found, i) => {
+    const own = knownOf(state, whole[row]?.[1]);
+    for (const token of tokens) if (!own.said.has(token)) takeOver(own, state, token, trace.ids[token + 1], [whole[row]?.[1], shownBefore[row]?.[1]]);
+    const moved = before ? tokens.filter((token) => !unchanged(vectorOf(state, token), vectorOf(before[row][1], token))) : [];
+    const asked = tokens.filter((token) => moved.includes(token) || !own.said.has(token));
+    const said = saidAt(lab.model, state, asked);
+    asked.forEach((token, i) => {
+      if (!own.said.has(token)) own.said.set(token, { ...summary(said.row(i), TOP, trace.ids[token + 1]), follows: trace.ids[token + 1] });
+    });
+    const saidBefore = before ? saidAt(lab.model, before[row][1], moved, 1) : null;
+    tokens.forEach((token, i) => {
       const at = row * count + i;
+      const found = /** @type {ReturnType<typeof summary>} */ (own.said.get(token));
       pieces.ids.set(found.ids, at * TOP);
       pieces.probs.set(found.probs, at * TOP);
       [pieces.entropy[at], pieces.rank[at], pieces.surprise[at]] = [found.entropy, found.rank, found.surprise];
-      const vector = vectorOf(state, first + i);
+      const vector = vectorOf(state, token);
       pieces.norms[at] = Math.sqrt(dot(vector, vector));
-      if (!before) return;
-      pieces.moved[at] = saidBefore && said ? kl(saidBefore.logs(i), said.logs(i)) : 0;
-      pieces.ids_before[at] = saidBefore ? topOf(saidBefore.row(i), 1)[0] : found.ids[0];
+      if (!saidBefore) return;
+      const place = moved.indexOf(token);
+      pieces.moved[at] = place < 0 ? 0 : kl(saidBefore.logs(place), said.logs(asked.indexOf(token)));
+      pieces.ids_before[at] = place < 0 ? found.ids[0] : topOf(saidBefore.row(place), 1)[0];
     });
   });
+  shownBefore = states;
   const cosines = [];
   for (let token = first; token < first + count; token++) {
     const vectors = states.map(([, state]) => vectorOf(state, token));

@@ -15,7 +15,7 @@ import { alibiPage } from "./alibi.js";
 import { attentionPage } from "./attention.js";
 import { codeParts, repr } from "./code.js";
 import { makeDonors } from "./donors.js";
-import { after, alike, built, editsOn, NO_EDITS, switched, words } from "./edit_list.js";
+import { after, alike, built, editsOn, lastDirection, NO_EDITS, switched, words } from "./edit_list.js";
 import { hiddenPage } from "./hidden.js";
 import { makeJobs } from "./jobs.js";
 import { makeLike } from "./like.js";
@@ -45,8 +45,7 @@ import { replant, writingPage } from "./writing.js";
 const PAGES = /** @type {Record<string, Panel>} */ ({ map: mapPage, tokens: tokensPage, attention: attentionPage, alibi: alibiPage, hidden: hiddenPage, predictions: predictionsPage, writing: writingPage });
 const READ = ["embed", "attn.scores", "attn.alibi", "attn.probs", "attn.out", "resid_mid", "mlp.out", "resid_post", "final"];
 const MOST_TOKENS = 256; // a page keeps every look of every head in memory, of two runs
-const PAUSES = { typed: 60, edits: 5, donor: 60 }; // milliseconds without another wish before the model runs
-const ELSEWHERE = /** @type {Record<string, string>} */ ({ held: "lab.explore(TEXT, edit=view.edits)", keep: "lab.keep(TEXT, PARTS)", without: 'lab.keep(TEXT, PARTS, mode="without")', curve: "lab.direction(TOWARDS, AWAY, TEXT)" }); // measures that are Python's
+const PAUSES = { typed: 10, edits: 5, donor: 10 }; // milliseconds without another wish before the model runs; while it runs wishes queue, and of those the last is heard
 
 /**
  * @param {Given} given @param {(message: any) => void} post
@@ -172,10 +171,10 @@ export function makeHost({ model: file, ...given }, post) {
   // ---- showing ----
 
   /** The last direction that is on, whose dose can be set. @param {EditList} list */
-  function directionOf({ entries, off }) {
-    const at = entries.findLastIndex(({ edit }, number) => edit.direction && !off.includes(number));
-    if (at < 0) return {};
-    const { spot, edit } = entries[at];
+  function directionOf(list) {
+    const found = lastDirection(list);
+    if (!found) return {};
+    const { at, entry: { spot, edit } } = found;
     return { at, dose: edit.direction?.dose, one: `${edit.source}, at ${spot}` };
   }
 
@@ -353,11 +352,7 @@ export function makeHost({ model: file, ...given }, post) {
         }),
       );
     } else if (WEIGHED.includes(wished?.do)) attempt(() => tried.ask(wished));
-    else if (Object.hasOwn(ELSEWHERE, wished?.do)) {
-      attempt(() => {
-        throw new InputError(needsPython(ELSEWHERE[wished.do], /** @type {[Trace, Trace | null]} */ (two)[0].text));
-      });
-    } else {
+    else {
       attempt(() => {
         const list = after(wanted, wished, around());
         tried.hear(wished);
@@ -426,7 +421,7 @@ export function makeHost({ model: file, ...given }, post) {
       }
       const value = SELECTION.includes(name) ? bounded(name, values[name]) : values[name];
       if (value !== values[name]) pending[name] = value;
-      if (state[name] === value) continue;
+      if (JSON.stringify(state[name]) === JSON.stringify(value)) continue; // as Python compares: a list of the same is no change
       state[name] = value;
       changed.push(name);
     }

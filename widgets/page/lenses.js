@@ -163,13 +163,15 @@ export function pca(state, tokens) {
   for (let i = 0; i < state.data.length; i++) mean[i % width] += state.data[i] / tokens;
   const centred = Float64Array.from(state.data, (value, i) => value - mean[i % width]);
   const rows = Array.from({ length: tokens }, (_, token) => centred.subarray(token * width, (token + 1) * width));
-  const gram = rows.map((one) => Float64Array.from(rows, (other) => dot(one, other)));
+  const gram = rows.map(() => new Float64Array(tokens));
+  for (let one = 0; one < tokens; one++) for (let other = 0; other <= one; other++) gram[one][other] = gram[other][one] = dot(rows[one], rows[other]);
   const variance = rows.reduce((sum, row) => sum + dot(row, row), 0);
   const count = Math.min(WIDER, tokens);
   let found = /** @type {Float64Array[]} */ (Array.from({ length: count }, (_, axis) => Float64Array.from({ length: tokens }, (_, token) => Math.sin((axis + 1) * (token + 1) * 1.7) + 1e-3))); // any beginning will do
   let sizes = found.map(() => 0);
   for (let step = 0; step < MOST_STEPS && variance > 0; step++) {
-    for (let again = 0; again < 3; again++) found = orthonormal(found.map((vector) => imageOf(gram, vector)));
+    for (let again = 0; again < 3; again++) found = found.map((vector) => imageOf(gram, vector));
+    found = orthonormal(found);
     const [next, values] = rotated(found, gram);
     const settled = values.slice(0, AXES).every((value, axis) => Math.abs(value - sizes[axis]) <= SETTLED * values[0]);
     [found, sizes] = [next, values];
@@ -219,16 +221,22 @@ function rotated(basis, gram) {
   const images = basis.map((vector) => imageOf(gram, vector));
   const small = basis.map((one) => images.map((other) => dot(one, other)));
   const turns = small.map((_, i) => small.map((_, j) => Number(i === j)));
-  for (let sweep = 0; sweep < 12; sweep++) {
+  for (let sweep = 0, turned = true; sweep < 12 && turned; sweep++) {
+    turned = false;
     for (let p = 0; p < n; p++) {
       for (let q = p + 1; q < n; q++) {
-        if (Math.abs(small[p][q]) < 1e-300) continue;
+        if (Math.abs(small[p][q]) <= 1e-17 * Math.sqrt(Math.abs(small[p][p] * small[q][q])) + 1e-300) continue; // it stands there already
+        turned = true;
         const theta = (small[q][q] - small[p][p]) / (2 * small[p][q]);
         const t = (theta >= 0 ? 1 : -1) / (Math.abs(theta) + Math.sqrt(theta * theta + 1));
         const [c, s] = [1 / Math.sqrt(t * t + 1), t / Math.sqrt(t * t + 1)];
-        for (let k = 0; k < n; k++) [small[k][p], small[k][q]] = [c * small[k][p] - s * small[k][q], s * small[k][p] + c * small[k][q]];
-        for (let k = 0; k < n; k++) [small[p][k], small[q][k]] = [c * small[p][k] - s * small[q][k], s * small[p][k] + c * small[q][k]];
-        for (let k = 0; k < n; k++) [turns[k][p], turns[k][q]] = [c * turns[k][p] - s * turns[k][q], s * turns[k][p] + c * turns[k][q]];
+        turnColumns(small, p, q, c, s);
+        for (let k = 0; k < n; k++) {
+          const [one, other] = [small[p][k], small[q][k]];
+          small[p][k] = c * one - s * other;
+          small[q][k] = s * one + c * other;
+        }
+        turnColumns(turns, p, q, c, s);
       }
     }
   }
@@ -241,25 +249,39 @@ function rotated(basis, gram) {
   return [vectors, order.map((i) => small[i][i])];
 }
 
+/** @param {number[][]} rows @param {number} p @param {number} q two columns @param {number} c the cosine of the turn @param {number} s its sine */
+function turnColumns(rows, p, q, c, s) {
+  for (const row of rows) {
+    const [one, other] = [row[p], row[q]];
+    row[p] = c * one - s * other;
+    row[q] = s * one + c * other;
+  }
+}
+
 // ---- predictions ----
 
-/** Some tokens of a state. @param {Tensor} state @param {number} first @param {number} count @returns {Tensor} */
-function part(state, first, count) {
+/** Some tokens of a state, one after the other. @param {Tensor} state @param {number[]} tokens @returns {Tensor} */
+function part(state, tokens) {
   const width = /** @type {number} */ (state.shape.at(-1));
-  return { data: state.data.subarray(first * width, (first + count) * width), shape: [count, width] };
+  const data = new Float32Array(tokens.length * width);
+  tokens.forEach((token, i) => data.set(vectorOf(state, token), i * width));
+  return { data, shape: [tokens.length, width] };
 }
+
+/** So many tokens from one on. @param {number} first @param {number} count */
+export const tokensFrom = (first, count) => Array.from({ length: count }, (_, i) => first + i);
 
 const rooms = /** @type {Float32Array[]} */ ([]); // for scores that are looked at and forgotten: they are large, and a phone is slow to clear them away
 
 /**
  * The scores of every word at some tokens, read out of a state as if it were the last: `row(i)` is those of the i-th.
- * @param {Bloom} model @param {Tensor} state @param {number} first @param {number} count
+ * @param {Bloom} model @param {Tensor} state @param {number[]} tokens
  * @param {number} [place] of several that are looked at together, which: the scores stay until the next of this place
  */
-export function saidAt(model, state, first, count, place = 0) {
+export function saidAt(model, state, tokens, place = 0) {
   const vocab = model.config.vocab_size;
-  if (!(rooms[place]?.length >= count * vocab)) rooms[place] = new Float32Array(count * vocab);
-  const { data } = readOut(model, part(state, first, count), rooms[place]);
+  if (!(rooms[place]?.length >= tokens.length * vocab)) rooms[place] = new Float32Array(tokens.length * vocab);
+  const { data } = readOut(model, part(state, tokens), rooms[place]);
   const logs = new Float64Array(vocab);
   return {
     row: (/** @type {number} */ i) => data.subarray(i * vocab, (i + 1) * vocab),
@@ -300,6 +322,6 @@ export function kl(before, after) {
 
 /** How unexpected each token was, in nats, from the last state; NaN for the first. @param {Bloom} model @param {Trace} trace */
 export function surprise(model, trace) {
-  const said = saidAt(model, trace.read(`h.${trace.config.n_layer - 1}.resid_post`), 0, trace.ids.length);
+  const said = saidAt(model, trace.read(`h.${trace.config.n_layer - 1}.resid_post`), tokensFrom(0, trace.ids.length));
   return Float32Array.from(trace.ids, (id, token) => (token ? -said.logs(token - 1)[id] : NaN));
 }

@@ -65,11 +65,12 @@ export function openLine({ state, source, makeWorker, here, open, told, address 
 
   return {
     get: (/** @type {string} */ name) => state[name],
-    /** The address of this page as it stands; "" where an edit is one that no link can hold. */
-    link() {
+    /** The address of this page as it stands; "" where an edit is one that no link can hold. A page without an address has none. */
+    link: !address() ? null : () => {
       const edits = state.linked ?? [];
       return edits.includes(null) ? "" : `${address().replace(/#.*$/s, "")}#${linkOf(state, edits)}`;
     },
+
     /** @param {string} name @param {any} value */
     set(name, value) {
       if (state[name] === value) return;

@@ -17,7 +17,7 @@ function lengthsOf(trace) {
 
 /** What is said after the last token. @param {Lab} lab @param {Trace} trace */
 function lastOf(lab, trace) {
-  return saidAt(lab.model, trace.read(`h.${trace.config.n_layer - 1}.resid_post`), trace.ids.length - 1, 1);
+  return saidAt(lab.model, trace.read(`h.${trace.config.n_layer - 1}.resid_post`), [trace.ids.length - 1]);
 }
 
 /** @type {import("./pictures.js").Panel} */

@@ -6,7 +6,7 @@ import { stamp } from "./code.js";
 /**
  * @typedef {import("../model/trace.js").Trace} Trace
  * @typedef {{model: import("../model/weights.js").Bloom, tokenizer: import("../model/tokenizer.js").Tokenizer, name: string,
- *   hash: string, dtype: string, code: string, special: number[], ends: number[], max_tokens: number, scripts: string[], names: Record<string, string>,
+ *   hash: string, parameters: number, dtype: string, code: string, special: number[], ends: number[], max_tokens: number, scripts: string[], names: Record<string, string>,
  *   world: Record<string, import("./like.js").Words>, stories: Record<string, string[]>}} Lab a model that is open in a page
  * @typedef {{donors: ReturnType<import("./donors.js").makeDonors>, like: ReturnType<import("./like.js").makeLike>}} Around what
  *   other texts have

@@ -1,7 +1,7 @@
 // @ts-check
 // The predictions of a page that computes by itself: the next token at every layer. The other heads are models of their
 // own, as large as this one, so they are not in the page.
-import { saidAt, summary, topOf } from "./lenses.js";
+import { saidAt, summary, tokensFrom, topOf } from "./lenses.js";
 import { insideSteps, receiptAsked, receiptSteps } from "./receipt.js";
 import { lastPlace, textPicture, wordOf, wordsOf } from "./pictures.js";
 
@@ -16,14 +16,15 @@ function nextValues(lab, trace, token, base) {
   const { n_layer: layers, vocab_size: vocab } = trace.config;
   const first = Math.floor(token / WINDOW) * WINDOW;
   const count = Math.min(WINDOW, trace.ids.length - first);
+  const tokens = tokensFrom(first, count);
   const top = Math.min(TOP, vocab);
   const ids = new Int32Array(layers * count * top);
   const probs = new Float32Array(ids.length);
   const before = new Float32Array(base ? ids.length : 0);
   for (let layer = 0; layer < layers; layer++) {
     const spot = `h.${layer}.resid_post`;
-    const after = saidAt(lab.model, trace.read(spot), first, count);
-    const earlier = base ? saidAt(lab.model, base.read(spot), first, count, 1) : null;
+    const after = saidAt(lab.model, trace.read(spot), tokens);
+    const earlier = base ? saidAt(lab.model, base.read(spot), tokens, 1) : null;
     for (let i = 0; i < count; i++) {
       const at = (layer * count + i) * top;
       if (!earlier) {

@@ -153,7 +153,16 @@ export function* refuteSteps(lab, edits, said, cases, metric, everywhere, donors
 }
 
 /** @param {import("./pictures.js").Lab} lab @param {number} id */
-const textOfToken = ({ tokenizer }, id) => new TextDecoder().decode(tokenizer.bytesOfIds([id]));
+export const textOfToken = ({ tokenizer }, id) => new TextDecoder().decode(tokenizer.bytesOfIds([id]));
+
+/** What is measured, in words. @param {[string, string] | null} tokens null where texts have several @param {string} metric @param {string} [less] */
+function measureInWords(tokens, metric, less = "less") {
+  const [answer, rival] = tokens ? tokens.map(repr) : ["answer", "rival"];
+  return metric === "probability" ? `p(${answer})` : `logit of ${answer} ${less} ${rival}`;
+}
+
+/** The same, of two ids. @param {import("./pictures.js").Lab} lab @param {[number, number] | null} pair @param {string} metric @param {string} [less] */
+export const pairInWords = (lab, pair, metric, less) => measureInWords(pair && [textOfToken(lab, pair[0]), textOfToken(lab, pair[1])], metric, less);
 
 /** @param {Control[]} runs @returns {Control} */
 const meanOf = (runs) => ({ ...runs[0], before: mean(runs.map(({ before }) => before)), after: mean(runs.map(({ after }) => after)) });
@@ -189,7 +198,7 @@ function tableOf(runs, { said, metric, answer, rival, everywhere, missing, why }
   };
 
   function sentence() {
-    const shown = metric === "probability" ? `p(${everywhere ? "answer" : repr(answer)})` : `logit of ${everywhere ? "answer" : repr(answer)} less ${everywhere ? "rival" : repr(rival)}`;
+    const shown = measureInWords(everywhere ? null : [answer, rival], metric);
     let words = `${everywhere ? `mean of ${texts.length + 1} texts: ` : ""}${shown} ${numberInWords(claim.before)} → ${numberInWords(claim.after)} with ${said}`;
     if (Math.abs(change) < ROUNDING) return `${words}: the edit changes nothing, so there is nothing to refute.`;
     const furthest = (/** @type {string} */ kind) => of(kind).reduce((most, one) => ((one.after - one.before) * Math.sign(change || 1) > (most.after - most.before) * Math.sign(change || 1) ? one : most));

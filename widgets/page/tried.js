@@ -2,19 +2,32 @@
 // The part of a page that weighs its edits, as bloomlab/views/measured.py: what it can ask for, what it is told, and the
 // record of all tries. It is measured once nothing has changed for a moment, a step at a time.
 import { HookError, inWords, InputError, shorten } from "../model/errors.js";
-import { NO_EDITS, words } from "./edit_list.js";
+import { lastDirection, NO_EDITS, words } from "./edit_list.js";
 
 /**
  * @typedef {import("./edit_list.js").EditList} EditList @typedef {import("./worth.js").Asked} Asked
  * @typedef {Record<string, any>} Values
  */
 
-export const WEIGHED = ["compare", "refute", "stop", "restore"];
+const MODES = ["keep", "without"];
+export const WEIGHED = ["compare", "refute", "held", "curve", ...MODES, "stop", "restore"];
 export const MEASURED_BY = ["metric", "answer", "rival", "over"];
 const REST = 300; // milliseconds without another change before one is measured that nobody asked to measure
 const MOST_TRIED = 500;
 const LONGEST_HOPE = 300; // characters of what somebody expects
 const LONGEST_TOKEN = 100;
+const MOST_PARTS = 100; // that a page may name
+const AMONG = ["all", "heads"];
+const OTHERS = ["zero", "usual", "drawn"]; // what a page may put in the place of all other parts
+
+/** The parts that a page asks for. @param {any} wish @returns {import("./worth.js").Parts} */
+function partsOfWish({ parts, among, instead }) {
+  const named = Array.isArray(parts) && parts.length > 0 && parts.length <= MOST_PARTS && parts.every((part) => typeof part === "string" && part.isWellFormed() && Array.from(part).length <= LONGEST_TOKEN);
+  if (!named) throw new HookError(`the page names 1 to ${MOST_PARTS} parts in a list, such as '3.4' and 'mlp 3'`);
+  if (!AMONG.includes(among)) throw new HookError(`the parts are among ${AMONG.join(" or ")}, but the page asked for ${shorten(among ?? null)}`);
+  if (!OTHERS.includes(instead)) throw new HookError(`in the place of a part can stand ${OTHERS.join(", ")}, but got ${shorten(instead ?? null)}`);
+  return { parts, among, instead };
+}
 
 /**
  * @param {{worth: ReturnType<import("./worth.js").makeWorth>, get: (name: string) => any, set: (values: Values) => void, flush: () => void,
@@ -26,6 +39,8 @@ export function makeTried({ worth, get, set, flush, shown, done, nothing, restor
   let running = /** @type {{open: boolean} | null} */ (null);
   let kept = /** @type {EditList[]} */ ([]); // of each row of the record
   let hope = "";
+  let parts = /** @type {import("./worth.js").Parts} */ ({ parts: [], among: AMONG[0], instead: OTHERS[0] }); // kept or taken out
+  let curveOf = ""; // the direction that the worth has the curve of
 
   const isEdited = ({ entries, off } = shown().list) => entries.length > off.length;
   const changesOf = (/** @type {EditList} */ list) => list.entries.filter((_, number) => !list.off.includes(number)).map(words);
@@ -33,6 +48,13 @@ export function makeTried({ worth, get, set, flush, shown, done, nothing, restor
 
   /** @returns {Asked} */
   const asked = () => ({ ...shown(), metric: get("metric"), answer: get("answer"), rival: get("rival"), many: get("over") === "texts" });
+
+  /** The direction whose dose can be set, whatever its dose, and the text; "" if there is none. */
+  function directed() {
+    const { text, list } = shown();
+    const found = lastDirection(list);
+    return found ? JSON.stringify([text, found.entry.spot, found.entry.edit.direction?.ends, found.entry.edit.where]) : "";
+  }
 
   function stopMeasuring() {
     if (running) running.open = false;
@@ -59,12 +81,17 @@ export function makeTried({ worth, get, set, flush, shown, done, nothing, restor
       const { answer, rival, nothing: same } = get("worth");
       note({ answer, rival, nothing: same, ...facts });
     }
-    if (what !== "refute") return;
+    if (what === "compare" && directed() && !get("worth").curve.rows && worth.cheap(shown().text)) what = "curve"; // a dose says nothing without the one at which the text falls apart
+    if (what === "compare") return;
     const { answer, rival } = get("worth");
-    for (const pieces of worth.refuted(asked(), answer, rival)) {
+    if (what === "curve") curveOf = "";
+    const steps = MODES.includes(what) ? worth.kept(asked(), answer, rival, what, parts) : worth[/** @type {"held"} */ (what === "refute" ? "refuted" : what)](asked(), answer, rival);
+    for (const pieces of steps) {
       tell(pieces);
       yield;
     }
+    if (what === "curve") curveOf = directed();
+    if (what !== "refute") return;
     const { refuted } = get("worth");
     note({ verdict: refuted.sentence, "as far": refuted["as far"], controls: refuted.controls });
   }
@@ -114,10 +141,11 @@ export function makeTried({ worth, get, set, flush, shown, done, nothing, restor
       if (now === weighed) return;
       weighed = now;
       stopMeasuring();
-      set({ worth: nothing });
+      const known = curveOf && curveOf === directed();
+      set({ worth: { ...nothing, curve: known ? get("worth").curve : {} } });
       if (!isEdited()) return;
       writeDown();
-      measure("compare", REST);
+      if (worth.cheap(text)) measure("compare", REST);
     },
 
     /** What the page asks for about the edits as they are. @param {any} wish */
@@ -130,7 +158,10 @@ export function makeTried({ worth, get, set, flush, shown, done, nothing, restor
         const { at } = wish;
         if (!Number.isInteger(at) || at < 0 || at >= kept.length) throw new HookError(`there is no try ${shorten(at ?? null)} to go back to; there are ${kept.length}`);
         restore(get("tries")[at].text, kept[at]);
-      } else measure(wish.do);
+      } else {
+        if (MODES.includes(wish.do)) parts = partsOfWish(wish);
+        measure(wish.do);
+      }
     },
 
     /** Whether it can be measured by that. @param {string} name @param {any} value */
@@ -138,8 +169,8 @@ export function makeTried({ worth, get, set, flush, shown, done, nothing, restor
 
     byAnotherMeasure() {
       if (!isEdited()) return;
-      const { refuted, doing } = get("worth");
-      const again = refuted.rows ? "refute" : "compare";
+      const { refuted, held, kept: left, doing } = get("worth");
+      const again = refuted.rows ? "refute" : held.rows ? "held" : (left.mode ?? "compare");
       tell({ lines: [], refuted: {}, held: {}, kept: {}, curve: {}, state: "idle" });
       if (doing) measure(again); // somebody has asked for it, or it costs little
     },

@@ -1,11 +1,14 @@
 // @ts-check
 // What a view's edits are worth, as bloomlab/views/worth.py measures it: the four results of what can stand in the place,
-// in one text or in many; and the controls. Plain data for the page, a step at a time.
+// in one text or in many; the controls; what is left with parts held or kept; a dose. Plain data for the page, a step at a time.
 import { BloomlabError, HookError, inWords, InputError } from "../model/errors.js";
 import { logSoftmax } from "../model/nn.js";
 import { zero } from "../model/edits.js";
 import { record, resolve } from "../model/trace.js";
-import { COPIED, copyOf, editsOn, words } from "./edit_list.js";
+import { curveSteps } from "./direction.js";
+import { COPIED, copyOf, editsOn, lastDirection, words } from "./edit_list.js";
+import { heldSteps } from "./held.js";
+import { keptSteps } from "./keep.js";
 import { kl } from "./lenses.js";
 import { inCase, refuteSteps } from "./refute.js";
 import { tokenId } from "./receipt.js";
@@ -17,9 +20,12 @@ import { changesOf, endOf, mean, measured, movedMost, quantile, readCase, rounde
  * @typedef {import("./trials.js").SpotEdits} SpotEdits
  * @typedef {{text: string, list: EditList, donor: string, metric: string, answer: string, rival: string, many: boolean}} Asked
  *   `donor`: the text to copy from, if one is at hand; `answer`, `rival`: "" for the tokens whose chance changes most
+ * @typedef {{parts: string[], among: string, instead: string}} Parts those that are kept or taken out, among which, and what stands in the place of a part
  */
 
 const INSTEAD = ["zero", "usual", "drawn", "copied"];
+const MOST_TEXTS = 64; // like one
+const UNASKED = 2 ** 34; // parameters × columns that are measured unasked
 const AT_ONCE = 2; // texts that are read between two pictures of the page
 
 /** By the exact names of their spots. @param {EditList} list @param {number} layers @returns {SpotEdits} */
@@ -60,6 +66,12 @@ export function makeWorth(lab, donors, like, readAs) {
       if (many || !(error instanceof BloomlabError)) throw error;
       return { first, others: [], why: error.message };
     }
+  }
+
+  /** The text itself and, if many are asked for, the others. @param {Asked} asked */
+  function casesOf(asked) {
+    const { first, others } = textsOf(asked);
+    return [first, ...(asked.many ? others : [])];
   }
 
   /** What the like texts have where an edit is made is read first, a few at a time, so that the page listens. @param {string} text @param {string[]} spots */
@@ -163,6 +175,9 @@ export function makeWorth(lab, donors, like, readAs) {
   }
 
   return {
+    /** Whether it is measured unasked. @param {string} text */
+    cheap: (text) => lab.parameters * idsOf(text).length * (MOST_TEXTS + 6) < UNASKED,
+
     /** The four results of what can stand in the place of the last edit, beside the edits as they are. @param {Asked} given @returns {Generator<Record<string, any>>} */
     *compared(given) {
       yield { state: "running", doing: "compare", done: 0, total: 1, message: "" };
@@ -227,6 +242,41 @@ export function makeWorth(lab, donors, like, readAs) {
       const uneven = others.find(({ text }) => idsOf(text).length !== columns);
       if (uneven) throw new HookError(`the controls need texts of ${columns} tokens each, but ${uneven.text} has others`);
       yield* refuteSteps(lab, edits, said, [first, ...others], asked.metric, asked.many && others.length > 0, donors, readNow, why);
+    },
+
+    /** What is left of the change with each part that noticed it held as it was. @param {Asked} asked @param {string} answer @param {string} rival @returns {Generator<Record<string, any>>} */
+    *held(asked, answer, rival) {
+      yield { state: "running", doing: "held", done: 0, total: 1, message: "" };
+      yield* heldSteps(lab, bySpots(asked.list, layers), casesOf({ ...asked, answer, rival }), asked.metric, donors, readNow);
+    },
+
+    /** How much of the answer some parts keep by themselves, or how much is left when they are gone. @param {Asked} asked @param {string} answer @param {string} rival @param {string} mode @param {Parts} parts @returns {Generator<Record<string, any>>} */
+    *kept(asked, answer, rival, mode, { parts, among, instead }) {
+      yield { state: "running", doing: mode, done: 0, total: 1, message: "" };
+      const cases = casesOf({ ...asked, answer, rival });
+      let [stands, said] = [zero(), "zeros"];
+      if (instead !== "zero") {
+        const set = like.setOf(asked.text);
+        stands = donors[/** @type {"usual"} */ (instead)](set, {}, () => idsOf(reading));
+        said = `what ${instead === "usual" ? "is usual in" : "is drawn from"} ${set.name}`;
+      }
+      yield* keptSteps(lab, cases, asked.metric, { mode, parts, among, stands, said }, readNow);
+    },
+
+    /** What each dose of the last direction does by itself. @param {Asked} asked @param {string} answer @param {string} rival @returns {Generator<Record<string, any>>} */
+    *curve(asked, answer, rival) {
+      const found = lastDirection(asked.list);
+      if (!found) throw new InputError("no direction is added here, so there is no dose to measure");
+      yield { state: "running", doing: "curve", done: 0, total: 1, message: "" };
+      const { spot, edit } = found.entry;
+      readNow(asked.text);
+      if (!(asked.answer || asked.rival)) { // of the two whose chance moves most, the one that it makes likelier
+        const ids = idsOf(asked.text);
+        const pair = /** @type {[number, number]} */ ([answer, rival].map((token) => idsOf(token)[0]));
+        const [before, after] = [{}, changesOf(bySpots({ ...asked.list, entries: [found.entry], off: [] }, layers))].map((edits) => measured(endOf(lab, ids, edits), pair, "logit difference"));
+        if (after < before) [answer, rival] = [rival, answer];
+      }
+      yield* curveSteps(lab, { spot, edit }, { text: asked.text, other: "", answer, rival }, asked.metric, donors);
     },
   };
 }

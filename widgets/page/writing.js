@@ -1,9 +1,8 @@
 // @ts-check
 // Writing in a page that computes by itself, as bloomlab/views/writing/panel.py and payload.py: what is written belongs to
-// the trace that is shown, and the page moves it. A search with beams is Python's.
+// the trace that is shown, and the page moves it.
 import { inWords, shorten } from "../model/errors.js";
 import { displayTokens, tokenNames } from "../model/tokens.js";
-import { repr } from "./code.js";
 import { cacheLedger } from "./ledger.js";
 import { lastPlace, textPicture, wordOf } from "./pictures.js";
 import { GenerationError, loopPeriod, sameSettings, settingsInWords, Writing } from "./written.js";
@@ -44,15 +43,15 @@ function writingOf(lab, trace, shown) {
 /**
  * What Python has written on from a trace, read again.
  * @param {Lab} lab @param {Trace} trace
- * @param {{opening: string, at: number, first: Settings, settings: Settings, nodes: [number, number, string, Settings][]}} written
+ * @param {{opening: string, at: number, most: number, first: Settings, settings: Settings, nodes: [number, number, string, Settings][]}} written
  */
-export function replant(lab, trace, { opening, at, first, settings, nodes }) {
+export function replant(lab, trace, { opening, at, most, first, settings, nodes }) {
   const writing = new Writing(lab, trace, first);
   for (const [parent, id, how, own] of nodes) {
     writing.at = parent;
     writing.grow(id, how, own);
   }
-  Object.assign(writing, { begun: opening, at, settings });
+  Object.assign(writing, { begun: opening, at, most, settings });
   writings.set(trace, writing);
 }
 
@@ -185,7 +184,7 @@ function fulfil(writing, asked) {
   if (wish === "step") writing.step();
   else if (wish === "back") writing.back();
   else if (wish === "branch") writing.branch(asked.token ?? -1);
-  else if (wish === "search") throw new GenerationError(`this needs Python: lab.write(${repr(writing.text(writing.at))}, num_beams=${writing.settings.num_beams}).play()`);
+  else if (wish === "search") writing.search();
   else throw new GenerationError(`a writing can step, go back, branch and search; it cannot ${shorten(wish ?? null, 40)}`);
 }
 

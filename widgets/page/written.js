@@ -2,6 +2,7 @@
 // A text that is written on, and all the ways it could have gone: bloomlab/generation/tree.py and Writing of
 // views/writing/writing.py in JavaScript. Each node is one token, read, with the scores of the next and its own column of
 // the cache, so going back and branching off need no run of the model.
+import { beamSearch } from "../model/beam.js";
 import { bloom } from "../model/bloom.js";
 import { columnsOf, joinedCache, someColumns } from "../model/cache.js";
 import { scoresOf } from "../model/causal_lm.js";
@@ -9,7 +10,7 @@ import { BloomlabError, InputError, shorten } from "../model/errors.js";
 import { numberInPython } from "../model/edits.js";
 import { makeHooks } from "../model/hooks.js";
 import { logSoftmax } from "../model/nn.js";
-import { draw, keepTopK, keepTopP, penaliseRepetition, race, scaleTemperature, softmax } from "../model/sampling.js";
+import { draw, drawSome, keepTopK, keepTopP, penaliseRepetition, race, scaleTemperature, softmax } from "../model/sampling.js";
 import { replaced, visible } from "../model/tokens.js";
 import { bySpot, resolve } from "../model/trace.js";
 import { Twister } from "../model/twister.js";
@@ -30,6 +31,7 @@ export class GenerationError extends BloomlabError {}
 
 const COLDEST = 1e-6; // below this temperature the likeliest token is always drawn
 const [REPEATS, LOOP] = [3, 12]; // so often must a passage stand at the end to be a loop, and so long must all of it be
+const MOST_NEW = 20; // tokens, where Python says nothing else
 const SEEDS = 4; // whose random numbers are kept
 const MOST_BYTES = 64e6; // that a tree may take up in a page
 
@@ -50,7 +52,7 @@ export function settingsInWords(settings) {
 }
 
 const CHANGEABLE = /** @type {(keyof Settings)[]} */ (["temperature", "top_k", "top_p", "repetition_penalty", "do_sample", "seed", "num_beams"]);
-const USUAL = /** @type {Settings} */ ({ temperature: 1, top_k: null, top_p: null, repetition_penalty: 1, do_sample: false, seed: null, num_beams: 1 });
+export const GREEDY = /** @type {Settings} */ ({ temperature: 1, top_k: null, top_p: null, repetition_penalty: 1, do_sample: false, seed: null, num_beams: 1 });
 const DECLARED = /** @type {(keyof Settings)[]} */ (["do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "num_beams", "seed"]);
 const FLOATS = ["temperature", "top_p", "repetition_penalty"];
 
@@ -79,7 +81,7 @@ const entropyOf = (probs) => probs.reduce((sum, p) => (p > 0 ? sum - p * Math.lo
 
 /** A text that is written on; it stands at a node of a tree, of which the first is the prompt. */
 export class Writing {
-  /** @param {Lab} lab @param {Trace} trace that it begins where it ends @param {Settings} settings */
+  /** @param {Lab} lab @param {Pick<Trace, "text" | "ids" | "config" | "edit">} trace that it begins where it ends @param {Settings} settings */
   constructor(lab, trace, settings) {
     this.lab = lab;
     this.trace = trace;
@@ -93,6 +95,7 @@ export class Writing {
     this.at = 0;
     this.past = { node: 0, cache }; // of the node it came to last
     this.begun = ""; // the line, of what Python has begun
+    this.most = MOST_NEW; // tokens that a search writes
     this.random = /** @type {Map<number, Twister[]>} */ (new Map()); // of each seed, the generator after so many draws
   }
 
@@ -171,14 +174,13 @@ export class Writing {
 
   // ---- what can come next ----
 
-  /** The scores after the rules, and after what narrows a draw. @param {number} node @param {Settings} settings */
-  #scoresAt(node, settings) {
-    let scores = this.nodes[node].logits;
+  /** The scores after the rules, and after what narrows a draw. @param {number} node @param {Settings} settings @param {Float32Array} [scores] @param {number} [atLeast] tokens that stay */
+  #scoresAt(node, settings, scores = this.nodes[node].logits, atLeast = 1) {
     if (settings.repetition_penalty !== 1) scores = penaliseRepetition(scores, this.ids(node), settings.repetition_penalty);
     if (isGreedy(settings)) return scores;
     scores = scaleTemperature(scores, settings.temperature);
-    if (settings.top_k) scores = keepTopK(scores, settings.top_k);
-    return settings.top_p !== null && settings.top_p < 1 ? keepTopP(scores, settings.top_p) : scores;
+    if (settings.top_k) scores = keepTopK(scores, settings.top_k, atLeast);
+    return settings.top_p !== null && settings.top_p < 1 ? keepTopP(scores, settings.top_p, atLeast) : scores;
   }
 
   /** The numbers that are drawn after a node; null where nothing is drawn. What they are depends on the seed and the place only. @param {number} node @param {Settings} [settings] */
@@ -249,6 +251,23 @@ export class Writing {
     this.grow(this.nextAt(this.at), isGreedy(this.settings) ? "greedy" : "drawn");
   }
 
+  /** Search with beams and go to the best end; all that were alive on the way are branches of the tree. @param {number} [most] new tokens */
+  search(most = this.most) {
+    this.#checkRoom(most);
+    const { settings } = this;
+    const twister = new Twister((settings.seed ?? 0) % 4294967296);
+    const perBeam = Math.max(2, 1 + this.lab.ends.length);
+    const ends = beamSearch(this.at, {
+      beams: settings.num_beams,
+      most,
+      ends: this.lab.ends,
+      scores: (node) => this.#scoresAt(node, settings, Float32Array.from(logSoftmax(this.nodes[node].logits)), perBeam),
+      grow: (node, id) => this.#grown(node, id, "beam", settings),
+      choose: (totals, count) => (isGreedy(settings) ? topOf(totals, count) : drawSome(totals, count, twister)),
+    });
+    this.at = ends[0];
+  }
+
   /** Write this token, whatever the settings say. @param {unknown} token its id, or its text */
   branch(token) {
     const id = this.#idOf(token);
@@ -275,35 +294,42 @@ export class Writing {
     let alike = 0;
     while (alike < Math.min(way.length - 1, wanted.length) && sameSettings(this.nodes[way[alike + 1]].settings, wanted[alike].settings)) alike += 1;
     this.at = way[alike];
-    for (const { settings } of wanted.slice(alike)) {
+    for (let from = alike; from < wanted.length; ) {
+      const { settings } = wanted[from];
+      const other = wanted.findIndex((node, i) => i > from && !sameSettings(node.settings, settings));
+      const many = (other < 0 ? wanted.length : other) - from;
       this.settings = settings;
-      if (!this.ends(this.at) && this.ids(this.at).length < this.lab.max_tokens) this.step();
+      if (settings.num_beams > 1) this.search(many);
+      for (let i = 0; i < (settings.num_beams > 1 ? 0 : many); i++) if (!this.ends(this.at) && this.ids(this.at).length < this.lab.max_tokens) this.step();
+      from += many;
     }
     this.settings = other.settings;
   }
 
   /** The node that adds a token where it stands; the model reads one column, none if it is there already. @param {number} id @param {string} how @param {Settings} [settings] */
   grow(id, how, settings = this.settings) {
-    const at = this.at;
+    this.at = this.#grown(this.at, id, how, settings);
+  }
+
+  /** @param {number} at @param {number} id @param {string} how @param {Settings} settings */
+  #grown(at, id, how, settings) {
     const there = this.nodes.findIndex((node) => node.parent === at && node.id === id);
-    if (there >= 0) {
-      this.at = there;
-      return;
-    }
+    if (there >= 0) return there;
     const past = this.cache(at);
     const columns = columnsOf(past);
     const { state, cache } = bloom(this.lab.model, [id], { past, hooks: this.hooks() });
     const own = /** @type {KeyValue[]} */ (someColumns(cache, [columns]));
     this.nodes.push({ parent: at, id, logProb: logSoftmax(this.nodes[at].logits)[id], how, settings, logits: this.#scores(state, columns), columns: own });
-    this.at = this.nodes.length - 1;
-    this.past = { node: this.at, cache };
+    this.past = { node: this.nodes.length - 1, cache };
+    return this.past.node;
   }
 
-  #checkRoom() {
+  /** @param {number} [count] new tokens */
+  #checkRoom(count = 1) {
     if (this.ends(this.at)) throw new GenerationError("the text has ended; go back, or take another token");
     const { n_layer: layers, hidden_size: hidden, vocab_size: vocab } = this.trace.config;
     if (4 * this.nodes.length * (2 * layers * hidden + vocab) > MOST_BYTES) throw new GenerationError(`this tree has ${this.nodes.length.toLocaleString("en")} tokens, which fill the memory that a page gives it; go on from this text, in all tabs`);
-    if (this.ids(this.at).length + 1 > this.lab.max_tokens) throw new GenerationError(`the text would be longer than ${this.lab.max_tokens} tokens; go back, or raise lab.max_tokens and begin anew`);
+    if (this.ids(this.at).length + count > this.lab.max_tokens) throw new GenerationError(`the text would be longer than ${this.lab.max_tokens} tokens; go back, or raise lab.max_tokens and begin anew`);
   }
 
   /** @param {unknown} token */
@@ -328,7 +354,7 @@ export class Writing {
     const bySpots = /** @type {Map<string, import("../model/edits.js").NamedEdit[]>} */ (new Map());
     for (const [name, edits] of Object.entries(this.trace.edit)) for (const spot of resolve(name, this.trace.config.n_layer)) bySpots.set(spot, [...(bySpots.get(spot) ?? []), ...edits]);
     const written = [...bySpots].map(([spot, edits]) => `${repr(spot)}: [${edits.map(({ text }) => text).join(", ")}]`);
-    const given = DECLARED.filter((name) => this.first[name] !== USUAL[name]).map((name) => settingInPython(name, this.first[name]));
+    const given = DECLARED.filter((name) => this.first[name] !== GREEDY[name]).map((name) => settingInPython(name, this.first[name]));
     const begin = `writing = lab.write(${[repr(this.trace.text), ...(written.length ? ["edit=edit"] : []), ...(given.length ? [given.join(", ")] : [])].join(", ")})`;
     if (!written.length) return begin;
     const line = `{${written.join(", ")}}`;

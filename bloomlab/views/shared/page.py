@@ -90,7 +90,7 @@ const model = page_line.openLine({
     return (message) => setTimeout(() => answer(message));
   },
   open: { ...given, link: location.hash },
-  address: () => location.href,
+  address: () => (location.protocol === "about:" ? "" : location.href), // none in a frame
   told: (where) => { document.body.dataset.host = where; },
 });
 addEventListener("hashchange", () => location.reload()); // another link was put into the address

@@ -111,6 +111,7 @@ def written_payload(writing: Writing) -> dict[str, Any]:
         "text": writing.prompt_text,
         "opening": writing.opening,
         "at": writing.at,
+        "most": writing.settings.max_new_tokens,
         "first": of(nodes[0].settings),
         "settings": of(writing.settings),
         "nodes": [[node.parent, node.token_id, node.how, of(node.settings)] for node in nodes[1:]],
