@@ -982,6 +982,7 @@ class Lab(NearNames):
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
         texts: Sequence[str | Case] | None = None,
+        level: str = "whole",
         **place: Any,
     ) -> "View":
         """Look inside: all views of a text, or of a trace of one, as tabs with one selection.
@@ -991,12 +992,26 @@ class Lab(NearNames):
         with: another text, a trace, or the lab of another model with the same tokenizer. `texts` are those that the
         page draws from and measures edits in; by default, those of `like`. `place` is what is selected at first, of
         `layer`, `head`, `query`, `key` and `tab`, as in `explore(text, layer=3, head=5, tab="hidden")`.
+        `level="first"` is for a first look: no tabs, one row of one head as bars over the text, opened at a head with
+        something to see.
 
         Raises:
-            InputError: the text is empty, not a text, or longer than `max_tokens`; or two things cannot be compared.
+            InputError: there is no such level; the text is empty, not a text, or longer than `max_tokens`; or two
+                things cannot be compared.
             HookError: an edit fits no spot, or names a position that the text does not have.
         """
+        from bloomlab.views.attention.panel import LEVELS, AttentionPanel
+        from bloomlab.views.attention.payload import READ
+
+        if level not in LEVELS:
+            raise InputError(
+                f"level is {' or '.join(map(repr, LEVELS))}, but got {shorten(level)}{did_you_mean(level, LEVELS)}"
+            )
         like = self._texts_like(texts)
+        if level == "first":
+            view = self._view(READ, [AttentionPanel(like, level)], x, edit, against, like)
+            view.metric = "probability"
+            return self._at(view, place)
         return self._at(self._view(self._all_spots(), self._panels(like), x, edit, against, like), place)
 
     def map(
