@@ -10,8 +10,9 @@ from torch import Tensor
 from bloomlab import Lab, copied, mean, patch, zero
 from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case
+from bloomlab.lens.probe import probe
 from bloomlab.lens.refute import PLACES, TEXTS
-from bloomlab.tiny.facts import CITIES, PEOPLE
+from bloomlab.tiny.facts import PEOPLE
 from bloomlab.tiny.measure import FIRST_ID, repeated_ids, token_before
 from bloomlab.tiny.rows import batch
 from tests.claims.claim import claim
@@ -390,23 +391,15 @@ def the_induction_heads_fetch_the_city(lab: Lab) -> tuple[list[float], list[floa
 def probed(lab: Lab) -> Tensor:
     """How often a linear probe reads the city, by state and token: (embed and layers, pos).
 
-    The probe is ridge regression to the city, on 300 stories; it is tried on 100 of people it has never met.
+    The probe is fitted to 300 stories, and tried on 100 of people it has never met.
     """
-    names, cities = one_token(lab, PEOPLE, ""), one_token(lab, CITIES)
+    names = one_token(lab, PEOPLE, "")
     fitted, tried = recaps(lab, 300, 1, names[::3] + names[1::3]), recaps(lab, 100, 2, names[2::3])
     spots = ["embed", *(f"h.{layer}.resid_post" for layer in range(lab.model.config.n_layer))]
-    states = [lab.trace([story.text for story in stories], spots) for stories in (fitted, tried)]
-    target, truth = (torch.tensor([cities.index(story.city) for story in stories]) for stories in (fitted, tried))
-    goal = torch.nn.functional.one_hot(target, len(cities)).float()
-
-    def share(spot: str, pos: int) -> float:
-        x, tested = (each[spot][:, pos] for each in states)
-        scale = x.std(0) + 1e-6
-        x, tested = ((each - x.mean(0)) / scale for each in (x, tested))
-        weight = torch.linalg.solve(x.T @ x + 3 * torch.eye(x.shape[1]), x.T @ (goal - goal.mean(0)))
-        return float(((tested @ weight + goal.mean(0)).argmax(1) == truth).float().mean())
-
-    return torch.tensor([[share(spot, pos) for pos in range(LAST + 1)] for spot in spots])
+    run = lab.trace([story.text for story in (*fitted, *tried)], spots)
+    states = torch.stack([run[spot] for spot in spots])
+    labels = [story.city for story in (*fitted, *tried)]
+    return probe(states, labels, [*[False] * len(fitted), *[True] * len(tried)])
 
 
 @claim(
