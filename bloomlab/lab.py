@@ -1019,16 +1019,31 @@ class Lab(NearNames):
         x: str | Trace = FIRST_TEXT,
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
+        part: str = "attn",
+        small: bool = False,
     ) -> "View":
         """The whole model in one picture: what happens to this text from its letters to the next token.
 
         It is the explorer with its first tab open: each part says what it does, how large it is here, and in which
-        file it is computed, and leads to the tab that shows it.
+        file it is computed, and leads to the tab that shows it. `part` is the one that is lit: "text", "tokens",
+        "embed", "attn", "alibi", "mlp", "stream", "norm", "scores" or "next". `small` is the map in one line, with
+        what the lit part does, as it stands at the head of a lesson.
 
         Raises:
-            InputError, HookError: as `explore`.
+            InputError, HookError: as `explore`; and there is no such part.
         """
-        return self.explore(x, edit, against, tab="map")
+        from bloomlab.views.map.panel import PARTS, MapPanel
+        from bloomlab.views.map.payload import READ
+
+        if part not in PARTS:
+            raise InputError(f"the parts are {', '.join(PARTS)}, but got {shorten(part)}{did_you_mean(part, PARTS)}")
+        if small:
+            view = self._view(READ, [MapPanel(self.model, self.tokenizer, "small")], x, edit, against)
+            view.part = part
+        else:
+            view = self.explore(x, edit, against, tab="map")
+            view.map.part = part
+        return view
 
     @staticmethod
     def _at(view: "View", place: Mapping[str, Any]) -> "View":

@@ -34,6 +34,7 @@ import { changeMenu } from "../lib/change.js";
 import { lookChange } from "./change.js";
 import { firstLook } from "./first.js";
 import { alibiForms } from "./forms.js";
+import { inForms } from "../lib/forms.js";
 import { viewFrame } from "../lib/frame.js";
 import { headGrid } from "./heads.js";
 import { scoreLedger } from "./ledger.js";
@@ -69,36 +70,7 @@ const PROBABILITY_TICKS = /** @type {[number, string][]} */ (
  * @returns {import("../lib/frame.js").Panel}
  */
 export function attentionPanel(stage) {
-  let level = "";
-  let form = /** @type {any} */ (null);
-  let picture = /** @type {unknown} */ (null);
-
-  /** The form that is wanted, showing the picture. */
-  const now = () => {
-    const wanted = stage.get("level") === "first" ? "first" : "whole";
-    if (wanted === level) return form;
-    level = wanted;
-    for (const zone of [stage.which, stage.where, stage.why, stage.more]) zone.replaceChildren();
-    form = level === "first" ? firstLook(stage) : wholeAttention(stage);
-    set(stage.root, { "data-level": level });
-    if (picture) form.show(picture);
-    return form;
-  };
-  now();
-  stage.listen("change:level", () => {
-    now().fit();
-    stage.drawOnce();
-  });
-  return {
-    show(another) {
-      picture = another;
-      now().show(another);
-    },
-    draw: () => now().draw(),
-    fit: () => now().fit(),
-    point: (token) => now().point(token),
-    tables: () => now().tables(),
-  };
+  return inForms(stage, { whole: wholeAttention, first: firstLook });
 }
 
 /**

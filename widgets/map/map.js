@@ -12,9 +12,11 @@
 import { changeMenu } from "../lib/change.js";
 import { floats, tokenNames } from "../lib/causal.js";
 import { make, pushButton, quoted, set } from "../lib/dom.js";
+import { inForms } from "../lib/forms.js";
 import { viewFrame } from "../lib/frame.js";
 import { fixed, probability, signed } from "../lib/numbers.js";
 import { stepper } from "../lib/zones.js";
+import { smallMap } from "./small.js";
 
 const ROWS = [["text", "tokens"], ["embed"], ["attn", "alibi"], ["mlp"], ["stream"], ["norm", "scores"], ["next"]];
 const LAYERED = ["attn", "mlp", "stream"]; // the first of a row that stands in the frame of a layer
@@ -57,6 +59,14 @@ function shareOf(count, total) {
  * @returns {import("../lib/frame.js").Panel}
  */
 export function mapPanel(stage) {
+  return inForms(stage, { whole: wholeMap, small: smallMap });
+}
+
+/**
+ * @param {import("../lib/frame.js").Stage} stage
+ * @returns {import("../lib/frame.js").Panel}
+ */
+function wholeMap(stage) {
   let picture = /** @type {any} */ (null);
   let names = /** @type {string[]} */ ([]);
   let pointed = /** @type {number | null} */ (null);

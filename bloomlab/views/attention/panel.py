@@ -96,7 +96,7 @@ class AttentionPanel(Panel):
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
-        """The last token, and the token before it that it looks at most; for a first look, of the head that looks most."""
+        """The last token, and the token that it looks at most; for a first look, of the head that looks most."""
         if first and self._level == "first":
             place = place | most_to_see(trace)
         return place | strongest(trace, place["layer"], place["head"])

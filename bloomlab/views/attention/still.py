@@ -50,8 +50,8 @@ def first_sentence(picture: dict[str, Any], probs: Tensor, shown: Shown) -> str:
     names_of, query = names(picture), shown["query"]
     key = int(probs[query, : query + 1].argmax())
     whom = "itself" if key == query else f"\u2068{names_of[key]}\u2069"
-    where = f"layer {shown['layer']}, head {shown['head']}"
-    return f"{where}: standing at \u2068{names_of[query]}\u2069, it looks at {whom}: {100 * float(probs[query, key]):.0f} %"
+    where = f"layer {shown['layer']}, head {shown['head']}: standing at \u2068{names_of[query]}\u2069"
+    return f"{where}, it looks at {whom}: {100 * float(probs[query, key]):.0f} %"
 
 
 def first_html(picture: dict[str, Any], probs: Tensor, shown: Shown) -> str:
