@@ -442,6 +442,18 @@ def readable_comes_before_used(lab: Lab) -> tuple[float, float]:
 
 
 @claim(
+    "They know the city, and the answer does not come from them.",
+    said_in=LESSON,
+    value="share of 100 stories whose city a linear probe reads at He, has and a, after each layer",
+    control="p(the other story's city) with its state from there, 8 stories",
+    holds=lambda value, control: min(value) > 0.8 and max(control) < 0.1,
+    untrained="every attention leaves such a trace, and a patch of one word does nothing in a model that says nothing",
+)
+def known_is_not_used(lab: Lab) -> tuple[list[float], list[float]]:
+    return probed(lab)[1:, AFTER_CITY].flatten().tolist(), city_map(lab)[:, AFTER_CITY].flatten().tolist()
+
+
+@claim(
     "from the first layer on it does not name the city at its own place, and yet it is there, and is used.",
     said_in=LESSON,
     value="p(the other story's city) with its state from the city's place, after all layers but the last; 8 stories",

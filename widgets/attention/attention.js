@@ -70,7 +70,7 @@ const PROBABILITY_TICKS = /** @type {[number, string][]} */ (
  * @returns {import("../lib/frame.js").Panel}
  */
 export function attentionPanel(stage) {
-  return inForms(stage, { whole: wholeAttention, first: firstLook });
+  return inForms(stage, () => stage.get("level"), { whole: wholeAttention, first: firstLook });
 }
 
 /**

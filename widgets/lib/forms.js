@@ -6,19 +6,20 @@ import { set } from "./dom.js";
 
 /**
  * @param {import("./frame.js").Stage} stage
+ * @param {() => string} wanted the level
  * @param {Record<string, (stage: import("./frame.js").Stage) => import("./frame.js").Panel>} forms by level; the first one is the usual
  * @returns {import("./frame.js").Panel}
  */
-export function inForms(stage, forms) {
+export function inForms(stage, wanted, forms) {
   let level = "";
   let form = /** @type {any} */ (null);
   let picture = /** @type {unknown} */ (null);
 
   /** The form that is wanted, showing the picture. */
   const now = () => {
-    const wanted = stage.get("level") in forms ? stage.get("level") : Object.keys(forms)[0]; // an older page has none
-    if (wanted === level) return form;
-    level = wanted;
+    const next = wanted() in forms ? wanted() : Object.keys(forms)[0]; // an older page has none
+    if (next === level) return form;
+    level = next;
     for (const zone of [stage.which, stage.where, stage.why, stage.more]) zone.replaceChildren();
     form = forms[level](stage);
     if (stage.get("tab") === undefined) set(stage.root, { "data-level": level });

@@ -59,7 +59,7 @@ function shareOf(count, total) {
  * @returns {import("../lib/frame.js").Panel}
  */
 export function mapPanel(stage) {
-  return inForms(stage, { whole: wholeMap, small: smallMap });
+  return inForms(stage, () => stage.get("level"), { whole: wholeMap, small: smallMap });
 }
 
 /**
