@@ -30,7 +30,7 @@ def head_line(step: str, q: Tensor, k: Tensor, v: Tensor, slope: float | None, a
     >>> head_line("scores", one, one, one, 0.5, one[1])
     Not yet: divide by the root of the width: without it wide heads would give all to one key.
     """
-    row = Row(q, k, v, slope or 0.0)
+    row = _Row(q, k, v, slope or 0.0)
     truth, slips = getattr(row, step)()
     answer = answer.detach()
     if answer.shape != truth.shape:
@@ -46,7 +46,7 @@ def head_line(step: str, q: Tensor, k: Tensor, v: Tensor, slope: float | None, a
     return Verdict(False, found or f"expected {WANTED[step]}, but these are other numbers; go through the line again.")
 
 
-class Row:
+class _Row:
     """The lines of a head: for each what is right, and what the usual mistakes give."""
 
     def __init__(self, q: Tensor, k: Tensor, v: Tensor, slope: float) -> None:
