@@ -32,6 +32,7 @@ FLOORS = [
     [
         "tiny: floors facts interrupt language world pairs like documents labelled measure heads measure_heads rows "
         "card snapshot train_tokenizer from_nothing evaluate train positions starts measure_positions",
+        "translated",
         "editions",
         "lessons",
     ],
