@@ -69,18 +69,24 @@ def lab(folder: str, options: tuple[str, ...]) -> None:
 @click.option("--edition", default=None, metavar="EDITION", help="student (no solutions), teacher, nbgrader or otter.")
 @click.option("--language", default=None, metavar="CODE", help="fr or es: those that have been translated.")
 @click.option("--sheets", is_flag=True, help="And a page to print, with room for each prediction.")
-def lessons(folder: str | None, edition: str | None, language: str | None, sheets: bool) -> None:
+@click.option("--slides", is_flag=True, help="And each lesson as slides, run once, that need no network.")
+def lessons(folder: str | None, edition: str | None, language: str | None, sheets: bool, slides: bool) -> None:
     """List the lessons; with FOLDER, copy them there, without opening them (`bloomlab lab` does that)."""
     from bloomlab.lessons import copy_to, listed, write_sheets
 
     if folder is None:
-        if edition or language or sheets:
+        if edition or language or sheets or slides:
             raise click.UsageError("name a folder to copy to: bloomlab lessons FOLDER --edition student")
         _say(repr(listed()))
         return
     _say(repr(copy_to(folder, edition, language)))
     if sheets:
         _say(write_sheets(folder, language))
+    if slides:
+        from bloomlab.slides import write_slides
+
+        for path in write_slides(folder, edition, language):
+            _say(path)
 
 
 @cli.command(short_help="Save a page that shows all of one text.")

@@ -38,7 +38,7 @@ FLOORS = [
     ],
     ["views: *"],
     ["lab"],
-    ["site"],
+    ["lesson_run", "slides", "site"],
     ["notebook: unrun_cells startup doctor commands line_parser magics"],
     ["checks: record handin covers guesses class_table verdict parts head_lines training use lengths"],
     ["cli", "__main__"],
