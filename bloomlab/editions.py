@@ -112,7 +112,7 @@ def _solutions(cell: dict[str, Any]) -> list[str]:
 
 
 def _cell(kind: str, name: str, source: str) -> dict[str, Any]:
-    own = {"execution_count": None, "outputs": []} if kind == "code" else {}
+    own: dict[str, Any] = {"execution_count": None, "outputs": []} if kind == "code" else {}
     return {"cell_type": kind, "id": name, "metadata": {}, **own, "source": source}
 
 

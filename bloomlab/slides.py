@@ -66,9 +66,11 @@ Reveal.initialize({ width: {{ resources.bloomlab.width }}, height: {{ resources.
 {%- endblock -%}
 """
 STYLE = """\
+body.jp-Notebook, body > main { height: 100%; margin: 0; padding: 0 !important; overflow: hidden }
 .reveal { font-size: 24px; background: #fff; color: #111 }
 .reveal .slides { text-align: start }
 .reveal .slides section { box-sizing: border-box; width: 100%; max-height: 720px; overflow: auto; padding: 20px 40px }
+.reveal .slide-number { left: 8px; right: auto }
 .reveal .jp-Cell { padding: 0 }
 .reveal .jp-InputPrompt, .reveal .jp-OutputPrompt, .reveal .jp-Collapser, .reveal .anchor-link { display: none }
 .reveal .jp-RenderedHTMLCommon { font-size: 24px; line-height: 1.35; padding: 0 }
@@ -76,7 +78,7 @@ STYLE = """\
 .reveal .jp-RenderedHTMLCommon :is(h1, h2) { font-size: 38px; margin: 0 0 16px }
 .reveal pre, .reveal pre * { font-size: 17px; line-height: 1.3 }
 .reveal :is(.jp-OutputArea-output, .jp-InputArea-editor) pre { margin: 0; overflow: auto }
-.reveal .jp-OutputArea-output img { display: block; max-width: 100%; max-height: 560px; object-fit: contain }
+.reveal .jp-OutputArea-output img { display: block; max-width: 100%; max-height: 460px; object-fit: contain }
 .reveal .jp-RenderedHTMLCommon iframe { border: 0; width: 100% }
 """
 
@@ -130,6 +132,8 @@ def laid_out(cells: list[Any]) -> Iterator[Any]:
             kind, left = "subslide", ROOM
         left = 0 if shows(cell) else left - takes
         cell.metadata["slideshow"] = {"slide_type": kind}
+        if cell.metadata.get("jupyter", {}).get("source_hidden"):
+            cell.metadata["transient"] = {"remove_source": True}  # as nbconvert has it
         yield cell
 
 

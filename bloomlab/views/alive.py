@@ -59,6 +59,7 @@ def record_views() -> None:
 
 SLIDE = 560  # pixels of a slide that a view may take
 LINE = 130  # and the map in one line
+LARGER = 1.5  # a question is for the whole class to read
 
 
 def embed_views() -> None:
@@ -75,6 +76,7 @@ def embed_views() -> None:
         show(view.embed(LINE if getattr(view, "level", "") == "small" else SLIDE), opened)
 
     def show_cover(cover: Any) -> None:
+        cover.scale = LARGER
         still = cover._still()
         show(Embedded(page("cover", cover.saved_state(), still, cover.question), still, SLIDE, cover.question))
         covered = view_of(cover.shows)
