@@ -16,7 +16,7 @@ import { inForms } from "../lib/forms.js";
 import { viewFrame } from "../lib/frame.js";
 import { fixed, probability, signed } from "../lib/numbers.js";
 import { stepper } from "../lib/zones.js";
-import { smallMap } from "./small.js";
+import { inCode, smallMap } from "./small.js";
 
 const ROWS = [["text", "tokens"], ["embed"], ["attn", "alibi"], ["mlp"], ["stream"], ["norm", "scores"], ["next"]];
 const LAYERED = ["attn", "mlp", "stream"]; // the first of a row that stands in the frame of a layer
@@ -210,8 +210,7 @@ function wholeMap(stage) {
       menu.show(picture, names, { layer, head: stage.get("head"), query, key: stage.get("key"), part: CHANGES[/** @type {keyof typeof CHANGES} */ (chosen.name)] ?? "post" });
       stage.mark({ query, key: -1 }, pointed, null);
       stage.say(`${chosen.title}${where}: ${shortShape(chosen, tokens) || values.here}; ${chosen.parameters ? `${shareOf(learned(chosen), total)} of what is learned` : "nothing learned"}`);
-      const spot = JSON.stringify((chosen.spot || "embed").replace("{layer}", String(layer))).replaceAll('"', "'");
-      stage.showCode(picture, { spot, axes: chosen.spot ? chosen.axes.map(([axis]) => axis).join(", ") : "pos, hidden" });
+      stage.showCode(picture, inCode(chosen, layer));
       set(stage.root, { "data-chosen": chosen.name });
     },
 

@@ -10,6 +10,15 @@ import { make, pushButton, set } from "../lib/dom.js";
 const IN_A_LAYER = ["attn", "alibi", "mlp", "stream"];
 
 /**
+ * What the code names: where a part is read, and its axes. Of one that makes no tensor, the embedding.
+ * @param {{spot: string, axes: any[]}} part @param {number} layer
+ */
+export function inCode({ spot, axes }, layer) {
+  const where = JSON.stringify((spot || "embed").replace("{layer}", String(layer))).replaceAll('"', "'");
+  return { spot: where, axes: spot ? axes.map(([axis]) => axis).join(", ") : "pos, hidden" };
+}
+
+/**
  * @param {import("../lib/frame.js").Stage} stage
  * @returns {import("../lib/frame.js").Panel}
  */
@@ -57,7 +66,7 @@ export function smallMap(stage) {
       stage.say(make("strong", {}, chosen.title), `: ${chosen.does}`);
       set(stage.root, { "data-chosen": chosen.name });
       stage.mark({ query: stage.get("query"), key: -1 }, null, null);
-      stage.showCode(picture, { spot: JSON.stringify((chosen.spot || "embed").replace("{layer}", String(stage.get("layer")))), axes: "" });
+      stage.showCode(picture, inCode(chosen, stage.get("layer")));
     },
 
     fit() {},
