@@ -8,7 +8,6 @@ What a cell is for follows from what is in it, so no lesson has to say it twice;
 """
 
 import ast
-import builtins
 import json
 import re
 from collections.abc import Iterator
@@ -127,12 +126,12 @@ def _question(exercise: dict[str, Any], call: str, solution: str, name: str) -> 
     """The cells that `otter assign` takes for a question: the exercise, solved and not, and its check as a test."""
     dots = next(line for line in _source(exercise).splitlines() if DOTS.search(line))
     both = f'# BEGIN SOLUTION NO PROMPT\n{solution}\n# END SOLUTION\n""" # BEGIN PROMPT\n{dots}\n""" # END PROMPT'
-    used = {node.id for node in ast.walk(ast.parse(call)) if isinstance(node, ast.Name)} - set(dir(builtins))
-    test = f"def test_{name}({', '.join(sorted(used))}):\n    assert {call}"
+    test = f"def test_{name}({name}_done):\n    assert {name}_done"  # otter carries values to its tests, and no lab
     return [
         _cell("raw", f"{name}-begins", f"# BEGIN QUESTION\nname: {name}\npoints: 1"),
         _cell("raw", f"{name}-solution", "# BEGIN SOLUTION"),
         {**exercise, "source": _source(exercise).replace(dots, both)},
+        _cell("code", f"{name}-done", f"{name}_done = bool({call})"),
         _cell("raw", f"{name}-solved", "# END SOLUTION"),
         _cell("raw", f"{name}-tests", "# BEGIN TESTS"),
         _cell("code", f"{name}-test", test),

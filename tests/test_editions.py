@@ -77,13 +77,14 @@ def test_for_otter_each_exercise_is_a_question_with_its_solution_and_its_check(p
     starts = [number for number, cell in enumerate(asked) if cell.source.startswith("# BEGIN QUESTION\n")]
     for number, at in enumerate(starts, 1):
         marks = ["# BEGIN SOLUTION", "# END SOLUTION", "# BEGIN TESTS", "# END TESTS", "# END QUESTION"]
-        assert [cell.source for cell in asked[at + 1 : at + 8] if cell.cell_type == "raw"] == marks
-        solved, test = asked[at + 2].source, asked[at + 5].source
+        assert [cell.source for cell in asked[at + 1 : at + 9] if cell.cell_type == "raw"] == marks
+        solved, done, test = (asked[at + place].source for place in (2, 3, 6))
         assert SOLVED.sub(r"\1", solved) in [cell.source for cell in shipped], (
             "without the marks it is the lesson's own cell"
         )
         assert ast.parse(solved)
-        assert re.match(rf"def test_q{number}\([\w, ]*\bchecks\b.*\):\n    assert checks\.", test)
+        assert test == f"def test_q{number}(q{number}_done):\n    assert q{number}_done"
+        assert re.fullmatch(rf"q{number}_done = bool\(checks\..*\)", done, re.DOTALL)
     checked = [cell for cell in shipped if kind_of(cell) == "exercise" and "checks." in cell.source]
     assert len(starts) == len(checked)
     assert "A solution" not in "".join(cell.source for cell in asked)

@@ -48,8 +48,8 @@ def test_what_a_slide_has_no_room_for_goes_below_it() -> None:
     long = "\n\n".join(["A sentence that is repeated until a slide is full of it, and then there is no room."] * ROOM)
     assert set(kinds(new_markdown_cell(f"## A\n\n{long}"))) == {"slide", "subslide"}
     assert "\n\n".join(cell.source for cell in laid_out([new_markdown_cell(long)])) == long
-    assert kinds(new_markdown_cell("## A"), code("print(table)", text="row\n" * 20)) == ["slide", "-"]
-    assert kinds(new_markdown_cell("## A"), *[code("print(table)", text="row\n" * 20)] * 2)[-1] == "subslide"
+    assert kinds(new_markdown_cell("## A"), code("print(table)", text="row\n" * 15)) == ["slide", "-"]
+    assert kinds(new_markdown_cell("## A"), *[code("print(table)", text="row\n" * 15)] * 2)[-1] == "subslide"
 
 
 def test_a_fold_is_not_cut() -> None:
