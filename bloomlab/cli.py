@@ -2,6 +2,7 @@
 
     bloomlab lab                                        the lessons, in JupyterLab
     bloomlab lessons FOLDER --edition student           copied for a class, without the solutions
+    bloomlab lessons FOLDER --language fr               in French, those that have been translated
     bloomlab explore "Leo lives in Oslo." --save out.html
     bloomlab page                                       a page with the model inside: any text, edits, no Python
     bloomlab site FOLDER                                the live page, a gallery, lessons and docs, for a file server
@@ -65,20 +66,27 @@ def lab(folder: str, options: tuple[str, ...]) -> None:
 
 @cli.command(short_help="List the lessons, or copy them for a class.")
 @click.argument("folder", required=False)
-@click.option("--edition", default=None, metavar="EDITION", help="student (no solutions), teacher or nbgrader.")
+@click.option("--edition", default=None, metavar="EDITION", help="student (no solutions), teacher, nbgrader or otter.")
+@click.option("--language", default=None, metavar="CODE", help="fr or es: those that have been translated.")
 @click.option("--sheets", is_flag=True, help="And a page to print, with room for each prediction.")
-def lessons(folder: str | None, edition: str | None, sheets: bool) -> None:
+@click.option("--slides", is_flag=True, help="And each lesson as slides, run once, that need no network.")
+def lessons(folder: str | None, edition: str | None, language: str | None, sheets: bool, slides: bool) -> None:
     """List the lessons; with FOLDER, copy them there, without opening them (`bloomlab lab` does that)."""
     from bloomlab.lessons import copy_to, listed, write_sheets
 
     if folder is None:
-        if edition or sheets:
+        if edition or language or sheets or slides:
             raise click.UsageError("name a folder to copy to: bloomlab lessons FOLDER --edition student")
         _say(repr(listed()))
         return
-    _say(repr(copy_to(folder, edition)))
+    _say(repr(copy_to(folder, edition, language)))
     if sheets:
-        _say(write_sheets(folder))
+        _say(write_sheets(folder, language))
+    if slides:
+        from bloomlab.slides import write_slides
+
+        for path in write_slides(folder, edition, language):
+            _say(path)
 
 
 @cli.command(short_help="Save a page that shows all of one text.")

@@ -18,12 +18,16 @@ from bloomlab.errors import InputError
 from bloomlab.guards.arguments import one_of
 from bloomlab.guards.files import read_json
 from bloomlab.guards.markup import escaped
+from bloomlab.translated import catalogue_of, translate
 
-EDITIONS = ("student", "teacher", "nbgrader")
-SOLUTION = re.compile(r"<details><summary>A solution</summary>.*?</details>\s*", re.DOTALL)
+EDITIONS = ("student", "teacher", "nbgrader", "otter")
+SOLUTION = re.compile(
+    r"<details><summary>[^<]*</summary>(?:(?!</details>).)*?```python.*?</details>\s*", re.DOTALL
+)  # what is folded away with Python in it
 DOTS = re.compile(r"= \.\.\.$", re.MULTILINE)
-ASKS = re.compile(r"\*\*(?:Predict|Guess)[^*]*\*\*:?(.+?)(?:\n\n|\Z)", re.DOTALL)
+ASKS = re.compile(r"\*\*(?:Predict|Guess|Prédi|Devin|Predi|Adivin)[^*]*\*\*:?(.+?)(?:\n\n|\Z)", re.DOTALL)
 MOST_BYTES = 10_000_000
+ASSIGNMENT = "# ASSIGNMENT CONFIG\nname: {name}\ntests:\n    ok_format: false"
 
 
 def kind_of(cell: dict[str, Any]) -> str:
@@ -38,19 +42,42 @@ def kind_of(cell: dict[str, Any]) -> str:
     return "solution" if SOLUTION.search(source) else ""
 
 
-def edition_of(lesson: Path, edition: str) -> bytes:
+def notebook_of(lesson: Path, language: str | None = None) -> dict[str, Any]:
+    """A lesson's notebook, in English if nobody has translated it.
+
+    Raises:
+        InputError: the file is no notebook, or its catalogue is broken.
+    """
+    notebook: dict[str, Any] = read_json(lesson, MOST_BYTES, InputError)
+    words = None if language is None else catalogue_of(lesson, language)
+    return notebook if words is None else translate(notebook, words)
+
+
+def edition_of(lesson: Path, edition: str | None, language: str | None = None) -> bytes:
     """A lesson's notebook in an edition.
 
     Args:
         edition: "teacher" has the solutions, "student" has none, and "nbgrader" is the student's with a locked cell
-            below each exercise, which gives a point if its check is content.
+            below each exercise, which gives a point if its check is content; "otter" is what `otter assign` makes the
+            student's and an autograder of. None: as it ships.
+        language: a language that it has been translated to, as "fr".
 
     Raises:
         InputError: there is no such edition, or the file is no notebook.
     """
-    one_of("edition", edition, EDITIONS)
-    notebook = read_json(lesson, MOST_BYTES, InputError)
-    number, cells = lesson.name.partition("_")[0], []
+    notebook = notebook_of(lesson, language)
+    if edition is not None:
+        notebook = {**notebook, "cells": _cells_of(notebook, lesson, one_of("edition", edition, EDITIONS))}
+    return (json.dumps(notebook, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _cells_of(notebook: dict[str, Any], lesson: Path, edition: str) -> list[dict[str, Any]]:
+    number, cells = lesson.name.partition("_")[0], list[dict[str, Any]]()
+    solved = iter([code for cell in notebook["cells"] for code in _solutions(cell)])
+    if edition == "otter":
+        cells.append(
+            _cell("raw", "assignment", f"# ASSIGNMENT CONFIG\nname: {lesson.stem}\ntests:\n    ok_format: false")
+        )
     for cell in notebook["cells"]:
         kind = kind_of(cell)
         if kind == "solution" and edition != "teacher":
@@ -60,37 +87,67 @@ def edition_of(lesson: Path, edition: str) -> bytes:
             cell = {**cell, "source": rest}
         elif kind:
             cell = {**cell, "metadata": {**cell["metadata"], "tags": [kind]}}
+        call = _check_of(cell) if kind == "exercise" else ""
+        solution = next(solved, "") if kind == "exercise" else ""
+        if call and edition == "otter":
+            done = sum(_source(one).startswith("# BEGIN QUESTION") for one in cells)
+            cells += _question(cell, call, solution, f"q{done + 1}")
+            continue
         cells.append(cell)
-        if kind == "exercise" and edition == "nbgrader":
-            cells += _graded(_source(cell), f"{number}-{sum('nbgrader' in one['metadata'] for one in cells) + 1}")
-    return (json.dumps({**notebook, "cells": cells}, ensure_ascii=False, indent=1) + "\n").encode()
+        if call and edition == "nbgrader":
+            cells.append(_graded(call, f"{number}-{sum('nbgrader' in one['metadata'] for one in cells) + 1}"))
+    return cells
 
 
-def _graded(exercise: str, name: str) -> list[dict[str, Any]]:
-    """The cell that nbgrader runs below an exercise: its check, asserted. An exercise without a check has none."""
-    call = ast.unparse(ast.parse(exercise).body[-1])
-    if not call.startswith("checks."):
-        return []
+def _check_of(exercise: dict[str, Any]) -> str:
+    """The call of a check that an exercise ends with; "" if it checks itself in another way."""
+    call = ast.unparse(ast.parse(_source(exercise)).body[-1])
+    return call if call.startswith("checks.") else ""
+
+
+def _solutions(cell: dict[str, Any]) -> list[str]:
+    found = SOLUTION.findall(_source(cell)) if cell["cell_type"] == "markdown" else []
+    return [code for text in found for code in re.findall(r"```python\n(.*?)\n?```", text, re.DOTALL)]
+
+
+def _cell(kind: str, name: str, source: str) -> dict[str, Any]:
+    own: dict[str, Any] = {"execution_count": None, "outputs": []} if kind == "code" else {}
+    return {"cell_type": kind, "id": name, "metadata": {}, **own, "source": source}
+
+
+def _graded(call: str, name: str) -> dict[str, Any]:
+    """The cell that nbgrader runs below an exercise: its check, asserted."""
     about = {"grade": True, "grade_id": name, "locked": True, "points": 1, "schema_version": 3}
     metadata = {"nbgrader": {**about, "solution": False, "task": False}}
-    cell: dict[str, Any] = {
-        "cell_type": "code",
-        "execution_count": None,
-        "id": f"grade-{name}",
-        "outputs": [],
-        "metadata": metadata,
-    }
-    return [{**cell, "source": f"assert {call}"}]
+    return {**_cell("code", f"grade-{name}", f"assert {call}"), "metadata": metadata}
 
 
-def questions(lesson: Path) -> list[str]:
+def _question(exercise: dict[str, Any], call: str, solution: str, name: str) -> list[dict[str, Any]]:
+    """The cells that `otter assign` takes for a question: the exercise, solved and not, and its check as a test."""
+    dots = next(line for line in _source(exercise).splitlines() if DOTS.search(line))
+    both = f'# BEGIN SOLUTION NO PROMPT\n{solution}\n# END SOLUTION\n""" # BEGIN PROMPT\n{dots}\n""" # END PROMPT'
+    test = f"def test_{name}({name}_done):\n    assert {name}_done"  # otter carries values to its tests, and no lab
+    return [
+        _cell("raw", f"{name}-begins", f"# BEGIN QUESTION\nname: {name}\npoints: 1"),
+        _cell("raw", f"{name}-solution", "# BEGIN SOLUTION"),
+        {**exercise, "source": _source(exercise).replace(dots, both)},
+        _cell("code", f"{name}-done", f"{name}_done = bool({call})"),
+        _cell("raw", f"{name}-solved", "# END SOLUTION"),
+        _cell("raw", f"{name}-tests", "# BEGIN TESTS"),
+        _cell("code", f"{name}-test", test),
+        _cell("raw", f"{name}-tested", "# END TESTS"),
+        _cell("raw", f"{name}-ends", "# END QUESTION"),
+    ]
+
+
+def questions(lesson: Path, language: str | None = None) -> list[str]:
     """Everything a lesson asks to be predicted, in order; what only a run can know is "…" in it.
 
     Raises:
         InputError: the file is no notebook.
     """
     found = []
-    for cell in read_json(lesson, MOST_BYTES, InputError)["cells"]:
+    for cell in notebook_of(lesson, language)["cells"]:
         source = _source(cell)
         if kind_of(cell) == "cover":
             call = ast.parse(source).body[0]
@@ -109,7 +166,7 @@ def _words(question: ast.expr) -> Iterator[str]:
 
 SHEETS = """\
 <!doctype html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -127,13 +184,13 @@ li {{ margin-block-end: 1.2cm; border-block-end: thin dotted; padding-block-end:
 """
 
 
-def sheets(lessons: list[tuple[str, Path]]) -> str:
+def sheets(lessons: list[tuple[str, Path]], language: str | None = None) -> str:
     """A page to print: for each lesson (its title and its file) a sheet with room for every prediction."""
     parts = []
     for title, lesson in lessons:
-        lines = "".join(f"<li>{escaped(question)}</li>" for question in questions(lesson))
+        lines = "".join(f"<li>{escaped(question)}</li>" for question in questions(lesson, language))
         parts.append(f"<section><h1>{escaped(title)}</h1><p>Name:</p><ol>{lines}</ol></section>")
-    return SHEETS.format(body="\n".join(parts))
+    return SHEETS.format(language=language or "en", body="\n".join(parts))
 
 
 def _source(cell: dict[str, Any]) -> str:

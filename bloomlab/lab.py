@@ -989,6 +989,7 @@ class Lab(NearNames):
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
         texts: Sequence[str | Case] | None = None,
+        level: str = "whole",
         **place: Any,
     ) -> "View":
         """Look inside: all views of a text, or of a trace of one, as tabs with one selection.
@@ -998,12 +999,26 @@ class Lab(NearNames):
         with: another text, a trace, or the lab of another model with the same tokenizer. `texts` are those that the
         page draws from and measures edits in; by default, those of `like`. `place` is what is selected at first, of
         `layer`, `head`, `query`, `key` and `tab`, as in `explore(text, layer=3, head=5, tab="hidden")`.
+        `level="first"` is for a first look: no tabs, one row of one head as bars over the text, opened at a head with
+        something to see.
 
         Raises:
-            InputError: the text is empty, not a text, or longer than `max_tokens`; or two things cannot be compared.
+            InputError: there is no such level; the text is empty, not a text, or longer than `max_tokens`; or two
+                things cannot be compared.
             HookError: an edit fits no spot, or names a position that the text does not have.
         """
+        from bloomlab.views.attention.panel import LEVELS, AttentionPanel
+        from bloomlab.views.attention.payload import READ
+
+        if level not in LEVELS:
+            raise InputError(
+                f"level is {' or '.join(map(repr, LEVELS))}, but got {shorten(level)}{did_you_mean(level, LEVELS)}"
+            )
         like = self._texts_like(texts)
+        if level == "first":
+            view = self._view(READ, [AttentionPanel(like, level)], x, edit, against, like)
+            view.metric = "probability"
+            return self._at(view, place)
         return self._at(self._view(self._all_spots(), self._panels(like), x, edit, against, like), place)
 
     def map(
@@ -1011,16 +1026,31 @@ class Lab(NearNames):
         x: str | Trace = FIRST_TEXT,
         edit: Edits | None = None,
         against: "str | Trace | Lab | None" = None,
+        part: str = "attn",
+        small: bool = False,
     ) -> "View":
         """The whole model in one picture: what happens to this text from its letters to the next token.
 
         It is the explorer with its first tab open: each part says what it does, how large it is here, and in which
-        file it is computed, and leads to the tab that shows it.
+        file it is computed, and leads to the tab that shows it. `part` is the one that is lit: "text", "tokens",
+        "embed", "attn", "alibi", "mlp", "stream", "norm", "scores" or "next". `small` is the map in one line, with
+        what the lit part does, as it stands at the head of a lesson.
 
         Raises:
-            InputError, HookError: as `explore`.
+            InputError, HookError: as `explore`; and there is no such part.
         """
-        return self.explore(x, edit, against, tab="map")
+        from bloomlab.views.map.panel import PARTS, MapPanel
+        from bloomlab.views.map.payload import READ
+
+        if part not in PARTS:
+            raise InputError(f"the parts are {', '.join(PARTS)}, but got {shorten(part)}{did_you_mean(part, PARTS)}")
+        if small:
+            view = self._view(READ, [MapPanel(self.model, self.tokenizer, "small")], x, edit, against)
+            view.part = part
+        else:
+            view = self.explore(x, edit, against, tab="map")
+            view.map.part = part
+        return view
 
     @staticmethod
     def _at(view: "View", place: Mapping[str, Any]) -> "View":

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from bloomlab.editions import edition_of, sheets
 from bloomlab.errors import InputError, NearMatches
+from bloomlab.guards.arguments import one_of
 from bloomlab.guards.files import read_json, replacing, saying_why_not, write_json
+from bloomlab.translated import catalogue, languages
 
 NOTE = ".bloomlab-lessons.json"
 FIRST = "00_welcome.ipynb"
@@ -71,30 +73,37 @@ class Copied(NearMatches):
         new: copied, or replaced by a newer lesson.
         same: there already.
         kept: changed there, so left alone.
+        translated: in the language that was asked for; the others are in English.
     """
 
     place: Path
     new: tuple[str, ...]
     same: tuple[str, ...]
     kept: tuple[str, ...]
+    translated: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         words = f"{len(self.new)} files copied to {self.place}" if self.new else f"the lessons are in {self.place}"
+        if self.translated:
+            words += f"; translated: {', '.join(self.translated)}; the others are in English"
         if self.kept:
             words += f"; {', '.join(self.kept)}: kept as you changed them (delete or rename one to get it anew)"
         return words
 
 
-def copy_to(place: str | os.PathLike[str], edition: str | None = None) -> Copied:
+def copy_to(place: str | os.PathLike[str], edition: str | None = None, language: str | None = None) -> Copied:
     """Copy the lessons into a folder, created if necessary; files that were changed there stay as they are.
 
     Args:
-        edition: "student" (without solutions), "teacher" (with them) or "nbgrader"; None: as they ship.
+        edition: "student" (without solutions), "teacher" (with them), "nbgrader" or "otter"; None: as they ship.
+        language: "fr" or "es": those lessons that have been translated are in French or Spanish; None: English.
 
     Raises:
-        InputError: it cannot be written to, or there is no such edition.
+        InputError: it cannot be written to, or there is no such edition, or no lesson in that language.
     """
-    new, same, kept = [], [], []
+    new, same, kept, translated = [], [], [], []
+    if language is not None:
+        one_of("language", language, languages(folder()))
     with saying_why_not(Path(place)):
         place = Path(place).expanduser()
         place.mkdir(parents=True, exist_ok=True)
@@ -102,8 +111,11 @@ def copy_to(place: str | os.PathLike[str], edition: str | None = None) -> Copied
         known = dict(copied)
         for lesson in sorted([*folder().glob("*.ipynb"), *folder().glob("*.md")]):
             copy = place / lesson.name
-            plain = edition is None or lesson.suffix != ".ipynb"
-            content = lesson.read_bytes() if plain else edition_of(lesson, str(edition))
+            foreign = language is not None and catalogue(lesson, language).is_file()
+            plain = (edition is None and not foreign) or lesson.suffix != ".ipynb"
+            content = lesson.read_bytes() if plain else edition_of(lesson, edition, language)
+            if foreign:
+                translated.append(lesson.name)
             there = copy.read_bytes() if copy.exists() else None
             if there == content:
                 same.append(lesson.name)
@@ -117,10 +129,10 @@ def copy_to(place: str | os.PathLike[str], edition: str | None = None) -> Copied
             copied[lesson.name] = _hash(content)
         if copied != known or not (place / NOTE).exists():
             write_json(place / NOTE, copied)
-    return Copied(place, tuple(new), tuple(same), tuple(kept))
+    return Copied(place, tuple(new), tuple(same), tuple(kept), tuple(translated))
 
 
-def write_sheets(place: str | os.PathLike[str]) -> Path:
+def write_sheets(place: str | os.PathLike[str], language: str | None = None) -> Path:
     """Write predictions.html into a folder that is there: for each lesson a sheet to print, with all it asks.
 
     Raises:
@@ -129,7 +141,8 @@ def write_sheets(place: str | os.PathLike[str]) -> Path:
     with saying_why_not(Path(place)):
         path = Path(place).expanduser() / "predictions.html"
     with replacing(path) as draft:
-        draft.write_text(sheets([(lesson.title, folder() / lesson.file) for lesson in listed()]), encoding="utf-8")
+        pages = [(lesson.title, folder() / lesson.file) for lesson in listed()]
+        draft.write_text(sheets(pages, language), encoding="utf-8")
     return path
 
 

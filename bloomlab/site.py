@@ -19,13 +19,13 @@ from bloomlab.errors import InputError
 from bloomlab.guards.files import replacing, saying_why_not
 from bloomlab.guards.markup import escaped
 from bloomlab.lab import FIRST_TEXT, Lab, load
+from bloomlab.lesson_run import run
 from bloomlab.lessons import folder as lessons_folder
 from bloomlab.lessons import listed
 from bloomlab.views.alive import GIVEN, given_of, view_of
 from bloomlab.views.shared.assets import above_hosts, folder, module_text, script_text, style_text
 
 RULES = "default-src 'self'"
-SECONDS = 600  # for a cell of a lesson
 BESIDE = (".png", ".gif", ".svg", ".json")  # what stands beside the project's pages
 GALLERY = {  # verb of the lab -> title, what to try there, the text
     "explore": ("Explore", "All views of one text, linked: choose a token, and every tab follows.", FIRST_TEXT),
@@ -201,24 +201,9 @@ class _Site:
 
     def lesson(self, name: str) -> Path:
         """A lesson as a page: run once, its text, its code, and what its cells have shown."""
-        import nbformat
-        from nbclient import NotebookClient
-        from nbclient.exceptions import CellControlSignal
-
-        book = nbformat.read(lessons_folder() / name, as_version=4)  # type: ignore[no-untyped-call]
-        book.cells.insert(0, nbformat.v4.new_code_cell(STARTS))  # type: ignore[no-untyped-call]
-        try:
-            NotebookClient(book, timeout=SECONDS, kernel_name="python3").execute()
-        except (
-            CellControlSignal,
-            OSError,
-            RuntimeError,
-            LookupError,
-        ) as error:  # a cell's; no kernel, or one that died
-            why = (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
-            raise InputError(f"the lesson {name} could not be run: {why}; `bloomlab doctor` says what works") from None
+        book = run(name, (lessons_folder() / name).read_bytes(), STARTS)
         stem = Path(name).stem
-        cells = [self._cell(f"{stem}-{number}", cell, name) for number, cell in enumerate(book.cells[1:])]
+        cells = [self._cell(f"{stem}-{number}", cell, name) for number, cell in enumerate(book.cells)]
         title = next((lesson.title for lesson in listed() if lesson.file == name), stem)
         return self.page(f"lessons/{stem}.html", title, f"<p>{escaped(NEEDS_PYTHON)}</p>{''.join(cells)}")
 

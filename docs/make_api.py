@@ -77,6 +77,7 @@ CONTENTS = {  # section -> module, and the names in it
         "lens.lengths": ["length_lab", "Progress", "LengthLoss"],
         "lens.hidden": ["stream", "norms", "cosines", "shares", "pca"],
         "lens.logit_lens": ["logit_lens", "LensRow"],
+        "lens.probe": ["probe"],
         "lens.effect": ["effect", "Effect"],
         "lens.slopes": ["slopes_used", "text_effect", "TextEffect", "loss_by_slope", "SlopeLoss"],
         "lens.cases": ["of_template", "alike", "Case", "Cases"],

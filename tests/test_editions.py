@@ -1,5 +1,6 @@
 """The editions of the lessons: nothing is lost but the solutions, and everything that is asked stands on the sheets."""
 
+import ast
 import json
 import re
 from itertools import pairwise
@@ -14,6 +15,9 @@ from bloomlab.editions import edition_of, kind_of, questions, sheets
 from bloomlab.errors import InputError
 from bloomlab.lessons import copy_to, folder, listed
 
+SOLVED = re.compile(
+    r'# BEGIN SOLUTION NO PROMPT.*?# END SOLUTION\n""" # BEGIN PROMPT\n(.*?)\n""" # END PROMPT', re.DOTALL
+)
 LESSONS = sorted(folder().glob("*.ipynb"))
 every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
 
@@ -64,6 +68,26 @@ def test_for_nbgrader_each_check_is_asserted_in_a_locked_cell_below_its_exercise
             names.append(about["grade_id"])
     checked = [cell for cell in graded if kind_of(cell) == "exercise" and "checks." in cell.source]
     assert len(names) == len(set(names)) == len(checked)
+
+
+@every_lesson
+def test_for_otter_each_exercise_is_a_question_with_its_solution_and_its_check(path: Path) -> None:
+    shipped, asked = cells(path.read_bytes()), cells(edition_of(path, "otter"))
+    assert asked[0].cell_type == "raw" and f"name: {path.stem}" in asked[0].source
+    starts = [number for number, cell in enumerate(asked) if cell.source.startswith("# BEGIN QUESTION\n")]
+    for number, at in enumerate(starts, 1):
+        marks = ["# BEGIN SOLUTION", "# END SOLUTION", "# BEGIN TESTS", "# END TESTS", "# END QUESTION"]
+        assert [cell.source for cell in asked[at + 1 : at + 9] if cell.cell_type == "raw"] == marks
+        solved, done, test = (asked[at + place].source for place in (2, 3, 6))
+        assert SOLVED.sub(r"\1", solved) in [cell.source for cell in shipped], (
+            "without the marks it is the lesson's own cell"
+        )
+        assert ast.parse(solved)
+        assert test == f"def test_q{number}(q{number}_done):\n    assert q{number}_done"
+        assert re.fullmatch(rf"q{number}_done = bool\(checks\..*\)", done, re.DOTALL)
+    checked = [cell for cell in shipped if kind_of(cell) == "exercise" and "checks." in cell.source]
+    assert len(starts) == len(checked)
+    assert "A solution" not in "".join(cell.source for cell in asked)
 
 
 @every_lesson

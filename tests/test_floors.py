@@ -32,15 +32,16 @@ FLOORS = [
     [
         "tiny: floors facts interrupt language world pairs like documents labelled measure heads measure_heads rows "
         "card snapshot train_tokenizer from_nothing evaluate train positions starts measure_positions",
+        "translated",
         "editions",
         "lessons",
     ],
     ["views: *"],
     ["lab"],
     ["pages"],
-    ["site"],
+    ["lesson_run", "slides", "site"],
     ["notebook: unrun_cells startup doctor commands line_parser magics"],
-    ["checks: record handin covers guesses class_table verdict parts training use lengths"],
+    ["checks: record handin covers guesses class_table verdict parts head_lines training use lengths"],
     ["cli", "__main__"],
     ["__init__"],
 ]

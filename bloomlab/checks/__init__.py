@@ -4,7 +4,8 @@
     checks.half_weight(20, slope)          Well done: … or Not yet: …
     checks.cover("How many?", count)       asks for a prediction, then shows it beside the answer
 
-parts.py has the checks of lessons 01 to 06, about the parts of the model; training.py those of 02b;
+parts.py has the checks of lessons 01 to 06, about the parts of the model; head_lines.py that of each line of 03;
+training.py those of 02b;
 use.py those of 07 to 13, about using it; lengths.py those of 14, about long texts;
 covers.py the cover; guesses.py reads what was predicted from a saved notebook: checks.report("lesson.ipynb").
 checks.report(name="Leo") writes what Leo did as one file to hand in (record.py, handin.py), and class_table.py reads
@@ -15,6 +16,7 @@ No check raises for a wrong answer: a wrong answer is what it is for.
 from bloomlab.checks.class_table import class_of
 from bloomlab.checks.covers import cover
 from bloomlab.checks.guesses import report
+from bloomlab.checks.head_lines import head_line
 from bloomlab.checks.lengths import beyond_chance, farthest_heard, rotary_score, stretched
 from bloomlab.checks.parts import attention, half_weight, layer_norm, most_common_pair, neuron_off, wrote
 from bloomlab.checks.training import downhill, follows, learning_rate, nudge, surprise
@@ -43,6 +45,7 @@ __all__ = [
     "follows",
     "guess_among",
     "half_weight",
+    "head_line",
     "layer_norm",
     "learning_rate",
     "most_common_pair",

@@ -1,4 +1,4 @@
-"""Views and covers as plain data for the pages of a site; in the kernel of a lesson, shown as such."""
+"""Views and covers as plain data for the pages of a site, or as frames for slides; in the kernel of a lesson."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ from IPython.display import display
 from bloomlab.errors import BloomlabError
 from bloomlab.views.cover import Cover
 from bloomlab.views.live import live_given
-from bloomlab.views.shared.page import bytes_as_text
+from bloomlab.views.shared.embedded import Embedded
+from bloomlab.views.shared.page import bytes_as_text, page
 from bloomlab.views.view import View
 
 GIVEN = "application/vnd.bloomlab.given+json"
@@ -51,6 +52,36 @@ def record_views() -> None:
         if isinstance(covered, View):
             given["covered"] = given_of(covered)
         show(given, cover.question)
+
+    View._ipython_display_ = show_view  # type: ignore[method-assign,assignment]  # in this kernel only
+    Cover._ipython_display_ = show_cover  # type: ignore[method-assign,assignment]
+
+
+SLIDE = 560  # pixels of a slide that a view may take
+LINE = 130  # and the map in one line
+LARGER = 1.5  # a question is for the whole class to read
+
+
+def embed_views() -> None:
+    """In the kernel of a lesson: views and covers show themselves as pages inside the page, in their compact form."""
+
+    def show(frame: Embedded, opened: str = "") -> None:
+        html = frame._repr_html_()
+        if opened:
+            html = f"<details><summary>{opened}</summary>{html}</details>"
+        display({"text/html": html, "text/plain": repr(frame)}, raw=True)  # type: ignore[no-untyped-call]
+
+    def show_view(view: Any, opened: str = "") -> None:
+        view.compact = True
+        show(view.embed(LINE if getattr(view, "level", "") == "small" else SLIDE), opened)
+
+    def show_cover(cover: Any) -> None:
+        cover.scale = LARGER
+        still = cover._still()
+        show(Embedded(page("cover", cover.saved_state(), still, cover.question), still, SLIDE, cover.question))
+        covered = view_of(cover.shows)
+        if isinstance(covered, View):
+            show_view(covered, "predict first; then open what was covered")
 
     View._ipython_display_ = show_view  # type: ignore[method-assign,assignment]  # in this kernel only
     Cover._ipython_display_ = show_cover  # type: ignore[method-assign,assignment]

@@ -1,10 +1,12 @@
 """On a slide: one screen and no more, and the host's sizes of headings, lists and tables stay outside."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
+from bloomlab.slides import write_slides
 from bloomlab.views.cover import Cover
 from bloomlab.views.shared.assets import style_text
 from tests.browser.blank_page import BlankPage
@@ -100,3 +102,33 @@ def test_a_cover_on_a_slide_is_styled_by_its_own_sheet(visit: Visit) -> None:
     view = DIFFERENCES.replace("[data-view=explorer]", "[data-view=cover]")
     _, differences = visit.page.evaluate(view, [style_text("cover"), NAMES])
     assert differences == [], "\n".join(differences)
+
+
+def test_a_lesson_as_slides_fits_its_screens_offline_and_can_be_clicked(visit: Visit, tmp_path: Path) -> None:
+    (path,) = write_slides(tmp_path, only="04_alibi.ipynb")
+    page = visit.page
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(path.as_uri())
+    expect(page.locator(".reveal.ready .slides section.present").first).to_be_visible()
+    slides = page.evaluate("Reveal.getSlides().map((slide) => Reveal.getIndices(slide))")
+    assert len(slides) > 15
+    clicked = 0
+    for number, at in enumerate(slides):
+        page.evaluate("([h, v]) => Reveal.slide(h, v)", [at["h"], at["v"]])
+        slide = page.locator("section.present:not(.stack)").last
+        over = slide.evaluate("e => [e.scrollHeight - e.clientHeight, e.scrollWidth - e.clientWidth]")
+        assert max(over) <= 1, (at, over, slide.inner_text()[:200])
+        frame = slide.locator("iframe")
+        if frame.count():
+            inside = frame.first.content_frame
+            head = inside.locator("[data-view=alibi] [data-part=slopes] [data-head='3']").first
+            expect(inside.locator("[data-view]").first).to_be_visible()
+            clicked += 1
+            if head.count():
+                expect(inside.locator("[data-compact]")).to_have_count(1)
+                head.dispatch_event("click")
+                expect(inside.locator("[data-view=alibi]").first).to_have_attribute("data-head", "3")
+        if number in (0, 3, 6, 12):
+            visit.screenshot(f"slides-{number:02}")
+    assert clicked > 3
+    assert visit.errors == [] and visit.refused == []

@@ -13,6 +13,7 @@ LAST_ARGUMENT = {
     "layer_norm": (None, None),
     "attention": (),
     "half_weight": (20,),
+    "head_line": ("scores", None, None, None, 0.25),
     "wrote": (None, None, "", ""),
     "neuron_off": (None, None, 0, ()),
     "columns_computed": (50, 100),

@@ -59,6 +59,37 @@ def again_announces_a_recap(lab: Lab) -> tuple[list[float], list[float]]:
     return [chance(lab, story) for story in stories], [chance(lab, story, text=plain(story)) for story in stories]
 
 
+def looks_of_the_last(lab: Lab, layer: int) -> Tensor:
+    """How much the last token looks at each, in 8 stories: (story, head, key)."""
+    spot = f"h.{layer}.attn.probs"
+    return torch.stack([lab.trace(story.text, read=[spot])[spot][0, :, -1] for story in recaps(lab, STORIES)])
+
+
+@claim(
+    "It looks at the very word that comes next.",
+    said_in=LESSON,
+    value="attention of head 5 of layer 3 from the last token to the city, the least of 8 stories",
+    control="to any other token, the most of 8 stories",
+    holds=lambda value, control: value[0] > 0.6 and control[0] < 0.4,
+)
+def one_head_looks_at_the_city(lab: Lab) -> tuple[float, float]:
+    looks = looks_of_the_last(lab, 3)[:, 5]
+    others = looks[:, [key for key in range(looks.shape[1]) if key != CITY]]
+    return float(looks[:, CITY].min()), float(others.max())
+
+
+@claim(
+    "Two heads of layer 3, the last layer, look at Oslo",
+    said_in=LESSON,
+    value="attention of heads 4 and 5 of layer 3 to the city, mean of 8 stories",
+    control="of the other heads of that layer",
+    holds=lambda value, control: min(value) > 0.5 and max(control) < 0.5,
+)
+def two_heads_of_the_last_layer_look_at_the_city(lab: Lab) -> tuple[list[float], list[float]]:
+    looks = looks_of_the_last(lab, 3)[:, :, CITY].mean(0).tolist()
+    return looks[4:6], [*looks[:4], *looks[6:]]
+
+
 def silenced(lab: Lab, layer: int, heads: int | list[int], count: int = STORIES) -> list[float]:
     """p(city) in each story without these heads."""
     return [chance(lab, story, {f"h.{layer}.attn.mixed": zero(head=heads)}) for story in recaps(lab, count)]

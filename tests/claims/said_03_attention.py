@@ -50,6 +50,36 @@ def every_head_can_be_computed_by_hand(lab: Lab) -> tuple[list[float], list[floa
     return [by_hand(lab, text) for text in texts], [by_hand(lab, text, slope_of=1) for text in texts]
 
 
+@claim(
+    "standing at the last in, it looks back to the city.",
+    said_in=LESSON,
+    value="attention of head 5 of layer 3 from the last token to the city, the least of 8 stories",
+    control="to the animal, the most",
+    holds=lambda value, control: value[0] > 0.6 and control[0] < 0.3,
+)
+def the_head_of_the_lesson_looks_at_the_city(lab: Lab) -> tuple[float, float]:
+    looks = [lab.trace(story.text, read=["h.3.attn.probs"])["h.3.attn.probs"][0, 5] for story in recaps(lab, 8)]
+    return min(float(look[-1, 3]) for look in looks), max(float(look[-1, 8]) for look in looks)
+
+
+@claim(
+    "Nearly all of the attention goes there, so nearly all of what is handed over comes from there.",
+    said_in=LESSON,
+    value="length of what the other tokens hand over, of all that is handed over; 8 stories",
+    control="length of what the city hands over",
+    holds=lambda value, control: max(value) < 0.6 and min(control) > 0.7,
+)
+def what_is_handed_over_comes_from_the_city(lab: Lab) -> tuple[list[float], list[float]]:
+    others, city = [], []
+    for story in recaps(lab, 8):
+        trace = lab.trace(story.text, read=["h.3.attn.probs", "h.3.attn.v"])
+        parts = trace["h.3.attn.probs"][0, 5, -1][:, None] * trace["h.3.attn.v"][0, 5]
+        whole, own = parts.sum(0), parts[3]
+        others.append(float((whole - own).norm() / whole.norm()))
+        city.append(float(own.norm() / whole.norm()))
+    return others, city
+
+
 def random_scores() -> Tensor:
     """The dot products (query, key) of random queries and keys of width 256."""
     generator = torch.Generator().manual_seed(0)

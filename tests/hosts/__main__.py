@@ -378,6 +378,26 @@ def lesson_for_nbgrader(bench: Bench, course: Path) -> None:
     assert scores == {"right": 1.0, "dots": 0.0}, scores
 
 
+def otter_host(bench: Bench) -> str:
+    """A lesson of the edition for otter: otter assigns it, which runs its solutions, and grades what is handed in."""
+    name, otter = GRADED_LESSON.name, Path(sys.executable).parent / "otter"
+    (bench.folder / name).write_bytes(edition_of(GRADED_LESSON, "otter"))
+    bench.run(otter, "assign", name, "assigned")
+    student, (zipped,) = bench.folder / "assigned/student" / name, bench.folder.glob("assigned/autograder/*.zip")
+    text = student.read_text(encoding="utf-8")
+    assert "slope = ..." in text and "math.log(2) / 20" not in text
+    scores = {}
+    for who, answer in {"right": "0.0347", "wrong": "0.5", "dots": "..."}.items():
+        handed = bench.folder / who / name
+        handed.parent.mkdir()
+        handed.write_text(text.replace("slope = ...", f"slope = {answer}"), encoding="utf-8")
+        bench.run(otter, "run", "-a", zipped, "-o", handed.parent, handed)
+        found = json.loads((handed.parent / "results.json").read_text(encoding="utf-8"))["tests"]
+        scores[who] = sum(test.get("score", 0) for test in found)
+    assert scores == {"right": 1.0, "wrong": 0.0, "dots": 0.0}, scores
+    return "`otter assign` takes the edition for otter; a right answer gets its point, a wrong one and three dots none"
+
+
 def jupyter_host(app: str) -> Callable[[Bench], str]:
     def check(bench: Bench) -> str:
         which = [f"tests/browser/test_no_kernel.py::{REOPENED}[{app}]"]
@@ -496,6 +516,7 @@ HOSTS: dict[str, tuple[str, Callable[[Bench], str]]] = {
     "marimo": ("marimo", marimo_host),
     "jupyter-book": ("jupyter-book", jupyter_book_host),
     "nbgrader": ("nbgrader", nbgrader_host),
+    "otter": ("otter-grader", otter_host),
     "jupyterlab": ("jupyterlab", jupyter_host("lab")),
     "notebook": ("notebook", jupyter_host("notebook")),
     "firefox": ("jupyterlab", firefox_host),

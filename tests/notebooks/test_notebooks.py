@@ -18,7 +18,9 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 
+import bloomlab
 from bloomlab import tiny
+from bloomlab.lens.whole import whole
 from tests.weights.fake_hub import REPO, fake_hub
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -105,7 +107,7 @@ def test_a_lesson_asks_before_it_shows(path: Path) -> None:
     notebook = read(path)
     covers = [cell for cell in notebook.cells if cell.source.startswith("checks.cover(")]
     assert len(re.findall(r"\*\*(?:Predict|Guess)", pages(notebook))) + len(covers) >= 3
-    assert covers or number(path) in ("00", "13"), "no prediction is asked for before its answer is shown"
+    assert covers or number(path) == "13", "no prediction is asked for before its answer is shown"
 
 
 @every_notebook
@@ -125,6 +127,37 @@ def test_a_lesson_begins_with_a_cell_that_needs_no_other(path: Path) -> None:
     code = [cell.source for cell in read(path).cells if cell.cell_type == "code" and cell.source != COLAB]
     assert "import bloomlab" in code[0] and "bloomlab.__version__" in code[0]
     assert any("lab = bloomlab.load()" in cell for cell in code[:2])
+
+
+# the part that a lesson is about; of one that is about no single part, what it looks at
+LIT = {
+    **{"00": "text", "01": "tokens", "02": "embed", "02b": "scores", "03": "attn", "04": "alibi", "05": "stream"},
+    **{"06": "mlp", "07": "next", "08": "scores", "09": "attn", "10": "attn", "11": "scores", "12": "embed"},
+    **{"13": "stream", "14": "alibi"},
+}
+
+
+@every_notebook
+def test_a_lesson_begins_with_the_map_and_its_part_is_lit(path: Path) -> None:
+    code = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+    loaded = next(place for place, source in enumerate(code) if "lab = bloomlab.load()" in source)
+    assert code[loaded + 1] == f'lab.map(part="{LIT[number(path)]}", small=True)'
+
+
+def test_the_part_that_is_lit_is_the_one_that_the_map_sends_to_the_lesson() -> None:
+    model = bloomlab.load().model
+    parts: dict[str, list[str]] = {}
+    for part in whole(model.config, model.hook_names()):
+        parts.setdefault(part.lesson, []).append(part.name)
+    assert {"00", "01", "02", "03", "04", "05", "06", "07"} == parts.keys()
+    assert all(LIT[lesson] in names for lesson, names in parts.items())
+    assert set(LIT.values()) <= {name for names in parts.values() for name in names}
+
+
+@every_notebook
+def test_no_prediction_is_asked_for_without_a_cover(path: Path) -> None:
+    if number(path) in ("00", "03", "04", "09"):
+        assert "**Predict" not in pages(read(path))
 
 
 @every_notebook

@@ -19,6 +19,8 @@ KINDS = {  # folder in the wheel -> endings of what may be in it
     "bloomlab/_widgets": {".js", ".css"},
     "bloomlab/_notebooks": {".ipynb", ".md"},
     "bloomlab/_docs": {".md", ".png", ".gif", ".svg", ".json"},
+    "bloomlab/_notebooks/languages": {".po"},
+    "bloomlab/reveal": {".js", ".css", ".md", ""},  # of others, with its licence
     "bloomlab-0.1.0.dist-info": {"", ".txt"},
 }
 SDIST = {  # at the top of the sdist
@@ -61,7 +63,7 @@ def test_the_wheel_holds_the_package_the_front_end_and_the_lessons_and_nothing_e
     names = set(contents(wheel))
     about = {name for name in names if name.startswith("bloomlab-0.1.0.dist-info/")}
     assert {name.split("/", 1)[1] for name in about} == {
-        *("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"),
+        *("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE", "licenses/bloomlab/reveal/LICENSE"),
     }
     assert names - about == sources()
     for name in names:

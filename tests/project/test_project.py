@@ -180,7 +180,7 @@ def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
             "checks.cover("
         )  # its explanation is folded away
         assert cell.metadata.get("jupyter") == ({"source_hidden": True} if is_cover else None), cell.source
-        assert set(cell.metadata) <= {"tags", "jupyter"}
+        assert set(cell.metadata) <= {"tags", "jupyter"} | ({"bloomlab"} if cell.id.startswith("rated-") else set())
     assert set(notebook.metadata) <= {"bloomlab", "kernelspec", "language_info"}
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from bloomlab.errors import InputError
-from bloomlab.lab import Lab
+from bloomlab.lab import Lab, load
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
 from bloomlab.views import view as views
@@ -425,3 +426,34 @@ def test_a_saved_page_of_a_large_model_keeps_to_one_layer(tmp_path: Path, monkey
     monkeypatch.setattr(attention, "SAVED_BYTES", 1000)
     assert view.save(tmp_path / "layer.html").stat().st_size < whole
     assert view.exact == {"first": 0, "count": 8}  # saving changes nothing in the view
+
+
+RECAP = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+
+
+def test_a_first_look_opens_at_the_head_that_looks_most_at_another_token() -> None:
+    lab = load()
+    view = lab.explore(RECAP, level="first")
+    looks = lab.trace(RECAP, ["attn.probs"]).stack("attn.probs")[:, 0, :, -1, 1:-1].amax(-1)
+    assert (view.layer, view.head) == divmod(int(looks.argmax()), looks.shape[1])
+    assert (view.query, view.key, view.level, list(view.panels)) == (19, 3, "first", ["attention"])
+    view.layer, view.head = 0, 1
+    view.show(RECAP.replace("again", "cat"))
+    assert (view.layer, view.head) == (0, 1)  # what somebody has chosen stays
+    assert lab.explore("Leo", level="first").query == 0  # there is nothing else to look at
+
+
+def test_a_first_look_without_script_is_its_row_and_a_figure(tmp_path: Path) -> None:
+    view = load().explore(RECAP, level="first", layer=0, head=1, query=16)
+    still = view._repr_mimebundle_()[0]["text/html"]
+    assert (
+        re.search(r"it looks at \u2068·again\u2069: 9\d %", still) and still.count("<tr>") == 18 and "<img" not in still
+    )
+    assert view.save(tmp_path / "first.png").stat().st_size > 10_000
+    view.level = "whole"
+    assert "<img" in view._repr_mimebundle_()[0]["text/html"]
+
+
+def test_a_level_that_there_is_not_is_refused() -> None:
+    with pytest.raises(InputError, match=r"level is 'whole' or 'first', but got 'fist'; did you mean 'first'"):
+        load().explore(RECAP, level="fist")

@@ -35,6 +35,19 @@ def lab() -> Lab:
     return load()
 
 
+def test_the_small_map_has_one_part_lit_also_without_script(lab: Lab) -> None:
+    view = lab.map(TEXT, part="mlp", small=True)
+    assert (view.level, view.part, list(view.panels)) == ("small", "mlp", ["map"])
+    still = view._repr_mimebundle_()[0]["text/html"]
+    assert "<mark>[MLP]</mark>" in still and still.count("<mark>") == 1 and "4 × (" in still
+    assert lab.map(TEXT, part="mlp").map.part == "mlp"
+
+
+def test_a_part_that_there_is_not_is_refused_with_its_neighbour(lab: Lab) -> None:
+    with pytest.raises(InputError, match=r"the parts are text, .* did you mean 'attn'"):
+        lab.map(TEXT, part="attnn", small=True)
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_the_parts_add_up_to_the_model(variant: dict[str, Any]) -> None:
     model = random_model(**variant)

@@ -27,12 +27,14 @@
 // Colours of probabilities: step round(255·√p) of cividis; of signed numbers: step round(127.5 + 127.5·x/limit).
 import { tokenArcs } from "./arcs.js";
 import { bytes, floats, largestPart, ledgerOf, shownValue, tokenNames, cellCount, cellNumber } from "../lib/causal.js";
-import { divergingColours, PROBABILITY_COLOURS, probabilityStep, signedStep } from "../lib/colours.js";
+import { divergingColours, paintCausal, PROBABILITY_COLOURS, probabilityStep, signedStep } from "../lib/colours.js";
 import { direction, make, quoted, set } from "../lib/dom.js";
 import { blockOf, lookBlock } from "./block.js";
 import { changeMenu } from "../lib/change.js";
 import { lookChange } from "./change.js";
+import { firstLook } from "./first.js";
 import { alibiForms } from "./forms.js";
+import { inForms } from "../lib/forms.js";
 import { viewFrame } from "../lib/frame.js";
 import { headGrid } from "./heads.js";
 import { scoreLedger } from "./ledger.js";
@@ -63,10 +65,19 @@ const PROBABILITY_TICKS = /** @type {[number, string][]} */ (
 );
 
 /**
+ * In the form that `level` names: for a first look, one row of one head; or the whole of it.
  * @param {import("../lib/frame.js").Stage} stage
  * @returns {import("../lib/frame.js").Panel}
  */
 export function attentionPanel(stage) {
+  return inForms(stage, () => stage.get("level"), { whole: wholeAttention, first: firstLook });
+}
+
+/**
+ * @param {import("../lib/frame.js").Stage} stage
+ * @returns {import("../lib/frame.js").Panel}
+ */
+function wholeAttention(stage) {
   // ---- what the page sets and shows ----
 
   let picture = /** @type {import("../lib/causal.js").Picture} */ (/** @type {unknown} */ (null));
@@ -344,7 +355,9 @@ export function attentionPanel(stage) {
       readExact();
       pointed = { query: null, key: null };
       pointedHead = null;
-      heads.show(picture, thumbs, stage.id, differs() ? divergingColours(stage.body) : PROBABILITY_COLOURS);
+      heads.show(picture, stage.id);
+      const [side, colours] = [Math.ceil(names.length / picture.block), differs() ? divergingColours(stage.body) : PROBABILITY_COLOURS];
+      heads.paint((canvas, layer, head) => paintCausal(canvas, side, colours, (cell) => thumbs[(layer * picture.heads + head) * cellCount(side) + cell]));
       if (differs()) change.list(picture, names);
       matrix.show(names);
       arcs.show(names, direction(picture.text));

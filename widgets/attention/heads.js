@@ -1,8 +1,6 @@
 // @ts-check
 // Every head of every layer in small: one square each, layers downwards, heads across.
-import { paintCausal } from "../lib/colours.js";
 import { make, set } from "../lib/dom.js";
-import { cellCount } from "../lib/causal.js";
 import { slopeName } from "../lib/numbers.js";
 
 /**
@@ -50,14 +48,10 @@ export function headGrid({ pick, point }) {
 
     /**
      * @param {import("../lib/causal.js").Picture} picture
-     * @param {Uint8Array} thumbs
      * @param {string} id
-     * @param {Uint8Array} colours 256 of them
      */
-    show(picture, thumbs, id, colours) {
+    show(picture, id) {
       ({ layers, heads } = picture);
-      const side = Math.ceil(picture.tokens.length / picture.block);
-      const cells = cellCount(side);
       element.style.setProperty("--bl-heads", String(heads));
       const corner = make("span", { class: "bl-axis", "aria-hidden": "true" }, "");
       const numbers = Array.from({ length: heads }, (_, head) =>
@@ -67,9 +61,6 @@ export function headGrid({ pick, point }) {
       marked = {};
       const rows = Array.from({ length: layers }, (_, layer) => {
         const row = Array.from({ length: heads }, (_, head) => {
-          const canvas = make("canvas", { "aria-hidden": "true" });
-          const start = (layer * heads + head) * cells;
-          paintCausal(canvas, side, colours, (cell) => thumbs[start + cell]);
           const option = make(
             "span",
             {
@@ -82,7 +73,7 @@ export function headGrid({ pick, point }) {
               "aria-selected": "false",
               title: `layer ${layer}, head ${head}, slope ${slopeName(picture.slopes[head])}`,
             },
-            canvas,
+            make("canvas", { "aria-hidden": "true" }),
           );
           options.push(option);
           return option;
@@ -95,6 +86,11 @@ export function headGrid({ pick, point }) {
         );
       });
       element.replaceChildren(make("span", { class: "bl-layer", role: "presentation" }, corner, ...numbers), ...rows);
+    },
+
+    /** @param {(canvas: any, layer: number, head: number) => void} draw what each square shows */
+    paint(draw) {
+      options.forEach((option, number) => draw(option.firstChild, Math.floor(number / heads), number % heads));
     },
 
     /**

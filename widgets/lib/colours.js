@@ -108,3 +108,24 @@ export function paintCausal(canvas, side, colours, stepOf) {
   }
   brush.putImageData(image, 0, 0);
 }
+
+const BAR_ROWS = 24; // pixels of the height of small bars
+
+/**
+ * Paints a row of shares, or of changes, as small bars from below: `room` places, a pixel wide each.
+ * @param {Element} inside whose theme has the colours
+ * @returns {(canvas: any, values: number[], room: number) => void}
+ */
+export function barPainter(inside) {
+  const [more, less] = ["--bl-accent", "--bl-negative"].map((name) => themeColour(inside, name));
+  return (canvas, values, room) => {
+    [canvas.width, canvas.height] = [room, BAR_ROWS];
+    const brush = canvas.getContext("2d");
+    const image = brush.createImageData(room, BAR_ROWS);
+    values.forEach((value, place) => {
+      const high = Math.round(BAR_ROWS * Math.min(1, Math.abs(value)));
+      for (let row = BAR_ROWS - high; row < BAR_ROWS; row++) image.data.set([...(value < 0 ? less : more), 255], 4 * (row * room + place));
+    });
+    brush.putImageData(image, 0, 0);
+  };
+}

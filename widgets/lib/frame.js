@@ -72,7 +72,7 @@ const WAITS = '[data-waits], [data-state="running"]'; // what says that somethin
 const LOW = 780; // pixels of a window: in a lower one, what stands behind "more" would push the sentence off the screen
 const KNOCK_PAUSE = 250; // milliseconds without another choice
 const SELECTION = ["layer", "head", "query", "key"];
-const CHANGEABLE = '[data-part="strip"] [data-token], [data-part="heads"] [role="option"], [data-part="slopes"] [role="option"], .bl-matrix, [role="gridcell"]';
+const CHANGEABLE = ':is([data-part="strip"], [data-part="first"]) [data-token], [data-part="heads"] [role="option"], [data-part="slopes"] [role="option"], .bl-matrix, [role="gridcell"]';
 
 /**
  * @param {{model: any, el: HTMLElement, name: string, makePanel: (stage: Stage) => Panel}} view

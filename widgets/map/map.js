@@ -12,9 +12,11 @@
 import { changeMenu } from "../lib/change.js";
 import { floats, tokenNames } from "../lib/causal.js";
 import { make, pushButton, quoted, set } from "../lib/dom.js";
+import { inForms } from "../lib/forms.js";
 import { viewFrame } from "../lib/frame.js";
 import { fixed, probability, signed } from "../lib/numbers.js";
 import { stepper } from "../lib/zones.js";
+import { inCode, smallMap } from "./small.js";
 
 const ROWS = [["text", "tokens"], ["embed"], ["attn", "alibi"], ["mlp"], ["stream"], ["norm", "scores"], ["next"]];
 const LAYERED = ["attn", "mlp", "stream"]; // the first of a row that stands in the frame of a layer
@@ -57,6 +59,14 @@ function shareOf(count, total) {
  * @returns {import("../lib/frame.js").Panel}
  */
 export function mapPanel(stage) {
+  return inForms(stage, () => stage.get("level"), { whole: wholeMap, small: smallMap });
+}
+
+/**
+ * @param {import("../lib/frame.js").Stage} stage
+ * @returns {import("../lib/frame.js").Panel}
+ */
+function wholeMap(stage) {
   let picture = /** @type {any} */ (null);
   let names = /** @type {string[]} */ ([]);
   let pointed = /** @type {number | null} */ (null);
@@ -200,8 +210,7 @@ export function mapPanel(stage) {
       menu.show(picture, names, { layer, head: stage.get("head"), query, key: stage.get("key"), part: CHANGES[/** @type {keyof typeof CHANGES} */ (chosen.name)] ?? "post" });
       stage.mark({ query, key: -1 }, pointed, null);
       stage.say(`${chosen.title}${where}: ${shortShape(chosen, tokens) || values.here}; ${chosen.parameters ? `${shareOf(learned(chosen), total)} of what is learned` : "nothing learned"}`);
-      const spot = JSON.stringify((chosen.spot || "embed").replace("{layer}", String(layer))).replaceAll('"', "'");
-      stage.showCode(picture, { spot, axes: chosen.spot ? chosen.axes.map(([axis]) => axis).join(", ") : "pos, hidden" });
+      stage.showCode(picture, inCode(chosen, layer));
       set(stage.root, { "data-chosen": chosen.name });
     },
 

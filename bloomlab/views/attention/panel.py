@@ -22,13 +22,21 @@ from bloomlab.views.attention.payload import (
     difference_payload,
     exact_reach,
     exact_values,
+    most_to_see,
     saved_averages,
     saved_values,
     strongest,
     together,
 )
 from bloomlab.views.attention.receipt import IDLE, look_bars, look_html, look_steps, place_of
-from bloomlab.views.attention.still import change_html, noticed_sentence, static_html, static_text
+from bloomlab.views.attention.still import (
+    change_html,
+    first_html,
+    first_sentence,
+    noticed_sentence,
+    static_html,
+    static_text,
+)
 from bloomlab.views.shared.like_texts import OVER, LikeTexts
 from bloomlab.views.shared.panel import SELECTION, Job, Panel, Piece, Place, Shown
 from bloomlab.views.shared.tables import names
@@ -37,10 +45,15 @@ if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
 
+LEVELS = ("whole", "first")
+
+
 class AttentionPanel(Panel):
     """Every attention head of a text, one head's matrix, and the sum behind each of its cells.
 
-    The trace must have READ of every layer. `like` gives other texts to explain a look in.
+    The trace must have READ of every layer. `like` gives other texts to explain a look in. `level` is the form that it
+    is first shown in: "first", one row of one head as bars over the text, opens at the head whose last token looks
+    most at another one; "whole" has all that there is.
 
         view = lab.attention("Leo lives in Oslo.")
         view.layer, view.head, view.query, view.key = 2, 5, 4, 0     # point at a cell, here or in the page
@@ -50,6 +63,7 @@ class AttentionPanel(Panel):
         view.explain_look()                                          # the parts of the score
         view.look_over = "texts"                                     # their mean and spread over texts like this one
         view.to_query, view.to_key = 2, 1                            # all looks from the chosen cell to there, summed
+        view.level = "first"                                         # one row of one head, as bars; or "whole"
     """
 
     name, title, compares = "attention", "Attention", True
@@ -65,12 +79,13 @@ class AttentionPanel(Panel):
     }
     jobs = (Job("look", "explain_look", "look_parts", of_text=True),)
 
-    def __init__(self, like: LikeTexts | None = None) -> None:
-        self._like = like
+    def __init__(self, like: LikeTexts | None = None, level: str = LEVELS[0]) -> None:
+        self._like, self._level = like, level
 
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
-        """Whose pattern is shown, and what of it; whether the chosen look is explained, and against which other key."""
+        """How much is shown; whose pattern, and what of it; whether the chosen look is explained, and against what."""
         return {
+            "level": traitlets.Enum(LEVELS, self._level),
             "pattern": traitlets.Enum(("head", "layer", "all", "rollout"), "head"),
             "mode": traitlets.Enum(("probability", "content", "position", "both"), "probability"),
             "explaining": traitlets.Enum(("closed", "open", "stopped"), "closed"),
@@ -81,8 +96,10 @@ class AttentionPanel(Panel):
         }
 
     def place(self, trace: "Trace", place: Place, first: bool) -> Place:
-        """The last token, and the token before it that it looks at most."""
-        return strongest(trace, place["layer"], place["head"])
+        """The last token, and the token that it looks at most; for a first look, of the head that looks most."""
+        if first and self._level == "first":
+            place = place | most_to_see(trace)
+        return place | strongest(trace, place["layer"], place["head"])
 
     def numbers(self, trace: "Trace", shown: Shown, base: "Trace | None" = None) -> dict[str, Any]:
         """Every head in small, the layer of one head exactly; of a difference, how each has changed."""
@@ -129,6 +146,8 @@ class AttentionPanel(Panel):
         if "difference" in shown["picture"]:
             change, words = _change(shown)
             return change_html(shown["picture"], shown["thumbs"], change.numpy(), words, shown["query"])
+        if shown["level"] == "first":
+            return first_html(shown["picture"], trace.head(f"h.{shown['layer']}.attn.probs", shown["head"]), shown)
         matrix, words = _matrix(trace, shown)
         steps = colour_steps(matrix[None], shown["picture"]["block"])[0].numpy()
         return static_html(shown["picture"], shown["thumbs"], steps, words, shown["query"]) + look_html(shown["look"])
@@ -136,7 +155,7 @@ class AttentionPanel(Panel):
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
         """The parts of a look while they are open; else the matrix; of a difference, how it has changed."""
         from bloomlab.views.attention.figure import matrix_figure  # matplotlib, only when it is asked for
-        from bloomlab.views.shared.bars import bars_figure
+        from bloomlab.views.shared.bars import Bars, bars_figure
         from bloomlab.views.shared.figure import plain_marks, save_figure
 
         picture, look = shown["picture"], shown["look"]
@@ -144,6 +163,12 @@ class AttentionPanel(Panel):
             save_figure(bars_figure, path, look["says"], [], look_bars(look), picture["stamp"])
             return
         differs = "difference" in picture
+        if shown["level"] == "first" and not differs:
+            row, query = trace.head(f"h.{shown['layer']}.attn.probs", shown["head"]), shown["query"]
+            bars = [Bars("share of its attention", row[query, : query + 1].tolist())]
+            title = first_sentence(picture, row, shown)
+            save_figure(bars_figure, path, title, names(picture)[: query + 1], bars, picture["stamp"])
+            return
         matrix, words = _change(shown) if differs else _matrix(trace, shown)
         title = f"how it has changed: {words}\n{plain_marks(noticed_sentence(picture))}" if differs else words
         save_figure(matrix_figure, path, matrix, names(picture), title, picture["stamp"], differs)

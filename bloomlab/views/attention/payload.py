@@ -110,6 +110,20 @@ def strongest(trace: "Trace", layer: int, head: int) -> dict[str, int]:
     return {"query": last, "key": int(trace.head(f"h.{layer}.attn.probs", head)[last, : last or 1].argmax())}
 
 
+def most_to_see(trace: "Trace") -> dict[str, int]:
+    """The head whose last token looks most at one other token: not the first, where heads rest, and not itself."""
+    check(trace, READ[1:])
+    last = len(trace.tokens) - 1
+    looks = torch.tensor(
+        [
+            [float(probs[last, 1:last].max()) if last > 1 else 0.0 for probs in trace.heads(f"h.{layer}.attn.probs")]
+            for layer in range(trace.config.n_layer)
+        ]
+    )
+    layer, head = divmod(int(looks.argmax()), trace.config.n_head)
+    return {"layer": layer, "head": head}
+
+
 def exact_reach(heads: int, tokens: int, layer: int, head: int) -> tuple[int, int]:
     """Which heads' exact values to send along: the first, numbered through all layers, and how many."""
     whole_layer = 2 * 4 * heads * tokens * (tokens + 1) // 2

@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bloomlab.guards.markup import escaped
+from bloomlab.views.shared.panel import Shown
 from bloomlab.views.shared.pictures import cividis, image
 from bloomlab.views.shared.tables import change_cell, names, table, text_cell
 
@@ -39,6 +41,26 @@ def static_html(picture: dict[str, Any], thumbs: bytes, matrix: NDArray[np.uint8
         f"{image(_enlarged(matrix, 320), f'attention matrix: {whose}')}"
         f"<table><thead><tr><th>token {query} <bdi>{shown[query]}</bdi> looks at</th>"
         f"<th>probability ≈</th></tr></thead><tbody>{rows}</tbody></table>"
+        f"<p><small>{escaped(picture['stamp'])} · run the cell to explore</small></p></div>"
+    )
+
+
+def first_sentence(picture: dict[str, Any], probs: Tensor, shown: Shown) -> str:
+    """Of one row of one head: where it looks most."""
+    names_of, query = names(picture), shown["query"]
+    key = int(probs[query, : query + 1].argmax())
+    whom = "itself" if key == query else f"\u2068{names_of[key]}\u2069"
+    where = f"layer {shown['layer']}, head {shown['head']}: standing at \u2068{names_of[query]}\u2069"
+    return f"{where}, it looks at {whom}: {100 * float(probs[query, key]):.0f} %"
+
+
+def first_html(picture: dict[str, Any], probs: Tensor, shown: Shown) -> str:
+    """One row of one head: the text up to the token that looks, with its shares."""
+    query = shown["query"]
+    cells = zip(names(picture)[: query + 1], probs[query, : query + 1].tolist(), strict=True)
+    rows = [(text_cell(name), f"{p:.3f}", f"{'█' * round(24 * p)}") for name, p in cells]
+    return (
+        f"<div><p>{escaped(first_sentence(picture, probs, shown))}</p>{table(('token', 'share', ''), rows)}"
         f"<p><small>{escaped(picture['stamp'])} · run the cell to explore</small></p></div>"
     )
 

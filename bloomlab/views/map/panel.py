@@ -10,7 +10,7 @@ from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.views.map.figure import map_figure
 from bloomlab.views.map.payload import CODE, NO_DIFFERENCE, difference_values, map_payload, parts_payload
-from bloomlab.views.map.still import still_html, still_text
+from bloomlab.views.map.still import small_html, still_html, still_text
 from bloomlab.views.shared.figure import save_figure
 from bloomlab.views.shared.panel import Panel, Piece, Shown, own
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from bloomlab.tracing.trace import Trace
 
 PARTS = ("text", "tokens", "embed", "attn", "alibi", "mlp", "stream", "norm", "scores", "next")
+LEVELS = ("whole", "small")
 
 
 class MapPanel(Panel):
     """The whole model in one picture: text, table, layers of attention and MLP, scores.
 
-    The trace must have read payload.READ; `model` reads the last state out.
+    The trace must have read payload.READ; `model` reads the last state out. `level` is the form that it
+    is first shown in: "small" is one line, with one part lit and what it does.
 
         view = lab.map("Leo lives in Oslo.")     # the explorer, with this tab open
         view.map.part = "mlp"                    # a part: what it does, its shape here, its numbers, its file
@@ -40,12 +42,12 @@ class MapPanel(Panel):
         "next_before": Piece(empty=[]),
     }
 
-    def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast) -> None:
-        self._model, self._tokenizer = model, tokenizer
+    def __init__(self, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, level: str = LEVELS[0]) -> None:
+        self._model, self._tokenizer, self._level = model, tokenizer, level
 
     def settings(self) -> dict[str, traitlets.TraitType[Any, Any]]:
-        """`part`: the chosen one."""
-        return {"part": traitlets.Enum(PARTS, "attn")}
+        """How much is shown; `part`: the chosen one."""
+        return {"part": traitlets.Enum(PARTS, "attn"), "level": traitlets.Enum(LEVELS, self._level)}
 
     def of_model(self, trace: "Trace") -> dict[str, Any]:
         """The parts."""
@@ -71,8 +73,8 @@ class MapPanel(Panel):
         return {"spot": repr(spot), "axes": ", ".join(axis for axis, *_ in part["axes"]) if part else "pos, hidden"}
 
     def still(self, trace: "Trace | None", shown: Shown) -> str:
-        """The parts as a table."""
-        return still_html(shown)
+        """The parts as a table; in one line, as a line."""
+        return small_html(shown) if shown["level"] == "small" else still_html(shown)
 
     def draw(self, trace: "Trace", shown: Shown, path: Path) -> None:
         """Write the boxes to a .png or .svg."""

@@ -56,6 +56,19 @@ def still_text(shown: Shown) -> str:
     )
 
 
+def small_html(shown: Shown) -> str:
+    """The parts in one line, the lit one in a frame, and what it does."""
+    if not shown["picture"]:
+        return "<p>bloomlab, the map of the model: nothing read yet.</p>"
+    parts, layers = shown["parts"], shown["picture"]["layers"]
+    lit = next(part for part in parts if part["name"] == shown["part"])
+    titles = [f"<mark>[{escaped(part['title'])}]</mark>" if part is lit else escaped(part["title"]) for part in parts]
+    inside = [place for place, part in enumerate(parts) if part["layered"]]
+    layer = f"{layers} × ({', '.join(titles[place] for place in inside)})"
+    line = " → ".join([*titles[: inside[0]], layer, *titles[inside[-1] + 1 :]])
+    return f"<p>{line}</p><p>{escaped(lit['title'])}: {escaped(lit['does'])}</p>"
+
+
 def still_html(shown: Shown) -> str:
     """The parts from the text to the next token: what each does, what is there, what it has learned, its file."""
     picture = shown["picture"]

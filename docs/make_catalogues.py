@@ -1,0 +1,56 @@
+"""Bring the lessons' catalogues up to date: `python -m docs.make_catalogues` after a lesson has changed.
+
+What has been translated stays, where the English is still the same; what is new stands there without a translation, and
+tests/test_translated.py names it. To translate another lesson, or into another language, name it:
+`python -m docs.make_catalogues fr 05_residual_stream`.
+"""
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import write_po
+
+from bloomlab.lessons import folder
+from bloomlab.translated import Catalogue, catalogue, catalogue_of, messages
+
+HEADER = """\
+msgid ""
+msgstr ""
+"Language: {language}\\n"
+"MIME-Version: 1.0\\n"
+"Content-Type: text/plain; charset=utf-8\\n"
+"Content-Transfer-Encoding: 8bit\\n"
+
+"""
+
+
+def written(lesson: Path, language: str, words: Catalogue) -> str:
+    """The catalogue of a lesson: each message that needs a translation, and each other one that has one."""
+    catalog = Catalog(locale=language)
+    for message in messages(json.loads(lesson.read_text(encoding="utf-8"))):
+        said = words.get((message.cell, message.text), "")
+        if message.needed or said:
+            catalog.add(message.text, said, context=message.cell)
+    file = io.BytesIO()
+    write_po(file, catalog, width=110, omit_header=True)
+    text = re.sub(r"^#, python-(?:brace-)?format\n", "", file.getvalue().decode(), flags=re.MULTILINE)
+    return HEADER.format(language=language) + text.strip() + "\n"
+
+
+def main(asked: list[str]) -> None:
+    """Write each catalogue that there is, and the one that is asked for."""
+    paths = sorted((folder() / "languages").glob("*/*.po"))
+    if asked:
+        paths.append(catalogue(folder() / f"{asked[1]}.ipynb", asked[0]))
+    for path in paths:
+        lesson, language = folder() / f"{path.stem}.ipynb", path.parent.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(written(lesson, language, catalogue_of(lesson, language) or {}), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,220 @@
+"""The lessons in other languages: every word is translated, nothing but words differs, and they run."""
+
+import ast
+import json
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from bloomlab import Lab, load
+from bloomlab.cli import main
+from bloomlab.editions import edition_of, questions
+from bloomlab.errors import InputError
+from bloomlab.lessons import copy_to, folder
+from bloomlab.tiny.language import LANGUAGES
+from bloomlab.translated import PLACES, Message, catalogue, catalogue_of, languages, messages, rewritten, translate
+from docs.make_catalogues import written
+
+LESSONS = sorted(folder().glob("*.ipynb"))
+FOREIGN = [path for language in languages(folder()) for path in sorted((folder() / "languages" / language).iterdir())]
+every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
+every_catalogue = pytest.mark.parametrize("path", FOREIGN, ids=lambda path: f"{path.parent.name}-{path.stem}")
+MARKUP = re.compile(r"\]\([^)]*\)|`[^`]*`|</?\w+>|^```.*|^#+|^\d\.", re.MULTILINE)
+EMPHASIS = re.compile(r"\*+")
+
+
+def lesson_of(path: Path) -> Path:
+    return folder() / f"{path.stem}.ipynb"
+
+
+def read(path: Path) -> dict[str, Any]:
+    notebook: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return notebook
+
+
+def both(path: Path) -> list[tuple[Message, str]]:
+    """Each message of a catalogue's lesson, and what it is in that language."""
+    words = catalogue_of(lesson_of(path), path.parent.name) or {}
+    return [(message, words.get((message.cell, message.text), "")) for message in messages(read(lesson_of(path)))]
+
+
+def foreign(path: Path) -> dict[str, Any]:
+    notebook: dict[str, Any] = json.loads(edition_of(lesson_of(path), None, path.parent.name))
+    return notebook
+
+
+@every_lesson
+def test_a_lesson_said_in_its_own_words_is_that_lesson(path: Path) -> None:
+    cells = [{**cell, "source": "".join(cell["source"])} for cell in read(path)["cells"]]
+    assert rewritten(read(path), lambda message: message.text)["cells"] == cells
+
+
+def test_each_language_has_the_same_lessons_and_the_same_words_of_them() -> None:
+    assert languages(folder()) == ("es", "fr")
+    each = [
+        {
+            path.stem: set(catalogue_of(lesson_of(path), language) or {})
+            for path in FOREIGN
+            if path.parent.name == language
+        }
+        for language in languages(folder())
+    ]
+    assert each[0] == each[1] and each[0]
+
+
+@every_catalogue
+def test_every_message_is_translated_and_no_other_is_kept(path: Path) -> None:
+    said = both(path)
+    missing = [message for message, words in said if message.needed and not words]
+    assert not missing, missing[:3]
+    same = [words for message, words in said if words == message.text and not message.code and words.count(" ") > 1]
+    assert not same
+    kept = set(catalogue_of(lesson_of(path), path.parent.name) or {})
+    assert kept <= {(message.cell, message.text) for message, _ in said}
+    text = written(lesson_of(path), path.parent.name, catalogue_of(lesson_of(path), path.parent.name) or {})
+    assert path.read_text(encoding="utf-8") == text, "run python -m docs.make_catalogues"
+
+
+@every_catalogue
+def test_links_code_and_numbers_in_braces_are_those_of_the_english_lesson(path: Path) -> None:
+    for message, words in both(path):
+        if not words:
+            continue
+        if message.code:
+            assert Counter(PLACES.findall(words)) == Counter(PLACES.findall(message.text)), words
+            assert words.count("\\") == words.count("\\n") and '"' not in PLACES.sub("", words), words
+        else:
+            assert Counter(MARKUP.findall(words)) == Counter(MARKUP.findall(message.text)), words
+            assert len(EMPHASIS.findall(MARKUP.sub("", words))) % 2 == 0, words
+
+
+@every_catalogue
+def test_nothing_of_a_cell_differs_but_its_words(path: Path) -> None:
+    english, other = read(lesson_of(path)), foreign(path)
+    assert {**english, "cells": 0} == {**other, "cells": 0}
+    assert len(english["cells"]) == len(other["cells"])
+    for one, two in zip(english["cells"], other["cells"], strict=True):
+        assert {**one, "source": ""} == {**two, "source": ""}
+        if one["cell_type"] == "code":
+            assert bare("".join(one["source"])) == bare(two["source"]), one["id"]
+    assert len(questions(lesson_of(path), path.parent.name)) == len(questions(lesson_of(path)))
+
+
+def bare(source: str) -> str:
+    """Code without what it says to people: its texts, the words of a magic; the dots of an exercise stay."""
+    tree = ast.parse(re.sub(r"^(\s*)[%!][^\n]*", r"\1pass", source, flags=re.MULTILINE))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = ""
+        if isinstance(node, ast.JoinedStr):
+            node.values = [value for value in node.values if not isinstance(value, ast.Constant)]
+            node.values.sort(key=ast.dump)  # other languages have another order of words
+    return ast.dump(tree)
+
+
+def sentences(text: str) -> list[str]:
+    return re.findall(r"[^.?]+[.?]", text.replace("\\n", " "))
+
+
+@every_catalogue
+def test_the_stories_are_told_in_the_models_own_sentences(path: Path) -> None:
+    language, found = LANGUAGES[path.parent.name], 0
+    for message, words in both(path):
+        told = [LANGUAGES["en"].says(sentence.strip()) for sentence in sentences(message.text)] if message.code else []
+        if told and all(told) and words not in ("", message.text):  # one that is kept in English says so in its lesson
+            found += 1
+            assert all(language.says(sentence.strip()) for sentence in sentences(words)), words
+    assert found
+
+
+@pytest.mark.slow
+@every_catalogue
+def test_a_lesson_runs_in_its_language_and_its_solutions_solve_it(path: Path) -> None:
+    notebook = nbformat.reads(json.dumps(foreign(path)), as_version=4)
+    pages = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    hidden = re.findall(r"<details>(?:(?!</details>).)*</details>", pages, re.DOTALL)
+    answers = [code for text in hidden for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    lines = [
+        (cell, line)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for line in re.findall(r"^.*= \.\.\.$", cell.source, re.MULTILINE)
+    ]
+    for (cell, line), answer in zip(lines, answers, strict=True):
+        cell.source = cell.source.replace(line, answer)
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute(cwd=str(folder()))
+    outputs: list[Any] = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    said = "\n".join(str(output.get("text") or output.get("data", {}).get("text/plain", "")) for output in outputs)
+    assert len(re.findall("well done|bravo|muy bien", said, re.IGNORECASE)) == len(answers) > 0, said[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", languages(folder()))
+def test_what_lesson_03_says_of_its_head_is_true_of_the_story_in_each_language(language: str) -> None:
+    """At the last word it looks at the city, and at hardly anything else. The control: nothing is told again."""
+    words = catalogue_of(folder() / "03_attention.ipynb", language) or {}
+    (story,) = [said for (cell, _), said in words.items() if cell == "look-first"]
+    layer, head = 3, 5
+    looks = []
+    for text in (story.replace("\\n", "\n"), story.replace("\\n", " ")):
+        place = [token.text for token in tiny_lab().tokens(text)].index(" Oslo")
+        looks.append(float(tiny_lab().trace(text, read=["attn.probs"])[f"h.{layer}.attn.probs"][0, head, -1, place]))
+    assert looks[0] > 0.9 and looks[1] < 0.4, looks
+
+
+@cache
+def tiny_lab() -> Lab:
+    return load()
+
+
+def test_what_is_not_words_is_left_alone() -> None:
+    source = '# read it\nspot = f"h.{layer}.attn.q"\nprint("read", f"{n} it")\n%bloom tokens Leo reads\n!pip install it'
+    notebook = {"cells": [{"cell_type": "code", "id": "a", "source": source}]}
+    words = {
+        ("a", "read it"): "lis",
+        ("a", "{n} it"): "le {n}",
+        ("a", "%bloom tokens Leo reads"): "%bloom tokens Leo lit",
+    }
+    told = translate(notebook, words)["cells"][0]["source"]
+    assert told == '# lis\nspot = f"h.{layer}.attn.q"\nprint("read", f"le {n}")\n%bloom tokens Leo lit\n!pip install it'
+    needed = {message.text for message in messages(notebook) if message.needed}
+    assert needed == {text for _, text in words}
+
+
+def test_a_long_text_is_broken_between_words_and_says_the_same() -> None:
+    source = 'because = (\n    "one "\n    f"{two}"\n)'
+    notebook = {"cells": [{"cell_type": "code", "id": "a", "source": source}]}
+    long = "trente mots, " * 30 + "{two}"
+    told = translate(notebook, {("a", "one {two}"): long})["cells"][0]["source"]
+    assert max(map(len, told.splitlines())) <= 110 and len(told.splitlines()) > 4
+    values: dict[str, Any] = {"two": "deux"}
+    exec(told, values)
+    assert values["because"] == "trente mots, " * 30 + "deux"
+
+
+def test_the_command_copies_the_lessons_of_a_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lessons", "--language", "fr"]) == 2
+    assert main(["lessons", str(tmp_path), "--language", "fr", "--edition", "student", "--sheets"]) == 0
+    assert "04_alibi.ipynb" in capsys.readouterr().out
+    text = (tmp_path / "04_alibi.ipynb").read_text(encoding="utf-8")
+    assert "À vous" in text and "Une solution" not in text and "slope = ..." in text
+    assert (tmp_path / "01_tokens.ipynb").read_bytes() == edition_of(folder() / "01_tokens.ipynb", "student")
+    assert 'lang="fr"' in (tmp_path / "predictions.html").read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="'es' or 'fr'"):
+        copy_to(tmp_path, language="tlh")
+
+
+def test_a_catalogue_that_is_broken_is_said_to_be(tmp_path: Path) -> None:
+    lesson = tmp_path / LESSONS[0].name
+    assert catalogue_of(lesson, "fr") is None
+    catalogue(lesson, "fr").parent.mkdir(parents=True)
+    for broken in (b"\xff", b"hello"):
+        catalogue(lesson, "fr").write_bytes(broken)
+        with pytest.raises(InputError, match="no catalogue of gettext"):
+            catalogue_of(lesson, "fr")
