@@ -137,6 +137,14 @@ class BlankPage:
         self.page.wait_for_function("model.sent.length > 0")
         return self.answer()
 
+    def settled(self) -> None:
+        """Until the page has nothing more to say."""
+        for _ in range(20):
+            self.page.wait_for_timeout(60)
+            if not self.answer():
+                return
+        raise AssertionError("the page does not stop talking")
+
     # ---- looking ----
 
     def root(self, name: str) -> str:

@@ -7,7 +7,9 @@ from playwright.sync_api import Page
 
 import bloomlab
 from bloomlab.hooks import Edits
+from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
+from tests.browser.test_slopes_module import grip
 from tests.browser.texts import TEXTS
 from tests.views.lone import TITLES
 
@@ -76,6 +78,23 @@ def test_the_strip_is_one_line_that_keeps_the_chosen_token_in_sight(visit: Visit
         assert box["bottom"] - box["top"] < 60
 
 
+@pytest.mark.parametrize("enter", ["click", "focus"])
+def test_the_text_is_one_line_that_opens_while_somebody_is_in_it(
+    visit: Visit, pages: dict[str, Path], enter: str
+) -> None:
+    page = opened(visit, pages["long"], *OUTPUT)
+    text, box = page.locator('[data-part="text"]'), page.locator(".bl-textbox")
+    folded = page.evaluate(BOX, '[data-part="text"]')
+    assert folded["bottom"] - folded["top"] < 45
+    getattr(text, enter)()
+    opened_box = page.evaluate(BOX, '[data-part="text"]')
+    assert opened_box["bottom"] - opened_box["top"] > 80 and box.get_attribute("data-open") is not None
+    page.locator('[data-part="strip"] .bl-token[data-token="3"]').click()  # it does not move from under the pointer
+    page.wait_for_function("!document.querySelector('.bl-textbox').hasAttribute('data-open')")
+    assert page.evaluate(BOX, '[data-part="text"]') == folded
+    assert page.locator(".bloomlab").get_attribute("data-query") == "3"
+
+
 def test_ids_are_shown_by_a_switch(visit: Visit, pages: dict[str, Path]) -> None:
     page = opened(visit, pages["recap"], *OUTPUT)
     shown = page.locator(".bl-strip .bl-id").first
@@ -122,19 +141,18 @@ CHANGED = SIGHTS | {
     "attention": (".bl-frame", "[data-change=change]"),
     "alibi": ("[data-part=change-cells]", "[data-fact=bias]"),
 }  # of a difference
-IN_SIGHT = """(selector) => {
-    const found = [...document.querySelectorAll(selector)].find((e) => e.checkVisibility());
-    if (!found) return `${selector}: not there`;
-    const box = found.getBoundingClientRect();
+OUT_OF_SIGHT = """(selector) => [...document.querySelectorAll(selector)].filter((e) => e.checkVisibility()).map((e) => {
+    const box = e.getBoundingClientRect();
     let [left, top, right, bottom] = [0, 0, innerWidth, innerHeight];
-    for (let e = found.parentElement; e; e = e.parentElement) {
-        if (getComputedStyle(e).overflow === "visible") continue;
-        const { left: l, top: t, right: r, bottom: b } = e.getBoundingClientRect();
+    for (let around = e.parentElement; around; around = around.parentElement) {
+        if (getComputedStyle(around).overflow === "visible") continue;
+        const { left: l, top: t, right: r, bottom: b } = around.getBoundingClientRect();
         [left, top, right, bottom] = [Math.max(left, l), Math.max(top, t), Math.min(right, r), Math.min(bottom, b)];
     }
     const out = [left - box.left, top - box.top, box.right - right, box.bottom - bottom].map(Math.round);
     return Math.max(...out) <= 1 && box.height > 0 ? "" : `${selector}: ${out} px out of sight`;
-}"""
+})"""
+TICKS = '[data-panel="%s"] [data-zone="where"] [data-part="legend"] .bl-tick'  # the numbers of a tab's legend
 
 
 @pytest.mark.parametrize(("scale", "text"), [("projector", "projector"), ("compact", "compact"), ("1", "recap")])
@@ -146,17 +164,29 @@ def test_picture_number_and_sentence_are_in_sight_together(
     assert lost_in(visit, page, most, SIGHTS, f"in-sight-{scale}") == [] and visit.errors == []
 
 
+def hidden(page: Page, selector: str) -> list[str]:
+    """Of each element that is shown: "", or how far it is out of sight."""
+    found: list[str] = page.evaluate(OUT_OF_SIGHT, selector)
+    return found or [f"{selector}: not there"]
+
+
+def lost_of(page: Page, tab: str, most: float, sights: dict[str, tuple[str, str]]) -> list[str]:
+    """What of picture, number, sentence, strip and legend is out of sight, or that the tab is higher than it may be."""
+    where = f'[data-panel="{tab}"] [data-zone="%s"] '
+    picture, number = sights[tab]
+    looks = [where % "where" + picture, where % "why" + number, "[data-part=live]", "[data-part=strip]"]
+    lost = [f"{tab}: {said}" for look in looks if (said := hidden(page, look)[0])]
+    lost += [f"{tab}: {said}" for said in page.evaluate(OUT_OF_SIGHT, TICKS % tab) if said]
+    high = page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().height")
+    return lost + [f"{tab}: {high} px high"] * (high > most)
+
+
 def lost_in(visit: Visit, page: Page, most: float, sights: dict[str, tuple[str, str]], name: str) -> list[str]:
-    """What of picture, number, sentence and strip is out of sight, and which tab is higher than it may be."""
+    """The same of every tab."""
     lost = []
     for tab in TITLES:
         open_tab(page, tab)
-        if (height := page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().height")) > most:
-            lost += [f"{tab}: {height} px high"]
-        where = f'[data-panel="{tab}"] [data-zone="%s"] '
-        picture, number = sights[tab]
-        looks = [where % "where" + picture, where % "why" + number, "[data-part=live]", "[data-part=strip]"]
-        lost += [f"{tab}: {said}" for look in looks if (said := page.evaluate(IN_SIGHT, look))]
+        lost += lost_of(page, tab, most, sights)
         visit.screenshot(f"{name}-{tab}")
     return lost
 
@@ -184,8 +214,78 @@ def test_so_they_are_with_edits_in_each_run(visit: Visit, tmp_path: Path, edit: 
             sights = CHANGED if run == "difference" else SIGHTS
             lost = lost_in(visit, page, 720, sights, f"in-sight-{len(edit)}-{scale}-{run.replace(' ', '-')}")
             assert lost == [], (scale, run)
-            for part in ("[data-part=runs] label", f'[data-change-number="{len(edit) - 1}"]', "[data-worth=made]"):
-                assert page.evaluate(IN_SIGHT, part) == "", (scale, run)
+            for part in ("[data-part=runs] label", "[data-change-number]", "[data-worth=made]"):
+                assert not any(hidden(page, part)), (scale, run)
+    assert visit.errors == []
+
+
+# of a line of edits that can be worked with: what is pressed and read there
+LINE = (
+    "[data-part=runs] label",
+    "[data-change-number]",
+    "[data-worth=made]",
+    *(f"[data-part={part}]" for part in ("undo", "redo", "clear", "worth-many", "refute", "worth-more")),
+)
+
+
+def lost_at_both_scales(blank: BlankPage, tab: str) -> list[str]:
+    """What is lost of a tab of a live view, and of the line of its edits, at the scale of a desk and of a projector."""
+    lost, view = [], blank.view
+    blank.page.locator(f'[role="tab"][data-tab="{tab}"]').click()
+    blank.settled()
+    for scale in (1, 1.75):
+        view.scale = scale
+        blank.push()
+        blank.page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        now = lost_of(blank.page, tab, 720, CHANGED if view.run == "difference" else SIGHTS)
+        now += [said for part in LINE if view.changes for said in hidden(blank.page, part) if said]
+        lost += [f"scale {scale}, {said}" for said in now]
+    return lost
+
+
+@pytest.mark.parametrize("edit", [{}, *EDITS], ids=["no edit", "one edit", "three edits"])
+def test_so_they_are_while_it_can_be_worked_with(visit: Visit, edit: Edits) -> None:
+    """A live view has more buttons than a saved one: all are in sight, and take nothing out of it."""
+    visit.page.set_viewport_size({"width": 1280, "height": 720})
+    blank = BlankPage(visit.page)
+    blank.draw(bloomlab.load().explore(TEXT, edit=edit))
+    for run in blank.view.runs or [""]:
+        if run:
+            visit.page.locator(f'[data-part="runs"] input[value="{run}"]').check()
+        assert [(run, said) for tab in TITLES for said in lost_at_both_scales(blank, tab)] == []
+    assert visit.errors == []
+
+
+def test_so_they_are_with_edits_made_by_hand(visit: Visit) -> None:
+    """A slope is dragged, a head silenced, a state scaled: what the desk and the effect say is in sight, too."""
+    visit.page.set_viewport_size({"width": 1280, "height": 720})
+    page, blank = visit.page, BlankPage(visit.page)
+    blank.draw(bloomlab.load().explore(TEXT))
+    open_tab(page, "alibi")
+    blank.settled()
+    x, y = grip(page, 3)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y + 40, steps=4)
+    blank.settled()
+    page.mouse.up()
+    blank.settled()
+    assert blank.root("head") == "3" and len(blank.view.changes) == 1
+    desk = ["[data-part=slopes]", "[data-ghost='3']", "[data-part=desk]", "[data-part=slope-typed]", "[data-effect]"]
+    assert [said for part in desk for said in hidden(page, part) if said] == []
+    assert lost_at_both_scales(blank, "alibi") == []
+    assert [said for part in desk[3:] for said in hidden(page, part) if said] == []  # at a projector's scale
+    open_tab(page, "attention")
+    blank.settled()
+    menu = page.locator('[data-panel="attention"] [data-part="change-menu"]')
+    for part, how in (("head", "silence"), ("mlp", "times")):
+        menu.locator("summary").first.click()
+        menu.locator('[data-part="change-part"]').select_option(part)
+        menu.locator(f'[data-edit="{how}"]').click()
+        blank.answered()
+    assert len(blank.view.changes) == 3
+    assert [said for tab in TITLES for said in lost_at_both_scales(blank, tab)] == []
+    visit.screenshot("in-sight-by-hand")
     assert visit.errors == []
 
 

@@ -168,3 +168,18 @@ def test_a_cover_uncovers_another_widget_as_anywidget_says(blank: BlankPage) -> 
     expect(blank.page.locator("[data-part=shown]")).to_have_text(f"anywidget:{inside.model_id}")
     blank.page.evaluate("cleanUp()")
     assert blank.page.evaluate("globalThis.ended") == f"anywidget:{inside.model_id}"
+
+
+def test_a_row_that_gives_no_width_does_not_take_it_away(blank: BlankPage) -> None:
+    """As in marimo's `hstack`, whose children are as wide as what is in them: a view knows of no width but its own."""
+    blank.draw(view_of("attention", SHORT))
+    blank.draw_again()
+    blank.page.evaluate(
+        """() => {
+            const row = document.body.appendChild(document.createElement("div"));
+            row.style.display = "flex";
+            row.append(...document.querySelectorAll("main"));
+        }"""
+    )
+    widths = blank.page.locator(".bloomlab").evaluate_all("all => all.map((view) => view.clientWidth)")
+    assert len(widths) == 2 and min(widths) >= 250, widths

@@ -43,15 +43,6 @@ def shown_slope(page: Page, head: int) -> float:
     return float(page.locator(f'[data-part="slopes"] .bl-slope[data-head="{head}"]').get_attribute("data-slope") or -1)
 
 
-def settled(blank: BlankPage) -> None:
-    """Until the page has nothing more to say."""
-    for _ in range(20):
-        blank.page.wait_for_timeout(60)
-        if not blank.answer():
-            return
-    pytest.fail("the page does not stop talking")
-
-
 def grip(page: Page, head: int) -> tuple[float, float]:
     """Where a lollipop is taken hold of."""
     box = page.locator(f'[data-part="slopes"] .bl-slope[data-head="{head}"] .bl-slope-grip').bounding_box()
@@ -85,11 +76,11 @@ def test_a_slope_is_dragged_with_one_message_at_a_time_and_one_step_back(blank: 
     page.wait_for_function("model.unsent() === 0 && model.sent.some((message) => message.wished)")
     wishes = [message for message in page.evaluate("model.sent") if "wished" in message]
     assert len(wishes) == 1  # the others wait
-    settled(blank)
+    blank.settled()
     page.mouse.move(x, y + 60)
-    settled(blank)
+    blank.settled()
     page.mouse.up()
-    settled(blank)
+    blank.settled()
     assert blank.root("head") == "3" and len(blank.view.changes) == 1
     factor = float(blank.view.changes[0].split("×")[1])
     assert 0.05 < factor < 0.4
@@ -100,7 +91,7 @@ def test_a_slope_is_dragged_with_one_message_at_a_time_and_one_step_back(blank: 
     ghost = page.locator('[data-part="slopes"] [data-ghost="3"]')
     assert ghost.is_visible() and not page.locator('[data-part="slopes"] [data-ghost="2"]').is_visible()
     page.locator('[data-part="slopes"]').press("Control+z")
-    settled(blank)
+    blank.settled()
     assert blank.view.changes == [] and shown_slope(page, 3) == slopes(8)[3] and not ghost.is_visible()
 
 
@@ -112,9 +103,9 @@ def test_dragged_below_the_axis_a_slope_is_0_and_can_be_taken_up_again(blank: Bl
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x, box["y"] + box["height"] + 30, steps=4)
-    settled(blank)
+    blank.settled()
     page.mouse.up()
-    settled(blank)
+    blank.settled()
     assert blank.view.changes == ["slope of head 1 × 0"] and shown_slope(page, 1) == 0
     assert page.locator('[data-fact="reach"]').inner_text() == "everywhere"
     dot = page.locator('[data-part="slopes"] .bl-slope[data-head="1"]').bounding_box()
@@ -127,9 +118,9 @@ def test_dragged_below_the_axis_a_slope_is_0_and_can_be_taken_up_again(blank: Bl
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x, box["y"] + box["height"] / 2, steps=4)
-    settled(blank)
+    blank.settled()
     page.mouse.up()
-    settled(blank)
+    blank.settled()
     assert 0 < shown_slope(page, 1) < 1
 
 
@@ -144,9 +135,9 @@ def test_a_finger_drags_as_a_mouse_does(blank: BlankPage) -> None:
     send("touchStart", {"x": x, "y": y})
     for step in range(1, 6):
         send("touchMove", {"x": x, "y": y - 6 * step})
-        settled(blank)
+        blank.settled()
     send("touchEnd")
-    settled(blank)
+    blank.settled()
     assert shown_slope(page, 2) > 1.5 * slopes(8)[2] and len(blank.view.changes) == 1
     height = page.locator('[data-part="slopes"] .bl-slope-grip').first.bounding_box()
     assert height is not None and height["height"] >= 44
@@ -157,28 +148,28 @@ def test_a_click_without_a_move_only_chooses_the_head(blank: BlankPage) -> None:
     blank.page.mouse.move(x, y)
     blank.page.mouse.down()
     blank.page.mouse.up()
-    settled(blank)
+    blank.settled()
     assert blank.root("head") == "5" and blank.view.changes == []
 
 
 def test_keys_step_a_slope_by_fourth_roots_of_two_and_plain_arrows_choose(blank: BlankPage) -> None:
     page, desk = blank.page, blank.page.locator('[data-part="slopes"]')
     desk.press("ArrowRight")
-    settled(blank)
+    blank.settled()
     assert (blank.root("head"), blank.view.changes) == ("1", [])
     for presses in range(1, 5):
         desk.press("Shift+ArrowUp")
-        settled(blank)
+        blank.settled()
         assert shown_slope(page, 1) == pytest.approx(slopes(8)[1] * 2 ** (presses / 4), rel=1e-5)
     assert blank.view.changes == ["slope of head 1 × 2"] and len(blank.view._edits.past) == 4
     reads_as(blank, {"attn.alibi": scale(2, head=1)})
     said = page.locator(f'[id="{desk.get_attribute("aria-activedescendant")}"]').get_attribute("aria-label")
     assert said == "head 1, slope ½, ¼ × 2, reach 6 tokens".replace("½", "1⁄2").replace("¼", "1⁄4")
     desk.press("Shift+ArrowDown")
-    settled(blank)
+    blank.settled()
     assert shown_slope(page, 1) == pytest.approx(slopes(8)[1] * 2**0.75, rel=1e-5)
     desk.press("Delete")
-    settled(blank)
+    blank.settled()
     assert blank.view.changes == [] and shown_slope(page, 1) == slopes(8)[1]
 
 
@@ -190,11 +181,11 @@ def test_a_slope_is_typed_as_a_number_a_fraction_or_a_factor(blank: BlankPage, t
     box = blank.page.locator('[data-part="slope-typed"]')
     box.fill(typed)
     box.press("Enter")
-    settled(blank)
+    blank.settled()
     assert shown_slope(blank.page, 0) == pytest.approx(0.5 * factor, rel=1e-5)
     assert [repr(edit) for edit in blank.view.edits["attn.alibi"]] == [repr(scale(factor, head=0))]
     blank.page.locator('[data-part="slope-reset"]').click()
-    settled(blank)
+    blank.settled()
     assert blank.view.changes == [] and box.input_value() == "0.5"
 
 
@@ -216,7 +207,7 @@ def test_all_slopes_are_doubled_halved_flattened_and_as_trained_again(blank: Bla
 
     def press(name: str) -> list[float]:
         page.locator(f'[data-desk="{name}"]').click()
-        settled(blank)
+        blank.settled()
         return [shown_slope(page, head) / slopes(8)[head] for head in range(8)]
 
     assert page.locator('[data-desk="trained"]').is_disabled()
@@ -226,27 +217,27 @@ def test_all_slopes_are_doubled_halved_flattened_and_as_trained_again(blank: Bla
     assert press("double") == pytest.approx([2] * 8) and blank.view.changes == ["all slopes × 2"]
     page.locator('[data-part="slope-typed"]').fill("×1.5")
     page.locator('[data-part="slope-typed"]').press("Enter")
-    settled(blank)
+    blank.settled()
     assert shown_slope(page, 0) == pytest.approx(0.75)  # the factor is one of the trained slope
     assert press("flat") == [0] * 8
     assert page.locator('[data-desk="double"]').is_disabled()
     page.locator('[data-part="slopes"]').press("Shift+ArrowUp")  # one head leaves the floor, the others stay
-    settled(blank)
+    blank.settled()
     assert shown_slope(page, 0) == pytest.approx(2**-10, rel=1e-5) and all(
         shown_slope(page, head) == 0 for head in range(1, 8)
     )
     assert press("trained") == [1] * 8 and blank.view.changes == []
     page.locator('[data-part="slopes"]').press("Control+z")
-    settled(blank)
+    blank.settled()
     assert shown_slope(page, 0) == pytest.approx(2**-10, rel=1e-5)
 
 
 def test_the_run_as_it_is_cannot_be_moved_and_says_why(blank: BlankPage) -> None:
     page = blank.page
     page.locator('[data-desk="halve"]').click()
-    settled(blank)
+    blank.settled()
     page.locator('[data-part="runs"] input[value="as it is"]').check()
-    settled(blank)
+    blank.settled()
     assert "choose “what if”" in page.locator('[data-part="desk"]').inner_text()
     assert page.locator('[data-desk="halve"]').is_disabled() and page.locator('[data-part="slope-typed"]').is_disabled()
     page.locator('[data-part="slopes"]').press("Shift+ArrowUp")
@@ -255,7 +246,7 @@ def test_the_run_as_it_is_cannot_be_moved_and_says_why(blank: BlankPage) -> None
     page.mouse.down()
     page.mouse.move(x, y + 40, steps=3)
     page.mouse.up()
-    settled(blank)
+    blank.settled()
     assert blank.view.changes == ["all slopes × 0.5"] and shown_slope(page, 2) == slopes(8)[2]
 
 
@@ -270,7 +261,7 @@ def test_the_difference_names_where_the_change_is_largest_and_greys_what_was_not
     blank, page = BlankPage(visit.page), visit.page
     blank.draw(LAB.alibi(TEXT, edit={"h.2.attn.alibi": scale(0.25, head=0)}))
     page.locator('[data-part="runs"] input[value="difference"]').check()
-    settled(blank)
+    blank.settled()
     runs = [mean_distance(LAB.trace(TEXT, READ, edit=edit)) for edit in (None, blank.view.edits)]
     change = runs[1] - runs[0]
     layer, head = divmod(int(change.abs().argmax()), 8)
@@ -286,7 +277,7 @@ def test_the_difference_names_where_the_change_is_largest_and_greys_what_was_not
     assert colours[0, 0] == colours[1, 5] == colours[2, 3] != colours[2, 0]
     cells = page.locator('[data-part="change-cells"]')
     part.locator("button").click()
-    settled(blank)
+    blank.settled()
     assert (blank.root("layer"), blank.root("head")) == (str(layer), str(head))
     assert number(page, '[data-fact="distance"]') == pytest.approx([was, now], abs=6e-3)
     cells.press("ArrowUp")
@@ -303,7 +294,7 @@ def test_the_loss_by_slope_is_drawn_as_it_is_measured_and_can_be_stopped(visit: 
     blank.draw(LAB.alibi(TEXT, texts=TEXT * 4, edit={"attn.alibi": scale(0.5, head=3)}))
     lab = page.locator('[data-part="lab"]')
     lab.locator('input[value="slopes"]').check()
-    settled(blank)
+    blank.settled()
     assert (lab.get_attribute("data-question"), lab.get_attribute("data-state")) == ("slopes", "idle")
     job = blank.view._begin(panel := blank.view.panels["alibi"], panel.jobs[0])
     for _ in range(4):
@@ -311,7 +302,7 @@ def test_the_loss_by_slope_is_drawn_as_it_is_measured_and_can_be_stopped(visit: 
     blank.push()
     assert (lab.get_attribute("data-state"), lab.get_attribute("data-points")) == ("running", "3")  # one is the desk's
     page.locator('[data-part="lab-stop"]').click()
-    settled(blank)
+    blank.settled()
     assert (lab.get_attribute("data-state"), lab.get_attribute("data-points")) == ("stopped", "3")
     blank.view.run_length_lab()
     blank.push()
@@ -320,7 +311,7 @@ def test_the_loss_by_slope_is_drawn_as_it_is_measured_and_can_be_stopped(visit: 
     assert f"the slopes as they stood, {found['desk']:.3f}" in lab.inner_text()
     assert f"{dict(found['points'])[0.5]:.3f}" in page.locator('[data-part="lab-table"]').inner_text()
     lab.locator('input[value="lengths"]').check()
-    settled(blank)
+    blank.settled()
     assert lab.get_attribute("data-state") == "idle" and visit.errors == []
 
 
@@ -369,7 +360,7 @@ def test_the_desk_is_accessible_and_fits_on_one_screen(visit: Visit, theme: str,
             page.locator('[data-desk="flat"]').click()
         elif step == "difference":
             page.locator('[data-part="runs"] input[value="difference"]').check()
-        settled(blank)
+        blank.settled()
         bottom = page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().bottom")
         assert bottom <= height and page.evaluate("document.documentElement.scrollWidth") <= width, step
         for part in ("slopes", "desk", "effect"):

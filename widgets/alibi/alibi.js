@@ -214,6 +214,7 @@ export function alibiPanel(stage) {
   stage.which.append(slopePanel, barSays);
   const steps = stepper(stage, ["layer", "head"]);
   const biasPanel = panel("bias by distance", heading("what distance costs ", "ALiBi bias · nats ↑ tokens back →"), fars.element, biasPlot.element);
+  biasPanel.classList.add("bl-panel-bias");
   stage.where.append(steps.element, change.element, biasPanel, other.element, effect.element);
   const menu = changeMenu(stage);
   stage.why.append(menu.element, panel("one head", factTitle, factTable));

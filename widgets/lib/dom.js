@@ -159,7 +159,7 @@ export function sightOf(grid) {
 
     /** @param {any} cell */
     keep(cell) {
-      const now = `${cell.id} ${grid.clientWidth} ${grid.scrollWidth}`;
+      const now = `${cell.id} ${grid.clientWidth} ${grid.clientHeight} ${grid.scrollWidth}`;
       if (kept === now || grid.clientWidth === 0) return;
       kept = now;
       const [box, place] = [grid.getBoundingClientRect(), cell.getBoundingClientRect()];

@@ -97,7 +97,7 @@ export function predictionsPanel(stage) {
     steps.element,
     make(
       "section",
-      { class: "bl-panel", "aria-label": "what the heads say of every token" },
+      { class: "bl-panel bl-panel-grid", "aria-label": "what the heads say of every token" },
       make("h3", { class: "bl-title" }, "four heads over the same tokens ", make("span", { class: "bl-how" }, "head(ln_f(state))")),
       modes.element,
       make("p", { class: "bl-slide" }, make("label", { for: slider.id }, "after layer "), slider, sliderSays, toLast),
