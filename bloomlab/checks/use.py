@@ -1,4 +1,4 @@
-"""The checks of lessons 07 to 13: generation, interventions, the real models, JAX."""
+"""The checks of lessons 07 to 12 and 15: generation, interventions, the real models, JAX."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -213,7 +213,7 @@ class Array(Protocol):
 
 @exercise("an array", Array)
 def wishes(lab: "Lab", story: str, city: str, gradient: Array) -> Verdict:
-    """13: the gradient of log p(city) at a story's end, with respect to a factor for each head's ALiBi bias.
+    """15: the gradient of log p(city) at a story's end, with respect to a factor for each head's ALiBi bias.
 
     Args:
         city: the token that comes next, such as " Oslo".

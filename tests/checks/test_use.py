@@ -1,4 +1,4 @@
-"""Lessons 07 to 13: right answers pass, and each usual mistake gets the word that helps."""
+"""Lessons 07 to 12 and 15: right answers pass, and each usual mistake gets the word that helps."""
 
 from collections.abc import Callable
 from itertools import product
