@@ -4,8 +4,9 @@
     checks.half_weight(20, slope)          Well done: … or Not yet: …
     checks.cover("How many?", count)       asks for a prediction, then shows it beside the answer
 
-parts.py has the checks of lessons 01 to 06, about the parts of the model; by_hand.py small ones of 01 to 07; training.py those of 02b;
-use.py those of 07 to 12 and 15, about using it; why.py those of 10b and 10c; lengths.py those of 14, about long texts;
+parts.py has the checks of lessons 01 to 06, about the parts of the model; by_hand.py
+small ones of 01 to 07; training.py those of 02b; use.py those of 07 to 12 and 15, about using it; why.py those of 10b
+and 10c; lengths.py those of 14, about long texts;
 covers.py the cover; guesses.py reads what was predicted from a saved notebook: checks.report("lesson.ipynb").
 checks.report(name="Leo") writes what Leo did as one file to hand in (record.py, handin.py), and class_table.py reads
 the files of a class.

@@ -206,7 +206,7 @@ def heated(function: Callable[[Tensor, float], Any]) -> Verdict:
     """07: probabilities at a temperature.
 
     >>> heated(lambda logits, t: logits.softmax(-1) / t)
-    Not yet: those do not sum to 1: divide the *logits*, before softmax.
+    Not yet: at temperature 0.5: those do not sum to 1: divide the *logits*, before softmax.
     """
     logits = torch.tensor([2.0, 1.0, -1.0, 0.5])
     for temperature in (0.5, 2.0):

@@ -25,7 +25,7 @@ def lab() -> Lab:
         ("Привет", True, "its bytes stay apart"),
         ("🦁", True, "1 characters, 4 bytes, and 4 tokens"),
         ("xyzzy", False, "less than a byte no token is"),
-        ("奥斯陆", False, "Merges join"),
+        ("está", False, "Merges join"),
         ("", False, "1 to 20 characters"),
         ("a" * 21, False, "1 to 20 characters"),
     ],
@@ -42,7 +42,7 @@ def test_a_word_with_more_tokens_than_characters(lab: Lab, word: str, done: bool
         ("Leo knows Ana.", False, "no space stands in front"),
         ("Leo knows Leo.", False, "token 0 is"),
         ("Ana.", False, "there is no 'Leo'"),
-        ("the Leopold", False, "part of another word"),
+        ("a Leopold", False, "part of another word"),
     ],
 )
 def test_a_name_with_the_space_in_front(lab: Lab, text: str, done: bool, says: str) -> None:
