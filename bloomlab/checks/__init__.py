@@ -33,6 +33,7 @@ from bloomlab.checks.training import downhill, follows, learning_rate, nudge, su
 from bloomlab.checks.use import (
     columns_computed,
     enough_tokens,
+    forbidden,
     guess_among,
     says_instead,
     tells_people_apart,
@@ -58,6 +59,7 @@ __all__ = [
     "enough_tokens",
     "farthest_heard",
     "follows",
+    "forbidden",
     "guess_among",
     "half_weight",
     "has_token",

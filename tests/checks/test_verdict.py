@@ -34,6 +34,7 @@ LAST_ARGUMENT = {
     "differs_most": (None,),
     "rival_for": (None, "", "", ""),
     "lead_lost": (None, "", "", "", {}),
+    "forbidden": (),
     "costs_more": (None,),
     "has_token": (None, ""),
     "cosine": (),
