@@ -4,15 +4,26 @@
     checks.half_weight(20, slope)          Well done: … or Not yet: …
     checks.cover("How many?", count)       asks for a prediction, then shows it beside the answer
 
-parts.py has the checks of lessons 01 to 06, about the parts of the model; head_lines.py that of each line of 03;
-training.py those of 02b;
-use.py those of 07 to 13, about using it; lengths.py those of 14, about long texts;
+parts.py has the checks of lessons 01 to 06, about the parts of the model; by_hand.py small ones of 01 to 07;
+head_lines.py that of each line of 03; training.py those of 02b; use.py those of 07 to 12 and 15, about using it;
+why.py those of 10b and 10c; lengths.py those of 14, about long texts;
 covers.py the cover; guesses.py reads what was predicted from a saved notebook: checks.report("lesson.ipynb").
 checks.report(name="Leo") writes what Leo did as one file to hand in (record.py, handin.py), and class_table.py reads
 the files of a class.
 No check raises for a wrong answer: a wrong answer is what it is for.
 """
 
+from bloomlab.checks.by_hand import (
+    bend,
+    cosine,
+    costs_more,
+    has_token,
+    heated,
+    kept_by_top_p,
+    mlp_numbers,
+    state_after,
+    table_size,
+)
 from bloomlab.checks.class_table import class_of
 from bloomlab.checks.covers import cover
 from bloomlab.checks.guesses import report
@@ -23,6 +34,7 @@ from bloomlab.checks.training import downhill, follows, learning_rate, nudge, su
 from bloomlab.checks.use import (
     columns_computed,
     enough_tokens,
+    forbidden,
     guess_among,
     says_instead,
     tells_people_apart,
@@ -30,32 +42,47 @@ from bloomlab.checks.use import (
     wishes,
 )
 from bloomlab.checks.verdict import Verdict
+from bloomlab.checks.why import differs_most, in_every, lead_lost, rival_for
 from bloomlab.notebook.unrun_cells import explain_missing_names
 
 __all__ = [
     "Verdict",
     "attention",
+    "bend",
     "beyond_chance",
     "class_of",
     "columns_computed",
+    "cosine",
+    "costs_more",
     "cover",
+    "differs_most",
     "downhill",
     "enough_tokens",
     "farthest_heard",
     "follows",
+    "forbidden",
     "guess_among",
     "half_weight",
     "head_line",
+    "has_token",
+    "heated",
+    "in_every",
+    "kept_by_top_p",
     "layer_norm",
+    "lead_lost",
     "learning_rate",
+    "mlp_numbers",
     "most_common_pair",
     "neuron_off",
     "nudge",
     "report",
+    "rival_for",
     "rotary_score",
     "says_instead",
+    "state_after",
     "stretched",
     "surprise",
+    "table_size",
     "tells_people_apart",
     "tokens_that_fit",
     "wishes",

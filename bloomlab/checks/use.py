@@ -1,7 +1,7 @@
-"""The checks of lessons 07 to 13: generation, interventions, the real models, JAX."""
+"""The checks of lessons 07 to 12 and 15: generation, interventions, the real models, JAX."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -204,6 +204,41 @@ def tokens_that_fit(size: str, memory: float, count: int) -> Verdict:
     return Verdict(False, said or f"more will fit: {count:,} tokens take {count * each / 1e9:.2f} GB of cache.")
 
 
+USES = {
+    "novel": ("write a novel with it, and sell it", ""),
+    "patients": ("tell patients which medicine to take", "medical advice is on the list of restrictions."),
+    "asylum": ("score applications for asylum", "immigration offices are on the list, as courts and police are."),
+    "heads": ("publish which of its heads look back", ""),
+    "reviews": ("post reviews as if people had written them", "it must be said that a machine wrote a text."),
+    "tuned": ("train it further and sell the result, with the same restrictions", ""),
+}
+"""Uses of a published BLOOM, and what stands against each in its licence, the BigScience RAIL License 1.0."""
+
+
+@exercise("a set of names", set, list, tuple)
+def forbidden(names: Collection[str]) -> Verdict:
+    """12: which of the USES the licence of the real BLOOMs does not allow.
+
+    >>> forbidden({"patients", "asylum"})
+    Not yet: one is missing; who reads the text, and what do they take it for?
+    """
+    said = {str(name) for name in names}
+    if stray := sorted(said - USES.keys()):
+        return Verdict(False, f"expected some of {', '.join(USES)}, but got {', '.join(stray)[:60]}.")
+    not_allowed = {name for name, (_, against) in USES.items() if against}
+    if extra := sorted(said - not_allowed):
+        free = "money is no matter, nor is looking inside; whoever passes the model on hands on the same restrictions."
+        return Verdict(False, f"{extra[0]!r} is allowed: {free}")
+    if missing := sorted(not_allowed - said):
+        hints = {
+            "patients": "whose health might depend on it?",
+            "asylum": "whose future might depend on it?",
+            "reviews": "who reads the text, and what do they take it for?",
+        }
+        return Verdict(False, f"one is missing; {hints[missing[0]]}")
+    return Verdict(True, " ".join(f"{name}: {USES[name][1]}" for name in sorted(not_allowed)))
+
+
 @runtime_checkable
 class Array(Protocol):
     """What numpy can read: an array of JAX, of numpy, or a tensor."""
@@ -213,7 +248,7 @@ class Array(Protocol):
 
 @exercise("an array", Array)
 def wishes(lab: "Lab", story: str, city: str, gradient: Array) -> Verdict:
-    """13: the gradient of log p(city) at a story's end, with respect to a factor for each head's ALiBi bias.
+    """15: the gradient of log p(city) at a story's end, with respect to a factor for each head's ALiBi bias.
 
     Args:
         city: the token that comes next, such as " Oslo".

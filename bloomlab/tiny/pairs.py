@@ -85,3 +85,16 @@ def told(language: Language, first: str, between: str, person: str, animal: str,
     again = language.fill(language.sentences["lives"]["say"][0], lives.values)
     end = again.rindex(language.word("city", city)["one"])
     return join(f"{story}{between}{language.again}", again[:end].rstrip(), language)
+
+
+def translated(language: Language, other: Language, person: str, city: str) -> str:
+    """A sentence and its translation, as the model was trained on them, up to the city of the second.
+
+    >>> translated(LANGUAGES["en"], LANGUAGES["fr"], "Leo", "Oslo")
+    'English: Leo lives in Oslo.\\nFrançais : Leo habite à'
+    """
+    lives = {"person": person, "city": city}
+    first, second = (
+        f"{each.label} {each.fill(each.sentences['lives']['say'][0], lives)}" for each in (language, other)
+    )
+    return f"{first}\n{second[: second.rindex(other.word('city', city)['one'])].rstrip()}"

@@ -1,4 +1,4 @@
-"""Lessons 07 to 13: right answers pass, and each usual mistake gets the word that helps."""
+"""Lessons 07 to 12 and 15: right answers pass, and each usual mistake gets the word that helps."""
 
 from collections.abc import Callable
 from itertools import product
@@ -253,3 +253,20 @@ def test_the_gradient_of_another_number_is_named(
 def test_what_is_no_gradient_of_the_factors_is_refused(lab: bloomlab.Lab, answer: Any, says: str) -> None:
     verdict = checks.wishes(lab, CITY_STORY, " Oslo", answer)
     assert not verdict.done and says in verdict.says, verdict
+
+
+@pytest.mark.parametrize(
+    ("names", "done", "says"),
+    [
+        ({"patients", "asylum", "reviews"}, True, "a machine wrote"),
+        (["reviews", "patients", "asylum"], True, "medical advice"),
+        ({"patients", "asylum"}, False, "what do they take it for?"),
+        ({"patients", "reviews"}, False, "whose future"),
+        ({"asylum", "reviews"}, False, "whose health"),
+        ({"patients", "novel"}, False, "'novel' is allowed"),
+        ({"everything"}, False, "expected some of novel"),
+    ],
+)
+def test_what_a_licence_does_not_allow(names: set[str], done: bool, says: str) -> None:
+    verdict = checks.forbidden(names)
+    assert verdict.done == done and says in verdict.says

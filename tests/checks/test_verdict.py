@@ -32,6 +32,20 @@ LAST_ARGUMENT = {
     "beyond_chance": ({"alibi": [1.0, 1.1], "none": [2.0, 2.1]}, "none"),
     "stretched": (32, 4.0, 10_000.0),
     "farthest_heard": (64, 4),
+    "differs_most": (None,),
+    "rival_for": (None, "", "", ""),
+    "lead_lost": (None, "", "", "", {}),
+    "forbidden": (),
+    "costs_more": (None,),
+    "has_token": (None, ""),
+    "cosine": (),
+    "table_size": ("560m",),
+    "state_after": (None, 1),
+    "bend": (),
+    "mlp_numbers": (128,),
+    "heated": (),
+    "kept_by_top_p": (),
+    "in_every": ({"en": torch.zeros(1, 2)}, 0.1),
 }
 
 

@@ -78,3 +78,17 @@ def top_p_follows_the_model(lab: Lab) -> tuple[list[float], list[float]]:
 
     sure = [*(story.text for story in recaps(lab, 5)), "7 + 5 ="]
     return [kept(text) for text in sure], [kept(text) for text in OPEN]
+
+
+@claim(
+    "None is far ahead: nothing in the text says which animal.",
+    said_in=LESSON,
+    value="probability of the likeliest token after 'Leo has a'",
+    control="after the same in a story that is told again, in which it was said",
+    holds=lambda value, control: value[0] < 0.3 and control[0] > 0.9,
+)
+def no_animal_is_far_ahead(lab: Lab) -> tuple[float, float]:
+    def likeliest(text: str) -> float:
+        return float(lab.trace(text, ["logits"])["logits"][0, -1].softmax(-1).max())
+
+    return likeliest("Leo has a"), likeliest("Leo has a cat. He lives in Oslo.\nLet us say it again. Leo has a")
