@@ -132,8 +132,8 @@ def test_a_lesson_begins_with_a_cell_that_needs_no_other(path: Path) -> None:
 # the part that a lesson is about; of one that is about no single part, what it looks at
 LIT = {
     **{"00": "text", "01": "tokens", "02": "embed", "02b": "scores", "03": "attn", "04": "alibi", "05": "stream"},
-    **{"06": "mlp", "07": "next", "08": "scores", "09": "attn", "10": "attn", "11": "scores", "12": "embed"},
-    **{"13": "stream", "14": "alibi"},
+    **{"06": "mlp", "07": "next", "08": "scores", "09": "attn", "10": "attn", "10b": "scores"},
+    **{"10c": "attn", "11": "scores", "12": "embed", "14": "alibi", "15": "stream"},
 }
 
 
