@@ -54,7 +54,7 @@ def listed() -> Lessons:
     """All lessons, from the list that ships with them.
 
     >>> listed()[0]
-    Lesson(file='00_welcome.ipynb', title='00 · Welcome', minutes=20, about='a first look: tokens, heads, writing')
+    Lesson(file='00_welcome.ipynb', title='00 · Welcome', minutes=25, about='a first look: tokens, heads, writing')
     """
     page = folder() / "README.md"
     rows = re.findall(

@@ -56,7 +56,7 @@ def probe(states: Tensor, labels: Sequence[str], tried: Sequence[bool], ridge: f
     middle, scale = fitted.mean(-2, keepdim=True), fitted.std(-2, keepdim=True) + 1e-6
     fitted, fresh = (fitted - middle) / scale, (fresh - middle) / scale
     identity = torch.eye(states.shape[-1])
-    weight = torch.linalg.solve(fitted.mT @ fitted + ridge * identity, fitted.mT @ (goal - goal.mean(0)))
+    weight: Tensor = torch.linalg.solve(fitted.mT @ fitted + ridge * identity, fitted.mT @ (goal - goal.mean(0)))
 
     read = (fresh @ weight + goal.mean(0)).argmax(-1)
     return (read == truth[held]).float().mean(-1)

@@ -82,7 +82,7 @@ def test_what_a_panel_shows_is_a_trait_under_its_name(lab: Lab) -> None:
     assert inside.mode == "content"
     inside.mode = "both"
     assert view.attention_mode == "both"
-    with pytest.raises(AttributeError, match="no setting 'head'; it has pattern, mode"):
+    with pytest.raises(AttributeError, match="no setting 'head'; it has level, pattern, mode"):
         inside.head = 3  # the selection is the view's
     with pytest.raises(AttributeError, match="the panel 'attention' has no 'moed'; it has"):
         inside.moed  # noqa: B018
