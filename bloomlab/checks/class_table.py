@@ -47,7 +47,7 @@ class Stumble(NearMatches):
 
 
 @dataclass(frozen=True)
-class Guesses(NearMatches):
+class Surprise(NearMatches):
     """A cover, and what the class predicted: how many near the answer, of how many, and the commonest wrong guess."""
 
     question: str
@@ -97,7 +97,7 @@ class ClassTable(NearMatches):
             )
         return sorted(found, key=lambda one: (one.done / one.tried, -one.tries))
 
-    def guesses(self) -> list[Guesses]:
+    def surprises(self) -> list[Surprise]:
         """The covers, those first at which the fewest were near."""
         by_question: dict[str, list[Guessed]] = {}
         for person in self.people:
@@ -108,7 +108,7 @@ class ClassTable(NearMatches):
         for question, every in by_question.items():
             wrong = Counter(one.prediction for one in every if not near(one.prediction, one.answer))
             nearly = len(every) - sum(wrong.values())
-            found.append(Guesses(question, nearly, len(every), next(iter(wrong.most_common(1)), ("", 0))))
+            found.append(Surprise(question, nearly, len(every), next(iter(wrong.most_common(1)), ("", 0))))
         return sorted(found, key=lambda one: one.near / one.guessed)
 
     def __repr__(self) -> str:
@@ -139,7 +139,7 @@ class ClassTable(NearMatches):
         return path
 
     def _page(self) -> str:
-        exercises, stumbles, guesses = self.exercises(), self.stumbles(), self.guesses()
+        exercises, stumbles, surprises = self.exercises(), self.stumbles(), self.surprises()
         people = [[person.name, person.began, *(self.cell(person, one) for one in exercises)] for person in self.people]
         hard = [
             [
@@ -154,7 +154,7 @@ class ClassTable(NearMatches):
         ]
         surprising = [
             [str(number), one.question, f"{one.near} of {one.guessed}", *_most(one.wrong)]
-            for number, one in enumerate(guesses, 1)
+            for number, one in enumerate(surprises, 1)
         ]
         parts = [
             f"<h1>{len(self.people)} people</h1><p>✓ 2: done at the second try; 2: two tries, not done.</p>",
@@ -163,7 +163,7 @@ class ClassTable(NearMatches):
             _bars("done, % of those who tried", [100 * one.done / one.tried for one in stumbles]),
             _table(["", "exercise", "done", "tries", "minutes", "what its check said most", "to"], hard),
             "<h2>What surprised the class</h2>",
-            _bars("near the answer, %", [100 * one.near / one.guessed for one in guesses]),
+            _bars("near the answer, %", [100 * one.near / one.guessed for one in surprises]),
             _table(["", "question", "near", "the commonest other guess", "by"], surprising),
         ]
         if self.refused:

@@ -56,7 +56,7 @@ def test_thirty_hand_ins_make_a_table_that_says_where_the_class_stumbled(folder:
     assert (hard.exercise, hard.done, hard.tried, hard.tries, hard.said) == (HARD, 10, 30, 2, (COLUMNS, 30))
     assert (easy.exercise, easy.done, easy.tries, easy.said) == (EASY, 30, 1.5, ("uphill", 15))
     assert hard.minutes == 1
-    [guess] = table.guesses()
+    [guess] = table.surprises()
     assert (guess.near, guess.guessed, guess.wrong) == (6, 30, ("7", 24))
 
 
