@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+USUAL = 0.16  # seconds for the fixed work
 MOST = 375  # times the fixed work
 MANY = 2000  # tests: a run of fewer is not a run of all, and is not weighed
 EVERY = 250  # tests after which the fixed work is done

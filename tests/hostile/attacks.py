@@ -41,7 +41,7 @@ from tests.hostile import test_code, test_lying_pages, test_traces
 from tests.hostile.attack import Broken, Try
 from tests.hostile.folders import BIN, WEIGHTS, honest_bin, honest_folder, sharded_folder
 from tests.hostile.mutations import INTERESTING, MARKUP, changed, changed_value, text_like_code
-from tests.hostile.probe import BYTES, SECONDS, Opener
+from tests.hostile.probe import BYTES, Opener, seconds_at_most
 from tests.tiny_random import SIZES, byte_tokenizer, random_model
 
 OPCODES = [each[0] for each in vars(pickle).values() if isinstance(each, bytes) and len(each) == 1]
@@ -85,7 +85,7 @@ def files(folder: Path) -> Try:
         if result["kind"] == "not ours":
             raise RuntimeError(f"{path.name}: {result['error']}")
         promised(result["unchanged"], f"{path.name}: something else changed")
-        promised(result["seconds"] < SECONDS, f"{path.name}: {result['seconds']:.1f} s of computing")
+        promised(result["seconds"] < seconds_at_most(), f"{path.name}: {result['seconds']:.1f} s of computing")
         promised(result["bytes"] < BYTES, f"{path.name}: {result['bytes']} bytes")
         if result["error"]:
             raise CheckpointError(result["error"])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,13 +17,20 @@ import torch
 
 import bloomlab
 from bloomlab.errors import BloomlabError
+from tests.budget import USUAL, fixed_work
 
 ROOT = Path(__file__).parents[2]
 SECONDS, BYTES = 2.0, 50 << 20
-"""What a bad file may cost at most."""
+"""What a bad file may cost at most, where the fixed work of tests/budget.py takes its usual time."""
 
 PATIENCE = 60  # seconds, on a busy machine; then the process is taken to be blocked
 TEXT = "hello aaaaaaaaaaaaaaaaaaaa"
+
+
+@cache
+def seconds_at_most() -> float:
+    """`SECONDS`, and more where the fixed work takes longer, too."""
+    return SECONDS * max(1.0, fixed_work() / USUAL)
 
 
 def peak() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.hostile.folders import CANARY, CASES, honest_folder
-from tests.hostile.probe import BYTES, SECONDS, Probe
+from tests.hostile.probe import BYTES, Probe, seconds_at_most
 
 pytestmark = pytest.mark.slow  # more than a hundred processes and files
 
@@ -32,7 +32,7 @@ def test_a_file_that_lies_ends_in_a_model_or_in_our_error(probe: Probe, tmp_path
     assert result["kind"] != "not ours", result["error"]
     assert not (folder / CANARY).exists(), "something was executed"
     assert result["unchanged"]
-    assert result["seconds"] < SECONDS and result["bytes"] < BYTES, result
+    assert result["seconds"] < seconds_at_most() and result["bytes"] < BYTES, result
     assert bool(result["error"]) == bool(words), result
     assert words in result["error"] and len(result["error"]) <= 400
     if words:
