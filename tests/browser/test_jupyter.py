@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Position, expect
@@ -72,16 +73,26 @@ def number(text: str) -> float:
     return float(text.translate(raised).replace(" × 10", "e"))
 
 
+def lesson_cells() -> list[nbformat.NotebookNode]:
+    return list(nbformat.read(WELCOME, as_version=4).cells)
+
+
 def test_the_welcome_notebook_runs(chromium: Browser, server: Server) -> None:
     visit = Visit(chromium, height=4000)
     notebook = Notebook(visit, server, WELCOME, "welcome")
     outputs = notebook.run_all()
-    assert all(outputs[1:])  # the first cell is for Colab, and says nothing here
-    explorers = visit.page.locator("[data-view=explorer]")  # the map, and the look inside
-    expect(explorers).to_have_count(2)
-    for place, tab in enumerate(("map", "attention")):
-        expect(explorers.nth(place)).to_have_attribute("data-state", "ready")
-        expect(explorers.nth(place)).to_have_attribute("data-tab", tab)
+    asks = [cell.source.startswith("checks.cover(") for cell in lesson_cells() if cell.cell_type == "code"]
+    assert all(said for said, asked in zip(outputs, asks, strict=True) if asked)
+    expect(visit.page.locator("[data-view=cover][data-state=asking]")).to_have_count(sum(asks))
+    expect(visit.page.locator("[data-view=map][data-level=small]")).to_have_attribute("data-state", "ready")
+    switch = visit.page.locator("[data-view=attention][data-level=first]")  # the other one is under its cover
+    expect(switch).to_have_count(1)
+    expect(switch).to_have_attribute("data-state", "ready")
+    found = visit.page.locator("[data-view=cover]", has_text="looks at hardly anything but one word")
+    found.locator("[data-part=box]").fill("Oslo")
+    found.locator("[data-part=box]").press("Enter")
+    expect(found.locator("[data-part=live]").first).to_have_text("Compare the two.")
+    expect(found.locator("[data-view=attention][data-level=first]")).to_have_attribute("data-head", "5")
     visit.screenshot(f"welcome-{server.app}")
     assert visit.refused == [] and visit.widget_errors == []
     notebook.close()
