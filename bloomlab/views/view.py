@@ -139,6 +139,7 @@ class View(Measured):
         traits["changes"] = self._edits.words
         traits["editable"] = spots is not None and against is None
         traits.setdefault("layout", {"width": "100%"})  # in a box that gives it no width, it would have none
+        traits["_anywidget_id"] = f"bloomlab.{self.module}"  # a page keeps one style sheet for each
         super().__init__(worth, **traits)  # its traits are observed from here on
         self.name = self.model_id
         self.on_msg(self._answer)

@@ -84,7 +84,9 @@ def test_the_welcome_notebook_runs(chromium: Browser, server: Server) -> None:
     asks = [cell.source.startswith("checks.cover(") for cell in lesson_cells() if cell.cell_type == "code"]
     assert all(said for said, asked in zip(outputs, asks, strict=True) if asked)
     expect(visit.page.locator("[data-view=cover][data-state=asking]")).to_have_count(sum(asks))
-    expect(visit.page.locator("[data-view=map][data-level=small]")).to_have_attribute("data-state", "ready")
+    small = visit.page.locator("[data-view=map][data-level=small]")
+    expect(small).to_have_attribute("data-state", "ready")
+    expect(small.locator("[data-box=text]")).to_have_css("border-radius", "3px")  # other views have not undressed it
     switch = visit.page.locator("[data-view=attention][data-level=first]")  # the other one is under its cover
     expect(switch).to_have_count(1)
     expect(switch).to_have_attribute("data-state", "ready")

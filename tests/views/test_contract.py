@@ -112,3 +112,11 @@ def test_the_module_asks_for_what_there_is_and_leaves_nothing_unused(lab: Lab, n
     assert heard <= known | SHARED
     unused = known - asked - heard - {"language", "tags"}  # these two are asked for by the head's name
     assert not {piece for piece in unused if piece not in text}
+
+
+def test_a_page_keeps_a_style_sheet_for_each_kind_of_view(lab: Lab) -> None:
+    """anywidget has one for each id: views that are drawn by different modules must not share one."""
+    views = [lab.map(part="attn", small=True), lab.map(TEXT), lab.attention(TEXT), lab.explore(TEXT, level="first")]
+    sheets = {view._anywidget_id: view._css for view in views}
+    assert [sheets[view._anywidget_id] for view in views] == [view._css for view in views]
+    assert len(sheets) == len(set(sheets.values()))
