@@ -108,6 +108,7 @@ def make(place: str | Path, lessons: Iterator[str] | list[str] | None = None) ->
     for name in chosen:
         yield site.lesson(name)
     entries = [(f"{Path(name).stem}.html", titles[name].title, titles[name].about) for name in chosen]
+    entries.append(("GLOSSARY.html", "The words", "each word that a lesson explains, in one list"))
     yield site.page("lessons/index.html", "Lessons", f"<h1>Lessons</h1><p>{escaped(NEEDS_PYTHON)}</p>{_list(entries)}")
     yield site.text(lessons_folder() / "GLOSSARY.md", "notebooks/GLOSSARY.md")
     yield from site.docs()
@@ -130,7 +131,7 @@ class _Site:
 
     def assets(self) -> None:
         """What all pages share: the views, the model's worker, and one style sheet."""
-        for name in ("explorer", "tokens", "attention", "alibi", "hidden", "predictions", "writing", "cover"):
+        for name in ("explorer", "map", "tokens", "attention", "alibi", "hidden", "predictions", "writing", "cover"):
             self.write(f"assets/{name}.js", module_text(name))
         host = script_text("page/host.js", "page/line.js")
         self.write("assets/host.js", f"{host}\nexport {{ page_host, page_line }};\n")

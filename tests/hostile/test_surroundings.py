@@ -87,6 +87,9 @@ def everything(top: str, places: str) -> None:
         for each in (new, old):
             shutil.copytree(each, place / each.name)
         found |= {f"{name}, {what}": what_comes(use, place) for what, use in calls().items()}
+    place = Path(top) / "no room"
+    for each in (new, old):
+        shutil.copytree(each, place / each.name)
     tempfile.tempdir = NOWHERE
     found |= {f"no room, {what}": what_comes(use, place) for what, use in calls().items()}
     print(json.dumps(found))
