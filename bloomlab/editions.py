@@ -24,7 +24,7 @@ EDITIONS = ("student", "teacher", "nbgrader", "otter")
 SOLUTION = re.compile(
     r"<details><summary>[^<]*</summary>(?:(?!</details>).)*?```python.*?</details>\s*", re.DOTALL
 )  # what is folded away with Python in it
-DOTS = re.compile(r"= \.\.\.$", re.MULTILINE)
+DOTS = re.compile(r"= \.\.\.$", re.MULTILINE)  # a line that a student fills in
 ASKS = re.compile(r"\*\*(?:Predict|Guess|Prédi|Devin|Predi|Adivin)[^*]*\*\*:?(.+?)(?:\n\n|\Z)", re.DOTALL)
 MOST_BYTES = 10_000_000
 ASSIGNMENT = "# ASSIGNMENT CONFIG\nname: {name}\ntests:\n    ok_format: false"
@@ -75,9 +75,7 @@ def _cells_of(notebook: dict[str, Any], lesson: Path, edition: str) -> list[dict
     number, cells = lesson.name.partition("_")[0], list[dict[str, Any]]()
     solved = iter([code for cell in notebook["cells"] for code in _solutions(cell)])
     if edition == "otter":
-        cells.append(
-            _cell("raw", "assignment", f"# ASSIGNMENT CONFIG\nname: {lesson.stem}\ntests:\n    ok_format: false")
-        )
+        cells.append(_cell("raw", "assignment", ASSIGNMENT.format(name=lesson.stem)))
     for cell in notebook["cells"]:
         kind = kind_of(cell)
         if kind == "solution" and edition != "teacher":

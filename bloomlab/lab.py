@@ -30,7 +30,7 @@ from bloomlab.errors import (
     did_you_mean,
     shorten,
 )
-from bloomlab.guards.arguments import bytes_in, whole_text
+from bloomlab.guards.arguments import bytes_in, flag, whole_text
 from bloomlab.guards.files import check_unchanged, versions
 from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.guards.progress import without_monitor
@@ -1044,7 +1044,7 @@ class Lab(NearNames):
 
         if part not in PARTS:
             raise InputError(f"the parts are {', '.join(PARTS)}, but got {shorten(part)}{did_you_mean(part, PARTS)}")
-        if small:
+        if flag("small", small):
             view = self._view(READ, [MapPanel(self.model, self.tokenizer, "small")], x, edit, against)
             view.part = part
         else:

@@ -9,12 +9,12 @@ view computes in the page, each cover asks; code is shown, and what checks a stu
 
 import base64
 import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bloomlab import pages
+from bloomlab.editions import DOTS
 from bloomlab.errors import InputError
 from bloomlab.guards.files import replacing, saying_why_not
 from bloomlab.guards.markup import escaped
@@ -48,7 +48,6 @@ NEEDS_PYTHON = (
     "The code of the lessons was run in Python, and their views compute in the page. To change it, or to have your "
     "own code checked, you need Python: bloomlab lab."
 )
-OPEN = re.compile(r"= \.\.\.$", re.MULTILINE)  # a line that a student fills in
 OWN_CODE = "In place of the dots stands your code. To write it, and to have it checked, you need Python: bloomlab lab."
 PAGE = """\
 <!doctype html>
@@ -214,7 +213,7 @@ class _Site:
         if cell.cell_type != "code":
             return ""
         shown = [self._output(f"{name}-{number}", output) for number, output in enumerate(cell.outputs)]
-        if OPEN.search(cell.source):  # what it has said is of the lesson as it was run, with nothing written
+        if DOTS.search(cell.source):  # what it has said is of the lesson as it was run, with nothing written
             shown = [f'<p class="bl-site-python">{escaped(OWN_CODE)}</p>', *shown]
         return f'<pre class="bl-site-code"><code>{escaped(cell.source)}</code></pre>{"".join(shown)}'
 

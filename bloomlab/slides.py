@@ -30,7 +30,6 @@ LINE = 33  # pixels of a line
 STARTS = "from bloomlab.views.alive import embed_views\nembed_views()\n"
 HEADING = re.compile(r"^#{1,2} ", re.MULTILINE)
 OPENS = re.compile(r"bloomlab\.__version__|google\.colab|^lab = bloomlab\.load\(\)$", re.MULTILINE)
-OUTSIDE_FOLDS = re.compile(r"\n\n(?!(?:(?!<details>).)*</details>)", re.DOTALL)
 FRAME = re.compile(r'height: (\d+)px; border: 0"></iframe>')  # as guards.markup.framed writes it
 REVEAL = Path(__file__).parent / "reveal"
 TEMPLATE = """\

@@ -12,7 +12,8 @@ from urllib.parse import unquote, urljoin
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from bloomlab.site import OPEN, OWN_CODE, make
+from bloomlab.editions import DOTS
+from bloomlab.site import OWN_CODE, make
 from tests.browser.conftest import Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.texts import TEXTS
@@ -102,7 +103,7 @@ def test_every_view_and_cover_of_a_lesson_works(visited: Callable[..., Visit], s
             type_text(view, "Ana has a dog. Ana has")
             expect(view.locator(".bloomlab")).to_have_attribute("data-tokens", "7", timeout=WAIT)
     for cell in page.locator(".bl-site-code").all():
-        if OPEN.search(cell.inner_text()):
+        if DOTS.search(cell.inner_text()):
             assert cell.evaluate("(cell) => cell.nextElementSibling.textContent") == OWN_CODE
     assert "you need Python" in page.locator("main > p").first.inner_text()
     for link in page.locator("main a").all():  # within the site

@@ -46,6 +46,8 @@ def test_the_small_map_has_one_part_lit_also_without_script(lab: Lab) -> None:
 def test_a_part_that_there_is_not_is_refused_with_its_neighbour(lab: Lab) -> None:
     with pytest.raises(InputError, match=r"the parts are text, .* did you mean 'attn'"):
         lab.map(TEXT, part="attnn", small=True)
+    with pytest.raises(InputError, match="small must be True or False, but got 'yes'"):
+        lab.map(TEXT, small="yes")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
