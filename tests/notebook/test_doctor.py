@@ -80,6 +80,10 @@ def test_a_cache_that_cannot_be_written_to_is_named_and_nothing_is_left_in_one_t
     (tmp_path / "file").write_text("")
     check = cache(tmp_path / "file")
     assert "cannot be written to: not a directory" in check.found and "HF_HUB_CACHE" in check.advice
+    check = cache(Path("~/.cache/huggingface/hub"))  # what stands there for a user without a home
+    assert (
+        not check.ok and check.found == "there is no home folder to keep models in" and "HF_HUB_CACHE" in check.advice
+    )
 
 
 def test_the_embedded_model_is_looked_for(tmp_path: Path) -> None:
