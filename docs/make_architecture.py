@@ -167,6 +167,7 @@ TWINS = {  # of widgets/, where the name does not say it
     "model/tokenizer.js": "text/tokenizer.py",
     "model/tokens.js": "text/tokens.py",
     "model/trace.js": "tracing/record.py",
+    "model/visible.js": "text/tokens.py",
     "model/weights.js": "weights/tensor_file.py",
     "page/attention.js": "views/attention/payload.py",
     "page/alibi.js": "views/alibi/payload.py",

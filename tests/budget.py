@@ -7,6 +7,7 @@ a minute.
 
 import os
 from collections.abc import Generator
+from functools import cache
 from statistics import mean
 from typing import Any
 
@@ -36,6 +37,12 @@ def fixed_work() -> float:
     for _ in range(6_000):
         matrix = (matrix @ matrix).softmax(-1)
     return processor_seconds() - before
+
+
+@cache
+def slowness() -> float:
+    """How many times longer than usual this machine takes, 1 where it is faster: what a bound in seconds grows by."""
+    return max(1.0, min(fixed_work() for _ in range(3)) / USUAL)
 
 
 class Budget:

@@ -11,6 +11,7 @@ from anywidget import AnyWidget
 from playwright.sync_api import Page
 
 from bloomlab.views.shared.assets import folder
+from tests.browser.waiting import until
 from tests.views.aside import aside
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
@@ -124,7 +125,7 @@ class BlankPage:
     def answer(self) -> list[dict[str, Any]]:
         """Give Python what the page has to say, send back what that changed, and return the messages."""
         assert self.view is not None
-        self.page.wait_for_function("model.unsent() === 0")  # it waits a little between two messages
+        until(self.page, "model.unsent() === 0")  # it waits a little between two messages
         messages: list[dict[str, Any]] = self.page.evaluate("model.sent.splice(0)")
         for message in messages:
             self._known |= message
@@ -134,7 +135,7 @@ class BlankPage:
 
     def answered(self) -> list[dict[str, Any]]:
         """The same, where the page is sure to say something: it may still be thinking."""
-        self.page.wait_for_function("model.sent.length > 0")
+        until(self.page, "model.sent.length > 0")
         return self.answer()
 
     def settled(self) -> None:

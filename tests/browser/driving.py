@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.servers import Server
+from tests.browser.waiting import until
 
 IDLE = "jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets
@@ -48,7 +49,7 @@ class Notebook:
             write_notebook(server.root / self.name, source)
         self.page.goto(server.url(self.name))
         self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
-        self.page.wait_for_function(IDLE, timeout=60_000)
+        until(self.page, IDLE, timeout=60_000)
 
     def command(self, name: str, **arguments: Any) -> None:
         """Run one of the application's own commands, as its menus do."""
@@ -57,7 +58,7 @@ class Notebook:
     def run_all(self) -> list[list[dict[str, Any]]]:
         """Run every cell; the outputs of each code cell. A cell that raised fails the test, with its error."""
         self.command("notebook:run-all-cells")
-        self.page.wait_for_function(IDLE, timeout=120_000)
+        until(self.page, IDLE, timeout=120_000)
         outputs: list[list[dict[str, Any]]] = self.page.evaluate(OUTPUTS)
         for output in (output for cell in outputs for output in cell):
             if output["output_type"] == "error":
@@ -73,7 +74,7 @@ class Notebook:
     def dark(self, on: bool = True) -> None:
         self.command("apputils:change-theme", theme="JupyterLab Dark" if on else "JupyterLab Light")
         wanted = "false" if on else "true"
-        self.page.wait_for_function(f"document.body.dataset.jpThemeLight === '{wanted}'")
+        until(self.page, f"document.body.dataset.jpThemeLight === '{wanted}'")
         expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)  # it covers the page while styles load
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from bloomlab.model.alibi import slopes
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.test_accessibility import grave
+from tests.browser.waiting import until
 from tests.views.lone import attention_view
 from tests.views.small_trace import small_trace
 
@@ -198,7 +199,7 @@ def test_typing_is_sent_once_after_the_last_key_and_changes_the_picture(blank: B
     before = page.locator('[data-part="canvas"]').evaluate("canvas => canvas.toDataURL()")
     page.locator('[data-part="text"]').fill("")
     page.locator('[data-part="text"]').press_sequentially("A cat sat on a mat.", delay=5)
-    page.wait_for_function("model.sent.length > 0")
+    until(page, "model.sent.length > 0")
     expect(page.locator(".bloomlab")).to_have_attribute("data-state", "working")
     assert "19 characters" in page.locator('[data-part="says"]').inner_text()
     assert page.locator('[data-part="cancel"]').is_visible()
@@ -282,7 +283,7 @@ def test_an_empty_view_says_what_to_do_and_an_example_starts_it(visit: Visit) ->
 def test_cancel_goes_back_to_the_text_of_the_picture(blank: BlankPage) -> None:
     page = blank.page
     page.locator('[data-part="text"]').fill("Something else")
-    page.wait_for_function("model.sent.length > 0")
+    until(page, "model.sent.length > 0")
     page.locator('[data-part="cancel"]').click()
     assert page.locator('[data-part="text"]').input_value() == TEXT
     page.evaluate("model.sent.shift()")  # the kernel had not begun with the first

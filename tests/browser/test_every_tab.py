@@ -10,6 +10,7 @@ import bloomlab
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.texts import TEXTS
+from tests.browser.waiting import until
 from tests.views.lone import TITLES
 
 TEXT = TEXTS["english"] + " " + TEXTS["arabic"]
@@ -91,7 +92,7 @@ def test_the_matrix_of_a_long_text_scrolls_to_the_chosen_cell_and_keeps_its_name
             cell.bottom <= whole.bottom && name.left >= whole.left && name.right <= cell.left;
     }"""
     visit.page.locator('[data-part="strip"]').press("End")
-    visit.page.wait_for_function(seen)
+    until(visit.page, seen)
     visit.page.locator('[data-part="strip"]').press("Home")
-    visit.page.wait_for_function(seen)
+    until(visit.page, seen)
     assert visit.errors == []

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from bloomlab.lab import Lab, load
 from tests.browser.conftest import Visit
 from tests.browser.texts import HOSTILE
+from tests.browser.waiting import until
 from tests.tiny_random import byte_tokenizer, random_model
 
 LAB = Lab(random_model(), byte_tokenizer(), name=f"--> {' '.join(HOSTILE)}")
@@ -63,7 +64,9 @@ def test_a_live_view_in_a_frame_reads_another_text(visit: Visit, tmp_path: Path)
     box.fill("Ana has a dog. Ana has")
     box.press("Enter")
     expect(inside.locator("[data-view=explorer]")).to_have_attribute("data-tokens", "7", timeout=20_000)
-    assert inside.locator("[data-part=take-link]").is_hidden()
+    inside.locator("[data-part=take] > button").click()
+    expect(inside.locator("[data-part=take] [data-file=html]")).to_be_visible()
+    expect(inside.locator("[data-part=take-link]")).to_be_hidden()
     assert visit.errors == [] and visit.refused == []
 
 
@@ -93,8 +96,8 @@ def test_a_view_fills_the_screen_and_leaves_it(visit: Visit, tmp_path: Path) -> 
     visit.page.goto(LAB.attention("Leo 😀.").save(tmp_path / "x.html").as_uri())
     button = visit.page.locator("[data-part=full-screen]")
     button.click()
-    visit.page.wait_for_function("document.fullscreenElement?.matches('.bloomlab')")
+    until(visit.page, "document.fullscreenElement?.matches('.bloomlab')")
     assert visit.page.locator("[data-part=canvas]").is_visible() and button.is_visible()
     button.click()
-    visit.page.wait_for_function("document.fullscreenElement === null")
+    until(visit.page, "document.fullscreenElement === null")
     assert visit.errors == []

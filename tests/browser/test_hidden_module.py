@@ -24,6 +24,7 @@ from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.texts import HOSTILE, TEXTS
+from tests.browser.waiting import until
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside
 from tests.views.lone import hidden_view, shown
@@ -114,7 +115,7 @@ def test_a_theme_that_changes_while_the_page_is_hidden_for_a_moment_is_painted(b
             document.querySelector("main").hidden = false;
         }"""
     )
-    blank.page.wait_for_function(f"[...{with_itself}].slice(0, 3).join() === '255,159,69'")
+    until(blank.page, f"[...{with_itself}].slice(0, 3).join() === '255,159,69'")
 
 
 def test_the_chosen_cell_stays_in_sight_when_the_page_becomes_narrow(visit: Visit) -> None:
@@ -127,7 +128,7 @@ def test_the_chosen_cell_stays_in_sight_when_the_page_becomes_narrow(visit: Visi
     }"""
     for width in (1280, 700, 600):
         visit.page.set_viewport_size({"width": width, "height": 900})
-        visit.page.wait_for_function(in_sight)
+        until(visit.page, in_sight)
     assert visit.errors == []
 
 
@@ -176,7 +177,7 @@ def test_arrow_keys_step_state_and_token_and_stop_at_the_edges(blank: BlankPage)
         assert (blank.root("row"), blank.root("query")) == (row, token)
     assert "cell-5-8" in (grid.get_attribute("aria-activedescendant") or "")
     assert "layer 2, after attention, token 8" in blank.page.locator('[data-part="live"]').inner_text()
-    blank.page.wait_for_function("model.sent.at(-1)?.query === 8")
+    until(blank.page, "model.sent.at(-1)?.query === 8")
     blank.answer()
     assert (blank.view.row, blank.view.query) == (5, 8)
 
@@ -259,7 +260,7 @@ def test_a_figure_names_and_colours_a_script_as_the_page_does(blank: BlankPage, 
 def test_typing_reads_and_an_error_keeps_the_last_picture(blank: BlankPage) -> None:
     page = blank.page
     page.locator('[data-part="text"]').fill("bad")
-    page.wait_for_function("model.sent.length > 0")
+    until(page, "model.sent.length > 0")
     expect(page.locator(".bloomlab")).to_have_attribute("data-state", "working")
     blank.answer()
     expect(page.locator(".bloomlab")).to_have_attribute("data-state", "error")
@@ -298,7 +299,7 @@ def test_a_step_out_of_the_window_brings_the_next(visit: Visit) -> None:
     blank.draw(view_of("ab " * 30))
     grid = visit.page.locator('[data-part="grid"]')
     grid.press("Home")
-    visit.page.wait_for_function("model.sent.length > 0")
+    until(visit.page, "model.sent.length > 0")
     assert "tokens 64 to 89 are here" in visit.page.locator('[data-part="cell"]').inner_text()
     blank.answer()
     expect(cell(visit.page, 6, 0)).to_have_attribute("aria-selected", "true")

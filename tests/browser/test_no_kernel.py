@@ -12,6 +12,7 @@ from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
 from tests.browser.servers import Server
 from tests.browser.test_explorer_jupyter import open_tab, painted_pixels
+from tests.browser.waiting import until
 
 GONE = "the kernel is gone; run the cell again"
 SESSION = "jupyterapp.shell.currentWidget.sessionContext"
@@ -82,7 +83,7 @@ def test_a_notebook_that_is_opened_again_shows_the_still_and_what_was_predicted(
     page.locator("[data-part=reveal]").click()
     expect(stills.last).to_contain_text("you said: 7")
     page.evaluate("jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    until(page, "!jupyterapp.shell.currentWidget.context.model.dirty")
     assert [(guess.prediction, guess.answer) for guess in checks.report(server.root / notebook.name)] == [("7", "3")]
     page.evaluate(f"{SESSION}.shutdown()")
 

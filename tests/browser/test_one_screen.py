@@ -11,6 +11,7 @@ from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.test_slopes_module import grip
 from tests.browser.texts import TEXTS
+from tests.browser.waiting import until
 from tests.views.lone import TITLES
 
 pytestmark = pytest.mark.browser
@@ -90,7 +91,7 @@ def test_the_text_is_one_line_that_opens_while_somebody_is_in_it(
     opened_box = page.evaluate(BOX, '[data-part="text"]')
     assert opened_box["bottom"] - opened_box["top"] > 80 and box.get_attribute("data-open") is not None
     page.locator('[data-part="strip"] .bl-token[data-token="3"]').click()  # it does not move from under the pointer
-    page.wait_for_function("!document.querySelector('.bl-textbox').hasAttribute('data-open')")
+    until(page, "!document.querySelector('.bl-textbox').hasAttribute('data-open')")
     assert page.evaluate(BOX, '[data-part="text"]') == folded
     assert page.locator(".bloomlab").get_attribute("data-query") == "3"
 

@@ -317,7 +317,7 @@ def test_texts_of_every_kind_are_shown_as_they_are(opened: Callable[..., Visit])
     for text in [*TEXTS.values(), *HOSTILE[:4]]:
         type_text(page, text)
         expect(page.locator('[data-part="text"]')).to_have_value(text)
-        page.wait_for_function("(text) => document.querySelector('.bloomlab').dataset.state === 'ready'", arg=text)
+        expect(page.locator(".bloomlab")).to_have_attribute("data-state", "ready")
     assert "window.canary" in shown_on_strip(page) and page.evaluate("window.canary") is None
     type_text(page, "a b " * 2500)
     expect(page.locator('[data-part="says"]')).to_contain_text("but a page reads at most 256")

@@ -20,6 +20,7 @@ from bloomlab.views.view import View
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
+from tests.browser.waiting import until
 from tests.tasks.task_heads import LABELS, random_lab
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.lone import predictions_view, shown
@@ -122,7 +123,7 @@ def test_a_head_can_be_asked_at_every_layer(blank: BlankPage) -> None:
     page.locator('input[value="answer"]').check()
     assert page.locator("[data-cell]").count() == 6 * 9
     assert word(page, 5, 2) == f"{found['ends'][2, 1, 2]:.2f}"
-    page.wait_for_function("model.sent.some((sent) => sent.asked === 'answer')")
+    until(page, "model.sent.some((sent) => sent.asked === 'answer')")
     blank.answer()
     assert (blank.view.layer, blank.view.query, blank.view.asked) == (0, 4, "answer")
 
@@ -159,18 +160,19 @@ def test_the_chosen_cell_stays_in_view_when_the_page_becomes_narrower(blank: Bla
     for width in (1200, 620):
         page.set_viewport_size({"width": width, "height": 900})
         expect(page.locator('[data-cell][aria-selected="true"]')).to_have_attribute("data-column", "8")
-        page.wait_for_function(
+        until(
+            page,
             """() => {
                 const cell = document.querySelector('[data-cell][aria-selected="true"]').getBoundingClientRect();
                 return cell.right <= document.querySelector('[data-part="grid"]').getBoundingClientRect().right + 1;
-            }"""
+            }""",
         )
 
 
 def test_a_question_is_asked_when_typing_pauses(blank: BlankPage) -> None:
     page = blank.page
     part(page, "question").fill("Where does Leo live?")
-    page.wait_for_function("model.sent.some((sent) => sent.question)")
+    until(page, "model.sent.some((sent) => sent.question)")
     blank.answer()
     answer = LAB.answer("Where does Leo live?", TEXT)
     expect(part(page, "answer-text").locator(".bl-token")).to_have_text(answer.text)  # type: ignore[union-attr]
@@ -234,7 +236,7 @@ def test_a_step_out_of_the_window_brings_the_next(visit: Visit) -> None:
     blank = BlankPage(visit.page)
     blank.draw(view_of("ab " * 30))
     part(visit.page, "grid").press("Home")
-    visit.page.wait_for_function("model.sent.length > 0")
+    until(visit.page, "model.sent.length > 0")
     assert word(visit.page, 0, 0) == "–" and word(visit.page, 2, 0) in LABELS["tags"]
     assert "not asked here yet" in part(visit.page, "next").inner_text()
     blank.answer()

@@ -16,6 +16,7 @@ from tests.browser.blank_page import RAISED, BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.texts import TEXTS
+from tests.browser.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -73,7 +74,7 @@ def test_a_slope_is_dragged_with_one_message_at_a_time_and_one_step_back(blank: 
     page.mouse.down()
     for step in range(1, 11):
         page.mouse.move(x, y + 4 * step)
-    page.wait_for_function("model.unsent() === 0 && model.sent.some((message) => message.wished)")
+    until(page, "model.unsent() === 0 && model.sent.some((message) => message.wished)")
     wishes = [message for message in page.evaluate("model.sent") if "wished" in message]
     assert len(wishes) == 1  # the others wait
     blank.settled()

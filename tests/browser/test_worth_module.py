@@ -1,5 +1,6 @@
 """What a change by hand is worth: the four results, the controls as a strip of dots, many texts, the record."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +146,15 @@ def test_the_four_results_stand_side_by_side_in_one_line(blank: BlankPage) -> No
     assert line and line["height"] < 32
     after = blank.page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().bottom")
     assert abs(after - height) < 60
+
+
+def test_a_token_is_never_shown_as_nothing(blank: BlankPage) -> None:
+    blank.draw(LAB.explore(RECAP))
+    select(blank)
+    change(blank, "silence")
+    blank.page.evaluate("model.set('rival', ' Oslo'); model.set('answer', '\\n'); model.save_changes()")
+    blank.answered()
+    expect(blank.page.locator('[data-part="worth-numbers"]')).to_have_text(re.compile(r"^↵ − Oslo "))
 
 
 def test_what_changes_nothing_is_said_on_its_chip(blank: BlankPage) -> None:

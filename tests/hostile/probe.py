@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +16,7 @@ import torch
 
 import bloomlab
 from bloomlab.errors import BloomlabError
-from tests.budget import USUAL, fixed_work
+from tests.budget import slowness
 
 ROOT = Path(__file__).parents[2]
 SECONDS, BYTES = 2.0, 50 << 20
@@ -27,10 +26,9 @@ PATIENCE = 60  # seconds, on a busy machine; then the process is taken to be blo
 TEXT = "hello aaaaaaaaaaaaaaaaaaaa"
 
 
-@cache
 def seconds_at_most() -> float:
     """`SECONDS`, and more where the fixed work takes longer, too."""
-    return SECONDS * max(1.0, fixed_work() / USUAL)
+    return SECONDS * slowness()
 
 
 def peak() -> int:

@@ -148,6 +148,12 @@ def test_nothing_is_ever_attached_to_a_module() -> None:
 
 
 @pytest.mark.slow
+def test_a_test_that_waits_asks_from_outside_the_page() -> None:
+    """A page that is saved forbids `eval`, with which Playwright's own `wait_for_function` asks a second time."""
+    called = [path for path, node in python_trees("tests") if getattr(node, "attr", "") == "wait_for_function"]
+    assert called == []
+
+
 def test_pickles_are_only_read_as_plain_weights() -> None:
     for path, node in python_trees("bloomlab"):
         letters = path.parts[-2:] == ("spread", "letters.py")  # from one's own engines: see SECURITY.md

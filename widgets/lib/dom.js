@@ -1,5 +1,6 @@
 // @ts-check
 // Building a page out of elements and text. Text is only ever text: nothing here reads HTML.
+import { visible } from "../model/visible.js";
 
 /**
  * An element with attributes and children; a string becomes a text node.
@@ -59,6 +60,14 @@ export function insteadOfStill(name) {
  */
 export function quoted(text) {
   return make("bdi", { class: "bl-token" }, text);
+}
+
+/**
+ * A token of a vocabulary inside our text. The space before a word needs no mark there; a line's end alone does.
+ * @param {string} token
+ */
+export function quotedToken(token) {
+  return quoted(visible(token).replace(/^·(?=.)/s, ""));
 }
 
 /**

@@ -9,7 +9,7 @@
 //   [data-part="dose-target" | "dose-loss"]   strips of dots (lib/dots.js), a row for each dose
 //   [data-part="dose-writes"]                 what the measured dose next to the slider writes
 //   [data-part="dose-sentence"]               what came of it, in words
-import { isolated, make, pushButton, quoted, set } from "./dom.js";
+import { isolated, make, pushButton, quotedToken, set } from "./dom.js";
 import { dotStrip } from "./dots.js";
 import { fixed } from "./numbers.js";
 
@@ -102,7 +102,7 @@ export function doseCurve({ id, ask, put }) {
       shown = key;
       sentence.textContent = curve.sentence ?? "";
       if (!curve.rows) return;
-      targetTitle.replaceChildren("the target: ", ...(metric === "probability" ? ["p ", quoted(curve.answer)] : [quoted(curve.answer), " − ", quoted(curve.rival)]));
+      targetTitle.replaceChildren("the target: ", ...(metric === "probability" ? ["p ", quotedToken(curve.answer)] : [quotedToken(curve.answer), " − ", quotedToken(curve.rival)]));
       const nats = (/** @type {number} */ value) => fixed(value, 2);
       const before = curve.rows.find((/** @type {any} */ row) => row.dose === 0) ?? curve.rows[0];
       target.show(rowsOf("target", "dots", write), { before: before.target, after: null }, write);

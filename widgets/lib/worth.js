@@ -8,7 +8,7 @@
 //   [data-part="refute" | "worth-many" | "worth-more" | "worth-stop" | "worth-progress" | "worth-says"]
 //   [data-part="worth-sheet"]                 what opens; in it the strip of dots (lib/dots.js), the ways (lib/held.js), the curve of parts (lib/keep.js), a direction's dose (lib/dose.js), and
 //   [data-part="verdict"], [data-part="tries"] [data-try="N"], [data-part="worth-answer" | "worth-rival"], input[value="probability"]
-import { isolated, lastOf, make, pushButton, quoted, set } from "./dom.js";
+import { isolated, lastOf, make, pushButton, quotedToken, set } from "./dom.js";
 import { doseCurve } from "./dose.js";
 import { dotStrip } from "./dots.js";
 import { heldTable } from "./held.js";
@@ -127,7 +127,7 @@ export function worthLine({ id, get, choose, ask, undo }) {
     }
     const made = lines.find((/** @type {any} */ line) => line.name === "made");
     if (!made) return numbers.replaceChildren();
-    const what = metric === "probability" ? ["p ", quoted(answer)] : [quoted(answer), " − ", quoted(rival)];
+    const what = metric === "probability" ? ["p ", quotedToken(answer)] : [quotedToken(answer), " − ", quotedToken(rival)];
     const others = lines.filter((/** @type {any} */ line) => line.name !== "made");
     numbers.replaceChildren(
       ...(texts ? [`mean of ${made.dots.length}: `] : []),
@@ -187,7 +187,7 @@ export function worthLine({ id, get, choose, ask, undo }) {
           "li",
           {},
           again,
-          ...(row.nothing ? [" changed nothing"] : known ? [" p ", quoted(row.answer), ` ${probability(row["p before"])} → ${probability(row["p after"])}, logits ${signed(change, 2)}, KL ${fixed(row.KL, 3)}`] : []),
+          ...(row.nothing ? [" changed nothing"] : known ? [" p ", quotedToken(row.answer), ` ${probability(row["p before"])} → ${probability(row["p after"])}, logits ${signed(change, 2)}, KL ${fixed(row.KL, 3)}`] : []),
           ...(row.text === get("picture")?.text ? [] : [" in ", make("bdi", { class: "bl-how" }, `“${row.text.slice(0, SHOWN)}${row.text.length > SHOWN ? "…" : ""}”`)]),
           ...(row.expected ? [make("span", { class: "bl-how" }, " · expected: ", make("bdi", {}, row.expected))] : []),
           ...(row.verdict ? [make("span", { class: "bl-how", title: row.verdict }, ` · ${row["as far"]} of ${row.controls} controls have half of it or more`)] : []),

@@ -1,52 +1,12 @@
 // @ts-check
 // What each token looks like on a page, as bloomlab/text/tokens.py has it. Tokens are runs of bytes, not of letters, so
 // a chip is the fewest tokens in a row that show as whole characters, everything invisible made visible.
+import { visible, visibleAfter } from "./visible.js";
 
 /**
  * @typedef {{id: number, bytes: Uint8Array, text: string}} Token `text`: "" unless the bytes are whole characters
  * @typedef {{text: string, shown: string, tokens: number[], bytes: Uint8Array}} Chip
  */
-
-const SHOWN = /** @type {Record<string, string>} */ ({ " ": "·", "\n": "↵", "\t": "⇥", "\r": "␍", "\x7f": "␡" });
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zs}\p{Zl}\p{Zp}]/u;
-const BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800\u034f"; // fillers: letters by category, blank on the screen
-const SELECTORS = /^[\u17b4\u17b5\u180b\u180c\u180d\u180f\ufe00-\ufe0f]+/; // marks without ink
-const RESERVED = /[\u2065\ufff0-\ufff8]/; // for more of such marks: no font draws them
-const MARK = /^\p{M}/u;
-
-/**
- * The text with every space, line end, control, zero-width and direction mark made visible.
- * @param {string} text
- */
-export function visible(text) {
-  const selectors = SELECTORS.exec(text)?.[0] ?? "";
-  const seen = text.slice(selectors.length);
-  const shown = [...selectors].map(named).join("") + Array.from(seen, visibleCharacter).join("");
-  return MARK.test(shown) ? `◌${shown}` : shown;
-}
-
-/** @param {string} character */
-function named(character) {
-  return `⟨U+${/** @type {number} */ (character.codePointAt(0)).toString(16).toUpperCase().padStart(4, "0")}⟩`;
-}
-
-/** @param {string} character */
-function visibleCharacter(character) {
-  if (character in SHOWN) return SHOWN[character];
-  const code = /** @type {number} */ (character.codePointAt(0));
-  if (code < 32) return String.fromCodePoint(0x2400 + code);
-  if (UNSEEN.test(character) || BLANK_LETTERS.includes(character) || RESERVED.test(character) || (code & 0xfffe) === 0xfffe || code >= 0xe0000) return named(character);
-  return character;
-}
-
-/**
- * What in a text has no face of its own, by code and by Unicode's name: each once, in order.
- * @param {string} text @param {Record<string, string>} names by character
- */
-export function unseen(text, names) {
-  const faceless = Array.from(text).filter((letter) => SELECTORS.test(letter) || visibleCharacter(letter).startsWith("⟨U+"));
-  return [...new Set(faceless)].map((letter) => `${named(letter).slice(1, -1)} ${names[letter] ?? "without a name"}`);
-}
 
 /** @param {Uint8Array} bytes @returns {string} two hexadecimal digits each */
 export function hex(bytes) {
@@ -142,11 +102,6 @@ function joined(tokens, group) {
   shown += shown ? visibleAfter(run) : visible(run);
   if (!bytes.length) shown = `⟨id ${tokens[group[0]].id}⟩`; // 200 rows of BLOOM's embedding belong to no token
   return { text: replaced(bytes), shown, tokens: group, bytes };
-}
-
-/** @param {string} text what stands after something visible */
-function visibleAfter(text) {
-  return Array.from(text, visibleCharacter).join("");
 }
 
 /**

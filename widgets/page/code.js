@@ -1,6 +1,6 @@
 // @ts-check
 // The Python behind a picture, as views/shared/code.py writes it, and where the numbers come from in one line.
-import { visible } from "../model/tokens.js";
+import { visible } from "../model/visible.js";
 
 /** @typedef {import("../model/trace.js").Trace} Trace */
 

@@ -2,7 +2,8 @@
 // The tokens panel of a page that computes by itself: merges, counts, and of a difference the surprise at each token.
 import { InputError } from "../model/errors.js";
 import { bytesOf } from "../model/tokenizer.js";
-import { characters, displayTokens, hex, joinBytes, replaced, textOrEmpty, tokenNames, unseen, visible } from "../model/tokens.js";
+import { characters, displayTokens, hex, joinBytes, replaced, textOrEmpty, tokenNames } from "../model/tokens.js";
+import { unseen, visible } from "../model/visible.js";
 import { surprise } from "./lenses.js";
 import { textPicture } from "./pictures.js";
 

@@ -1,0 +1,18 @@
+"""Waiting for what a page will say by itself."""
+
+import time
+
+from playwright.sync_api import Page
+
+
+def until(page: Page, expression: str, timeout: float = 30_000) -> None:
+    """Until a JavaScript expression, or function, is true on the page; `timeout` is in milliseconds.
+
+    It is asked from outside. Playwright's own `wait_for_function` asks again by `eval` inside the page, and a page
+    whose policy forbids that ends the wait with an error, though only where the first answer was no.
+    """
+    end = time.monotonic() + timeout / 1000
+    while not page.evaluate(expression):
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {timeout / 1000:g} s: {expression}")
+        page.wait_for_timeout(20)
