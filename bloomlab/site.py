@@ -137,7 +137,7 @@ class _Site:
         self.write("assets/worker.js", WORKER)
         self.write("assets/site.js", (folder() / "page" / "site.js").read_text(encoding="utf-8"))
         own = above_hosts((folder() / "page" / "site.css").read_text("utf-8"))
-        self.write("assets/style.css", "\n".join([style_text("explorer"), style_text("cover"), own]))
+        self.write("assets/style.css", f"{style_text()}\n{own}")
 
     def page(self, name: str, title: str, body: str) -> Path:
         root = "../" * name.count("/")

@@ -60,7 +60,7 @@ def make(place: Path) -> list[Path]:
         "parameters, trained on a small world in ten languages. Each page holds one text; in Jupyter, type your own."
     )
     index = place / "index.html"
-    style = style_text("explorer")
+    style = style_text()
     index.write_text(INDEX.format(style=style, about=about, entries="\n".join(entries)), encoding="utf-8")
     return [index, *pages]
 

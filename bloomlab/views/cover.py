@@ -93,7 +93,7 @@ class Cover(FromPage):
     """
 
     _esm = module_text("cover")
-    _css = style_text("cover")
+    _css = style_text()
 
     question = traitlets.Unicode().tag(sync=True)
     kind = traitlets.Enum(("choice", "number", "text"), "text").tag(sync=True)

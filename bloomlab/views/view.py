@@ -134,12 +134,11 @@ class View(Measured):
         self._found: dict[str, Any] = {}
         self._chosen = "what if"  # the run that is shown
         self._first_tab = "attention" if "attention" in self.panels else next(iter(self.panels))
-        self._esm, self._css = module_text(self.module), style_text(self.module)
+        self._esm, self._css = module_text(self.module), style_text()
         self.add_traits(**self._panel_traits())
         traits["changes"] = self._edits.words
         traits["editable"] = spots is not None and against is None
         traits.setdefault("layout", {"width": "100%"})  # in a box that gives it no width, it would have none
-        traits["_anywidget_id"] = f"bloomlab.{self.module}"  # a page keeps one style sheet for each
         super().__init__(worth, **traits)  # its traits are observed from here on
         self.name = self.model_id
         self.on_msg(self._answer)

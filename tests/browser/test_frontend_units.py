@@ -123,7 +123,7 @@ def test_the_style_of_a_view_holds_in_its_own_panel_only(blank: BlankPage, view:
     rules = blank.page.evaluate(
         "(text) => { const sheet = new CSSStyleSheet(); sheet.replaceSync(text);"
         " return [...sheet.cssRules].map((rule) => [rule.selectorText ?? '', rule.cssRules?.length ?? 0]); }",
-        style_text(view),
+        style_text(),
     )
     own = [(selector, nested) for selector, nested in rules if "data-panel" in selector]
     assert f':where([data-panel="{view}"])' in [selector for selector, _ in own]

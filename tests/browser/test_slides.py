@@ -65,7 +65,7 @@ def test_a_view_is_as_high_as_the_slide_at_most_and_styled_by_its_own_sheet(slid
         assert slide.root("compact") == "" and slide.root("room") == "normal"
         assert view.evaluate("e => e.querySelector('.bl-view').scrollHeight") <= height
         assert not page.locator(f"[data-panel={tab}] [data-zone=more]").is_visible()
-    elements, differences = page.evaluate(DIFFERENCES, [style_text("explorer"), NAMES])
+    elements, differences = page.evaluate(DIFFERENCES, [style_text(), NAMES])
     assert elements > 100
     assert differences == [], "\n".join(differences)
 
@@ -100,7 +100,7 @@ def test_a_cover_on_a_slide_is_styled_by_its_own_sheet(visit: Visit) -> None:
     visit.page.locator("[data-part=box]").fill("3")
     visit.page.locator("[data-part=reveal]").click()
     view = DIFFERENCES.replace("[data-view=explorer]", "[data-view=cover]")
-    _, differences = visit.page.evaluate(view, [style_text("cover"), NAMES])
+    _, differences = visit.page.evaluate(view, [style_text(), NAMES])
     assert differences == [], "\n".join(differences)
 
 

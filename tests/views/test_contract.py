@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bloomlab import checks
 from bloomlab.lab import Lab
 from bloomlab.tracing.edits import zero
 from bloomlab.views.shared.assets import folder
@@ -114,9 +115,9 @@ def test_the_module_asks_for_what_there_is_and_leaves_nothing_unused(lab: Lab, n
     assert not {piece for piece in unused if piece not in text}
 
 
-def test_a_page_keeps_a_style_sheet_for_each_kind_of_view(lab: Lab) -> None:
-    """anywidget has one for each id: views that are drawn by different modules must not share one."""
-    views = [lab.map(part="attn", small=True), lab.map(TEXT), lab.attention(TEXT), lab.explore(TEXT, level="first")]
-    sheets = {view._anywidget_id: view._css for view in views}
-    assert [sheets[view._anywidget_id] for view in views] == [view._css for view in views]
-    assert len(sheets) == len(set(sheets.values()))
+def test_views_of_every_kind_bring_one_style_sheet(lab: Lab) -> None:
+    """anywidget keeps one for each class, the last that came, and in a page a later one comes before an earlier one."""
+    views = [lab.map(part="attn", small=True), lab.attention(TEXT), lab.explore(TEXT), checks.cover("How many?", 3)]
+    (sheet,) = {view._css for view in views}
+    for name in [*TITLES, "explorer", "cover"]:
+        assert sheet.count(f':where([data-panel="{name}"])') == 1

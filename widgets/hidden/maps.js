@@ -180,7 +180,7 @@ export function tokenMap({ id, pick, step }) {
     show(names, states) {
       set(slider, { max: states - 1 });
       dots = names.map((name, token) =>
-        make("span", { class: "bl-dot", "data-dot": token, title: `token ${token}: ${name}` }, make("span", { class: "bl-spot" }), make("bdi", { class: "bl-token" }, name)),
+        make("span", { class: "bl-place", "data-dot": token, title: `token ${token}: ${name}` }, make("span", { class: "bl-spot" }), make("bdi", { class: "bl-token" }, name)),
       );
       plane.replaceChildren(...dots);
     },

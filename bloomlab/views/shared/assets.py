@@ -50,10 +50,13 @@ def script_text(*paths: str) -> str:
 
 
 @cache
-def style_text(name: str) -> str:
-    """The style sheet of the view `name`: the theme, what all views share, then that of each module it is made of."""
+def style_text() -> str:
+    """The style sheet of every view: the theme, what all views share, then what each module says of its own panel.
+
+    One for all: in a page with several, what all views share would come again after what one says of its panel.
+    """
     shared = [(folder() / "lib" / sheet).read_text(encoding="utf-8") for sheet in ("theme.css", "view.css")]
-    sheets = [path.with_suffix(".css") for path in _in_order(entry(name))]
+    sheets = [path.with_suffix(".css") for path in [*_in_order(entry("explorer")), entry("cover")]]
     own = [
         f':where([data-panel="{sheet.stem}"]) {{\n{above_hosts(sheet.read_text(encoding="utf-8"))}}}\n'
         for sheet in sheets

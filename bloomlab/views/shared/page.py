@@ -131,7 +131,7 @@ def _filled(name: str, text: str, still: str, rules: str, parts: list[str], star
     return PAGE.format(
         rules=rules,
         title=escaped(f"{title} · bloomlab"),
-        style=style_text(name),
+        style=style_text(),
         still=still,
         parts="\n".join(parts),
         module=_inline(module_text(name)),
