@@ -420,6 +420,7 @@ def firefox_host(bench: Bench) -> str:
     assert path, "Firefox is missing; install firefox-esr"
     share = BORROWED / "share" / "jupyter"
     os.environ.update(JUPYTERLAB_DIR=str(share / "lab"), JUPYTER_PATH=str(share), PYTHONPATH=str(ROOT))
+    os.environ["JUPYTER_CONFIG_PATH"] = str(BORROWED / "etc" / "jupyter")  # the server's side of what is in the lab
     fox = Firefox(path)
     try:
         for app in ("lab", "notebook"):
