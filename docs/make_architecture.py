@@ -184,6 +184,8 @@ TWINS = {  # of widgets/, where the name does not say it
     "page/like.js": "tiny/like.py",
     "page/pictures.js": "views/shared/panel.py",
     "page/predictions.js": "views/predictions/payload.py",
+    "page/look.js": "views/attention/receipt.py",
+    "page/look_receipt.js": "lens/look_receipt.py",
     "page/receipt.js": "views/predictions/receipt.py",
     "page/receipt_lines.js": "lens/receipt.py",
     "page/tokens.js": "views/tokens/payload.py",

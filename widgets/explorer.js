@@ -106,8 +106,8 @@ export function explorerPanel(stage) {
     tab.body.hidden = false; // it is measured
     if (tab.shown !== picture) tab.panel.show(picture);
     tab.shown = picture;
+    if (opened !== tab) tab.panel.fit(); // while it was hidden the room may have changed
     opened = tab;
-    tab.panel.fit();
     return tab.panel;
   }
 

@@ -38,6 +38,18 @@ TYPE = """(text) => new Promise((done, failed) => {
     setTimeout(() => failed(new Error("nothing was drawn")), 10000);
     box.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
 })"""
+WATCH = """() => {
+    const root = document.querySelector(".bloomlab");
+    globalThis.took = [];
+    let start = 0;
+    addEventListener("pointermove", () => (start ||= performance.now()), true);
+    new MutationObserver(() => {
+        if (!start) return;
+        const began = start;
+        start = 0;
+        requestAnimationFrame(() => setTimeout(() => took.push(performance.now() - began)));
+    }).observe(root, { attributes: true, attributeFilter: ["data-drawn"] });
+}"""
 FIRST_PICTURE = """() => new Promise((done) => {
     const there = () => document.querySelector(".bloomlab[data-tokens] canvas");
     const look = () => (there() ? done(performance.now()) : requestAnimationFrame(look));
@@ -92,8 +104,26 @@ def measure(page: Page, lab: bloomlab.Lab) -> Iterator[str]:
         step = ["[data-part=slopes]", "ArrowDown" if number % 2 else "ArrowUp", {"shiftKey": True}]
         slopes.append(page.evaluate(PRESSED, step))
     yield row("a slope moved a step, ALiBi open", SLOPE, slopes[5:])
+    yield row("a slope dragged, ALiBi open", SLOPE, dragged(page)[5:])
     own, resident = memory()
     yield f"{'memory of the tab':<44}{own:8.0f} MB of {MEMORY} ({resident:.0f} MB with what all tabs share)"
+
+
+def dragged(page: Page) -> list[float]:
+    """Milliseconds from each move of the pointer, once the last one shows, to its picture."""
+    grip = page.locator("[data-panel=alibi] .bl-slope-grip").nth(3)
+    grip.scroll_into_view_if_needed()
+    box = grip.bounding_box() or {"x": 0, "y": 0, "width": 0, "height": 0}
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.evaluate(WATCH)
+    for number in range(ROUNDS // 2 + 5):
+        page.mouse.move(x, y + 12 + 4 * (number % 5) + number % 2)
+        page.wait_for_function("(count) => took.length > count", arg=number)
+    page.mouse.up()
+    found: list[float] = page.evaluate("took")
+    return found
 
 
 def main() -> None:

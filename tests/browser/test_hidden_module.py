@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,22 @@ def cell(page: Page, row: int, token: int) -> Locator:
 
 def fact(page: Page, name: str) -> str:
     return page.locator(f'[data-fact="{name}"]').inner_text()
+
+
+def test_another_text_makes_its_cells_once(blank: BlankPage) -> None:
+    page = blank.page
+    page.evaluate(
+        """() => {
+            globalThis.made = 0;
+            const grid = document.querySelector('[data-part="grid"]');
+            new MutationObserver((found) => (made += found.length)).observe(grid, { childList: true });
+        }"""
+    )
+    aside(partial(blank.view.show, "A cat."))
+    blank.push()
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate("made") == 1
+    expect(cell(page, 0, 5)).to_be_visible()
 
 
 def test_the_cells_name_the_likeliest_token_in_the_colour_of_its_probability(blank: BlankPage) -> None:

@@ -35,7 +35,7 @@ TABS = ("map", "tokens", "attention", "alibi", "hidden", "predictions", "writing
 
 # not in the page, or said by it in other words: what an edit is worth, the record, the other heads, long jobs
 ELSEWHERE = {"worth", "tries", "name", "scale", "typed", "wished", "message", "metric", "answer", "rival", "over"}
-JOBS = {"tokens_comparison", "tokens_mattered", "attention_look", "alibi_lengths"}
+JOBS = {"tokens_comparison", "tokens_mattered", "alibi_lengths"}
 HEADS = {f"predictions_{name}" for name in ("language", "tags", "ends", "named", "answers", "trouble")}
 SAYS = ("says", "closes", "trust", "words")  # sentences with numbers in them
 COUNTED = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
@@ -366,6 +366,41 @@ def test_the_receipt_of_many_texts_is_pythons(both: Both) -> None:
     both.send(predictions_receipt_over="texts", predictions_explaining="direct")
     both.send(predictions_explaining="total", predictions_receipt_instead="zero")
     assert both.here["predictions_receipt"]["texts"] == "27 like texts"
+
+
+def test_why_a_token_looks_there_is_pythons(both: Both) -> None:
+    both.send(tab="attention", layer=2, head=6, query=17, key=13)
+    both.send(attention_explaining="open")
+    look = both.here["attention_look"]
+    assert look["state"] == "done" and look["rest"]["pairs"][0] == 22**2 - 6 and look["error"] < NEAR
+    both.send(attention_against=2)
+    assert "and not at token 2" in both.here["attention_look"]["says"]
+    both.send(key=2)  # what is compared with itself is compared with nothing
+    both.send(attention_against=99, query=9)
+    both.send(layer=0, head=1, key=0)  # below it is the embedding alone
+    assert both.here["attention_look"]["rest"]["key"] == [0, 0]
+    both.send(tab="map", query=19)
+    both.send(tab="attention")
+    both.wish(do="add", edit={"spot": "h.0.mlp.out", "kind": "scale", "number": 1.5, "axes": {"pos": [7, 3]}})
+    both.send(layer=3, head=5, key=3)
+    assert both.here["attention_look"]["code"] == ""
+    both.send(run="difference")
+    both.send(run="what if", attention_look_over="texts")
+    assert both.here["attention_look"]["message"].startswith("many texts are read as they are")
+    both.wish(do="clear")
+    both.send(attention_explaining="closed")
+
+
+def test_why_a_token_looks_there_is_pythons_in_many_texts(both: Both) -> None:
+    both.type(SHORT)
+    both.send(tab="attention", layer=1, head=2, query=7, key=3)
+    both.send(attention_look_over="texts", attention_explaining="open")
+    look = both.here["attention_look"]
+    assert (look["state"], look["done"], look["texts"]) == ("done", 27, "27 like texts")
+    both.send(attention_against=0)
+    assert "the other way" in both.here["attention_look"]["says"]
+    both.type("xyzzy")
+    assert both.here["attention_look"]["message"].startswith("the text names nobody and nothing of the tiny world")
 
 
 @pytest.mark.parametrize("instead", ["drawn", "zero"])

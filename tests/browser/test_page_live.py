@@ -302,6 +302,7 @@ def test_a_receipt_and_a_map_are_measured_in_the_page(opened: Callable[..., Visi
     type_text(page, "Leo lives in Oslo. Leo lives in")
     expect(page.locator(".bloomlab")).to_have_attribute("data-tokens", "8")
     for tab, box, says in (
+        ("attention", "look", "most of the key's side is"),
         ("hidden", "effects", "of the lead of ' Oslo' over"),
         ("predictions", "receipt", "the largest line is"),
     ):

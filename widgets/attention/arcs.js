@@ -1,7 +1,7 @@
 // @ts-check
 // Token-to-token arcs: the tokens in a line as they are read, and an arc from each that looks to whom it looks at.
 // All of the selected token's, and of the others the strongest.
-import { make, quoted, set, themeColour, themeLength } from "../lib/dom.js";
+import { make, quoted, set, themeColour, themeLength, themeLengths } from "../lib/dom.js";
 import { cellNumber } from "../lib/causal.js";
 import { probability } from "../lib/numbers.js";
 import { strongestLinks } from "./patterns.js";
@@ -116,11 +116,11 @@ export function tokenArcs({ pick, point, pointToken }) {
       }),
     );
     const count = span.end - span.first;
-    const [readable, most] = [themeLength(element, "--bl-readable"), themeLength(element, "--bl-label")];
+    const [readable, most, unit] = themeLengths(element, "--bl-readable", "--bl-label", "--bl-unit");
     slot = Math.max(1.5 * readable, Math.min(most, scroll.clientWidth / Math.max(1, count)));
     set(line, { dir: way, "data-upright": "false" });
     const widest = Math.max(0, ...[...labels.children].map((label) => label.firstChild.offsetWidth));
-    set(line, { "data-upright": String(widest + themeLength(element, "--bl-unit") > slot) }); // names that are too long for their room stand upright
+    set(line, { "data-upright": String(widest + unit > slot) }); // names that are too long for their room stand upright
     line.style.setProperty("--bl-slot", `${slot}px`);
     line.style.setProperty("--bl-tokens", String(count));
   }

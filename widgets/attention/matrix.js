@@ -1,7 +1,7 @@
 // @ts-check
 // One head's matrix. A row is a token that looks (query), a column one that is looked at (key); what lies above
 // the diagonal comes later in the text and cannot be seen.
-import { make, set, themeLength } from "../lib/dom.js";
+import { make, set, themeLength, themeLengths } from "../lib/dom.js";
 import { paintCausal } from "../lib/colours.js";
 import { matrixOverview } from "./overview.js";
 
@@ -165,16 +165,16 @@ export function attentionMatrix({ pick, extend, point }) {
   function fit() {
     // the longest name decides how much room names get, up to a limit
     const widths = [...rows.children].map((name) => name.scrollWidth);
-    const label = Math.ceil(Math.min(themeLength(element, "--bl-label"), Math.max(themeLength(element, "--bl-label-least"), ...widths)));
+    const [most, least, wideMost, readableNow, cellLeast, cellMost] = themeLengths(element, "--bl-label", "--bl-label-least", "--bl-matrix-most", "--bl-readable", "--bl-cell-least", "--bl-cell-most");
+    const label = Math.ceil(Math.min(most, Math.max(least, ...widths)));
     frame.style.setProperty("--bl-names", `${label}px`);
-    const wide = Math.min(element.clientWidth - label, themeLength(element, "--bl-matrix-most"));
+    const wide = Math.min(element.clientWidth - label, wideMost);
     if (tokens === 0 || wide <= 0) return;
-    readable = themeLength(element, "--bl-readable");
-    const least = themeLength(element, "--bl-cell-least");
-    size = wanted || Math.max(least, Math.min(themeLength(element, "--bl-cell-most"), Math.floor(wide / tokens)));
+    readable = readableNow;
+    size = wanted || Math.max(cellLeast, Math.min(cellMost, Math.floor(wide / tokens)));
     frame.style.setProperty("--bl-cell", `${size}px`);
     frame.style.setProperty("--bl-tokens", String(tokens));
-    unseen.hidden = size * tokens < 2 * themeLength(element, "--bl-label");
+    unseen.hidden = size * tokens < 2 * most;
     layLabels(true);
     shownFor = "";
     drawOverview();

@@ -263,7 +263,7 @@ export function hiddenPanel(stage) {
   // one message, many traits: they are all there when the first is told, and one drawing is enough
   stage.listen("change:window change:words change:ids change:cosines change:points change:moved", () => {
     numbers = null;
-    stage.drawSoon();
+    stage.drawOnce();
   });
   stage.listen("change:part change:mode change:reading change:filling change:effects change:mapping change:map_what change:map_mode change:map_other change:map_instead change:map_answer change:map_rival change:map_over", stage.drawOnce);
 
@@ -276,7 +276,7 @@ export function hiddenPanel(stage) {
       pointed = pointedToken = null;
       points = floats(stage.get("points"));
       map.show(names, picture.states.length);
-      readNumbers();
+      numbers = null; // the rest of the message is looked at first
     },
 
     fit() {

@@ -100,7 +100,7 @@ export function themeColour(inside, name) {
   const found = colours.get(inside)?.get(name);
   if (found) return found;
   const canvas = /** @type {any} */ (document.createElement("canvas").getContext("2d"));
-  canvas.fillStyle = themeValue(inside, "color", name);
+  canvas.fillStyle = themeValues(inside, "color", [name])[0];
   canvas.fillRect(0, 0, 1, 1);
   const colour = [...canvas.getImageData(0, 0, 1, 1).data.slice(0, 3)];
   if (inside.isConnected) colours.set(inside, (colours.get(inside) ?? new Map()).set(name, colour)); // elsewhere there is no theme yet
@@ -120,22 +120,30 @@ export function forgetColours() {
  * @param {string} name
  */
 export function themeLength(inside, name) {
-  return parseFloat(themeValue(inside, "width", name));
+  return themeLengths(inside, name)[0];
+}
+
+/** Several of them at once, since each look at the theme works out the styles anew. @param {Element} inside @param {string[]} names */
+export function themeLengths(inside, ...names) {
+  return themeValues(inside, "width", names).map(parseFloat);
 }
 
 /**
  * @param {Element} inside
  * @param {string} property
- * @param {string} name
+ * @param {string[]} names
  */
-function themeValue(inside, property, name) {
-  const probe = make("span", { hidden: true });
-  probe.style.setProperty("position", "absolute");
-  probe.style.setProperty(property, `var(${name})`);
-  inside.append(probe);
-  const value = getComputedStyle(probe).getPropertyValue(property);
-  probe.remove();
-  return value;
+function themeValues(inside, property, names) {
+  const probes = names.map((name) => {
+    const probe = make("span", { hidden: true });
+    probe.style.setProperty("position", "absolute");
+    probe.style.setProperty(property, `var(${name})`);
+    return probe;
+  });
+  inside.append(...probes);
+  const values = probes.map((probe) => getComputedStyle(probe).getPropertyValue(property));
+  for (const probe of probes) probe.remove();
+  return values;
 }
 
 /**

@@ -262,6 +262,8 @@ export function viewFrame({ model, el, name, makePanel }) {
     body.hidden = foot.hidden = state === "empty" || !picture;
   }
 
+  let width = 0; // of the room that was measured last
+
   /** The scale, the theme or the room has changed; colours of the theme are known only once we stand in the page. */
   function refit() {
     const scale = model.get("scale") ?? 1;
@@ -270,7 +272,8 @@ export function viewFrame({ model, el, name, makePanel }) {
     set(root, { "data-compact": compact, "data-room": roomOf(root.clientWidth, scale, compact || innerHeight < LOW) });
     forgetColours();
     box.fit();
-    if (!picture || body.clientWidth === 0) return; // hidden, or in a page that is: there is nothing to measure yet
+    width = body.clientWidth;
+    if (!picture || width === 0) return; // hidden, or in a page that is: there is nothing to measure yet
     panel.fit();
     drawAll();
   }
@@ -378,13 +381,13 @@ export function viewFrame({ model, el, name, makePanel }) {
       model.save_changes();
       knock();
     }
-    drawAll();
+    drawState();
   }
 
   function cancel() {
     box.write(picture?.text ?? "");
     asked = model.get("answered"); // nothing is waited for, whatever Python is doing
-    drawAll();
+    drawState();
   }
 
   /** What only a kernel can do is switched off, or on again; what has been read is still to be looked at. */
@@ -451,14 +454,12 @@ export function viewFrame({ model, el, name, makePanel }) {
     undo,
   });
 
-  listen(`change:picture change:trace_rows change:trace_row change:run change:runs change:compared change:changes change:off change:worth change:tries change:steered change:metric change:answer change:rival change:over change:editable change:state change:message change:answered ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
+  listen(`change:picture change:trace_rows change:trace_row change:run change:runs change:compared change:changes change:off change:worth change:tries change:steered change:metric change:answer change:rival change:over change:editable ${SELECTION.map((trait) => `change:${trait}`).join(" ")}`, drawOnce);
+  listen("change:state change:message change:answered", drawState);
   listen("change:scale change:compact", refit);
-  let width = 0;
   const resized = new ResizeObserver(
     safely(() => {
-      if (body.clientWidth === width) return; // it has only become longer or shorter
-      width = body.clientWidth;
-      refit();
+      if (body.clientWidth !== width) refit(); // else it has only become longer or shorter
     }),
   );
   resized.observe(body);

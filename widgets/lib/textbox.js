@@ -91,7 +91,8 @@ export function textBox({ id, send, cancel }) {
 
     /** @param {string} value the text that is shown now; it does not disturb somebody who is typing */
     show(value) {
-      if (!typing && text.value !== value) text.value = value;
+      if (typing || text.value === value) return;
+      text.value = value;
       grow();
     },
 

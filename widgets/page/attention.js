@@ -2,6 +2,7 @@
 // The attention panel of a page that computes by itself: every head in small, the layer of one head exactly.
 import { slopes } from "../model/alibi.js";
 import { causalHalf, headAverage, matrixOf, rollout } from "./lenses.js";
+import { lookAsked, lookSteps } from "./look.js";
 import { joined, textPicture } from "./pictures.js";
 
 /** @typedef {import("./pictures.js").Shown} Shown @typedef {import("../model/trace.js").Trace} Trace */
@@ -114,7 +115,7 @@ export const attentionPage = {
   name: "attention",
   title: "Attention",
   compares: true,
-  needs: { look: ["explaining", ["open"], "view = lab.attention(TEXT); view.explain_look()"] },
+  jobs: { look: { asked: lookAsked, steps: lookSteps } },
 
   /** The last token, and the token before it that it looks at most. */
   place(trace, { layer, head }) {

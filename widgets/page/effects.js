@@ -9,7 +9,7 @@ import { tokenNames } from "../model/tokens.js";
 import { readable, repr } from "./code.js";
 import { checkLengths, differs, gridOf, pairOf, readRun, swapped } from "./cells.js";
 import { standIn } from "./donors.js";
-import { topOf } from "./lenses.js";
+import { mean, topOf } from "./lenses.js";
 import { textOf, tokenId } from "./receipt.js";
 import { bySize, largestOf, numberInWords, spreadOf } from "./words.js";
 
@@ -144,7 +144,6 @@ function meanOf(found, leftOut) {
   const [first] = found;
   const count = found.length;
   const over = (/** @type {(values: number[]) => number} */ of) => first.exact.map((_, cell) => of(found.map(({ exact }) => exact[cell])));
-  const mean = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const alike = new Set(found.map(({ answer, rival }) => JSON.stringify([answer, rival]))).size === 1;
   const floors = found.flatMap(({ floor }) => (floor === null ? [] : [floor]));
   return {

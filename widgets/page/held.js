@@ -4,9 +4,9 @@
 import { hold } from "../model/edits.js";
 import { record } from "../model/trace.js";
 import { noticed } from "./attention.js";
-import { vectorOf } from "./lenses.js";
+import { mean, vectorOf } from "./lenses.js";
 import { pairInWords, inCase } from "./refute.js";
-import { changesOf, endOf, mean, measured, quantile, readCase, rounded } from "./trials.js";
+import { changesOf, endOf, measured, quantile, readCase, rounded } from "./trials.js";
 import { bySize, numberInWords } from "./words.js";
 
 /**

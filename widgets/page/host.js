@@ -27,7 +27,7 @@ import { comparedIn, inside, RUNS, runsOf, SELECTION, tracesOf } from "./runs.js
 import { tokensPage } from "./tokens.js";
 import { makeTried, MEASURED_BY, WEIGHED } from "./tried.js";
 import { makeWorth } from "./worth.js";
-import { replant, writingPage } from "./writing.js";
+import { goesOn, writingPage } from "./writing.js";
 
 /**
  * @typedef {import("../model/trace.js").Trace} Trace
@@ -472,7 +472,7 @@ export function makeHost({ model: file, ...given }, post) {
     }
     list = switched(list, off);
     if (list.entries.length) runs = readBoth(text, list);
-    if (given.written?.text === text) replant(lab, runs[0], given.written);
+    if (given.written?.text === text) goesOn(runs[0], given.written);
     show(runs, runsOf(runs).includes(run) ? run : "what if", where, list);
     wanted = edits;
   }

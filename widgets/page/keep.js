@@ -5,9 +5,10 @@
 //
 // Beside the parts stand random sets of as many, the same ones that Python draws.
 import { InputError, shorten } from "../model/errors.js";
+import { mean } from "./lenses.js";
 import { Random } from "./random.js";
 import { pairInWords } from "./refute.js";
-import { changesOf, endOf, mean, measured, quantile, readCase, rounded } from "./trials.js";
+import { changesOf, endOf, measured, quantile, readCase, rounded } from "./trials.js";
 import { numberInWords } from "./words.js";
 
 /**

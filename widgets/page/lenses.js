@@ -131,6 +131,13 @@ export function dot(one, other) {
   return sum;
 }
 
+/** @param {ArrayLike<number>} values */
+export function mean(values) {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i];
+  return sum / values.length;
+}
+
 /** How much each part added, and its share of the last state: a list of parts, a number a token each. @param {Trace} trace */
 export function shares(trace) {
   const layers = trace.config.n_layer;

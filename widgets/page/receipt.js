@@ -10,7 +10,7 @@ import { wordOf } from "./pictures.js";
 import { byWhom, leadOf, openedMlp, partNames, placesOfParts, receiptOf, RECEIPT_READ, rerun, saidAfter, totalEffects } from "./receipt_lines.js";
 import { tokenNames } from "../model/tokens.js";
 import { replaced } from "../model/tokens.js";
-import { bySize, changeCell, errorInWords, largestOf, numberInWords, short, spreadOf } from "./words.js";
+import { bySize, changeCell, errorInWords, largestOf, numberInWords, short, spreadInWords, spreadOf } from "./words.js";
 
 /**
  * @typedef {import("./pictures.js").Lab} Lab
@@ -129,16 +129,12 @@ function pageOf(asked, found, instead, texts = null) {
 
 /** @param {Receipt} found @param {Several} texts @param {string} instead */
 function findingOver({ names }, { direct, total, difference, name }, instead) {
-  const inWords = (/** @type {ArrayLike<number>} */ values) => {
-    const [mean, deviation] = spreadOf(values);
-    return `${changeCell(mean, 2)} ± ${deviation.toFixed(2)}`;
-  };
   const largest = largestOf(direct.map((values) => Math.abs(spreadOf(values)[0])));
-  const said = `${name}, each of its own answer: ${inWords(difference)} nats; the largest line is ${names[largest]}, ${inWords(direct[largest])}.`;
+  const said = `${name}, each of its own answer: ${spreadInWords(difference)} nats; the largest line is ${names[largest]}, ${spreadInWords(direct[largest])}.`;
   const parts = placesIn({ names }).filter((part) => part);
   if (parts.some((part) => total[part].some(Number.isNaN)) || !parts.some((part) => total[part].some(Boolean))) return said;
   const most = parts[largestOf(parts.map((part) => spreadOf(total[part])[0]))];
-  return `${said} With ${instead} in its place, ${names[most]} costs most: ${inWords(total[most])}.`;
+  return `${said} With ${instead} in its place, ${names[most]} costs most: ${spreadInWords(total[most])}.`;
 }
 
 /** @param {Trace} trace @param {Question} asked @param {import("./donors.js").Stand} place @param {string} mode @param {string} [before] @param {string} [texts] */

@@ -12,7 +12,7 @@ import { bloom, onwards } from "../model/bloom.js";
 import { scoresOf } from "../model/causal_lm.js";
 import { gelu, layerNorm, linear } from "../model/nn.js";
 import { bySpot, resolve } from "../model/trace.js";
-import { dot, topOf } from "./lenses.js";
+import { dot, mean, topOf } from "./lenses.js";
 
 /**
  * @typedef {import("../model/weights.js").Bloom} Bloom
@@ -72,10 +72,8 @@ export function streamParts(model, trace, at, layers = model.config.n_layer) {
   return { parts, last: vector(layers ? `h.${layers - 1}.resid_post` : "embed") };
 }
 
-const mean = (/** @type {ArrayLike<number>} */ vector) => Array.prototype.reduce.call(vector, (sum, value) => sum + value, 0) / vector.length;
-
-/** @param {Float64Array} vector @param {number} epsilon */
-function sigmaOf(vector, epsilon) {
+/** What a layer norm divides by. @param {Float64Array} vector @param {number} epsilon */
+export function sigmaOf(vector, epsilon) {
   const middle = mean(vector);
   return Math.sqrt(vector.reduce((sum, value) => sum + (value - middle) ** 2, 0) / vector.length + epsilon);
 }

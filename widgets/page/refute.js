@@ -4,8 +4,9 @@
 import { Twister } from "../model/twister.js";
 import { repr } from "./code.js";
 import { copyOf } from "./edit_list.js";
+import { mean } from "./lenses.js";
 import { Random } from "./random.js";
-import { changesOf, endOf, mean, measured, quantile, readCase } from "./trials.js";
+import { changesOf, endOf, measured, quantile, readCase } from "./trials.js";
 import { numberInWords } from "./words.js";
 
 /**

@@ -74,8 +74,5 @@ export function quantile(values, share) {
   return sorted[below] + (place - below) * ((sorted[below + 1] ?? sorted[below]) - sorted[below]);
 }
 
-/** @param {number[]} values */
-export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-
 /** As the page gets it. @param {number} value */
 export const rounded = (value) => Math.round(value * 1e6) / 1e6;

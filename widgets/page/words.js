@@ -34,6 +34,12 @@ export function spreadOf(values) {
   return [mean, Math.sqrt(variance), all.filter((value) => Math.sign(value) !== Math.sign(mean)).length / all.length];
 }
 
+/** Mean ± standard deviation, in words. @param {ArrayLike<number>} values */
+export function spreadInWords(values) {
+  const [mean, deviation] = spreadOf(values);
+  return `${changeCell(mean, 2)} ± ${deviation.toFixed(2)}`;
+}
+
 /** The place of the largest value, the first of those. @param {ArrayLike<number>} values */
 export function largestOf(values) {
   let best = 0;

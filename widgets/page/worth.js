@@ -9,10 +9,10 @@ import { curveSteps } from "./direction.js";
 import { COPIED, copyOf, editsOn, lastDirection, words } from "./edit_list.js";
 import { heldSteps } from "./held.js";
 import { keptSteps } from "./keep.js";
-import { kl } from "./lenses.js";
+import { kl, mean } from "./lenses.js";
 import { inCase, refuteSteps } from "./refute.js";
 import { tokenId } from "./receipt.js";
-import { changesOf, endOf, mean, measured, movedMost, quantile, readCase, rounded } from "./trials.js";
+import { changesOf, endOf, measured, movedMost, quantile, readCase, rounded } from "./trials.js";
 
 /**
  * @typedef {import("./pictures.js").Lab} Lab @typedef {import("./edit_list.js").EditList} EditList

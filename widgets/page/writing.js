@@ -10,12 +10,14 @@ import { GenerationError, loopPeriod, sameSettings, settingsInWords, Writing } f
 /**
  * @typedef {import("./pictures.js").Lab} Lab @typedef {import("./pictures.js").Shown} Shown
  * @typedef {import("../model/trace.js").Trace} Trace @typedef {import("./written.js").Settings} Settings
+ * @typedef {{opening: string, at: number, most: number, first: Settings, settings: Settings, nodes: [number, number, string, Settings][]}} Written
  */
 
 const TOP = 10;
 const SET = ["sample", "temperature", "top_k", "top_p", "penalty", "seed", "beams"]; // as the page names them
 const JOINERS = /[\n\t \u200c\u200d]/g; // they have no picture, but a text needs them
 const writings = /** @type {WeakMap<Trace, Writing>} */ (new WeakMap());
+const begun = /** @type {WeakMap<Trace, Written>} */ (new WeakMap()); // what was written on in Python, until it is looked at
 const norms = /** @type {WeakMap<object, number[][]>} */ (new WeakMap()); // a node never changes
 
 /** The settings as the page has them. @param {Shown} shown @returns {Settings} */
@@ -30,6 +32,8 @@ function asThePageHas(settings, shown) {
 
 /** The writing that begins where a trace ends. @param {Lab} lab @param {Trace} trace @param {Shown} shown */
 function writingOf(lab, trace, shown) {
+  const written = begun.get(trace);
+  if (written) replant(lab, trace, written);
   let writing = writings.get(trace);
   if (!writing) {
     const wanted = chosen(shown);
@@ -41,11 +45,14 @@ function writingOf(lab, trace, shown) {
 }
 
 /**
- * What Python has written on from a trace, read again.
- * @param {Lab} lab @param {Trace} trace
- * @param {{opening: string, at: number, most: number, first: Settings, settings: Settings, nodes: [number, number, string, Settings][]}} written
+ * A trace from which Python has written on: that is read again when the tab is opened, not before the first picture.
+ * @param {Trace} trace @param {Written} written
  */
-export function replant(lab, trace, { opening, at, most, first, settings, nodes }) {
+export const goesOn = (trace, written) => void begun.set(trace, written);
+
+/** What Python has written on from a trace, read again. @param {Lab} lab @param {Trace} trace @param {Written} written */
+function replant(lab, trace, { opening, at, most, first, settings, nodes }) {
+  begun.delete(trace);
   const writing = new Writing(lab, trace, first);
   for (const [parent, id, how, own] of nodes) {
     writing.at = parent;

@@ -419,7 +419,7 @@ export function predictionsPanel(stage) {
   // one message, many traits: they are all there when the first is told, and one drawing is enough
   stage.listen("change:window change:ids change:before change:named change:ends change:answers change:language_before change:tags_before change:ends_before change:answers_before change:named_before change:trouble", () => {
     stale = true;
-    stage.drawSoon();
+    stage.drawOnce();
   });
   stage.listen("change:asked change:question change:receipt change:inside change:explaining change:receipt_by change:receipt_instead change:receipt_over change:receipt_head change:receipt_token change:receipt_versus change:opened_mlp change:opened_as", stage.drawOnce);
 

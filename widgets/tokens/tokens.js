@@ -168,7 +168,7 @@ export function tokensPanel(stage) {
   // one message, many traits: they are all there when the first is told, and one drawing is enough
   stage.listen("change:loss change:loss_before", () => {
     stale = true;
-    stage.drawSoon();
+    stage.drawOnce();
   });
 
   return {

@@ -164,7 +164,7 @@ export function writingPanel(stage) {
     }, Math.max(0, 1000 / Number(speed.value) - (performance.now() - asked)));
   }
 
-  stage.listen("change:tree change:bars change:cache change:at change:keep change:window change:sample change:temperature change:top_k change:top_p change:penalty change:seed change:beams change:beside change:other change:said change:labels", stage.drawSoon);
+  stage.listen("change:tree change:bars change:cache change:at change:keep change:window change:sample change:temperature change:top_k change:top_p change:penalty change:seed change:beams change:beside change:other change:said change:labels", stage.drawOnce);
 
   return {
     show(another) {
