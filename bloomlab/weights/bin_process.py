@@ -275,7 +275,11 @@ def in_json(value: Any) -> str:
         return f'"{value}"' if is_plain(value) else '"' + "".join(f"\\u{unit}" for unit in units) + '"'
     if isinstance(value, dict):
         return "{" + ", ".join(f"{in_json(name)}: {in_json(each)}" for name, each in value.items()) + "}"
-    return str(value) if isinstance(value, int) else "[" + ", ".join(map(in_json, value)) + "]"
+    if isinstance(value, int):
+        return str(value)
+    if all(type(each) is int for each in value):
+        return str([*value])
+    return "[" + ", ".join(map(in_json, value)) + "]"
 
 
 def is_plain(text: str) -> bool:
