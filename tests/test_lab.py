@@ -38,6 +38,13 @@ def test_only_the_embedded_model_has_twins_and_they_have_no_snapshots(tmp_path: 
         load(positions="rotary", revision="step-200")
 
 
+@pytest.mark.parametrize("more", [{"engines": 2}, {"positions": "rotary"}, {"revision": "step1200"}])
+@pytest.mark.parametrize("placed", [{"device_map": "auto"}, {"max_memory": {"cpu": "1GB"}}])
+def test_one_model_of_one_process_is_placed(placed: dict[str, Any], more: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="leave out engines=…, positions=… and revision=…"):
+        load(**placed, **more)
+
+
 def test_a_snapshot_opens_in_one_process() -> None:
     with pytest.raises(InputError, match="opens in one process; leave engines out"):
         load(revision="step-200", engines=2)

@@ -6,7 +6,8 @@ the program that wants the weights. The names that it may use stand in ALLOWED; 
 it builds must be a table of tensors; of each only the words are handed over: where its numbers lie in the file.
 
 Whoever opens a .bin waits for this program, so it loads little: `zipfile`, `json` and `typing` would take longer than
-all else together. The zip is read here instead, as torch writes it, where every part lies as it is.
+all else together, and so would `collections` and `functools`. The zip is read here instead, as torch writes it, where
+every part lies as it is.
 """
 
 from __future__ import annotations
@@ -14,11 +15,19 @@ from __future__ import annotations
 import io
 import sys
 from binascii import crc32
-from collections import OrderedDict, namedtuple
 
-try:
-    from _pickle import Unpickler  # the same, without what only the one written in Python needs
-except ImportError:
+try:  # the same as in pickle and collections, without what only those written in Python need
+    import _functools
+    from _collections import OrderedDict
+
+    given = sys.modules.setdefault("functools", _functools)  # _pickle takes `partial` of it, and nothing else
+    try:
+        from _pickle import Unpickler
+    finally:
+        if given is _functools:
+            del sys.modules["functools"]
+except (ImportError, AttributeError):
+    from collections import OrderedDict
     from pickle import Unpickler
 
 TYPE_CHECKING = False
@@ -42,9 +51,16 @@ class Refused(Exception):
     """It is not a file of plain tensors."""
 
 
-Storage = namedtuple("Storage", "kind key numbers")  # numbers in a row, known by a name
-Plain = namedtuple("Plain", "storage offset shape stride")  # a tensor: numbers of a storage
-Part = namedtuple("Part", "start size crc")  # of a zip: its first byte, and how many it has
+class Storage(tuple):
+    """Numbers in a row, known by a name: kind, key. A pickle can change no tuple that it was given."""
+
+    __slots__ = ()
+
+
+class Plain(tuple):
+    """A tensor, which is numbers of a storage: storage, offset, shape, stride."""
+
+    __slots__ = ()
 
 
 def rebuild(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Plain:
@@ -54,7 +70,7 @@ def rebuild(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Plai
         raise Refused("it builds a tensor of something other than numbers")
     if not all(type(number) is int and 0 <= number < 1 << 62 for number in numbers):
         raise Refused("it builds a tensor of impossible sizes")
-    return Plain(storage, offset, tuple(shape), tuple(stride))
+    return Plain((storage, offset, tuple(shape), tuple(stride)))
 
 
 def parameter(tensor: Any, *_: Any) -> Any:
@@ -85,7 +101,7 @@ class Reader(Unpickler):
         _, kind, key, _, numbers = said[:5]
         if kind not in SIZES or type(key) is not str or type(numbers) is not int or not 0 <= numbers < 1 << 62:
             raise Refused("it keeps its numbers in a way of its own")
-        return Storage(kind, key, numbers)
+        return Storage((kind, key))
 
 
 def table_of(path: str) -> Iterator[list[Any]]:
@@ -105,29 +121,32 @@ def table_of(path: str) -> Iterator[list[Any]]:
                 raise Refused(f"it names a tensor by a {type(name).__name__}")
             if type(tensor) is not Plain:
                 raise Refused(f"{name[:80]!r} is a {type(tensor).__name__}")
-            storage, offset, shape, stride = tensor
-            if storage.key not in places:
+            (kind, key), offset, shape, stride = tensor
+            if key not in places:
                 raise Refused(f"the numbers of {name[:80]!r} are not in it")
-            yield [name, storage.kind, *places[storage.key], offset, shape, stride]
+            yield [name, kind, *places[key], offset, shape, stride]
 
 
 def from_zip(file: IO[bytes]) -> tuple[Any, dict[str, tuple[int, int]]]:
     """What the pickle of a zip builds; and of each storage its first byte and the bytes it has."""
     parts = parts_of(file)
     tables = [name for name in parts if name.endswith("/data.pkl")]
-    if len(tables) != 1 or parts[tables[0]].size > MAX_TABLE:
+    if len(tables) != 1 or parts[tables[0]][1] > MAX_TABLE:
         raise Refused(f"it has no table of tensors of at most {MAX_TABLE} bytes")
     root = tables[0].removesuffix("data.pkl")
     order = f"{root}byteorder"
-    if order in parts and (parts[order].size != 6 or content(file, parts[order]) != b"little"):
+    if order in parts and (parts[order][1] != 6 or content(file, *parts[order]) != b"little"):
         raise Refused("its numbers are written from the other end")
-    state = Reader(io.BytesIO(content(file, parts[tables[0]]))).load()
+    state = Reader(io.BytesIO(content(file, *parts[tables[0]]))).load()
     start = f"{root}data/"
     return state, {name.removeprefix(start): part[:2] for name, part in parts.items() if name.startswith(start)}
 
 
-def parts_of(file: IO[bytes]) -> dict[str, Part]:
-    """The parts of a zip, by name. Its list of them stands at its end, and may say that it is longer ("zip64")."""
+def parts_of(file: IO[bytes]) -> dict[str, tuple[int, int, int]]:
+    """The parts of a zip, by name: the first byte, how many there are, and their checksum.
+
+    The list of parts stands at the end of a zip, and may say that it is longer ("zip64").
+    """
     size = file.seek(0, io.SEEK_END)
     last = file.seek(max(0, size - 65_577))  # with the longest remark that may follow
     tail = file.read()
@@ -143,7 +162,7 @@ def parts_of(file: IO[bytes]) -> dict[str, Part]:
         raise Refused("it has no list of its parts where it says")
     file.seek(place)
     lines, at = file.read(listed), 0
-    parts: dict[str, Part] = {}
+    parts: dict[str, tuple[int, int, int]] = {}
     total = 0
     while at < len(lines):
         if lines[at : at + 4] != b"PK\x01\x02" or len(lines) < at + 46:
@@ -161,7 +180,7 @@ def parts_of(file: IO[bytes]) -> dict[str, Part]:
         header = file.read(30)
         if not header.startswith(b"PK\x03\x04") or len(header) < 30:
             raise Refused("one of its parts lies outside")
-        parts[name] = Part(place + 30 + uint(header, 26, 2) + uint(header, 28, 2), held, uint(lines, at + 16, 4))
+        parts[name] = (place + 30 + uint(header, 26, 2) + uint(header, 28, 2), held, uint(lines, at + 16, 4))
         at += 46 + sum(lengths)
     return parts
 
@@ -185,15 +204,15 @@ def uint(data: bytes, place: int, size: int) -> int:
     return int.from_bytes(data[place : place + size], "little")
 
 
-def content(file: IO[bytes], part: Part) -> bytes:
+def content(file: IO[bytes], start: int, size: int, crc: int) -> bytes:
     """What is in a part.
 
     Raises:
         Refused: it is not what was put there.
     """
-    file.seek(part.start)
-    data = file.read(part.size)
-    if len(data) < part.size or crc32(data) != part.crc:
+    file.seek(start)
+    data = file.read(size)
+    if len(data) < size or crc32(data) != crc:
         raise Refused("its table of tensors was changed")
     return data
 
@@ -210,7 +229,7 @@ def from_older(file: IO[bytes]) -> tuple[Any, dict[str, tuple[int, int]]]:
     if type(keys) is not list or not all(type(key) is str for key in keys) or len(keys) > MAX_TENSORS:
         raise Refused("it does not say where its numbers are")
     tensors = [tensor for tensor in dict.values(state) if type(tensor) is Plain] if isinstance(state, dict) else []
-    sizes = {tensor.storage.key: SIZES[tensor.storage.kind] for tensor in tensors}
+    sizes = {key: SIZES[kind] for (kind, key), *_ in tensors}
     places = {}
     for key in keys:
         header = file.read(8)
@@ -256,7 +275,11 @@ def in_json(value: Any) -> str:
         return f'"{value}"' if is_plain(value) else '"' + "".join(f"\\u{unit}" for unit in units) + '"'
     if isinstance(value, dict):
         return "{" + ", ".join(f"{in_json(name)}: {in_json(each)}" for name, each in value.items()) + "}"
-    return str(value) if isinstance(value, int) else "[" + ", ".join(map(in_json, value)) + "]"
+    if isinstance(value, int):
+        return str(value)
+    if all(type(each) is int for each in value):
+        return str([*value])
+    return "[" + ", ".join(map(in_json, value)) + "]"
 
 
 def is_plain(text: str) -> bool:
@@ -266,10 +289,11 @@ def is_plain(text: str) -> bool:
 
 def main(folder: str, *names: str) -> None:
     limit(len(names))
-    for name in names:
-        sys.stdout.write(f"{about(folder + '/' + name)}\n")
-        sys.stdout.flush()
-        more_time()
+    with open(1, "wb") as out:  # closed here: whoever waits for its end need not wait while Python ends
+        for name in names:
+            out.write(f"{about(folder + '/' + name)}\n".encode("ascii"))
+            out.flush()
+            more_time()
 
 
 def about(path: str) -> str:

@@ -25,6 +25,7 @@ DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F
 MAX_HEADER = 1 << 20  # bytes; 70 blocks need 0.1 MB
 LARGE = 1 << 24  # numbers in a tensor whose file pages are given back while it is read
 CHUNK = 1 << 23  # numbers read at a time when they are cast; fewer are slower
+SMALL = 1 << 20  # bytes of a tensor that is cast: to read so few is quicker than to map them
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,14 @@ def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, ta
     if not tensor.numel():
         return tensor
     flat, size = tensor.view(-1), dtype.itemsize
+    if flat.numel() * size <= SMALL:
+        numbers = bytearray(flat.numel() * size)
+        with path.open("rb", buffering=0) as raw:
+            raw.seek(start)
+            if raw.readinto(numbers) != len(numbers):
+                raise OSError("the file became shorter")
+        flat[:] = torch.frombuffer(numbers, dtype=dtype)
+        return tensor
     before = start % mmap.ALLOCATIONGRANULARITY  # a mapping begins at a page
     length = before + flat.numel() * size
     if path.stat().st_size < start - before + length:

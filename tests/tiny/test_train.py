@@ -1,7 +1,11 @@
 """Training reads what it should, moves what it should, and can be stopped."""
 
+import os
 import re
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -15,6 +19,8 @@ from bloomlab.tiny import rows, train
 from bloomlab.tiny.heads import HEADS
 from bloomlab.tiny.train import new_model, optimizers, rate
 from tests.tiny_random import random_model
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_rate_rises_in_sixty_steps_and_falls_to_two_percent() -> None:
@@ -142,6 +148,55 @@ def test_a_run_that_holds_something_else_says_so(tmp_path: Path, changed: dict[s
         CheckpointError, match=r"^the run at .*run\.pt cannot be read: .*; leave --resume out to start one$"
     ):
         run.restore(tmp_path / "run.pt")
+
+
+TRAINS = """
+import sys
+from pathlib import Path
+from tests.tiny.test_train import small_run, go_on
+go_on(small_run(int(sys.argv[1])), 0, Path(sys.argv[2]), whose=int(sys.argv[1]), stop_after=40)
+"""
+
+
+def small_run(seed: int) -> train.Run:
+    model = random_model(seed, n_layer=1)
+    return train.Run({"steps": 42}, model, train.optimizers(model), [])
+
+
+def go_on(run: train.Run, first: int, kept: Path, whose: int, stop_after: int | None = None) -> bool:
+    """Train on one row, and keep the run after each step."""
+    ids = torch.arange(8).view(1, 8)
+    return train.train_steps(run, first, kept, lambda step: (ids, ids), lambda: {"whose": whose}, 1, None, stop_after)
+
+
+@pytest.mark.slow
+def test_two_programs_that_train_in_one_folder_leave_one_run_whole(tmp_path: Path) -> None:
+    """And a third that looks meanwhile finds the run of one of them, with which it can go on."""
+    kept = tmp_path / "run" / "checkpoint.pt"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    programs = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-c", TRAINS, str(seed), str(kept)], env=environment)
+        for seed in (0, 1)
+    ]
+    looks: list[tuple[int, set[float]]] = []
+    try:
+        while any(program.poll() is None for program in programs):
+            if kept.exists():
+                run = small_run(2)
+                done = run.restore(kept)
+                assert [line["step"] for line in run.history] == list(range(1, done + 1))
+                looks.append((done, {line["whose"] for line in run.history}))
+            else:
+                time.sleep(0.01)
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+    assert [program.returncode for program in programs] == [0, 0]
+    assert {done for done, _ in looks} - {40} and all(len(whose) == 1 for _, whose in looks)
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    run = small_run(2)
+    assert run.restore(kept) == 40 and go_on(run, 40, kept, whose=2) and small_run(2).restore(kept) == 42
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from bloomlab.errors import CheckpointError
+from bloomlab.weights import tensor_file
 from bloomlab.weights.tensor_file import CHUNK, MAX_HEADER, open_file
 from tests.hostile.folders import overlapping
 
@@ -43,7 +44,11 @@ def bin_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_tensors_come_back_in_any_dtype(safetensors: Path, bin_file: Path, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("small", [tensor_file.SMALL, 0])
+def test_tensors_come_back_in_any_dtype(
+    safetensors: Path, bin_file: Path, dtype: torch.dtype, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensor_file, "SMALL", small)
     for path in (safetensors, bin_file):
         stored = open_file(path)
         assert stored.keys() == TENSORS.keys()
@@ -93,10 +98,12 @@ def test_a_file_that_shrinks_after_it_was_opened_is_an_error(safetensors: Path) 
 
 @pytest.mark.parametrize(("axis", "stop"), [(0, 2), (1, 3)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("small", [tensor_file.SMALL, 0])
 def test_a_share_of_a_file_that_shrinks_or_goes_is_an_error(
-    tmp_path: Path, axis: int, stop: int, dtype: torch.dtype
+    tmp_path: Path, axis: int, stop: int, dtype: torch.dtype, small: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows and columns are read where they lie, past the library: a mapping beyond the file's end would be fatal."""
+    monkeypatch.setattr(tensor_file, "SMALL", small)
     path = tmp_path / "model.safetensors"
     save_file({"a": TENSORS["a"]}, path)
     stored, whole = open_file(path)["a"], path.read_bytes()
