@@ -6,7 +6,7 @@
 
 parts.py has the checks of lessons 01 to 06, about the parts of the model; by_hand.py small ones of 01 to 07;
 head_lines.py that of each line of 03; training.py those of 02b; use.py those of 07 to 12 and 15, about using it;
-why.py those of 10b and 10c; lengths.py those of 14, about long texts;
+counted.py small ones of 08, 10 and 11; why.py those of 10b and 10c; lengths.py those of 14, about long texts;
 covers.py the cover; guesses.py reads what was predicted from a saved notebook: checks.report("lesson.ipynb").
 checks.report(name="Leo") writes what Leo did as one file to hand in (record.py, handin.py), and class_table.py reads
 the files of a class.
@@ -25,6 +25,7 @@ from bloomlab.checks.by_hand import (
     table_size,
 )
 from bloomlab.checks.class_table import class_of
+from bloomlab.checks.counted import all_outside, head_size, looks_back, most_risen, points, worst_tag
 from bloomlab.checks.covers import cover
 from bloomlab.checks.guesses import report
 from bloomlab.checks.head_lines import head_line
@@ -47,6 +48,7 @@ from bloomlab.notebook.unrun_cells import explain_missing_names
 
 __all__ = [
     "Verdict",
+    "all_outside",
     "attention",
     "bend",
     "beyond_chance",
@@ -65,16 +67,20 @@ __all__ = [
     "half_weight",
     "has_token",
     "head_line",
+    "head_size",
     "heated",
     "in_every",
     "kept_by_top_p",
     "layer_norm",
     "lead_lost",
     "learning_rate",
+    "looks_back",
     "mlp_numbers",
     "most_common_pair",
+    "most_risen",
     "neuron_off",
     "nudge",
+    "points",
     "report",
     "rival_for",
     "rotary_score",
@@ -86,6 +92,7 @@ __all__ = [
     "tells_people_apart",
     "tokens_that_fit",
     "wishes",
+    "worst_tag",
     "wrote",
 ]
 

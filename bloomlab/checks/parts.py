@@ -274,10 +274,6 @@ def neuron_off(lab: "Lab", ids: Tensor, layer: int, neurons: Sequence[int], func
         ids: the texts, (row, pos); the loudest place is among these.
         neurons: those on which the function is tried.
     """
-    spot = f"h.{layer}.mlp.post"
-    loud = lab.trace(ids, read=[spot])[spot]
-    rows = lab.model.lm_head.weight.detach()
-    down = lab.model.get_parameter(f"transformer.h.{layer}.mlp.dense_4h_to_h.weight").detach()
     given, outcomes, names = [], [], []
     for neuron in neurons:
         value = run(function, neuron)
@@ -287,10 +283,9 @@ def neuron_off(lab: "Lab", ids: Tensor, layer: int, neurons: Sequence[int], func
             given.append(number(value))
         except (TypeError, ValueError, RuntimeError):
             return Verdict(False, f"expected a number for each neuron, but got {shape(value)}.")
-        row, pos = divmod(int(loud[..., neuron].argmax()), ids.shape[1])
-        favourite = int((rows @ down[:, neuron]).argmax())
+        favourite, outcome = _switched_off(lab, ids, layer, neuron)
         names.append(lab.tokenizer.decode([favourite]))
-        outcomes.append(_switched_off(lab, ids[row : row + 1], spot, neuron, pos, favourite))
+        outcomes.append(outcome)
     answer = torch.tensor(given)
     truth, *wrong = torch.tensor(outcomes).mT
     if same(answer, truth, 1e-6):
@@ -316,8 +311,19 @@ def neuron_off(lab: "Lab", ids: Tensor, layer: int, neurons: Sequence[int], func
     return Verdict(False, slip(answer, slips, 1e-6) or f"the number is another one: {steps}")
 
 
-def _switched_off(lab: "Lab", row: Tensor, spot: str, neuron: int, pos: int, favourite: int) -> list[float]:
-    """The fall of the favourite's probability, and what each usual mistake gives instead."""
+def fall_without(lab: "Lab", ids: Tensor, layer: int, neuron: int) -> float:
+    """By how much the probability of its favourite falls when a neuron is off where it is loudest; see `neuron_off`."""
+    _, (fall, *_) = _switched_off(lab, ids, layer, neuron)
+    return fall
+
+
+def _switched_off(lab: "Lab", ids: Tensor, layer: int, neuron: int) -> tuple[int, list[float]]:
+    """A neuron's favourite; the fall of its probability, and what each usual mistake gives instead."""
+    spot = f"h.{layer}.mlp.post"
+    number, pos = divmod(int(lab.trace(ids, read=[spot])[spot][..., neuron].argmax()), ids.shape[1])
+    row = ids[number : number + 1]
+    down = lab.model.get_parameter(f"transformer.h.{layer}.mlp.dense_4h_to_h.weight").detach()
+    favourite = int((lab.model.lm_head.weight.detach() @ down[:, neuron]).argmax())
 
     def scores(**where: int) -> Tensor:
         edit = {spot: zero(**where)} if where else {}
@@ -329,4 +335,4 @@ def _switched_off(lab: "Lab", row: Tensor, spot: str, neuron: int, pos: int, fav
     whole, off = scores(), scores(pos=pos, neuron=neuron)
     fall = chance(whole) - chance(off)
     everywhere, everyone = (chance(whole) - chance(scores(**where)) for where in ({"neuron": neuron}, {"pos": pos}))
-    return [fall, everywhere, everyone, float(whole[favourite] - off[favourite]), -fall, chance(off), 0.0]
+    return favourite, [fall, everywhere, everyone, float(whole[favourite] - off[favourite]), -fall, chance(off), 0.0]

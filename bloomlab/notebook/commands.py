@@ -78,7 +78,12 @@ class Command:
 
 
 COMMANDS = {
-    "explore": Command("lab.explore", "look inside: all views of one text, linked", "Leo lives in Oslo."),
+    "explore": Command(
+        "lab.explore",
+        "look inside: all views of one text, linked",
+        "Leo lives in Oslo.",
+        options=(Option("--level", str, "first: a first look, one row of one head; whole: everything"),),
+    ),
     "map": Command("lab.map", "the whole model in one picture, part by part", "Leo lives in Oslo."),
     "tokens": Command("lab.tokens", "the pieces BLOOM reads, with their ids and bytes", "Léa habite à Paris."),
     "attention": Command("lab.attention", "who looks at whom, and the sum behind it", "Leo lives in Oslo."),

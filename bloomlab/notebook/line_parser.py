@@ -207,7 +207,8 @@ def complete(typed: str, spots: Sequence[str] = ()) -> tuple[list[str], str]:
 def _next_words(command: Command, before: list[str], ending: str, spots: Sequence[str]) -> list[str]:
     """The words that may follow those before in a sub-command."""
     if before and before[-1].startswith("-") and before[-1] not in WITHOUT_VALUE:  # the value of an option
-        values = {"--spot": list(spots), "--dtype": ["float32", "bfloat16", "float16", "auto"]}
+        dtypes, levels = ["float32", "bfloat16", "float16", "auto"], ["first", "whole"]
+        values = {"--spot": list(spots), "--dtype": dtypes, "--level": levels}
         return values.get(before[-1], [])
     if split_line(" ".join(before))[1]:  # the text has begun
         return []

@@ -45,6 +45,12 @@ LAST_ARGUMENT = {
     "mlp_numbers": (128,),
     "heated": (),
     "kept_by_top_p": (),
+    "head_size": ("560m", 8),
+    "points": (),
+    "most_risen": ({"step": [200, 400], "near": [0.1, 0.5]}, "near"),
+    "looks_back": (),
+    "all_outside": (torch.zeros(1, 4),),
+    "worst_tag": (torch.zeros(1, 4), torch.tensor([[0, 1, 1, 2]]), ["O", "PERSON", "CITY"]),
     "in_every": ({"en": torch.zeros(1, 2)}, 0.1),
 }
 

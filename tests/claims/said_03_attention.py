@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bloomlab import Lab
+from bloomlab import Lab, zero
 from bloomlab.model.alibi import slopes
 from tests.claims.claim import claim
 from tests.claims.stories import recaps
@@ -119,3 +119,22 @@ def undivided_scores_choose_one_key(lab: Lab) -> tuple[float, float]:
 def undivided_scores_leave_nothing_to_learn_from(lab: Lab) -> tuple[float, float]:
     scores = random_scores()
     return moved(scores), moved(scores / WIDTH**0.5)
+
+
+@claim(
+    "Without its value a token is looked at as before, and hands over nothing; without its key it is hardly looked at.",
+    said_in=LESSON,
+    value="attention lost by the city with zeros in place of its key, 8 stories",
+    control="with zeros in place of its value",
+    holds=lambda value, control: min(value) > 0.7 and max(map(abs, control)) < 1e-5,
+)
+def a_key_decides_and_a_value_is_handed_over(lab: Lab) -> tuple[list[float], list[float]]:
+    spot = "h.3.attn.probs"
+
+    def lost(text: str, part: str) -> float:
+        edit = {f"h.3.attn.{part}": zero(head=5, pos=3)}
+        before, after = (lab.trace(text, [spot], each)[spot][0, 5, -1, 3] for each in ({}, edit))
+        return float(before - after)
+
+    texts = [story.text for story in recaps(lab, 8)]
+    return [lost(text, "k") for text in texts], [lost(text, "v") for text in texts]

@@ -131,3 +131,21 @@ def mlp_3_writes_that_a_city_comes(lab: Lab) -> tuple[list[float], list[float]]:
         over = writes[:, city] - writes[:, cities[cities != city]].mean(-1)
         one_over_another.append(float(over[MLP_3] - over[ATTENTION_3]))
     return least, one_over_another
+
+
+@claim(
+    "In most stories it is the last layer that adds most.",
+    said_in=LESSON,
+    value="share of 16 recaps in which the last layer adds most, directly, to the lead of the city over another",
+    control="share in which one of the others does",
+    holds=lambda value, control: value[0] > 0.75 and control[0] < 0.25,
+)
+def the_last_layer_adds_most(lab: Lab) -> tuple[float, float]:
+    found = []
+    for story in recaps(lab, 16):
+        city, other = (lab.tokens(f" {word}")[0].id for word in (story.city, story.other))
+        embed, *parts = (written(lab, story)[:, city] - written(lab, story)[:, other]).tolist()
+        layers = [sum(parts[place : place + 2]) for place in range(0, len(parts), 2)]
+        found.append(layers[-1] > max(embed, *layers[:-1]))
+    share = sum(found) / len(found)
+    return share, 1 - share

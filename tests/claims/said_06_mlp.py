@@ -101,6 +101,26 @@ def several_fire_after_a_plus(lab: Lab) -> tuple[float, float]:
 
 
 @claim(
+    "Most of those that fire after a plus do, and none of the others.",
+    said_in=LESSON,
+    value="share of those among the six that fire at ' +' which favour a number most",
+    control="share among the others of the six",
+    holds=lambda value, control: value[0] > 0.5 and control[0] == 0,
+)
+def most_that_fire_after_a_plus_favour_a_number(lab: Lab) -> tuple[float, float]:
+    ids, post, _ = loud_places(lab)
+    plus, flat, places = lab.tokens(" +")[0].id, ids.flatten(), post.flatten(0, 1)
+    down = lab.model.get_parameter(f"transformer.h.{LAYER}.mlp.dense_4h_to_h.weight").detach()
+    favourites = (lab.model.lm_head.weight.detach() @ down).argmax(0).tolist()
+    numbers: dict[bool, list[bool]] = {True: [], False: []}
+    for neuron in the_six(lab):
+        at_plus = bool((flat[places[:, neuron].topk(6).indices] == plus).all())
+        numbers[at_plus].append(lab.tokenizer.decode([favourites[neuron]]).strip().isdigit())
+    after, others = (sum(found) / max(len(found), 1) for found in (numbers[True], numbers[False]))
+    return after, others
+
+
+@claim(
     "Of these six loud neurons hardly any is missed.",
     said_in=LESSON,
     value="how many of the six favourites fall by more than a point without their neuron",

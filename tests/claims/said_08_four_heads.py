@@ -80,3 +80,21 @@ def a_bare_name_gets_a_language(lab: Lab) -> tuple[list[float], float]:
     texts = [lab.classify(text) for _, text in TEXTS]
     some_language = sum(name.label != "other" for name in names)  # type: ignore[union-attr]
     return [mean(name.score for name in names), some_language], mean(text.score for text in texts)  # type: ignore[union-attr]
+
+
+@claim(
+    "The head goes by the place: where a sentence begins, a person is named.",
+    said_in=LESSON,
+    value="share of 10 invented names that are a person to the head where a sentence begins",
+    control="share that are a person where somebody lives",
+    holds=lambda value, control: value[0] > 0.8 and control[0] < 0.2,
+)
+def the_place_makes_a_person(lab: Lab) -> tuple[float, float]:
+    names = "Brimbo Zarko Wexil Tumbo Plim Drovik Fennix Gorlam Sibbet Trumpo".split()
+
+    def person(text: str, name: str) -> bool:
+        return any(found.tag == "PERSON" and found.text == name for found in lab.tag(text).entities)  # type: ignore[union-attr]
+
+    begins = [person(f"Leo lives in Oslo. {name} has a cat.", name) for name in names]
+    lives = [person(f"Leo lives in {name}. Ana has a cat.", name) for name in names]
+    return sum(begins) / len(names), sum(lives) / len(names)

@@ -12,12 +12,12 @@ from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case
 from bloomlab.lens.probe import probe
 from bloomlab.lens.refute import PLACES, TEXTS
-from bloomlab.tiny.facts import PEOPLE
 from bloomlab.tiny.measure import FIRST_ID, repeated_ids, token_before
+from bloomlab.tiny.pairs import recaps as told_again
 from bloomlab.tiny.rows import batch
 from tests.claims.claim import claim
 from tests.claims.kept import Asked, checked, finding
-from tests.claims.stories import chances, ids_of, one_token, recaps
+from tests.claims.stories import chances, ids_of, recaps
 
 LESSON = "notebooks/09_interventions.ipynb"
 HALF = 48
@@ -391,21 +391,20 @@ def the_induction_heads_fetch_the_city(lab: Lab) -> tuple[list[float], list[floa
 def probed(lab: Lab) -> Tensor:
     """How often a linear probe reads the city, by state and token: (embed and layers, pos).
 
-    The probe is fitted to 300 stories, and tried on 100 of people it has never met.
+    The lesson's stories, in 27 cities: it is fitted to those of two thirds of the people, and tried on the others'.
     """
-    names = one_token(lab, PEOPLE, "")
-    fitted, tried = recaps(lab, 300, 1, names[::3] + names[1::3]), recaps(lab, 100, 2, names[2::3])
+    others = told_again(lab.tokenizer, 400, between=" ")
     spots = ["embed", *(f"h.{layer}.resid_post" for layer in range(lab.model.config.n_layer))]
-    run = lab.trace([story.text for story in (*fitted, *tried)], spots)
-    states = torch.stack([run[spot] for spot in spots])
-    labels = [story.city for story in (*fitted, *tried)]
-    return probe(states, labels, [*[False] * len(fitted), *[True] * len(tried)])
+    run = lab.trace([one.text for one in others], spots)
+    people = [one.text.split()[0] for one in others]
+    tried = [person in sorted(set(people))[::3] for person in people]
+    return probe(torch.stack([run[spot] for spot in spots]), [str(one.answer) for one in others], tried)
 
 
 @claim(
     "A linear probe (a matrix fitted to other people's stories) reads it nearly always at He, has and a.",
     said_in=LESSON,
-    value="share of 100 stories whose city a linear probe reads at He, has and a, after each layer",
+    value="share of 139 stories whose city, one of 27, a linear probe reads at He, has and a, after each layer",
     control="the same at the two tokens before the city",
     holds=lambda value, control: min(value) > 0.8 and max(control) < 0.15,
     untrained="every attention leaves such a trace: the next sentence says so",
@@ -418,7 +417,7 @@ def other_tokens_hold_the_city(lab: Lab) -> tuple[list[float], list[float]]:
 @claim(
     "But it also can in a model that never learned anything",
     said_in=LESSON,
-    value="share of 100 stories whose city a probe reads at He, has and a after each layer of an untrained model",
+    value="share of 139 stories whose city a probe reads at He, has and a after each layer of an untrained model",
     control="the same before its first layer",
     holds=lambda value, control: min(value) > 0.8 and max(control) < 0.15,
     untrained="it is about an untrained model",
@@ -444,7 +443,7 @@ def readable_comes_before_used(lab: Lab) -> tuple[float, float]:
 @claim(
     "They know the city, and the answer does not come from them.",
     said_in=LESSON,
-    value="share of 100 stories whose city a linear probe reads at He, has and a, after each layer",
+    value="share of 139 stories whose city, one of 27, a linear probe reads at He, has and a, after each layer",
     control="p(the other story's city) with its state from there, 8 stories",
     holds=lambda value, control: min(value) > 0.8 and max(control) < 0.1,
     untrained="every attention leaves such a trace, and a patch of one word does nothing in a model that says nothing",

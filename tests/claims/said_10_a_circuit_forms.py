@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bloomlab import BloomForCausalLM, Lab, load, tiny
 from bloomlab.tiny.facts import CITIES
-from bloomlab.tiny.measure import look_back, repeated_ids, token_before, validation_rows
+from bloomlab.tiny.measure import look_back, loss, repeated_ids, token_before, validation_rows
 from tests.claims.claim import claim
 from tests.claims.stories import chances, ids_of, recaps
 
@@ -99,6 +99,34 @@ def chimera(model: BloomForCausalLM, other: BloomForCausalLM) -> BloomForCausalL
 def first_a_city_then_one_of_the_story(lab: Lab) -> tuple[list[float], list[float]]:
     (any_city, early, _), (_, of_story, right) = cities_named(FIRST), cities_named(1800)
     return [any_city, of_story], [early, right]
+
+
+@claim(
+    "Words and a city come early; whose city it is comes late.",
+    said_in=LESSON,
+    value="share of sixty stories that go on with any city at the first snapshot, and with the right one at the end",
+    control="share that goes on with the right one at the first snapshot, and at 1800",
+    holds=lambda value, control: value[0] > 0.95 and value[1] > 0.75 and max(control) < 0.6,
+    untrained=TRAINING,
+)
+def whose_city_it_is_comes_late(lab: Lab) -> tuple[list[float], list[float]]:
+    (any_city, _, early), (_, _, late) = cities_named(FIRST), cities_named(FINAL)
+    return [any_city, late], [early, cities_named(1800)[2]]
+
+
+@claim(
+    "It rises a little there, and falls everywhere else.",
+    said_in=LESSON,
+    value="change of the loss from step 1800 to 2000, in nats; the lesson's 16 rows",
+    control="the same from each other snapshot to the next",
+    holds=lambda value, control: 0 < value[0] < 0.1 and max(control) < -0.01,
+    untrained=TRAINING,
+)
+def the_loss_rises_between_two_snapshots(lab: Lab) -> tuple[float, list[float]]:
+    steps, rows = [*tiny.snapshots(), FINAL], validation_rows(at(FINAL).tokenizer, rows=16)
+    found = {step: loss(at(step).model, rows) for step in steps}
+    changes = {before: found[after] - found[before] for before, after in pairwise(steps)}
+    return changes.pop(1800), list(changes.values())
 
 
 @claim(

@@ -67,6 +67,28 @@ def tiny_tokenizer():  # type: ignore[no-untyped-def]
 
 
 @claim(
+    "All eight tags are nearly alike to it.",
+    said_in=LESSON,
+    value="probability of the tag that comes first, five new heads, mean over the tokens of the lesson's text",
+    control="the same of the head that has learned",
+    holds=lambda value, control: max(value) < 0.35 and control[0] > 0.9,
+    untrained=ABOUT_TRAINING,
+)
+def a_new_head_is_sure_of_nothing(lab: Lab) -> tuple[list[float], float]:
+    ids = torch.tensor([lab.tokens("Leo lives in Oslo. He has a cat.").ids])
+
+    def sure(head: BloomForTokenClassification) -> float:
+        with torch.no_grad():
+            return float(head(ids).logits[0].softmax(-1).amax(-1).mean())
+
+    new = []
+    for seed in range(5):
+        torch.manual_seed(seed)
+        new.append(sure(BloomForTokenClassification.from_pretrained(tiny.folder(), id2label=dict(enumerate(TAGS)))))
+    return new, sure(lab.heads["tags"])  # type: ignore[arg-type]
+
+
+@claim(
     "The loss halves about as quickly on a trunk that knows nothing",
     said_in=LESSON,
     value="batches until the loss has halved, on an untrained trunk",

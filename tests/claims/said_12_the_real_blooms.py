@@ -1,6 +1,9 @@
 """What lesson 12 says: halving the digits hardly changes the model's mind."""
 
+from itertools import islice
+
 from bloomlab import BloomConfig, Lab, load, zero
+from bloomlab.tiny.documents import documents
 from tests.claims.claim import claim
 from tests.claims.stories import recaps
 
@@ -39,3 +42,16 @@ def bfloat16_changes_little(lab: Lab) -> tuple[list[float], float]:
         changes.append(float((whole - rounded)[first].abs()))
         lost.append(float((whole - edited)[first].abs()))
     return changes, min(lost)
+
+
+@claim(
+    "In the small model's world there are cities, and none is a capital.",
+    said_in=LESSON,
+    value="how often 'Oslo' occurs in 4,000 documents of the training",
+    control="how often 'capital' occurs",
+    holds=lambda value, control: value[0] > 50 and control[0] == 0,
+    untrained="about the training, not about the weights",
+)
+def no_city_is_a_capital(lab: Lab) -> tuple[float, float]:
+    text = "\n".join(text for text, _ in islice(documents("0 step 0"), 4_000))
+    return text.count("Oslo"), text.lower().count("capital")

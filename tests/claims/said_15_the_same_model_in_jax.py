@@ -4,7 +4,7 @@ from functools import cache
 
 import torch
 
-from bloomlab import Hooks, Lab
+from bloomlab import Hooks, Lab, zero
 from bloomlab.hooks import Edit
 from bloomlab.tiny.pairs import recaps
 from tests.claims.claim import claim
@@ -91,3 +91,31 @@ def a_gradient_carries_over(lab: Lab) -> tuple[float, float]:
             float(chances(lab, 1 + step * mean / mean.abs().max(), texts, cities).mean()) for step in (0, 0.1, -0.1)
         )
     return 100 * (after - before), 100 * (opposite - before)
+
+
+@claim(
+    "The heads that look back have nearly flat lines, so hardly anything changes.",
+    said_in=LESSON,
+    value="p(city) lost without the lines of the two heads that look back, 8 stories",
+    control="p(city) lost in the lesson's story without the lines of the four steepest heads of layer 1",
+    holds=lambda value, control: max(map(abs, value)) < 0.005 and control[0] > 0.3,
+    untrained="without training there is no p(city) to lose",
+)
+def flat_lines_hardly_matter(lab: Lab) -> tuple[list[float], float]:
+    def lost(text: str, city: str, layer: int, heads: list[int]) -> float:
+        edit = {f"h.{layer}.attn.alibi": zero(head=heads)}
+        before, after = (
+            lab.trace(text, ["logits"], each)["logits"][0, -1].softmax(-1)[lab.tokens(city)[0].id]
+            for each in ({}, edit)
+        )
+        return float(before - after)
+
+    def looks_back(text: str) -> list[int]:
+        looks = lab.trace(text, ["h.3.attn.probs"])["h.3.attn.probs"][0, :, -1, 3]
+        return [head for head, look in enumerate(looks.tolist()) if look > 0.5] or [0]
+
+    stories = recaps(lab.tokenizer, 8)
+    lesson = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+    return [lost(one.text, str(one.answer), 3, looks_back(one.text)) for one in stories], lost(
+        lesson, " Oslo", 1, [0, 1, 2, 3]
+    )

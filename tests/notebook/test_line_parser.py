@@ -10,6 +10,7 @@ from bloomlab.errors import InputError
 from bloomlab.notebook.commands import COMMANDS, Command
 from bloomlab.notebook.line_parser import complete, parse
 from bloomlab.notebook.magics import as_typed
+from bloomlab.views.attention.panel import LEVELS
 from tests.notebook.echo_lab import EchoLab
 
 
@@ -17,6 +18,7 @@ from tests.notebook.echo_lab import EchoLab
     "line, call",
     [
         ("explore Leo lives in Oslo.", ("explore", "Leo lives in Oslo.", {})),
+        ("explore --level first Leo lives", ("explore", "Leo lives", {"level": "first"})),
         ("hidden Leo", ("hidden_states", "Leo", {})),
         ("lens --top 3 Leo", ("lens", "Leo", {"top": 3})),
         (
@@ -128,6 +130,7 @@ def test_a_text_both_on_the_line_and_in_the_cell_is_a_mistake() -> None:
         ("%bloom generate --seed 1 Leo --", [], ""),
         ("%bloom tokens --", ["--code", "--help"], "--"),
         ("%bloom ablate --spot h.0.m", ["h.0.mlp.out"], "h.0.m"),
+        ("%bloom explore --level ", sorted(LEVELS), ""),
         ("%bloom load --dtype b", ["bfloat16"], "b"),
         ("%bloom load bloomz-7", ["bloomz-7b1"], "bloomz-7"),
         ("%bloom info 17", ["176b"], "17"),

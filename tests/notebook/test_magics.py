@@ -206,6 +206,7 @@ def test_every_example_runs_on_the_embedded_model(shell: InteractiveShell) -> No
     results = {name: run(shell, f"%bloom {name} {command.example}") for name, command in COMMANDS.items()}
     assert all(result is not None for result in results.values())
     assert results["explore"].text == results["attention"].text == "Leo lives in Oslo."
+    assert run(shell, "%bloom explore --level first Leo lives in Oslo.").attention.level == "first"
     assert "".join(token.text for token in results["tokens"]) == "Léa habite à Paris."
     assert results["generate"].startswith("Leo lives in ")
     assert results["ask"].question == "Where does Leo live?" and results["ask"].context == "Leo lives in Oslo."
