@@ -45,6 +45,10 @@ LAST_ARGUMENT = {
     "mlp_numbers": (128,),
     "heated": (),
     "kept_by_top_p": (),
+    "straight": (),
+    "hesitates": (2.0,),
+    "rare_enough": (abs, 12),
+    "grams_a_kilowatt_hour": (1000.0, 1.0),
     "in_every": ({"en": torch.zeros(1, 2)}, 0.1),
 }
 
