@@ -8,6 +8,7 @@
 # make claims  turn every sentence about the model around: does its test notice? (make claims-page: write the page)
 # make twins   train the five models that differ in their positions anew, and measure them against their floors
 # make starts  the same in little, from three starts: how much is chance? (ARGS="alibi --seed 7": one, in some minutes)
+# make sizes   train the three sizes of lesson 13, on many texts and on few, and hold them to their floors (ARGS="--seed 7")
 # make page    the live page and the site, thoroughly: 2,000 messages through page and Python, four lessons, every cover
 # make packages  build wheel and sdist, try the wheel in an empty environment (PYTHONS="python3.12 …"), licences, SBOM
 # make bench   measure bloomlab against transformers
@@ -21,7 +22,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test fast watch gallery guards attack claims claims-page twins starts page packages bench peers hosts format chromium
+.PHONY: help lab test fast watch gallery guards attack claims claims-page twins starts sizes page packages bench peers hosts format chromium
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -56,7 +57,10 @@ attack: .venv/.dev
 claims: .venv/.dev
 	$(PY) -m tests.claims $(ARGS)
 
-claims-page: .venv/.dev
+claims-sizes: .venv/.dev
+	$(PY) -m bloomlab.tiny.sizes $(ARGS)
+
+page: .venv/.dev
 	$(PY) -m tests.claims.page
 
 twins: .venv/.dev

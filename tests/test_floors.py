@@ -31,7 +31,7 @@ FLOORS = [
     ["lens: *"],
     [
         "tiny: floors facts interrupt language world pairs like documents labelled measure heads measure_heads rows "
-        "card snapshot train_tokenizer from_nothing evaluate train positions starts measure_positions",
+        "card snapshot train_tokenizer from_nothing evaluate train positions starts measure_positions sizes",
         "translated",
         "editions",
         "lessons",
@@ -43,7 +43,7 @@ FLOORS = [
     ["notebook: unrun_cells startup doctor commands line_parser magics"],
     [
         "checks: record handin covers guesses class_table verdict parts by_hand counted head_lines training use "
-        "lengths why",
+        "scale lengths why"
     ],
     ["cli", "__main__"],
     ["__init__"],

@@ -6,7 +6,8 @@
 
 parts.py has the checks of lessons 01 to 06, about the parts of the model; by_hand.py small ones of 01 to 07;
 head_lines.py that of each line of 03; training.py those of 02b; use.py those of 07 to 12 and 15, about using it;
-counted.py small ones of 08, 10 and 11; why.py those of 10b and 10c; lengths.py those of 14, about long texts;
+counted.py small ones of 08, 10 and 11; why.py those of 10b and 10c; scale.py those of 13, about size and what it
+hides; lengths.py those of 14, about long texts;
 covers.py the cover; guesses.py reads what was predicted from a saved notebook: checks.report("lesson.ipynb").
 checks.report(name="Leo") writes what Leo did as one file to hand in (record.py, handin.py), and class_table.py reads
 the files of a class.
@@ -31,6 +32,7 @@ from bloomlab.checks.guesses import report
 from bloomlab.checks.head_lines import head_line
 from bloomlab.checks.lengths import beyond_chance, farthest_heard, rotary_score, stretched
 from bloomlab.checks.parts import attention, half_weight, layer_norm, most_common_pair, neuron_off, wrote
+from bloomlab.checks.scale import grams_a_kilowatt_hour, hesitates, rare_enough, straight
 from bloomlab.checks.training import downhill, follows, learning_rate, nudge, surprise
 from bloomlab.checks.use import (
     columns_computed,
@@ -63,12 +65,14 @@ __all__ = [
     "farthest_heard",
     "follows",
     "forbidden",
+    "grams_a_kilowatt_hour",
     "guess_among",
     "half_weight",
     "has_token",
     "head_line",
     "head_size",
     "heated",
+    "hesitates",
     "in_every",
     "kept_by_top_p",
     "layer_norm",
@@ -81,11 +85,13 @@ __all__ = [
     "neuron_off",
     "nudge",
     "points",
+    "rare_enough",
     "report",
     "rival_for",
     "rotary_score",
     "says_instead",
     "state_after",
+    "straight",
     "stretched",
     "surprise",
     "table_size",

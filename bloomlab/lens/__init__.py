@@ -18,6 +18,7 @@ cells        cells of a run that get another run's value, one at a time or by gr
 attribution  which tokens mattered: left out, by their gradient, by integrated gradients
 gradients    the gradient of a difference of two logits at any spot
 writing      one step of writing: the next token before and after the settings, and why this one
+superposition  more features than dimensions, in the smallest model that shows it
 cache        what the KV cache holds, what it saves, and what is lost where part of it goes
 
 A lens names the spots it needs in READ: `lab.trace(text, read=attention.READ)`.

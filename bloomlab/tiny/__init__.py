@@ -3,8 +3,8 @@
 Read in this order: facts (people and what is true of them), language (how ten languages say it), world (stories with
 their labels), documents (what the model reads), labelled (what its task heads learn from), train_tokenizer, train,
 snapshot, measure, evaluate; from_nothing, for the lesson that trains a smaller one; then positions and
-measure_positions, of twins that know positions in other ways. The trained files are in `weights/` and `twins/`; a
-README.md is their card.
+measure_positions, of twins that know positions in other ways; sizes, of three widths. The trained files are in
+`weights/`, `twins/` and `three_sizes/`; of the first two a README.md is the card.
 """
 
 import json

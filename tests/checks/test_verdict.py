@@ -51,6 +51,10 @@ LAST_ARGUMENT = {
     "looks_back": (),
     "all_outside": (torch.zeros(1, 4),),
     "worst_tag": (torch.zeros(1, 4), torch.tensor([[0, 1, 1, 2]]), ["O", "PERSON", "CITY"]),
+    "straight": (),
+    "hesitates": (2.0,),
+    "rare_enough": (abs, 12),
+    "grams_a_kilowatt_hour": (1000.0, 1.0),
     "in_every": ({"en": torch.zeros(1, 2)}, 0.1),
 }
 

@@ -134,7 +134,7 @@ def test_a_lesson_begins_with_a_cell_that_needs_no_other(path: Path) -> None:
 LIT = {
     **{"00": "text", "01": "tokens", "02": "embed", "02b": "scores", "03": "attn", "04": "alibi", "05": "stream"},
     **{"06": "mlp", "07": "next", "08": "scores", "09": "attn", "10": "attn", "10b": "scores"},
-    **{"10c": "attn", "11": "scores", "12": "embed", "14": "alibi", "15": "stream"},
+    **{"10c": "attn", "11": "scores", "12": "embed", "13": "scores", "14": "alibi", "15": "stream"},
 }
 
 
