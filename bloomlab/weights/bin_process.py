@@ -17,8 +17,8 @@ import sys
 from binascii import crc32
 
 try:  # the same as in pickle and collections, without what only those written in Python need
-    import _functools
-    from _collections import OrderedDict
+    import _functools  # type: ignore[import-not-found]  # it has no stub
+    from _collections import OrderedDict  # type: ignore[import-not-found]  # it has no stub
 
     given = sys.modules.setdefault("functools", _functools)  # _pickle takes `partial` of it, and nothing else
     try:
@@ -51,13 +51,13 @@ class Refused(Exception):
     """It is not a file of plain tensors."""
 
 
-class Storage(tuple):
+class Storage(tuple):  # type: ignore[type-arg]  # Any is not there when this runs
     """Numbers in a row, known by a name: kind, key. A pickle can change no tuple that it was given."""
 
     __slots__ = ()
 
 
-class Plain(tuple):
+class Plain(tuple):  # type: ignore[type-arg]  # Any is not there when this runs
     """A tensor, which is numbers of a storage: storage, offset, shape, stride."""
 
     __slots__ = ()

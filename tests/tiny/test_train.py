@@ -3,9 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -18,9 +15,8 @@ from bloomlab.errors import CheckpointError
 from bloomlab.tiny import rows, train
 from bloomlab.tiny.heads import HEADS
 from bloomlab.tiny.train import new_model, optimizers, rate
+from tests.hostile.in_copies import in_a_new_python
 from tests.tiny_random import random_model
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_rate_rises_in_sixty_steps_and_falls_to_two_percent() -> None:
@@ -150,17 +146,9 @@ def test_a_run_that_holds_something_else_says_so(tmp_path: Path, changed: dict[s
         run.restore(tmp_path / "run.pt")
 
 
-TRAINS = """
-import sys
-from pathlib import Path
-from tests.tiny.test_train import small_run, go_on
-go_on(small_run(int(sys.argv[1])), 0, Path(sys.argv[2]), whose=int(sys.argv[1]), stop_after=40)
-"""
-
-
 def small_run(seed: int) -> train.Run:
     model = random_model(seed, n_layer=1)
-    return train.Run({"steps": 42}, model, train.optimizers(model), [])
+    return train.Run({"steps": 14}, model, train.optimizers(model), [])
 
 
 def go_on(run: train.Run, first: int, kept: Path, whose: int, stop_after: int | None = None) -> bool:
@@ -169,34 +157,46 @@ def go_on(run: train.Run, first: int, kept: Path, whose: int, stop_after: int | 
     return train.train_steps(run, first, kept, lambda step: (ids, ids), lambda: {"whose": whose}, 1, None, stop_after)
 
 
+def two_trainings(folder: str) -> dict[str, Any]:
+    """Train in two copies of this process, which keep their runs in one file; how they end, what is there meanwhile."""
+    kept = Path(folder) / "checkpoint.pt"
+    small_run(2).keep(kept, 0)
+    small_run(2).restore(kept)  # so that all is loaded that the copies need
+    children = {}
+    for whose in (0, 1):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                go_on(small_run(whose), 0, kept, whose, stop_after=12)
+                code = 0
+            finally:
+                os._exit(code)
+        children[child] = -1
+    looks: list[tuple[int, list[float], list[float]]] = []
+    while -1 in children.values():
+        run = small_run(2)
+        done = run.restore(kept)
+        looks.append((done, [line["step"] for line in run.history], [line["whose"] for line in run.history]))
+        for child, code in children.items():
+            if code == -1 and (ended := os.waitpid(child, os.WNOHANG))[0]:
+                children[child] = os.waitstatus_to_exitcode(ended[1])
+    return {"codes": list(children.values()), "looks": looks}
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the programs are copies of one")
 def test_two_programs_that_train_in_one_folder_leave_one_run_whole(tmp_path: Path) -> None:
     """And a third that looks meanwhile finds the run of one of them, with which it can go on."""
-    kept = tmp_path / "run" / "checkpoint.pt"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    programs = [
-        subprocess.Popen([sys.executable, "-W", "ignore", "-c", TRAINS, str(seed), str(kept)], env=environment)
-        for seed in (0, 1)
-    ]
-    looks: list[tuple[int, set[float]]] = []
-    try:
-        while any(program.poll() is None for program in programs):
-            if kept.exists():
-                run = small_run(2)
-                done = run.restore(kept)
-                assert [line["step"] for line in run.history] == list(range(1, done + 1))
-                looks.append((done, {line["whose"] for line in run.history}))
-            else:
-                time.sleep(0.01)
-    finally:
-        for program in programs:
-            program.kill()
-            program.wait()
-    assert [program.returncode for program in programs] == [0, 0]
-    assert {done for done, _ in looks} - {40} and all(len(whose) == 1 for _, whose in looks)
-    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    found = in_a_new_python(__name__, "two_trainings", str(tmp_path))
+    assert found["codes"] == [0, 0]
+    for done, steps, whose in found["looks"]:
+        assert steps == list(range(1, done + 1)) and len(set(whose)) == (done > 0)
+    assert {done for done, *_ in found["looks"]} - {0, 12}
+    kept = tmp_path / "checkpoint.pt"
+    assert list(tmp_path.iterdir()) == [kept]
     run = small_run(2)
-    assert run.restore(kept) == 40 and go_on(run, 40, kept, whose=2) and small_run(2).restore(kept) == 42
+    assert run.restore(kept) == 12 and go_on(run, 12, kept, whose=2) and small_run(2).restore(kept) == 14
 
 
 @pytest.mark.slow
