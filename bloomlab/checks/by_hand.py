@@ -38,7 +38,7 @@ def has_token(lab: "Lab", token: str, text: str) -> Verdict:
     """01: a text in which a word is the token with a space in front, such as " Leo", and never the one without."""
     wanted, without = (lab.tokens(each)[0].id for each in (token, token.strip()))
     if token.strip() not in text:
-        return Verdict(False, f"there is no {token.strip()!r} in {shorten(text, 40)!r}.")
+        return Verdict(False, f"there is no {token.strip()!r} in {shorten(text, 40)}.")
     try:
         ids = lab.tokens(text).ids
     except BloomlabError as error:

@@ -22,7 +22,7 @@ def differs_most(found: Receipt, name: str) -> Verdict:
         found: with totals, as `lab.receipt(text).receipt` has them.
     """
     if name not in found.names:
-        return Verdict(False, f"there is no part {shorten(name, 30)!r}; the parts are {', '.join(found.names[:3])}, …")
+        return Verdict(False, f"there is no part {shorten(name, 30)}; the parts are {', '.join(found.names[:3])}, …")
     if found.total is None:
         return Verdict(False, "this receipt has no totals; take the one of lab.receipt(text).")
     apart = (found.total - found.direct).nan_to_num()
@@ -45,7 +45,7 @@ def rival_for(lab: "Lab", text: str, word: str, part: str, rival: str) -> Verdic
     """10b: a rival against which a part adds more, itself, to the lead of a word than any other part does."""
     ids = [lab.tokens(each).ids for each in (word, rival)]
     if len(ids[1]) != 1:
-        return Verdict(False, f"{shorten(rival, 30)!r} is {len(ids[1])} tokens; take one. Is there a space in front?")
+        return Verdict(False, f"{shorten(rival, 30)} is {len(ids[1])} tokens; take one. Is there a space in front?")
     if ids[0] == ids[1]:
         return Verdict(False, f"a token has no lead over itself; take another one than {word!r}.")
     found = receipt(lab.model, lab.trace(text, read=[*READ, "logits"]), ids[0][0], ids[1][0])

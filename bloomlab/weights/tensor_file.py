@@ -187,7 +187,7 @@ def _cast(path: Path, shape: tuple[int, ...], dtype: torch.dtype, start: int, ta
     flat, size = tensor.view(-1), dtype.itemsize
     if flat.numel() * size <= SMALL:
         numbers = bytearray(flat.numel() * size)
-        with path.open("rb", buffering=0) as raw:
+        with path.open("rb") as raw:  # buffered: it reads on after a short answer
             raw.seek(start)
             if raw.readinto(numbers) != len(numbers):
                 raise OSError("the file became shorter")

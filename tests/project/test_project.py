@@ -169,6 +169,18 @@ def test_pickles_are_only_read_as_plain_weights() -> None:
 
 
 @pytest.mark.slow
+def test_what_is_shortened_is_not_put_in_quotes_twice() -> None:
+    """`shorten` gives a text in its quotes already."""
+    found = [
+        (path.name, node.lineno)
+        for path, node in python_trees("bloomlab")
+        if isinstance(node, ast.FormattedValue)
+        and node.conversion == ord("r")
+        and "shorten(" in ast.unparse(node.value)
+    ]
+    assert found == []
+
+
 def test_checks_are_raised_and_not_asserted() -> None:
     """`python -O` drops assert, and an AssertionError says nothing to a user."""
     for path, node in python_trees("bloomlab"):
