@@ -16,6 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 import bloomlab
 from tests.benchmarks.live import PRESSED, ROUNDS, row
 from tests.browser import chromium
+from tests.browser.waiting import until
 
 WORDS = "Leo lives in Oslo. He has a cat. Let us say it again. Ana lives in Lima. She has a dog. "
 TOKENS = 50
@@ -120,7 +121,7 @@ def dragged(page: Page) -> list[float]:
     page.evaluate(WATCH)
     for number in range(ROUNDS // 2 + 5):
         page.mouse.move(x, y + 12 + 4 * (number % 5) + number % 2)
-        page.wait_for_function("(count) => took.length > count", arg=number)
+        until(page, f"took.length > {number}")
     page.mouse.up()
     found: list[float] = page.evaluate("took")
     return found

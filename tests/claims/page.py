@@ -2,6 +2,8 @@
 
 import re
 
+import torch
+
 from bloomlab import Lab, load
 from tests.claims.claim import ROOT, Claim
 from tests.claims.every import CLAIMS
@@ -74,6 +76,7 @@ def digits(text: str) -> list[float]:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # as in the tests: a training that jumps about ends elsewhere with more
     embedded = load()
     write(embedded)
     PAGE.write_text(page(embedded), encoding="utf-8")
