@@ -3,6 +3,7 @@
 # make fast    run what fits in a minute, and list the ten slowest tests
 # make watch   run again what a change touches, at every change (the first time, all that make fast runs)
 # make gallery a page for each view, for any browser      (in gallery/)
+# make lessons run every lesson as it is shipped, by nbmake (make test does so too, in tests/notebooks, and solves it)
 # make guards  leave out each guard against bad files: does a test notice?
 # make attack  a minute of made-up files, traces, texts and messages of each kind: what comes of them? (ARGS="--seed 7")
 # make claims  turn every sentence about the model around: does its test notice? (make claims-page: write the page)
@@ -22,7 +23,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test fast watch gallery guards attack claims claims-page twins starts sizes page packages bench peers hosts format chromium
+.PHONY: help lab test fast watch gallery lessons guards attack claims claims-page twins starts sizes page packages bench peers hosts format chromium
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -35,7 +36,7 @@ test: .venv/.dev .venv-v4/.ready .venv-oldest/.ready chromium
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --durations=10 --nbmake --nbmake-kernel=python3 --nbmake-timeout=120 bloomlab tests notebooks $(ARGS)
+	$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --durations=10 --nbmake --nbmake-kernel=python3 --nbmake-timeout=120 bloomlab tests notebooks/00_welcome.ipynb $(ARGS)
 
 fast: .venv/.dev
 	$(PY) -m ruff check .
@@ -47,6 +48,9 @@ watch: .venv/.dev
 
 gallery: .venv/.lab
 	$(PY) docs/make_gallery.py $(ARGS)
+
+lessons: .venv/.dev
+	$(PY) -m pytest -p no:xdist --nbmake --nbmake-kernel=python3 --nbmake-timeout=120 notebooks $(ARGS)
 
 guards: .venv/.dev
 	$(PY) -m tests.hostile.guards $(ARGS)
