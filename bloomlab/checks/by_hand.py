@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bloomlab.checks.verdict import Verdict, exercise, number, run, same, shape, slip
+from bloomlab.checks.verdict import Verdict, exercise, run, run_for_number, same, shape, slip
 from bloomlab.config import BloomConfig
 from bloomlab.errors import BloomlabError, shorten
 from bloomlab.lens.inputs import check, one
@@ -62,13 +62,10 @@ def cosine(function: Callable[[Tensor, Tensor], Any]) -> Verdict:
     """
     generator = torch.Generator().manual_seed(2)
     a, b = torch.randn(2, 8, generator=generator) * 3
-    value = run(function, a.clone(), b.clone())
+    value = run_for_number(function, a.clone(), b.clone(), expected="one number")
     if isinstance(value, Verdict):
         return value
-    try:
-        answer = torch.tensor(number(value))
-    except (TypeError, ValueError, RuntimeError):
-        return Verdict(False, f"expected one number, but got {shape(value)}.")
+    answer = torch.tensor(value)
     product, lengths = a @ b, a.norm() * b.norm()
     if same(answer, product / lengths):
         return Verdict(True, "it does not change when a vector gets longer, only when it turns.")
@@ -239,13 +236,9 @@ def kept_by_top_p(function: Callable[[Tensor, float], Any]) -> Verdict:
     """07: how many tokens top-p keeps: the fewest whose probabilities reach p together."""
     for probs, p in (([0.1, 0.5, 0.25, 0.15], 0.7), ([0.05, 0.9, 0.05], 0.5), ([0.25, 0.25, 0.25, 0.25], 0.6)):
         given = torch.tensor(probs)
-        value = run(function, given.clone(), p)
-        if isinstance(value, Verdict):
-            return value
-        try:
-            answer = number(value)
-        except (TypeError, ValueError, RuntimeError):
-            return Verdict(False, f"expected how many tokens are kept, but got {shape(value)}.")
+        answer = run_for_number(function, given.clone(), p, expected="how many tokens are kept")
+        if isinstance(answer, Verdict):
+            return answer
         largest_first = given.sort(descending=True).values.cumsum(0)
         truth = int((largest_first < p).sum()) + 1
         if answer == truth:

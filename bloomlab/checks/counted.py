@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.checks.verdict import Verdict, exercise, number, run, same, shape, slip
+from bloomlab.checks.verdict import Verdict, exercise, number, run, run_for_number, same, slip
 from bloomlab.config import BloomConfig
 from bloomlab.errors import shorten
 
@@ -23,7 +23,7 @@ def head_size(size: str, labels: int, count: int) -> Verdict:
     """
     config = BloomConfig.named(size)
     width, whole = config.hidden_size, config.parameter_count()
-    truth = labels * width + labels
+    truth, writes = labels * width + labels, config.vocab_size * width
     if count == truth:
         return Verdict(True, f"{labels} × {width:,} and {labels} biases: {truth:,}, beside {whole:,} in the trunk.")
     slips = {
@@ -33,8 +33,7 @@ def head_size(size: str, labels: int, count: int) -> Verdict:
         width + 1: f"that is one label with its bias; there are {labels}.",
         labels + width: "labels times width, not labels and width.",
         labels * width**2: "a state is one row of numbers, not a square of them.",
-        config.vocab_size
-        * width: f"that is the last step that writes: it scores every token, this one {labels} labels.",
+        writes: f"that is the last step that writes: it scores every token, this one {labels} labels.",
         whole + truth: "that is the trunk, too; how much of it is the head?",
     }
     says = slips.get(count, f"each label has a row as wide as a state, {width:,}, and one number to be added.")
@@ -138,13 +137,10 @@ def looks_back(function: Callable[[Tensor, int], Any]) -> Verdict:
     for half in (4, 7, 12):
         scores = torch.randn(2 * half, 2 * half, generator=generator) * 2
         probs = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf).softmax(-1)
-        value = run(function, probs.clone(), half)
+        value = run_for_number(function, probs.clone(), half, expected="one number for a matrix")
         if isinstance(value, Verdict):
             return value
-        try:
-            given.append(number(value))
-        except (TypeError, ValueError, RuntimeError):
-            return Verdict(False, f"expected one number for a matrix, but got {shape(value)}.")
+        given.append(value)
         back = probs.diagonal(1 - half)
         truth.append(float(back[1:].mean()))
         wrong.append(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.checks.verdict import Verdict, exercise, number, run, shape
+from bloomlab.checks.verdict import Verdict, exercise, run_for_number
 from bloomlab.model.positions import stretched_base
 
 
@@ -22,13 +22,9 @@ def rotary_score(function: Callable[[Tensor, Tensor, int, int], Any]) -> Verdict
     places = [(0, 0), (5, 2), (105, 102), (9, 1)]
     for at, other in places:
         q, k = (torch.randn(2, generator=generator) for _ in range(2))
-        said = run(function, q.clone(), k.clone(), at, other)
-        if isinstance(said, Verdict):
-            return said
-        try:
-            score = number(said)
-        except (TypeError, ValueError, RuntimeError):
-            return Verdict(False, f"expected one number, the score, but got {shape(said)}.")
+        score = run_for_number(function, q.clone(), k.clone(), at, other, expected="one number, the score")
+        if isinstance(score, Verdict):
+            return score
         if abs(score - _score(q, k, at, -other)) > 1e-3:
             return Verdict(False, f"q at {at}, k at {other}: {_rotary_slip(score, q, k, at, other)}")
     q, k = torch.tensor([1.0, 2.0]), torch.tensor([3.0, -1.0])

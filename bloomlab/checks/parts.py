@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bloomlab.checks.verdict import Verdict, exercise, number, run, same, shape, slip
+from bloomlab.checks.verdict import Verdict, exercise, run, run_for_number, same, shape, slip
 from bloomlab.lens.hidden import READ_PARTS
 from bloomlab.lens.inputs import check, one
 from bloomlab.model.alibi import slopes
@@ -203,14 +203,13 @@ def wrote(lab: "Lab", trace: "Trace", word: str, rival: str, function: Callable[
         function: gets the part of the last token, (hidden,), and returns a number.
     """
     parts = _last_parts(trace)
-    given = [run(function, part) for part in parts.values()]
-    broken = next((value for value in given if isinstance(value, Verdict)), None)
-    if broken is not None:  # a verdict that says no is false
-        return broken
-    try:
-        answer = torch.tensor([number(value) for value in given])
-    except (TypeError, ValueError, RuntimeError):
-        return Verdict(False, f"expected one number for each part, but got {shape(given[0])}.")
+    given = []
+    for part in parts.values():
+        value = run_for_number(function, part, expected="one number for each part")
+        if isinstance(value, Verdict):
+            return value
+        given.append(value)
+    answer = torch.tensor(given)
     norm, rows = lab.model.transformer.ln_f, lab.model.lm_head.weight.detach()
     asks, rivals = (rows[lab.tokens(each)[0].id] for each in (word, rival))
     stack = torch.stack(list(parts.values()))
@@ -276,13 +275,10 @@ def neuron_off(lab: "Lab", ids: Tensor, layer: int, neurons: Sequence[int], func
     """
     given, outcomes, names = [], [], []
     for neuron in neurons:
-        value = run(function, neuron)
+        value = run_for_number(function, neuron, expected="a number for each neuron")
         if isinstance(value, Verdict):
             return value
-        try:
-            given.append(number(value))
-        except (TypeError, ValueError, RuntimeError):
-            return Verdict(False, f"expected a number for each neuron, but got {shape(value)}.")
+        given.append(value)
         favourite, outcome = _switched_off(lab, ids, layer, neuron)
         names.append(lab.tokenizer.decode([favourite]))
         outcomes.append(outcome)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from bloomlab.checks.verdict import Verdict, exercise, number, run, shape, slip
+from bloomlab.checks.verdict import Verdict, exercise, run_for_number, slip
 
 SIZES = ((1e4, 4.0, 1e5, 2.0, 1e6), (2e4, 3.0, 6e4, 2.4, 3e5), (1e3, 5.0, 8e3, 4.5, 2e4))
 """Two sizes with their losses, and a third size."""
@@ -21,13 +21,10 @@ def straight(function: Callable[[float, float, float, float, float], Any]) -> Ve
     """
     given = []
     for sizes in SIZES:
-        value = run(function, *sizes)
+        value = run_for_number(function, *sizes, expected="the loss of the third size, a number")
         if isinstance(value, Verdict):
             return value
-        try:
-            given.append(number(value))
-        except (TypeError, ValueError, RuntimeError):
-            return Verdict(False, f"expected the loss of the third size, a number, but got {shape(value)}.")
+        given.append(value)
     answer = torch.tensor(given, dtype=torch.float64)
     n1, loss1, n2, loss2, n3 = torch.tensor(SIZES, dtype=torch.float64).T
     slope = (loss2 / loss1).log() / (n2 / n1).log()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bloomlab.checks.verdict import Verdict, exercise, number, run, same, shape, slip
+from bloomlab.checks.verdict import Verdict, exercise, run, run_for_number, same, shape, slip
 
 SMALL = 0.01  # what is added to every count, so that nothing is impossible
 
@@ -51,13 +51,10 @@ def surprise(function: Callable[[Tensor, Tensor], Any]) -> Verdict:
     table = torch.rand(6, 6, generator=generator).add(0.1)
     table /= table.sum(1, keepdim=True)
     ids = torch.tensor([0, 3, 3, 1, 5, 2, 0, 4])
-    value = run(function, table.clone(), ids.clone())
+    value = run_for_number(function, table.clone(), ids.clone(), expected="one number, the mean over all pairs")
     if isinstance(value, Verdict):
         return value
-    try:
-        answer = torch.tensor(number(value))
-    except (TypeError, ValueError, RuntimeError):
-        return Verdict(False, f"expected one number, the mean over all pairs, but got {shape(value)}.")
+    answer = torch.tensor(value)
     chances = table[ids[:-1], ids[1:]]
     truth = -chances.log().mean()
     if same(answer, truth):
@@ -94,13 +91,9 @@ SLOPES: tuple[tuple[Callable[[float], float], float, float], ...] = (
 def nudge(function: Callable[[Callable[[float], float], float], Any]) -> Verdict:
     """02b: the gradient by hand: how fast a loss rises as one number does, tried on three losses."""
     for loss, w, truth in SLOPES:
-        value = run(function, loss, w)
-        if isinstance(value, Verdict):
-            return value
-        try:
-            answer = number(value)
-        except (TypeError, ValueError, RuntimeError):
-            return Verdict(False, f"expected a number, but got {shape(value)}.")
+        answer = run_for_number(function, loss, w, expected="a number")
+        if isinstance(answer, Verdict):
+            return answer
         if abs(answer - truth) > 0.02 * abs(truth):
             return Verdict(False, f"{_nudge_slip(answer, loss, w, truth)}")
     return Verdict(True, "near enough to the exact ones for three losses: a gradient is nothing but such a quotient.")
@@ -130,13 +123,10 @@ def downhill(function: Callable[[float, float, float], Any]) -> Verdict:
     tried = torch.tensor([[2.0, -3.0, 0.1], [-1.0, 0.5, 0.2], [0.25, 4.0, 0.01]], dtype=torch.float64)
     given = []
     for arguments in tried.tolist():
-        value = run(function, *arguments)
+        value = run_for_number(function, *arguments, expected="the new w, a number")
         if isinstance(value, Verdict):
             return value
-        try:
-            given.append(number(value))
-        except (TypeError, ValueError, RuntimeError):
-            return Verdict(False, f"expected the new w, a number, but got {shape(value)}.")
+        given.append(value)
     answer = torch.tensor(given, dtype=torch.float64)
     w, gradient, rate = tried.mT
     if same(answer, w - rate * gradient):

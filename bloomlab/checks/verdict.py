@@ -90,6 +90,17 @@ def number(value: Any) -> float:
         raise ValueError("a whole number that is too large to compute with") from None
 
 
+def run_for_number(function: Callable[..., Any], *arguments: Any, expected: str) -> float | Verdict:
+    """The number that a student's function gives; or, if it gives none, the verdict on that."""
+    value = run(function, *arguments)
+    if isinstance(value, Verdict):
+        return value
+    try:
+        return number(value)
+    except (TypeError, ValueError, RuntimeError):
+        return Verdict(False, f"expected {expected}, but got {shape(value)}.")
+
+
 def same(answer: Tensor, truth: Tensor, tolerance: float = 1e-5) -> bool:
     """Whether two tensors agree up to rounding."""
     return answer.shape == truth.shape and bool((answer - truth).abs().max() <= tolerance * (1 + truth.abs().max()))
