@@ -68,6 +68,8 @@ class View(Measured):
         view.save("leo.html")                                        # works offline; also .png and .svg
     """
 
+    _css = style_text()
+
     # what the page sets
     typed: Any = traitlets.Dict({"text": "", "number": 0}).tag(
         sync=True
@@ -134,7 +136,7 @@ class View(Measured):
         self._found: dict[str, Any] = {}
         self._chosen = "what if"  # the run that is shown
         self._first_tab = "attention" if "attention" in self.panels else next(iter(self.panels))
-        self._esm, self._css = module_text(self.module), style_text()
+        self._esm = module_text(self.module)
         self.add_traits(**self._panel_traits())
         traits["changes"] = self._edits.words
         traits["editable"] = spots is not None and against is None
