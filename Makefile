@@ -1,5 +1,6 @@
 # make lab     open JupyterLab on the first notebook     (ARGS="--no-browser --port=8899" for a server)
-# make test    run everything, in two processes (WORKERS=…) (needs Chromium; installs Debian's when run as root)
+# make test    run all but the long tests, in two processes (WORKERS=…) (needs Chromium; installs Debian's when run as root)
+# make long    run what make test leaves out: trainings, figures and lessons that shorter tests stand for
 # make fast    run what fits in a minute, and list the ten slowest tests
 # make watch   run again what a change touches, at every change (the first time, all that make fast runs)
 # make gallery a page for each view, for any browser      (in gallery/)
@@ -23,7 +24,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test fast watch gallery lessons guards attack claims claims-page twins starts sizes page packages bench peers hosts format chromium
+.PHONY: help lab test long fast watch gallery lessons guards attack claims claims-page twins starts sizes page packages bench peers hosts format chromium
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -36,7 +37,10 @@ test: .venv/.dev .venv-v4/.ready .venv-oldest/.ready chromium
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --durations=10 --nbmake --nbmake-kernel=python3 --nbmake-timeout=120 bloomlab tests notebooks/00_welcome.ipynb $(ARGS)
+	$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --durations=10 --nbmake --nbmake-kernel=python3 --nbmake-timeout=120 -m "not long" bloomlab tests notebooks/00_welcome.ipynb $(ARGS)
+
+long: .venv/.dev chromium
+	$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --durations=10 -m long tests $(ARGS)
 
 fast: .venv/.dev
 	$(PY) -m ruff check .
@@ -61,11 +65,11 @@ attack: .venv/.dev
 claims: .venv/.dev
 	$(PY) -m tests.claims $(ARGS)
 
-claims-sizes: .venv/.dev
-	$(PY) -m bloomlab.tiny.sizes $(ARGS)
-
-page: .venv/.dev
+claims-page: .venv/.dev
 	$(PY) -m tests.claims.page
+
+sizes: .venv/.dev
+	$(PY) -m bloomlab.tiny.sizes $(ARGS)
 
 twins: .venv/.dev
 	$(PY) -m bloomlab.tiny.positions $(ARGS)

@@ -1,7 +1,6 @@
 """Lessons as a student takes them, in JupyterLab and in Notebook 7: run, looked at, touched, and solved by typing."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -10,7 +9,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
-from tests.browser.servers import Server
+from tests.browser.servers import APPS, Server
 from tests.notebooks.test_notebooks import open_lines, solutions
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -94,17 +93,23 @@ def exercise(lesson: Notebook) -> Locator:
     return cells.last
 
 
-@pytest.mark.parametrize(("name", "touch"), LESSONS.items(), ids=LESSONS)
-def test_a_lesson_is_run_touched_and_solved(
-    chromium: Browser, server: Server, name: str, touch: Callable[[Notebook], None]
-) -> None:
+@pytest.mark.parametrize(
+    ("server", "name"),
+    [
+        pytest.param(app, name, marks=[pytest.mark.long] if app == "notebook" and name != "03_attention" else [])
+        for app in APPS
+        for name in LESSONS
+    ],
+    indirect=["server"],
+)
+def test_a_lesson_is_run_touched_and_solved(chromium: Browser, server: Server, name: str) -> None:
     source = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     (cell, line), answer = open_lines(source)[-1], solutions(source)[-1]
     visit = Visit(chromium, height=6000)
     lesson = Notebook(visit, server, NOTEBOOKS / f"{name}.ipynb", f"lesson-{name}")
     lesson.run_all()
     predict(lesson)
-    touch(lesson)
+    LESSONS[name](lesson)
     asked = exercise(lesson)
     expect(asked).to_contain_text("in place of the three dots")
     visit.screenshot(f"lesson-{name}-{server.app}")

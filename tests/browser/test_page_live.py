@@ -13,6 +13,7 @@ from bloomlab import load
 from tests.browser.conftest import Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
+from tests.browser.waiting import settled
 
 STORY = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
 STRICT = "default-src 'self' 'unsafe-inline'"  # a school's: no blob, no eval
@@ -50,11 +51,11 @@ def opened(chromium: Browser, file: Path) -> Iterator[Callable[..., Visit]]:
         visit.close()
 
 
-def chance_of_oslo(page: Page) -> float:
-    """What the predictions say, after the last layer and token."""
+def expect_oslo_at(page: Page, chance: str) -> None:
+    """What the predictions come to say, after the last layer and token: the page may still be computing."""
     page.locator('[role="tab"][data-tab="predictions"]').click()
     page.locator('[data-part="to-last"]').evaluate("(button) => button.click()")  # it is off where one is there
-    return float(re.findall(r"[01]\.\d{3}", page.locator('[data-part="next"] [data-id="1278"]').inner_text())[0])
+    expect(page.locator('[data-part="next"] [data-id="1278"]')).to_contain_text(chance)
 
 
 def type_text(page: Page, text: str) -> None:
@@ -80,12 +81,10 @@ def test_a_text_is_typed_and_sixteen_numbers_are_silenced_by_hand(opened: Callab
     expect(page.locator('[data-part="changes"]')).to_contain_text("head 0.1 silent at 16")
     page.locator('[data-part="strip"] [role="option"][data-token="19"]').click()
 
-    found = {}
-    for run in ("as it is", "what if"):
+    for run, chance in (("as it is", "0.948"), ("what if", "0.184")):
         page.locator(f'[data-part="runs"] input[value="{run}"]').check()
         expect(page.locator(".bloomlab")).to_have_attribute("data-run", run)
-        found[run] = chance_of_oslo(page)
-    assert found == {"as it is": 0.948, "what if": 0.184}
+        expect_oslo_at(page, chance)
     assert "computed in this page" in page.locator('[data-part="stamp"]').inner_text()
     code = page.locator('[data-part="code"]').first.text_content() or ""
     assert "zero(head=1, query=16)" in code and STORY in code
@@ -97,7 +96,7 @@ def test_a_text_is_typed_and_sixteen_numbers_are_silenced_by_hand(opened: Callab
     page.goto(link)
     expect(page.locator('[data-part="changes"]')).to_contain_text("head 0.1 silent at 16", timeout=WAIT)
     expect(page.locator(".bloomlab")).to_have_attribute("data-query", "19")
-    assert chance_of_oslo(page) == 0.184
+    expect_oslo_at(page, "0.184")
     assert visit.refused == [] and visit.errors == []
 
 
@@ -167,7 +166,7 @@ def test_two_texts_are_compared_and_the_link_holds_both(opened: Callable[..., Vi
     expect(page.locator(".bloomlab")).to_have_attribute("data-run", "as it is", timeout=WAIT)
     expect(page.locator('[data-part="against-text"]')).to_have_value(STORY.replace("Oslo", "Lima"))
     page.locator('[data-part="runs"] input[value="what if"]').check()
-    assert chance_of_oslo(page) == 0.948
+    expect_oslo_at(page, "0.948")
     page.locator('[data-part="against-end"]').click()
     expect(page.locator('[data-part="runs"]')).to_be_hidden()
     expect(page.locator('[data-part="against"]')).to_be_focused()
@@ -231,7 +230,7 @@ def test_a_strict_policy_leaves_the_page_without_a_worker_and_it_works(opened: C
     visit = opened(STRICT)
     page = visit.page
     assert page.evaluate("document.body.dataset.host") == "page"
-    assert chance_of_oslo(page) == 0.948
+    expect_oslo_at(page, "0.948")
     type_text(page, "Ana lives in Lima.")
     expect(page.locator(".bloomlab")).to_have_attribute("data-tokens", "5")
     assert visit.refused == [] and visit.errors == []
@@ -267,9 +266,9 @@ def test_a_text_is_written_on_in_the_page(opened: Callable[..., Visit]) -> None:
     expect(page.locator('[data-panel="writing"] [data-part="message"]')).to_be_hidden()
     expect(page.locator(".bloomlab")).to_have_attribute("data-at", re.compile("[5-9]|1[0-9]"))
     page.locator('[data-part="play"]').click()  # which stops
-    at = page.locator(".bloomlab").get_attribute("data-at")
+    at = settled(page, "document.querySelector('.bloomlab').dataset.at")  # a token may be on its way
     page.locator('[data-panel="writing"] [data-part="back"]').click()
-    expect(page.locator(".bloomlab")).to_have_attribute("data-at", str(int(at or 0) - 1))
+    expect(page.locator(".bloomlab")).to_have_attribute("data-at", str(int(at) - 1))
     page.locator('[data-part="bars"] [data-token]').nth(1).click()
     expect(page.locator('[data-part="branches"] [data-end]')).to_have_count(4)
     page.locator('input[type="radio"][value="window"]').check()

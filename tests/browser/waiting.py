@@ -1,6 +1,7 @@
 """Waiting for what a page will say by itself."""
 
 import time
+from typing import Any
 
 from playwright.sync_api import Page
 
@@ -16,3 +17,17 @@ def until(page: Page, expression: str, timeout: float = 30_000) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"not within {timeout / 1000:g} s: {expression}")
         page.wait_for_timeout(20)
+
+
+def settled(page: Page, expression: str, quiet: float = 500, timeout: float = 30_000) -> Any:
+    """The value of a JavaScript expression once it has been the same for `quiet` milliseconds: what was asked for
+    before may still be on its way."""
+    end = time.monotonic() + timeout / 1000
+    value, since = page.evaluate(expression), time.monotonic()
+    while time.monotonic() - since < quiet / 1000:
+        if time.monotonic() > end:
+            raise TimeoutError(f"it never stays the same for {quiet / 1000:g} s: {expression}")
+        page.wait_for_timeout(20)
+        if (now := page.evaluate(expression)) != value:
+            value, since = now, time.monotonic()
+    return value

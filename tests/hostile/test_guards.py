@@ -38,8 +38,8 @@ def test_every_file_that_is_named_is_there_and_has_guards() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="each guard is left out in a copy of the process")
 def test_no_guard_of_a_sample_can_be_left_out_unnoticed() -> None:
     """`make guards` tries all of them."""
-    done = guards.in_another_process("--sample", "16")
-    assert done.returncode == 0 and "16 of 16 guards held" in done.stdout, done.stdout[-3000:] + done.stderr[-2000:]
+    done = guards.in_another_process("--sample", "5")
+    assert done.returncode == 0 and "5 of 5 guards held" in done.stdout, done.stdout[-3000:] + done.stderr[-2000:]
 
 
 @pytest.mark.slow

@@ -43,8 +43,17 @@ def test_the_map_names_every_file_beside_the_folders() -> None:
 def test_every_make_that_a_page_names_is_there(page: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     text = (ROOT / page).read_text(encoding="utf-8")
-    named = set(re.findall(r"(?:`|^    )make (\w+)", text, re.MULTILINE))
+    named = set(re.findall(r"(?:`|^    )make ([\w-]+)", text, re.MULTILINE))
     assert named and all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named), named
+
+
+def test_what_make_help_names_is_what_make_has_each_with_one_rule() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    rules = re.findall(r"^([a-z][\w-]*):", makefile, re.MULTILINE)
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    helped = re.findall(r"^# make ([\w-]+)", makefile, re.MULTILINE) + re.findall(r"\(make ([\w-]+): ", makefile)
+    assert sorted(rules) == sorted(phony.split())
+    assert set(rules) - {"help", "format", "chromium"} == set(helped)
 
 
 def test_every_command_of_the_terminal_is_one() -> None:

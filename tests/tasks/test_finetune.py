@@ -39,7 +39,14 @@ def accuracy(model: Any, examples: dict[str, Tensor]) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "steps"), [("language", 60), ("tags", 150), ("answer", 700)])
+@pytest.mark.parametrize(
+    ("task", "steps"),
+    [
+        ("language", 60),
+        pytest.param("tags", 150, marks=pytest.mark.long),
+        pytest.param("answer", 700, marks=pytest.mark.long),
+    ],
+)
 def test_a_new_head_learns_its_task_in_under_two_minutes_of_computing(task: str, steps: int) -> None:
     """Questions are about stories of one person: telling whom a question means took the shipped head 2,000 steps."""
     people: tuple[int, ...] = (1,) if task == "answer" else PEOPLE

@@ -43,6 +43,7 @@ def numbers(figures: Any, name: str = "") -> dict[str, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_shipped_model_reaches_what_is_kept() -> None:
     """Another processor may round one sentence in a hundred into another one, no more."""
     found = evaluate.evaluate()

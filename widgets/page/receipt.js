@@ -8,8 +8,7 @@ import { standIn } from "./donors.js";
 import { topOf } from "./lenses.js";
 import { wordOf } from "./pictures.js";
 import { byWhom, leadOf, openedMlp, partNames, placesOfParts, receiptOf, RECEIPT_READ, rerun, saidAfter, totalEffects } from "./receipt_lines.js";
-import { tokenNames } from "../model/tokens.js";
-import { replaced } from "../model/tokens.js";
+import { replaced, tokenNames } from "../model/tokens.js";
 import { bySize, changeCell, errorInWords, largestOf, numberInWords, short, spreadInWords, spreadOf } from "./words.js";
 
 /**
