@@ -1,8 +1,10 @@
-"""What lesson 12 says: halving the digits hardly changes the model's mind."""
+"""What lesson 12 says: halving the digits hardly changes the model's mind; a model that learned nothing says again."""
 
 from itertools import islice
 
-from bloomlab import BloomConfig, Lab, load, zero
+import torch
+
+from bloomlab import BloomConfig, BloomForCausalLM, Lab, load, zero
 from bloomlab.tiny.documents import documents
 from tests.claims.claim import claim
 from tests.claims.stories import recaps
@@ -55,3 +57,24 @@ def bfloat16_changes_little(lab: Lab) -> tuple[list[float], float]:
 def no_city_is_a_capital(lab: Lab) -> tuple[float, float]:
     text = "\n".join(text for text, _ in islice(documents("0 step 0"), 4_000))
     return text.count("Oslo"), text.lower().count("capital")
+
+
+@claim(
+    "A BLOOM that has learned nothing says the token again that it has just read.",
+    said_in=LESSON,
+    value="of 24 layers of 16 heads at random: at how many of 20 tokens the first choice is that token, three draws",
+    control="the same when the scores have a table of their own, not the one that reads",
+    holds=lambda value, control: min(value) >= 18 and max(control) <= 2,
+    untrained="about weights that have learned nothing",
+)
+def without_learning_it_says_again(lab: Lab) -> tuple[list[int], list[int]]:
+    ids = torch.tensor([lab.tokenizer.encode("Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in")])
+    shape = {"hidden_size": 256, "n_layer": 24, "n_head": 16, "vocab_size": lab.model.config.vocab_size}
+    again: dict[bool, list[int]] = {True: [], False: []}
+    for tied in again:
+        for seed in range(3):
+            torch.manual_seed(seed)
+            model = BloomForCausalLM(BloomConfig(**shape, tie_word_embeddings=tied)).eval()
+            with torch.inference_mode():
+                again[tied].append(int((model(ids).logits.argmax(-1) == ids).sum()))
+    return again[True], again[False]
