@@ -149,12 +149,12 @@ def _with_plain_names(ask: Callable[..., Any], *arguments: Any, **named: Any) ->
     Raises:
         ValueError: the answer does not come from a hub.
     """
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import RemoteEntryNotFoundError
 
     try:
         about = ask(*arguments, **named)
         commit, tag = about.commit_hash, about.etag
-    except EntryNotFoundError as error:
+    except RemoteEntryNotFoundError as error:
         commit, tag = error.response.headers.get("X-Repo-Commit"), None
         if commit is None or COMMIT.fullmatch(commit):
             raise
