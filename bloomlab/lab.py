@@ -32,7 +32,7 @@ from bloomlab.errors import (
 )
 from bloomlab.guards.arguments import bytes_in, flag, whole_text
 from bloomlab.guards.files import check_unchanged, versions
-from bloomlab.guards.memory import saying_that_memory_is_full
+from bloomlab.guards.memory import in_words, saying_that_memory_is_full
 from bloomlab.guards.progress import without_monitor
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.named import Heads
@@ -91,6 +91,7 @@ FIRST_QUESTION = "Where does Leo live?"
 QUICK = 1 << 33  # multiplications of a pass that nobody has to be told of: about a tenth of a second
 
 
+@in_words
 def load(
     name_or_folder: str | os.PathLike[str] = "tiny",
     dtype: torch.dtype | str = torch.float32,
@@ -209,6 +210,7 @@ def in_parts(
     return model, model.engines.said
 
 
+@in_words
 def finding(path: str | os.PathLike[str], lab: "Lab | None" = None) -> Finding:
     """Open a finding that was saved; `.check()` measures it again, with the embedded model or with this lab.
 

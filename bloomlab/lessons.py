@@ -14,6 +14,7 @@ from bloomlab.editions import edition_of, sheets
 from bloomlab.errors import InputError, NearMatches
 from bloomlab.guards.arguments import one_of
 from bloomlab.guards.files import read_json, replacing, saying_why_not, write_json
+from bloomlab.guards.memory import in_words
 from bloomlab.translated import catalogue, languages
 
 NOTE = ".bloomlab-lessons.json"
@@ -91,6 +92,7 @@ class Copied(NearMatches):
         return words
 
 
+@in_words
 def copy_to(place: str | os.PathLike[str], edition: str | None = None, language: str | None = None) -> Copied:
     """Copy the lessons into a folder, created if necessary; files that were changed there stay as they are.
 

@@ -19,6 +19,7 @@ from bloomlab.checks.record import Guessed, Try
 from bloomlab.errors import InputError, NearMatches, shorten
 from bloomlab.guards.files import replacing, saying_why_unread
 from bloomlab.guards.markup import escaped
+from bloomlab.guards.memory import saying_that_memory_is_full
 
 MOST_FILES = 300
 MOST_QUESTIONS = 300  # different exercises, and different covers, of a whole class
@@ -56,6 +57,7 @@ class Surprise(NearMatches):
     wrong: tuple[str, int]
 
 
+@saying_that_memory_is_full
 @dataclass(frozen=True)
 class ClassTable(NearMatches):
     """Everything that was handed in.

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bloomlab.checks.record import SESSION
+from bloomlab.guards.memory import in_words
 
 if TYPE_CHECKING:
     from bloomlab.views.cover import Cover
 
 
+@in_words
 def cover(
     question: str,
     answer: str | bool | int | float,

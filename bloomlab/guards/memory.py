@@ -2,17 +2,19 @@
 
 A container is often allowed far less than the machine has, and a program that takes more is killed without a
 word. So the smallest of these counts: the limit a server names in MEM_LIMIT (bytes), the limits of the control
-groups the program runs in, and the memory that is free on the machine.
+groups the program runs in, the addresses that it may still be given (`ulimit -v`), and the memory that is free on the
+machine.
 """
 
+import contextlib
 import ctypes
 import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 from bloomlab.errors import BloomlabError, MemoryLimitError
 
@@ -23,7 +25,7 @@ PROC = Path("/proc")
 def free_bytes() -> int | None:
     """Bytes this program can still use; None if the system does not say."""
     used = _own_bytes()
-    left = [limit - used for limit in _limits()]
+    left = [*(limit - used for limit in _limits()), *_addresses_left()]
     available = _available_bytes()
     return max(0, min([*left, *([] if available is None else [available])])) if left or available is not None else None
 
@@ -49,12 +51,17 @@ def give_back() -> None:
         trim(0)
 
 
-NO_ROOM = ("allocate memory", "failed to map segment", "out of memory")  # as torch, the linker, the system say it
+NO_ROOM = ("allocate memory", "failed to map segment", "out of memory")  # as torch, the linker, XLA, the system say it
+ADVICE = "end other programs, or restart the kernel"
+SMALLER_PASS = "give it fewer tokens at a time, read less, or end other programs"
+SHOWS = ("_repr_html_", "_repr_mimebundle_", "_ipython_display_")  # what a notebook asks for
 Class = TypeVar("Class", bound=type)
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 def saying_that_memory_is_full(kind: Class) -> Class:
-    """A class whose public methods say in one sentence that there was no memory left, whoever noticed it.
+    """A class whose public names, and what shows it, say in one sentence that there was no memory left.
 
     >>> @saying_that_memory_is_full
     ... class Lab:
@@ -63,26 +70,77 @@ def saying_that_memory_is_full(kind: Class) -> Class:
     Traceback (most recent call last):
     bloomlab.errors.MemoryLimitError: trace() needs more memory than is left; end other programs, or restart the kernel
     """
-    for name, method in list(vars(kind).items()):
-        if inspect.isfunction(method) and not name.startswith("_"):
-            setattr(kind, name, _in_words(method))
+    for name, value in list(vars(kind).items()):
+        if name.startswith("_") and name not in SHOWS:
+            continue
+        if inspect.isfunction(value):
+            setattr(kind, name, in_words(value))
+        elif isinstance(value, staticmethod | classmethod):
+            setattr(kind, name, type(value)(in_words(value.__func__)))
+        elif isinstance(value, property):
+            setattr(kind, name, property(in_words(value.fget), value.fset, value.fdel) if value.fget else value)
+        elif isinstance(value, cached_property):
+            value.func = in_words(value.func)
     return kind
 
 
-def _in_words(method: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(method)
-    def said(*arguments: Any, **named: Any) -> Any:
-        try:
-            return method(*arguments, **named)
-        except BloomlabError:
-            raise
-        except (MemoryError, RuntimeError, ImportError, OSError) as error:
-            if not says_that_memory_is_full(error):
-                raise
-        advice = "end other programs, or restart the kernel"
-        raise MemoryLimitError(f"{method.__name__}() needs more memory than is left; {advice}")
+def in_words(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """A function that says in one sentence that there was no memory left, whoever noticed it."""
+    what = "showing this" if function.__name__ in SHOWS else f"{function.__name__}()"
+
+    @wraps(function)
+    def said(*arguments: Given.args, **named: Given.kwargs) -> Result:
+        return within_memory(lambda: function(*arguments, **named), what)
 
     return said
+
+
+def within_memory(call: Callable[[], Result], what: str, advice: str = ADVICE) -> Result:
+    """What a call gives.
+
+    >>> within_memory(lambda: [0] * (1 << 60), "a list", "make it shorter")
+    Traceback (most recent call last):
+    bloomlab.errors.MemoryLimitError: a list needs more memory than is left; make it shorter
+
+    Raises:
+        MemoryLimitError: it needs more memory than there is, whoever noticed it.
+    """
+    try:
+        return call()
+    except BloomlabError:
+        raise
+    except (MemoryError, RuntimeError, ImportError, OSError) as error:
+        if not says_that_memory_is_full(error):
+            raise
+        _drop_half_loaded(error)
+    # raised here, since an error that stands behind another keeps all that its call had made
+    raise MemoryLimitError(f"{what} needs more memory than is left; {advice}")
+
+
+def _drop_half_loaded(error: BaseException) -> None:
+    """Forget the parts of packages that memory ended in: who is asked for them again must load them from the start."""
+    step = error.__traceback__
+    while step is not None:
+        package = str(step.tb_frame.f_globals.get("__name__"))
+        if step.tb_frame.f_code.co_name == "<module>" and package not in sys.modules:
+            for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
+                del sys.modules[name]
+        step = step.tb_next
+
+
+def said_of(error: BaseException) -> str:
+    """What a page says of an error that nobody is there to catch.
+
+    >>> said_of(ValueError("no"))
+    'ValueError: no'
+    >>> said_of(MemoryError())
+    'there is not enough memory left for this; end other programs, or restart the kernel'
+    """
+    if isinstance(error, BloomlabError):
+        return str(error)
+    if says_that_memory_is_full(error):
+        return f"there is not enough memory left for this; {ADVICE}"
+    return f"{type(error).__name__}: {error}"
 
 
 def says_that_memory_is_full(error: BaseException) -> bool:
@@ -93,7 +151,7 @@ def says_that_memory_is_full(error: BaseException) -> bool:
     >>> says_that_memory_is_full(OSError(2, "No such file"))
     False
     """
-    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_ROOM)
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_ROOM)
 
 
 def gigabytes(count: int) -> str:
@@ -117,6 +175,17 @@ def _limits() -> Iterator[int]:
         text = _read(folder / name)
         if text.isdecimal() and int(text) < 1 << 60:  # "max", or a number too large to mean anything: no limit
             yield int(text)
+
+
+def _addresses_left() -> Iterator[int]:
+    """Bytes that the system will still give addresses to, where it counts them; files that are mapped count, too."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # no such limits there
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        pages = _read(PROC / "self" / "statm").split()
+        if limit != resource.RLIM_INFINITY and pages:
+            yield limit - int(pages[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _control_groups() -> Iterator[tuple[Path, str]]:

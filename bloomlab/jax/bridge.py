@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import torch
 from torch import Tensor
 
+from bloomlab.guards.memory import in_words
 from bloomlab.hooks import At, Edit, Edits, Hooks, Spot, edited
 from bloomlab.jax.checkpoint import array, tensor, to_state
 from bloomlab.jax.pretrained import FlaxBloomPreTrainedModel
@@ -21,6 +22,7 @@ from bloomlab.tracing import record as torch_record
 from bloomlab.tracing.trace import Trace
 
 
+@in_words
 def record(
     model: FlaxBloomPreTrainedModel,
     tokenizer: BloomTokenizerFast,

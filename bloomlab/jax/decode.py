@@ -8,6 +8,7 @@ or `jax.vmap` nobody knows how long the rows become, so there they come out at f
 
 import secrets
 from dataclasses import fields
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +22,7 @@ from bloomlab.config import BloomConfig
 from bloomlab.errors import GenerationError
 from bloomlab.generation.prompt import checked_mask
 from bloomlab.generation.settings import Settings
-from bloomlab.guards.memory import check_memory
+from bloomlab.guards.memory import check_memory, within_memory
 from bloomlab.hooks import Hooks
 from bloomlab.jax.arguments import checked_inputs, checked_key
 from bloomlab.jax.cache import KVCache, init_cache
@@ -75,6 +76,7 @@ def generate(
         GenerationError: a setting makes no sense; or the logits are not finite: `.ids` is what was written so far
             (inside `jax.jit`, where no value is known, the row ends there instead, and padding follows).
         InputError: the ids or the mask do not fit.
+        MemoryLimitError: so many new tokens need more memory than there is.
     """
     config = model.config
     ids, mask, _ = checked_inputs(input_ids, attention_mask, None, config)
@@ -110,13 +112,21 @@ def generate(
     key = jax.random.PRNGKey(secrets.randbits(31) if chosen.seed is None else chosen.seed % 2**32)
     dials = (chosen.temperature or 1.0, chosen.top_p or 1.0, chosen.repetition_penalty)
     params = model.params if params is None else checked_params(params, model.params_shape_tree)
-    end = model._write(params, ids, mask, key if prng_key is None else prng_key, dials, plan=_plan(chosen, config))
+    key = key if prng_key is None else prng_key
+    run = partial(_written, model, params, ids, mask, key, dials, _plan(chosen, config))
+    end = within_memory(run, f"writing {n_new} tokens", "give it a shorter text, or end other programs")
     if _has_no_values(end.n_new):
         return FlaxGenerateOutput(sequences=end.ids)
     written = end.ids[:, : ids.shape[1] + int(end.n_new)]
     if not end.finite:
         raise _not_finite(model, params, written[:, :-1], mask)
     return FlaxGenerateOutput(sequences=written)
+
+
+def _written(model: Any, params: Any, ids: Array, mask: Array, key: Any, dials: Any, plan: Plan) -> State:
+    """The end of the compiled loop, waited for: JAX returns before it computes, and memory may end then."""
+    end: State = model._write(params, ids, mask, key, dials, plan=plan)
+    return end if _has_no_values(end.n_new) else jax.block_until_ready(end)
 
 
 def _has_no_values(*arrays: Array) -> bool:

@@ -17,7 +17,7 @@ from bloomlab.config import BloomConfig
 from bloomlab.errors import CheckpointError, InputError, shorten
 from bloomlab.guards.arguments import flag
 from bloomlab.guards.files import make_folder, saying_why_not
-from bloomlab.guards.memory import check_memory
+from bloomlab.guards.memory import SMALLER_PASS, check_memory, within_memory
 from bloomlab.hooks import Hooks as TorchHooks
 from bloomlab.hooks import Spot, list_spots
 from bloomlab.jax.arguments import asked, checked_cache_size, checked_dtype, checked_inputs, checked_key, checked_shape
@@ -94,7 +94,8 @@ class FlaxBloomPreTrainedModel:
         if _do_init:
             size = config.parameter_count() * 4
             check_memory(size, f"a new model of {config.parameter_count():,} parameters", "make it smaller")
-            self._params = self.init_weights(self.key, self.input_shape)
+            draw = partial(self.init_weights, self.key, self.input_shape)
+            self._params = within_memory(draw, "a new model", "make it smaller")
 
     # -- a call ----
 
@@ -129,6 +130,7 @@ class FlaxBloomPreTrainedModel:
         Raises:
             InputError: the inputs do not fit each other or the model.
             HookError: a spot does not exist, or an edit does not give back what it should.
+            MemoryLimitError: it needs more memory than there is.
         """
         refuse_unknown(deprecated)
         ids, mask, past = checked_inputs(input_ids, attention_mask, past_key_values, self.config)
@@ -143,10 +145,11 @@ class FlaxBloomPreTrainedModel:
         read = own.read.union(attentions, states)
         inputs = (params, ids, mask, past, dropout_rng, bool(train), read)
         if own.edit:  # an edit may be any Python, so this pass runs as it is written, a step at a time
-            output, readings = self._pass(*inputs, own.edit)
+            run = partial(self._pass, *inputs, own.edit)
         else:
             self._say_if_it_grows(ids, past)
-            output, readings = self._compiled(*inputs)
+            run = partial(self._compiled, *inputs)
+        output, readings = within_memory(run, f"a pass of {type(self).__name__}", SMALLER_PASS)
         own.keep(readings, self.hook_names)
         output.hidden_states = tuple(readings[name] for name in states) or None
         output.attentions = tuple(readings[name] for name in attentions) or None

@@ -18,6 +18,7 @@ from typing import Any, Self
 from bloomlab.errors import HookError, InputError, NearMatches, NearNames, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.files import json_bytes, read_json, write_json
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.hooks import Edit
 from bloomlab.lens.cases import Case, of_texts
 from bloomlab.lens.refute import Control, Refutation, number
@@ -87,6 +88,7 @@ class Check(NearMatches):
         return self.sentence
 
 
+@saying_that_memory_is_full
 @dataclass
 class Finding(NearNames):
     """A claim about an edit, with its controls.

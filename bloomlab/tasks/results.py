@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from bloomlab.guards.frames import InPandas
 from bloomlab.guards.markup import STAYS, escaped
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.text.tokens import Token, display_tokens, visible
 
 OUTSIDE = "O"  # the tag of a token that is not part of a name
@@ -46,6 +47,7 @@ class Span(NamedTuple):
     last: int
 
 
+@saying_that_memory_is_full
 @dataclass(frozen=True)
 class Classification(InPandas):
     """A label for a text.
@@ -85,6 +87,7 @@ class Classification(InPandas):
         return f"<div>{_strip_html(self.tokens, marks)}{_table_html(rows)}<small>{caption}</small></div>"
 
 
+@saying_that_memory_is_full
 @dataclass(frozen=True)
 class Tagging(InPandas):
     """A tag for each token of a text.
@@ -127,6 +130,7 @@ class Tagging(InPandas):
         return f"<div>{_strip_html(self.tokens, marks)}{_table_html(rows)}<small>{caption}</small></div>"
 
 
+@saying_that_memory_is_full
 @dataclass(frozen=True)
 class Answer(InPandas):
     """A span of the context that may answer a question. It is true unless `note` says that no answer was found.

@@ -23,13 +23,14 @@ from bloomlab.config import BloomConfig
 from bloomlab.elsewhere import TRACE, spot_elsewhere
 from bloomlab.errors import HookError, InputError, NearNames, did_you_mean, shorten_path
 from bloomlab.guards.files import replacing
-from bloomlab.guards.memory import gigabytes
+from bloomlab.guards.memory import gigabytes, saying_that_memory_is_full
 from bloomlab.hooks import Edits, Reading
 from bloomlab.text.tokens import Token, TokenList, find
 from bloomlab.tracing.by_need import ByNeed, behind
 from bloomlab.tracing.trace_file import KEY, Contents, description, read_trace
 
 
+@saying_that_memory_is_full
 class Trace(NearNames):
     """The tensors that were read in one run.
 

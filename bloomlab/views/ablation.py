@@ -5,6 +5,7 @@ from typing import Any
 
 from bloomlab.errors import NearNames
 from bloomlab.guards.frames import InPandas
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.lens.effect import Effect
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token
@@ -13,6 +14,7 @@ from bloomlab.views.shared.tables import table, text_cell, token_names, word
 SHOWN_TOKENS = 200  # rows of the table; the effect itself holds all
 
 
+@saying_that_memory_is_full
 class Ablation(NearNames, InPandas):
     """One text, read twice: by the whole model, and with zeros in place of one part.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from bloomlab.errors import NearNames
 from bloomlab.guards.frames import data_frame
 from bloomlab.guards.markup import escaped
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.lens.attribution import RESIDUE, Attribution
 from bloomlab.lens.attributions import Attributions
 from bloomlab.lens.refute import number
@@ -20,6 +21,7 @@ ANSWERS = ("left_out", "gradient", "integrated")
 HEAD = ("token", "left out", "gradient × input", "integrated")
 
 
+@saying_that_memory_is_full
 class TokenAttribution(LiveResult, NearNames):
     """What each token gives to a difference of two logits, in nats, in three ways.
 

@@ -21,6 +21,7 @@ from bloomlab.errors import InputError, check_attribute, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.files import replacing
 from bloomlab.guards.markup import escaped
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.views.shared.assets import module_text, style_text
 from bloomlab.views.shared.beside import show_beside, update_beside
 from bloomlab.views.shared.from_page import FromPage
@@ -82,6 +83,7 @@ def _digits(number: int | float) -> str:
     return f"{number:,}" if isinstance(number, int) else f"{number:.3g}" if abs(number) < 999.5 else f"{number:,.0f}"
 
 
+@saying_that_memory_is_full
 class Cover(FromPage):
     """A question; under it, once there is a prediction, prediction and answer side by side, and what follows from it.
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from bloomlab.errors import NearNames
 from bloomlab.guards.frames import data_frame
 from bloomlab.guards.markup import escaped
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.lens.effect_map import TURNED, Effects
 from bloomlab.lens.refute import number
 from bloomlab.tasks.results import readable
@@ -22,6 +23,7 @@ HARDLY = 0.005  # a smaller share would be written as 0.00
 HATCHED = "background-image:repeating-linear-gradient(45deg,transparent 0 5px,currentColor 5px 6px)"
 
 
+@saying_that_memory_is_full
 class EffectMap(LiveResult, NearNames):
     """A map of effects that shows itself; shares of the logit difference, 0 nothing and 1 all of it.
 

@@ -6,6 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from bloomlab.errors import NearMatches
 from bloomlab.guards.frames import data_frame
 from bloomlab.guards.markup import escaped
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.tasks.results import readable
 from bloomlab.views.shared.tables import table
 
@@ -26,6 +27,7 @@ class Found(Protocol):
 AnyFound = TypeVar("AnyFound", bound=Found)
 
 
+@saying_that_memory_is_full
 class Evidence(NearMatches, Generic[AnyFound]):
     """A measured sentence with its table.
 

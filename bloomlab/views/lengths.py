@@ -9,6 +9,7 @@ from torch import Tensor
 from bloomlab.errors import NearNames
 from bloomlab.guards.frames import InPandas
 from bloomlab.guards.markup import escaped
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.lens.lengths import LengthLoss, Progress, length_lab
 from bloomlab.model.positions import reached
@@ -28,6 +29,7 @@ class LengthCurve:
     losses: tuple[LengthLoss, ...]
 
 
+@saying_that_memory_is_full
 class Lengths(tuple[LengthCurve, ...], NearNames, InPandas):
     """A curve for each model, all of the same texts; `figure()` draws them.
 

@@ -5,12 +5,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bloomlab.errors import InputError
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.lens.cases import Case
 
 if TYPE_CHECKING:
     from bloomlab.views.view import View
 
 
+@saying_that_memory_is_full
 class LiveResult:
     """What a lab has measured of a text; `view` shows it live."""
 

@@ -8,6 +8,7 @@ from typing import Any, overload
 from bloomlab.errors import NearNames
 from bloomlab.guards.frames import InPandas
 from bloomlab.guards.markup import escaped
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.lens.logit_lens import LensRow
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.text.tokens import Token
@@ -19,6 +20,7 @@ WIDTH, COLUMN = 112, 11  # characters of a line in a terminal, and of one token'
 SHOWN_TOKENS = 64  # columns of the table in a page; the rows themselves hold all
 
 
+@saying_that_memory_is_full
 class LogitLens(Sequence[LensRow], NearNames, InPandas):
     """The rows of the lens, from the embedding to the last layer; each is a LensRow with its numbers.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from bloomlab.errors import InputError, NearNames, did_you_mean, shorten
 from bloomlab.guards.arguments import whole_text
 from bloomlab.guards.frames import data_frame
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.heads.question_answering import BloomForQuestionAnswering
 from bloomlab.hooks import NamedEdit
 from bloomlab.lens import mlp_receipt
@@ -36,6 +37,7 @@ SHOWN = 12  # lines by size; the rest is one line
 LITTLE = 0.05  # nats: where what follows changes a loss by less, nothing is said of it
 
 
+@saying_that_memory_is_full
 class ReceiptTable(LiveResult, NearNames):
     """A difference of two logits, a line for each part of the model, the largest first.
 

@@ -21,7 +21,7 @@ from bloomlab.errors import BloomlabError, HookError, InputError, check_attribut
 from bloomlab.guards.arguments import whole_within
 from bloomlab.guards.files import replacing, temporary_folder
 from bloomlab.guards.markup import escaped
-from bloomlab.guards.memory import give_back
+from bloomlab.guards.memory import give_back, said_of, saying_that_memory_is_full
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.hooks import Edit, Edits, Spot
 from bloomlab.tasks.results import readable
@@ -48,6 +48,7 @@ ROW_SHOWN = 60  # characters of a text in the list of texts
 EDIT_PAUSE = 0.005  # of edits, which nobody types letter by letter
 
 
+@saying_that_memory_is_full
 class View(Measured):
     """A text, seen through one panel or several.
 
@@ -881,7 +882,7 @@ def _in_words(error: BaseException, interrupted: str = "open the tab once more t
     """What the page says of an error that nobody is there to catch."""
     if isinstance(error, KeyboardInterrupt):
         return f"this was interrupted; {interrupted}"
-    return str(error) if isinstance(error, BloomlabError) else f"{type(error).__name__}: {error}"
+    return said_of(error)
 
 
 def _trait_of(empty: Any) -> "traitlets.TraitType[Any, Any]":

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bloomlab.errors import CheckpointError, InputError, did_you_mean, shorten, shorten_path
 from bloomlab.guards.files import check_unchanged, json_bytes, replacing_all, saying_why_unread, version
-from bloomlab.guards.memory import check_memory
+from bloomlab.guards.memory import check_memory, in_words
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.weights.devices import Place, on_disk, weights_place
 from bloomlab.weights.layouts import FLAX_ONLY, LAYOUTS, MSGPACK, read_index
@@ -311,6 +311,7 @@ def remove_weights(folder: Path, but: Iterable[str] = ()) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
+@in_words
 def convert(folder: Path) -> list[Path]:
     """Write the weights of a folder's .bin files as safetensors beside them; their names and numbers stay as they are.
 

@@ -10,9 +10,10 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -23,6 +24,7 @@ from bloomlab.weights.download_errors import AGAIN
 
 HUB = "https://huggingface.co"
 COMMIT = re.compile(r"[0-9a-f]{40}")
+TAG = re.compile(r"[\w-]{1,128}", re.ASCII)  # of a file; the hub's are hashes
 
 WAIT = 10  # seconds until the hub must say something
 LONGEST = 60  # seconds for its whole answer
@@ -118,12 +120,14 @@ _SETTINGS = threading.Lock()
 
 def download(address: str, repo: str, commit: str, name: str, cache: Path, bar: Any) -> None:
     """Have huggingface_hub put a file into its cache, by plain HTTP."""
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import constants, file_download, hf_hub_download
 
-    with _SETTINGS:  # it reads these from its own module only
+    with _SETTINGS:  # it reads these from its own modules only
         before = constants.HF_HUB_DISABLE_XET, constants.DOWNLOAD_CHUNK_SIZE
+        ask = file_download.get_hf_file_metadata
         try:
             constants.HF_HUB_DISABLE_XET, constants.DOWNLOAD_CHUNK_SIZE = True, CHUNK
+            file_download.get_hf_file_metadata = partial(_with_plain_names, ask)
             hf_hub_download(
                 repo,
                 name,
@@ -136,6 +140,27 @@ def download(address: str, repo: str, commit: str, name: str, cache: Path, bar: 
             )
         finally:
             constants.HF_HUB_DISABLE_XET, constants.DOWNLOAD_CHUNK_SIZE = before
+            file_download.get_hf_file_metadata = ask
+
+
+def _with_plain_names(ask: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """What the hub says of a file, once the names in it lead nowhere: huggingface_hub makes paths of them, unlooked.
+
+    Raises:
+        ValueError: the answer does not come from a hub.
+    """
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    try:
+        about = ask(*arguments, **named)
+        commit, tag = about.commit_hash, about.etag
+    except RemoteEntryNotFoundError as error:
+        commit, tag = error.response.headers.get("X-Repo-Commit"), None
+        if commit is None or COMMIT.fullmatch(commit):
+            raise
+    if (commit is not None and not COMMIT.fullmatch(commit)) or (tag is not None and not TAG.fullmatch(tag)):
+        raise ValueError("no name of a file or of a commit")
+    return about
 
 
 # -- words on the screen ----

@@ -242,7 +242,7 @@ class Source:
     def _is_checked(self, name: str) -> bool:
         try:
             note, says = self._note(name)
-            return note.read_text(encoding="utf-8") == says
+            return note.read_bytes() == says.encode()  # another program can have written anything
         except OSError:
             return False
 
@@ -333,7 +333,7 @@ def _in_words(error: Exception, repo: str, address: str, kept: Path, revision: s
 
 def _remember(path: Path, text: str) -> None:
     """Write a small file whole, unless it says so already."""
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if not path.is_file() or path.read_bytes() != text.encode():
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as draft:
             draft.write_text(text, encoding="utf-8")

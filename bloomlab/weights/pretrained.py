@@ -15,10 +15,10 @@ from torch.overrides import TorchFunctionMode
 
 from bloomlab.config import ALIASES, BloomConfig
 from bloomlab.elsewhere import MODEL
-from bloomlab.errors import BloomlabError, CheckpointError, InputError, MemoryLimitError, did_you_mean
+from bloomlab.errors import CheckpointError, InputError, did_you_mean
 from bloomlab.guards.arguments import flag
 from bloomlab.guards.files import check_unchanged, make_folder, versions
-from bloomlab.guards.memory import check_memory, says_that_memory_is_full
+from bloomlab.guards.memory import SMALLER_PASS, check_memory, within_memory
 from bloomlab.guards.uninterrupted import uninterrupted
 from bloomlab.hooks import NO_HOOKS, Hooks, Spot, list_spots
 from bloomlab.weights import devices, slowly
@@ -74,18 +74,8 @@ class BloomPreTrainedModel(ForOthers):
         Raises:
             MemoryLimitError: it needs more memory than there is.
         """
-        try:
-            return super().__call__(*arguments, **named)
-        except BloomlabError:
-            raise
-        except (MemoryError, RuntimeError) as error:
-            if not says_that_memory_is_full(error):
-                raise
-        # raised here, since an error that stands behind another keeps all that its pass had made
-        raise MemoryLimitError(
-            f"a pass of {type(self).__name__} needs more memory than is left; give it fewer tokens at a time, "
-            "read less, or end other programs"
-        )
+        what = f"a pass of {type(self).__name__}"
+        return within_memory(partial(super().__call__, *arguments, **named), what, SMALLER_PASS)
 
     # -- opening and saving ----
 

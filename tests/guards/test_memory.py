@@ -1,17 +1,25 @@
 """How much memory may still be taken: the smallest limit counts."""
 
+import ast
+import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from bloomlab.errors import BloomlabError, MemoryLimitError
 from bloomlab.guards import memory
 from bloomlab.lab import Lab
+from bloomlab.views.shared.steps import Steps
+from bloomlab.views.tokens.result import Tokens
 from tests.tiny_random import byte_tokenizer, random_model
 
 GB = 10**9
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -75,6 +83,14 @@ def test_the_servers_own_limit_counts(machine: Path, monkeypatch: pytest.MonkeyP
         assert free(5 * GB)
 
 
+def test_a_limit_on_addresses_counts_less_all_that_has_one(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the mapped files too: 9,000,000 pages in all."""
+    resource = pytest.importorskip("resource")
+    for limit, left in ((38 * GB, 2 * GB), (35 * GB, 0), (resource.RLIM_INFINITY, 8 * GB)):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, limit=limit: (limit, limit))
+        assert free(left)
+
+
 def test_a_limit_already_reached_leaves_nothing(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEM_LIMIT", str(GB // 2))
     assert memory.free_bytes() == 0
@@ -125,6 +141,90 @@ def test_every_verb_of_a_lab_says_in_words_that_memory_is_full(
     for verb in (lab.trace, lab.generate, lab.explore, lab.attention, lab.lens):
         with pytest.raises(MemoryLimitError, match=rf"{verb.__name__}\(\) needs more memory than is left"):
             verb("Leo")
+
+
+def test_what_shows_a_result_says_it_too() -> None:
+    """Packages that draw are loaded when they are first needed, which may be after the verb has returned."""
+
+    def fail() -> NoReturn:
+        raise ImportError("libtiff.so: failed to map segment from shared object")
+
+    with pytest.raises(MemoryLimitError, match=r"^view\(\) needs more memory than is left"):
+        _ = Tokens([], fail).view
+    with pytest.raises(MemoryLimitError, match="needs more memory than is left"):
+        Tokens([], fail)._repr_mimebundle_()
+
+
+def test_every_class_that_shows_or_saves_itself_says_it() -> None:
+    doors, silent = {*memory.SHOWS, "save"}, []
+    for path in (ROOT / "bloomlab").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and doors & {getattr(each, "name", "") for each in node.body}:
+                marks = [each.id for each in node.decorator_list if isinstance(each, ast.Name)]
+                silent += [] if "saying_that_memory_is_full" in marks else [f"{path.name}: {node.name}"]
+    assert not silent
+
+
+def test_every_kind_of_method_says_it() -> None:
+    @memory.saying_that_memory_is_full
+    class Full:
+        def method(self) -> None:
+            raise MemoryError
+
+        @staticmethod
+        def static() -> None:
+            raise MemoryError
+
+        @classmethod
+        def of_class(cls) -> None:
+            raise MemoryError
+
+        @property
+        def own(self) -> None:
+            raise MemoryError
+
+        @cached_property
+        def kept(self) -> None:
+            raise MemoryError
+
+        def _repr_html_(self) -> str:
+            raise MemoryError
+
+    full = Full()
+    with pytest.raises(MemoryLimitError, match=r"^showing this needs more memory than is left"):
+        full._repr_html_()
+    for name in ("method", "static", "of_class", "own", "kept"):
+        with pytest.raises(MemoryLimitError, match=rf"^{name}\(\) needs more memory than is left"):
+            getattr(full, name)()
+
+
+def test_a_page_says_it_too() -> None:
+    said: list[str] = []
+
+    def job() -> Iterator[None]:
+        yield
+        raise MemoryError
+
+    Steps(job(), lambda state, words: said.append(words)).finish()
+    assert said == ["there is not enough memory left for this; end other programs, or restart the kernel"]
+
+
+def test_a_package_that_memory_ended_in_is_loaded_from_its_start_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parts that were whole stay behind, and would go on with the rest that is no longer there."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "__init__.py").write_text("from half import part\nif part.FULL: raise MemoryError\n")
+    (tmp_path / "half" / "part.py").write_text("FULL = True\n")
+    with pytest.raises(MemoryLimitError, match="a package needs more memory"):
+        memory.within_memory(lambda: importlib.import_module("half"), "a package")
+    assert not [name for name in sys.modules if name.startswith("half")]
+    (tmp_path / "half" / "part.py").write_text("FULL = 0\n")
+    importlib.invalidate_caches()
+    assert importlib.import_module("half").part.FULL == 0
+    for name in ("half", "half.part"):
+        del sys.modules[name]
 
 
 def test_other_errors_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,15 +11,21 @@ import json
 import os
 import pickle
 import random
+import shutil
 import string
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from huggingface_hub import constants
+
+from bloomlab.checks.class_table import class_of
 from bloomlab.checks.guesses import report
+from bloomlab.checks.handin import FORMAT
 from bloomlab.config import BloomConfig
-from bloomlab.errors import BloomlabError, CheckpointError
+from bloomlab.errors import BloomlabError, CheckpointError, InputError
 from bloomlab.heads.question_answering import BloomForQuestionAnswering
 from bloomlab.heads.sequence_classification import BloomForSequenceClassification
 from bloomlab.heads.token_classification import BloomForTokenClassification
@@ -31,6 +37,7 @@ from bloomlab.lessons import NOTE, copy_to
 from bloomlab.notebook.line_parser import parse
 from bloomlab.tracing.donors import copied, drawn, hold, steer, usual
 from bloomlab.tracing.edits import scale, zero
+from bloomlab.tracing.record import weights_hash
 from bloomlab.tracing.trace import Trace
 from bloomlab.views.cover import Cover
 from bloomlab.views.shared.code import code_parts, quoted
@@ -43,6 +50,7 @@ from tests.hostile.folders import BIN, WEIGHTS, honest_bin, honest_folder, shard
 from tests.hostile.mutations import INTERESTING, MARKUP, changed, changed_value, text_like_code
 from tests.hostile.probe import BYTES, Opener, seconds_at_most
 from tests.tiny_random import SIZES, byte_tokenizer, random_model
+from tests.weights.fake_hub import REPO, Answer, FakeHub, fake_hub
 
 OPCODES = [each[0] for each in vars(pickle).values() if isinstance(each, bytes) and len(each) == 1]
 LAB = Lab(random_model(n_layer=2), byte_tokenizer(), name="small")
@@ -396,6 +404,112 @@ def notebooks(folder: Path) -> Try:
     return attempt
 
 
+def handins(folder: Path) -> Try:
+    """One of two files that were handed in is changed; the class is read, and its table printed and saved."""
+    tries = [
+        {"exercise": "04 half_weight", "seconds": 3.5, "done": done, "says": "too much", "answer": "0.5"}
+        for done in (False, True)
+    ]
+    guesses = [{"question": "How many?", "seconds": 9, "prediction": "4", "answer": "3"}]
+    said = {"format": FORMAT, "name": "Ana", "began": "2026-11-30 09:00", "tries": tries, "guesses": guesses}
+    place = folder / "handed-in"
+    place.mkdir()
+    (place / "ana.json").write_text(json.dumps(said))
+
+    def attempt(chance: random.Random) -> None:
+        now = {**said, "name": "Leo"}
+        if chance.random() < 0.5:
+            now = test_traces.with_value(now, chance.choice(list(test_traces.leaves(now))), MARKUP)
+        (place / "leo.json").write_bytes(changed("leo.json", json.dumps(now).encode(), chance))
+        table = class_of(place)
+        repr(table).encode()
+        promised("Ana" in [one.name for one in table.people], "an honest hand-in was lost")
+        promised(len(table.people) + len(table.refused) == 2, "a hand-in is neither read nor refused")
+        page = table.save(folder / "class.html").read_text(encoding="utf-8")
+        promised(not test_traces.would_run(page), "code in the page of a class")
+        if table.refused:
+            raise InputError(table.refused[0][1])
+
+    return attempt
+
+
+def hub(folder: Path) -> Try:
+    """What a hub says of a model, or what is kept of it here, is changed; the model is opened by its name."""
+    published, whole, cache = sharded_folder(folder / "published"), folder / "whole", folder / "cache"
+    with fake_hub(published) as there:
+        expected = weights_hash(_fetched(there, whole).model)
+
+    def attempt(chance: random.Random) -> None:
+        shutil.rmtree(cache, ignore_errors=True)
+        with fake_hub(published) as there:
+            match chance.randrange(3):
+                case 0:
+                    listed = changed("list.json", json.dumps(there.about()).encode(), chance)
+                    there.fault = lambda answer: answer.name == "info" and not answer.say(200, listed)
+                case 1:
+                    listed = json.dumps(there.about()).encode()
+                    if chance.random() < 0.3:  # it lists a file that it does not have
+                        del there.files[chance.choice(list(there.files))]
+                    there.fault = lambda answer: _says_otherwise(answer, listed, [*HEADERS, f"{folder}/x"], chance)
+                case _:
+                    shutil.copytree(whole, cache, symlinks=True)
+                    kept = chance.choice(sorted(path for path in cache.rglob("*") if path.is_file()))
+                    kept.write_bytes(changed(kept.name, kept.read_bytes(), chance))
+            try:
+                lab = _fetched(there, cache, asks=chance.random() < 0.7)
+            finally:
+                elsewhere = [path for path in folder.iterdir() if path not in (published, whole, cache)]
+                for path in elsewhere:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                promised(not elsewhere, f"{elsewhere} beside the cache")
+        promised(weights_hash(lab.model) == expected, "it opened as another model")
+
+    return attempt
+
+
+def _fetched(there: FakeHub, cache: Path, asks: bool = True) -> Lab:
+    """The model by its name, if need be from what is kept: the other kinds ask nobody."""
+    import bloomlab
+
+    now = {"HF_ENDPOINT": there.address, "HF_HUB_OFFLINE": "" if asks else "1"}
+    with patch.dict(os.environ, now), patch.object(constants, "HF_HUB_OFFLINE", not asks):
+        return bloomlab.load(REPO, cache_dir=cache)
+
+
+def _says_otherwise(answer: Answer, listed: bytes, others: list[str], chance: random.Random) -> bool:
+    """Of what the hub says beside its files something is another."""
+
+    def say(status: int, body: bytes, headers: dict[str, str] | None = None, length: int | None = None) -> None:
+        now = dict(headers or {})
+        for name in now:
+            if chance.random() < 0.2:
+                now[name] = chance.choice(others)
+        type(answer).say(answer, status, body, now, length)
+
+    answer.say = say  # type: ignore[method-assign]  # of this one connection
+    return answer.name == "info" and not say(200, listed)
+
+
+HEADERS = [
+    *(
+        "",
+        "x",
+        "-1",
+        "9" * 40,
+        "a" * 5000,
+        '"../../../elsewhere"',
+        "../../..",
+        "../../../elsewhere",
+        "/".join([".."] * 3),
+        '"x"',
+        'W/"x"',
+        "0" * 40,
+        "f" * 64,
+    ),
+    *('"' + "0" * 64 + '"', "main", "http://localhost:1/", "\xff", "%2e%2e%2felsewhere", "\t", '"' + "a" * 300 + '"'),
+]
+
+
 def paths(folder: Path) -> Try:
     """A name that no file has, or no file should have: opened, written to, and asked of the hub."""
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -427,5 +541,5 @@ def _load(name: str) -> None:
 
 KINDS: dict[str, Callable[[Path], Try]] = {
     each.__name__: each
-    for each in (files, pickles, traces, texts, labels, edits, pages, code, findings, notebooks, paths)
+    for each in (files, pickles, traces, texts, labels, edits, pages, code, findings, notebooks, handins, hub, paths)
 }

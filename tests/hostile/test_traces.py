@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import bloomlab
 from bloomlab.errors import BloomlabError, InputError
 from bloomlab.guards.markup import escaped
 from bloomlab.lab import Lab
@@ -24,6 +25,7 @@ from bloomlab.tracing.trace import Trace
 from bloomlab.tracing.trace_file import read_trace
 from bloomlab.views.tokens.result import Tokens
 from tests.hostile.mutations import INTERESTING, MARKUP, changed_value
+from tests.text.small_tokenizer import hub_folder
 from tests.tiny_random import byte_tokenizer, random_model
 
 LAB = Lab(random_model(n_layer=2), byte_tokenizer(), name="small")
@@ -99,13 +101,13 @@ def would_run(html: str) -> list[str]:
     return elements.found
 
 
-def show_everywhere(trace: Trace, folder: Path) -> list[str]:
+def show_everywhere(trace: Trace, folder: Path, lab: Lab = LAB) -> list[str]:
     """What would run of a trace, on every page and in every cell."""
     ran = would_run(Tokens(trace.tokens)._repr_html_())
     repr(trace)
     for name in VIEWS:
         try:
-            view = getattr(LAB, name)(trace)
+            view = getattr(lab, name)(trace)
         except BloomlabError:
             continue  # it is not this lab's, in words
         shown = view.view if isinstance(view, Tokens) else view
@@ -118,6 +120,21 @@ def show_everywhere(trace: Trace, folder: Path) -> list[str]:
 def test_what_would_run_is_found() -> None:
     assert would_run(f"<p>{MARKUP}</p>") == ["img ['src', 'onerror']"]
     assert would_run(f"<p>{escaped(MARKUP)}</p><b title='{escaped(MARKUP)}'></b>") == []
+
+
+@pytest.mark.slow
+def test_a_token_that_a_tokenizer_adds_is_text(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    random_model(vocab_size=421, n_layer=2).save_pretrained(folder)
+    hub_folder(folder)
+    said = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    number = len({*said["model"]["vocab"].values(), *(token["id"] for token in said["added_tokens"])})
+    said["added_tokens"].append({**said["added_tokens"][0], "id": number, "content": MARKUP, "special": False})
+    (folder / "tokenizer.json").write_text(json.dumps(said), encoding="utf-8")
+    lab = bloomlab.load(folder)
+    trace = lab.trace(f"hello{MARKUP}", read="*")
+    assert trace.tokens[-1].id == number and trace.tokens[-1].text == MARKUP
+    assert show_everywhere(trace, tmp_path, lab) == []
 
 
 @pytest.mark.slow

@@ -296,6 +296,14 @@ def test_a_name_on_the_hub_opens_even_where_there_is_flax_s_own_file_only(
 
 
 @pytest.mark.slow
+def test_writing_that_memory_cannot_hold_ends_in_words(model: Any) -> None:
+    """3,000,000 positions that look at each other: no machine has an address for each number."""
+    with pytest.raises(MemoryLimitError, match=r"^writing 1 tokens needs more memory than is left; .*shorter text"):
+        model.generate(jnp.zeros((1, 3_000_000), jnp.int32), max_new_tokens=1)
+    assert model.generate(IDS[:1], max_new_tokens=1).sequences.shape == (1, IDS.shape[1] + 1)
+
+
+@pytest.mark.slow
 def test_a_folder_that_only_jax_can_open_says_so(model: Any, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path, safe_serialization=False)
     with pytest.raises(CheckpointError, match=r"but there is flax_model\.msgpack, which FlaxBloomForCausalLM opens"):

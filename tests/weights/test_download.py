@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -25,12 +26,14 @@ from tests.weights.fake_hub import (
     REPO,
     Answer,
     FakeHub,
+    Fault,
     breaks_off,
     breaks_off_once,
     changed,
     endless_list,
     fake_hub,
     flipped,
+    git_hash,
     portal,
     stalls,
     status,
@@ -169,6 +172,43 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "more than the list says": (more_than_listed, BROKEN),
     "a commit that is none": (lambda answer: answer.say(200, b'{"id": "a/b", "sha": "../x"}') or True, OFFLINE),
 }  # fmt: skip
+
+
+def names(which: str, **headers: str) -> Fault:
+    """A hub that says these things of a file."""
+
+    def fault(answer: Answer) -> bool:
+        if answer.name != which:
+            return False
+        content = answer.hub.files[which]
+        usual = {"ETag": f'"{git_hash(content)}"', "X-Repo-Commit": COMMIT}
+        answer.say(200, content, usual | {name.replace("_", "-"): value for name, value in headers.items()})
+        return True
+
+    return fault
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault",
+    [
+        names("config.json", ETag='"../../../elsewhere"'),
+        names("config.json", X_Linked_ETag="../../../elsewhere"),
+        names("config.json", X_Repo_Commit="../../.."),
+        status(404, "config.json", X_Error_Code="EntryNotFound", X_Repo_Commit="../../.."),
+    ],
+)
+def test_what_the_hub_says_of_a_file_leads_nowhere_else(hub: FakeHub, tmp_path: Path, fault: Fault) -> None:
+    """huggingface_hub makes paths of a file's tag and of the commit, even where there is no such file."""
+    hub.fault = names("config.json")  # said honestly, it is fetched
+    fetch_all()
+    before = sorted(tmp_path.iterdir())
+    shutil.rmtree(tmp_path / "cache")
+    hub.fault = fault
+    with pytest.raises(DownloadError, match=OFFLINE):
+        fetch_all()
+    assert sorted(tmp_path.iterdir()) == before
+    assert not list(tmp_path.rglob("elsewhere*"))
 
 
 def slow_if_it_stalls(fault: str) -> Any:

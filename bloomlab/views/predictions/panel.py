@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 
+from bloomlab.guards.memory import said_of
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.text.tokenizer import BloomTokenizerFast
 from bloomlab.views.predictions.inside import SHUT, inside_steps
@@ -158,7 +159,7 @@ class PredictionsPanel(Panel):
             try:
                 return self._answers(trace, shown, base)
             except Exception as error:  # nobody is there to catch it, so the page shows it
-                return {"trouble": f"{type(error).__name__}: {error}"}
+                return {"trouble": said_of(error)}
         first, count = shown["window"]["first"], shown["window"]["count"]
         if first <= shown["query"] < first + count:
             return {}

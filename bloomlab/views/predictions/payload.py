@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bloomlab.errors import BloomlabError, InputError
 from bloomlab.guards.arguments import whole_text
+from bloomlab.guards.memory import said_of
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.question_answering import BloomForQuestionAnswering
 from bloomlab.heads.sequence_classification import BloomForSequenceClassification, last_token
@@ -102,7 +103,7 @@ def head_values(
             if task != "answer":
                 probs[task] = label_probs(head, ids, **alike)
         except Exception as error:  # an edit that the model took need not fit the head's own copy of it
-            missing[task] = _in_words(error)
+            missing[task] = said_of(error)
     fitting = {task: head for task, head in fitting.items() if task not in missing}
     labels = {task: label_names(fitting[task], HEADS[task]) for task in probs}
     padding = fitting["language"].config.pad_token_id if "language" in fitting else None
@@ -232,17 +233,13 @@ def answer_values(
     try:
         probs = answer_probs(head, torch.tensor(asked), trace.ids[0].cpu(), **as_traced(trace, head))
     except Exception as error:  # nobody is there to catch it when a question is typed, so the page shows it
-        return nothing | {"trouble": _in_words(error)}
+        return nothing | {"trouble": said_of(error)}
     answers = []
     for starts, ends in probs:
         answer = best_answer(question, str(trace.text), trace.tokens, starts, ends)
         spans = [[readable(span.text), span.score, span.first, span.last] for span in answer.spans]
         answers.append({"spans": spans, "note": answer.note, "outside": answer.outside})
     return {"ends": _bytes(probs), "answers": answers, "trouble": ""}
-
-
-def _in_words(error: Exception) -> str:
-    return str(error) if isinstance(error, BloomlabError) else f"{type(error).__name__}: {error}"
 
 
 def _bytes(values: Tensor) -> bytes:

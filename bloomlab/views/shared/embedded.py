@@ -1,6 +1,7 @@
 """A saved view inside another page: it keeps its script, and neither page can reach into the other."""
 
 from bloomlab.guards.markup import framed
+from bloomlab.guards.memory import saying_that_memory_is_full
 
 PLACE = """\
 <style>
@@ -13,6 +14,7 @@ PLACE = """\
 </div>"""
 
 
+@saying_that_memory_is_full
 class Embedded:
     """What `view.embed()` gives: a frame that a notebook shows, and that stays clickable in an export of it.
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 
-from bloomlab.errors import BloomlabError
+from bloomlab.guards.memory import said_of
 
 PAUSE = 0.01  # seconds for the page between two steps
 
@@ -47,7 +47,7 @@ class Steps:
         except KeyboardInterrupt:
             self._end("stopped")
         except Exception as error:
-            self._end("error", str(error) if isinstance(error, BloomlabError) else f"{type(error).__name__}: {error}")
+            self._end("error", said_of(error))
             raise
 
     def _step_quietly(self) -> None:

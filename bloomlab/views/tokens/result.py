@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from bloomlab.errors import InputError, NearNames
 from bloomlab.guards.frames import InPandas
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.text.tokens import Token, display_tokens, find
 from bloomlab.views.tokens.still import strip_html
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from bloomlab.views.view import View
 
 
+@saying_that_memory_is_full
 class Tokens(Sequence[Token], NearNames, InPandas):
     """A sequence of Token, in the order of the text.
 

@@ -11,8 +11,9 @@ from weakref import WeakKeyDictionary
 
 import traitlets
 
-from bloomlab.errors import BloomlabError, GenerationError, InputError, shorten
+from bloomlab.errors import GenerationError, InputError, shorten
 from bloomlab.generation.settings import Settings
+from bloomlab.guards.memory import said_of
 from bloomlab.views.shared.panel import Panel, Piece, Shown, text_picture
 from bloomlab.views.writing.payload import (
     KEPT,
@@ -159,8 +160,7 @@ class WritingPanel(Panel):
             if other is not None:
                 other.follow(writing)
         except Exception as error:  # nobody is there to catch it, so the page shows it
-            said = str(error) if isinstance(error, BloomlabError) else f"{type(error).__name__}: {error}"
-            return self._pieces(writing, shown, other, said)
+            return self._pieces(writing, shown, other, said_of(error))
         except KeyboardInterrupt:
             return self._pieces(writing, shown, other, "this was interrupted; the tree is as it stood")
         finally:

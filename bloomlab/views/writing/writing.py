@@ -18,6 +18,7 @@ from bloomlab.generation.sampling import race
 from bloomlab.generation.settings import Settings
 from bloomlab.generation.stopping import stop_finder
 from bloomlab.generation.tree import BY_HAND, Tree, grown, parting, planted, searched
+from bloomlab.guards.memory import saying_that_memory_is_full
 from bloomlab.guards.uninterrupted import interrupts_wait
 from bloomlab.heads.causal_lm import BloomForCausalLM
 from bloomlab.heads.sequence_classification import BloomForSequenceClassification
@@ -69,6 +70,7 @@ class WrittenStep(NearMatches):
         )
 
 
+@saying_that_memory_is_full
 class Writing(NearNames):
     """A text that is written on, and all the ways it could have gone.
 
