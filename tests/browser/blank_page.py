@@ -11,12 +11,24 @@ from anywidget import AnyWidget
 from playwright.sync_api import Page
 
 from bloomlab.views.shared.assets import folder
-from tests.browser.waiting import until
+from tests.browser.waiting import redrawn, until
 from tests.views.aside import aside
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 HOME = "http://127.0.0.1/"
-HTML = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>blank</title></head><body></body></html>'
+# `coming` are the timers that will end by themselves soon: what the page waits for is then still to be said.
+TIMERS = """
+globalThis.coming = new Set();
+const { setTimeout: start, clearTimeout: end } = globalThis;
+globalThis.setTimeout = (step, pause = 0, ...given) => {
+  const timer = start(() => { coming.delete(timer); step(...given); }, pause);
+  if (pause < 1000) coming.add(timer);
+  return timer;
+};
+globalThis.clearTimeout = (timer) => { coming.delete(timer); end(timer); };
+"""
+HTML = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>blank</title><script>{{{TIMERS}}}</script>
+</head><body></body></html>"""
 
 # What anywidget gives a module. `sent` is what would go to Python, `arrive` what comes from there, in one message.
 FAKE_MODEL = """
@@ -141,7 +153,8 @@ class BlankPage:
     def settled(self) -> None:
         """Until the page has nothing more to say."""
         for _ in range(20):
-            self.page.wait_for_timeout(60)
+            redrawn(self.page)
+            until(self.page, "coming.size === 0")  # a choice is sent once no other has followed it
             if not self.answer():
                 return
         raise AssertionError("the page does not stop talking")

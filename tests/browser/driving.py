@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.servers import Server
-from tests.browser.waiting import until
+from tests.browser.waiting import comes_to, redrawn, until
 
 IDLE = "jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets
@@ -48,8 +48,8 @@ class Notebook:
         else:
             write_notebook(server.root / self.name, source)
         self.page.goto(server.url(self.name))
-        self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
-        until(self.page, IDLE, timeout=60_000)
+        self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=120_000)
+        until(self.page, IDLE, timeout=120_000)
 
     def command(self, name: str, **arguments: Any) -> None:
         """Run one of the application's own commands, as its menus do."""
@@ -58,7 +58,7 @@ class Notebook:
     def run_all(self) -> list[list[dict[str, Any]]]:
         """Run every cell; the outputs of each code cell. A cell that raised fails the test, with its error."""
         self.command("notebook:run-all-cells")
-        until(self.page, IDLE, timeout=120_000)
+        until(self.page, IDLE, timeout=240_000)
         outputs: list[list[dict[str, Any]]] = self.page.evaluate(OUTPUTS)
         for output in (output for cell in outputs for output in cell):
             if output["output_type"] == "error":
@@ -70,6 +70,10 @@ class Notebook:
         said = self.page.evaluate(EXECUTE, code)
         assert not said["error"], said["error"]
         return str(said["text"])
+
+    def comes_to(self, code: str, printed: str) -> None:
+        """Until a line prints that in the kernel: what was chosen on the page may still be on its way there."""
+        comes_to(self.page, lambda: self.python(code), printed)
 
     def dark(self, on: bool = True) -> None:
         self.command("apputils:change-theme", theme="JupyterLab Dark" if on else "JupyterLab Light")
@@ -85,6 +89,7 @@ class Notebook:
 
 def open_more(root: Locator) -> None:
     """What stands behind "more", where there is no room to show it anyway."""
+    redrawn(root.page)  # how much room there is, and so whether the button is there, is measured
     button = root.locator("[data-part=more]")
     if button.is_visible() and button.get_attribute("aria-pressed") == "false":
         button.click()

@@ -60,7 +60,7 @@ class Server:
             self.stop()
             raise
 
-    def _wait_until_it_answers(self, seconds: float = 60) -> None:
+    def _wait_until_it_answers(self, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         url = f"http://127.0.0.1:{self.port}/api/status?token={TOKEN}"
         while time.monotonic() < deadline and self.process.poll() is None:

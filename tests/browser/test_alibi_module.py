@@ -20,6 +20,7 @@ from bloomlab.views.alibi.still import measured_of
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
+from tests.browser.waiting import redrawn
 from tests.views.lone import alibi_view
 from tests.views.small_trace import small_trace
 from tests.views.test_alibi_view import TWINS, fake_texts, fake_twins
@@ -179,6 +180,7 @@ def test_farther_than_the_text_the_lines_can_still_be_read(blank: BlankPage) -> 
     blank.page.locator('input[value="2048"]').check()
     assert blank.root("far") == "2048"
     hover_distance(blank.page, 1024, 2048)
+    redrawn(blank.page)
     distance = int(blank.root("distance"))
     assert abs(distance - 1024) < 20
     assert fact(blank.page, "bias") == pytest.approx(-STEEP * distance, abs=6e-4)
@@ -349,7 +351,7 @@ def test_nothing_jumps_and_nothing_is_left_behind(blank: BlankPage) -> None:
     heights = set()
     for distance in range(9):
         hover_distance(page, distance)
-        page.wait_for_timeout(20)
+        redrawn(page)
         heights.add(page.locator(".bl-view").bounding_box()["height"])  # type: ignore[index]
     assert len(heights) == 1
     page.evaluate("cleanUp()")

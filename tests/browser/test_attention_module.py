@@ -16,7 +16,7 @@ from bloomlab.model.alibi import slopes
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.test_accessibility import grave
-from tests.browser.waiting import until
+from tests.browser.waiting import redrawn, until
 from tests.views.lone import attention_view
 from tests.views.small_trace import small_trace
 
@@ -360,7 +360,7 @@ def test_a_larger_scale_makes_everything_larger(blank: BlankPage) -> None:
 @pytest.mark.parametrize("width", [600, 900, 1400])
 def test_nothing_is_wider_than_the_page(blank: BlankPage, width: int) -> None:
     blank.page.set_viewport_size({"width": width, "height": 900})
-    blank.page.wait_for_timeout(50)
+    redrawn(blank.page)
     assert blank.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -368,6 +368,7 @@ def test_nothing_jumps_when_another_cell_is_pointed_at(blank: BlankPage) -> None
     heights = set()
     for query, key in CELLS:
         blank.hover_cell(query, key)
+        redrawn(blank.page)
         heights.add(blank.page.locator(".bl-view").bounding_box()["height"])  # type: ignore[index]
     assert len(heights) == 1
 
@@ -436,6 +437,7 @@ def test_of_a_long_text_a_part_is_dragged_over_in_the_corner_and_shown_larger(vi
         return float(page.locator('[data-part="matrix"]').evaluate("(it, n) => it.clientWidth / n", tokens))
 
     def first_in_sight() -> list[int]:
+        redrawn(page)  # what has been scrolled tells of it then
         return list(map(int, re.findall(r"\d+", str(overview.get_attribute("aria-label")))))
 
     small = cell()

@@ -11,6 +11,7 @@ from bloomlab.text.tokens import visible
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
+from tests.browser.waiting import redrawn
 from tests.views.lone import attention_view
 from tests.views.small_trace import small_trace
 
@@ -166,7 +167,7 @@ def test_jupyters_theme_is_followed_also_when_it_changes(visit: Visit) -> None:
     before = blank.pixel('[data-part="canvas"]', 0, 0)
     page.evaluate("document.body.setAttribute('data-jp-theme-light', 'true')")
     assert not page.evaluate(light_ink)
-    page.wait_for_timeout(50)
+    redrawn(page)
     assert blank.pixel('[data-part="canvas"]', 0, 0) != before  # signed colours follow: zero is near the paper
 
 

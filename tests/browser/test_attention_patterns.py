@@ -16,6 +16,7 @@ from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.test_attention_module import cividis, steps_apart
 from tests.browser.texts import HOSTILE, TEXTS
+from tests.browser.waiting import redrawn
 from tests.views.lone import attention_view
 from tests.views.small_trace import small_trace
 
@@ -168,8 +169,9 @@ def test_the_arcs_are_the_strongest_links_and_all_of_the_selected_token(blank: B
     own = {(query, key) for key in range(query) if probs[query, key] >= 0.01}
     others = {(link.query, link.key) for link in arcs(probs, count=24) if link.weight >= 0.01}
     expect(blank.page.locator('[data-part="arcs"]')).to_have_attribute("data-query", str(query))
-    drawn = blank.page.locator('[data-part="arcs"]').get_attribute("data-arcs")
-    assert int(drawn or 0) in {len(own | others), len(own | others | {(query, int(blank.root("key")))})}
+    redrawn(blank.page)
+    count = blank.page.locator('[data-part="arcs"]').get_attribute("data-arcs")
+    assert int(count or 0) in {len(own | others), len(own | others | {(query, int(blank.root("key")))})}
     assert inked(blank) > 500
     says = blank.page.locator('[data-part="arcs-says"]').inner_text()
     best = sorted(range(query + 1), key=lambda key: -probs[query, key])[:3]
@@ -208,6 +210,7 @@ def test_an_arc_under_the_pointer_is_explained_and_a_click_chooses_it(blank: Bla
     key = int(small_trace(TEXT)["h.2.attn.probs"][0, 3, 8, :7].argmax())
     canvas = blank.page.locator('[data-part="arcs-canvas"]')
     canvas.scroll_into_view_if_needed()
+    redrawn(blank.page)
     box = canvas.bounding_box()
     assert box is not None and blank.root("query") == "8"
     slot, tall = box["width"] / TOKENS, box["height"] - 8

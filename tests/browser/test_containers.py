@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
 from tests.browser.servers import Server
+from tests.browser.waiting import settled
 
 CELLS = [
     """import bloomlab, ipywidgets as W
@@ -47,7 +48,8 @@ def test_a_view_has_a_width_in_every_container(notebook: Notebook) -> None:
         expect(views.first).to_be_visible()
         if name not in ("accordion", "tab"):
             expect(views).to_have_count(2)
-        widths[name] = views.evaluate_all("all => all.filter(e => e.checkVisibility()).map(e => e.clientWidth)")
+        seen = f"[...document.querySelectorAll('.box-{name} .bloomlab')].filter((e) => e.checkVisibility())"
+        widths[name] = settled(page, f"{seen}.map((e) => e.clientWidth)", quiet=100)  # a container may still make room
     assert all(width >= 250 for each in widths.values() for width in each), widths
     page.locator(".box-HBox").scroll_into_view_if_needed()
     notebook.visit.screenshot(f"containers-{notebook.server.app}")

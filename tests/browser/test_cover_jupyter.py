@@ -36,13 +36,16 @@ def test_views_tables_and_figures_are_uncovered_with_the_answer(notebook: Notebo
     count.locator("[data-part=box]").fill("5")
     count.locator("[data-part=box]").press("Enter")
     expect(count.locator("[data-part=live]").first).to_have_text("✓ You knew it.")
-    said, answer = (count.locator(f"[data-part={name}]").bounding_box() for name in ("said", "answer"))
-    assert said and answer and said["y"] == answer["y"] and said["x"] < answer["x"]  # side by side
+    beside = """cover => {
+        const [said, answer] = ["said", "answer"].map(
+            name => cover.querySelector(`[data-part=${name}]`).getBoundingClientRect());
+        return said.y === answer.y && said.x < answer.x;
+    }"""
+    assert count.evaluate(beside)
     view = count.locator("[data-view=attention]")
     view.locator("[data-part=heads] [data-layer='0'][data-head='1']").click()  # it is the view, alive
     expect(view).to_have_attribute("data-head", "1")
-    page.wait_for_timeout(500)  # a selection is sent when no other has followed it
-    assert notebook.python("print(tokens.prediction, tokens.revealed, tokens.shows.head)").split() == ["5", "True", "1"]
+    notebook.comes_to("print(tokens.prediction, tokens.revealed, tokens.shows.head)", "5 True 1\n")
 
     needed.locator("input").first.check()
     needed.locator("[data-part=reveal]").click()

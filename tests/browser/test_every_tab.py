@@ -10,7 +10,7 @@ import bloomlab
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.texts import TEXTS
-from tests.browser.waiting import until
+from tests.browser.waiting import redrawn, until
 from tests.views.lone import TITLES
 
 TEXT = TEXTS["english"] + " " + TEXTS["arabic"]
@@ -59,9 +59,8 @@ def test_the_box_is_one_line_and_shows_all_of_the_text_to_whoever_is_in_it(visit
         heights.append(box.bounding_box()["height"])  # type: ignore[index]
         box.focus()
         visit.page.set_viewport_size({"width": width, "height": 900})
-        fits = "({ scrollHeight, clientHeight }) => scrollHeight <= clientHeight"
-        while not box.evaluate(fits):  # (the page's rules do not let Playwright wait for a function)
-            visit.page.wait_for_timeout(20)
+        redrawn(visit.page)  # the room is measured anew
+        assert box.evaluate("({ scrollHeight, clientHeight }) => scrollHeight <= clientHeight")
         heights.append(box.bounding_box()["height"])  # type: ignore[index]
     closed, opened = heights[::2], heights[1::2]
     assert len(set(closed)) == 1 and opened[0] < opened[1] and opened[2] == opened[0]

@@ -49,9 +49,9 @@ def test_a_page_under_a_policy_is_never_blank(visit: Visit, tmp_path: Path, poli
     visit.page.route("http://127.0.0.1/x.html", lambda route: route.fulfill(body=saved, headers=headers))
     visit.page.goto("http://127.0.0.1/x.html")
     pictures = {"no blob": "[data-part=canvas]", "no script": "main img"}
-    assert visit.page.locator(pictures[policy]).first.is_visible()
-    assert visit.page.locator("[data-view=attention]").count() == (policy == "no blob")
-    assert visit.page.locator("main > :not(.bloomlab)").count() == (policy == "no script")  # the still gives way
+    expect(visit.page.locator(pictures[policy]).first).to_be_visible()
+    expect(visit.page.locator("[data-view=attention]")).to_have_count(int(policy == "no blob"))
+    expect(visit.page.locator("main > :not(.bloomlab)")).to_have_count(int(policy == "no script"))  # it gives way
 
 
 def test_a_live_view_in_a_frame_reads_another_text(visit: Visit, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_live_view_in_a_frame_reads_another_text(visit: Visit, tmp_path: Path)
     box = inside.locator("[data-part=text]")
     box.fill("Ana has a dog. Ana has")
     box.press("Enter")
-    expect(inside.locator("[data-view=explorer]")).to_have_attribute("data-tokens", "7", timeout=20_000)
+    expect(inside.locator("[data-view=explorer]")).to_have_attribute("data-tokens", "7")
     inside.locator("[data-part=take] > button").click()
     expect(inside.locator("[data-part=take] [data-file=html]")).to_be_visible()
     expect(inside.locator("[data-part=take-link]")).to_be_hidden()
@@ -81,10 +81,10 @@ def test_an_embedded_view_stays_clickable_and_is_shut_in(visit: Visit, tmp_path:
     assert element.evaluate("e => e.clientHeight") == 700
     inside = visit.page.frame_locator("iframe")
     inside.locator("[role=tab][data-tab=hidden]").click()
-    assert inside.locator("[data-panel=hidden]").is_visible()
+    expect(inside.locator("[data-panel=hidden]")).to_be_visible()
     inside.locator("[role=tab][data-tab=attention]").click()
     inside.locator("[data-part=heads] [data-layer='1'][data-head='2']").click()
-    assert inside.locator("[data-view=explorer]").get_attribute("data-head") == "2"
+    expect(inside.locator("[data-view=explorer]")).to_have_attribute("data-head", "2")
     reach = "() => { try { return parent.document.title } catch (error) { return error.name } }"
     assert visit.page.frames[1].evaluate(reach) == "SecurityError"
     assert visit.page.frames[1].evaluate("document.fullscreenEnabled")
@@ -97,7 +97,8 @@ def test_a_view_fills_the_screen_and_leaves_it(visit: Visit, tmp_path: Path) -> 
     button = visit.page.locator("[data-part=full-screen]")
     button.click()
     until(visit.page, "document.fullscreenElement?.matches('.bloomlab')")
-    assert visit.page.locator("[data-part=canvas]").is_visible() and button.is_visible()
+    expect(visit.page.locator("[data-part=canvas]")).to_be_visible()
+    expect(button).to_be_visible()
     button.click()
     until(visit.page, "document.fullscreenElement === null")
     assert visit.errors == []

@@ -92,11 +92,7 @@ def test_the_switch_is_thrown_by_hand_as_the_lesson_says(blank: BlankPage) -> No
     blank.answered()
     menu.locator('[data-edit="copy"]').click()
     blank.answered()
-    for _ in range(40):
-        if page.locator('[data-worth="made"]').count():
-            break
-        page.wait_for_timeout(50)
-        blank.push()
+    expect(page.locator('[data-worth="made"]')).to_be_visible()
     before, made = (
         float(str(page.locator(f'[data-worth="{name}"]').get_attribute("data-value"))) for name in ("before", "made")
     )

@@ -1,10 +1,12 @@
 """The gallery: a page for each view, opened as files, without a server or a network."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from playwright.sync_api import expect
 
 import bloomlab
 from bloomlab.views.tokens.result import Tokens
@@ -46,7 +48,7 @@ def test_the_first_page_leads_to_all_others(gallery: Path, maker: ModuleType, vi
         visit.page.goto((gallery / "index.html").as_uri())
         visit.page.click(f"a[href='{verb}.html']")
         visit.page.wait_for_selector("#view *")
-        assert visit.page.url.endswith(f"/{verb}.html")
+        expect(visit.page).to_have_url(re.compile(f"/{verb}\\.html$"))
     assert visit.errors == []
 
 

@@ -10,10 +10,11 @@ import bloomlab
 from bloomlab.lens.logit_lens import READ, logit_lens
 from bloomlab.views.shared.tables import word
 from tests.browser.conftest import Visit
-from tests.browser.driving import Notebook, open_more
+from tests.browser.driving import IDLE, Notebook, open_more
 from tests.browser.painted import steps_apart, type_text
 from tests.browser.servers import Server
 from tests.browser.texts import TEXTS
+from tests.browser.waiting import redrawn, settled
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_the_grid_is_painted_with_what_the_model_would_say(hidden: Locator, lab:
         cell = hidden.locator(f"[data-cell][data-row='{row}'][data-column='{token}']")
         expect(cell.locator(".bl-token")).to_have_text(word(lab.tokenizer, int(said[row].ids[token, 0])))
         colour = cell.evaluate("e => getComputedStyle(e).backgroundColor.match(/\\d+/g).map(Number)")
-        assert steps_apart(np.array(colour), float(said[row].probs[token, 0])) <= 1.0
+        assert steps_apart(np.array(colour), float(said[row].probs[token, 0])) <= 1.0  # drawn with its word
 
 
 def test_keys_step_the_grid_the_shares_and_the_cosines_and_leave_the_notebook_alone(
@@ -76,8 +77,7 @@ def test_keys_step_the_grid_the_shares_and_the_cosines_and_leave_the_notebook_al
     hidden.locator("[data-part=grid]").press("Home")
     expect(hidden).to_have_attribute("data-query", "0")
     assert last != "0" and notebook.page.evaluate(active) == before
-    notebook.page.wait_for_timeout(200)
-    assert notebook.python("print(view.row, view.layer, view.part, view.query)") == "5 2 mid 0\n"
+    notebook.comes_to("print(view.row, view.layer, view.part, view.query)", "5 2 mid 0\n")
 
 
 # Choose one mode, and another so many milliseconds later: the modes that are shown from then on.
@@ -117,7 +117,8 @@ def test_of_a_burst_of_a_hundred_steps_the_kernel_hears_two(hidden: Locator, not
         }"""
     )
     expect(hidden).to_have_attribute("data-row", "3")
-    notebook.page.wait_for_timeout(500)
+    notebook.comes_to("print(view.row)", "3\n")
+    settled(notebook.page, IDLE)  # what else might have been kept back for it
     heard = notebook.python("print(*heard); view.unobserve(hear, ['layer', 'part'])").split()
     assert heard[-1] == "3" and len(heard) <= 4, "two messages, of a layer and a part each"
 
@@ -127,13 +128,13 @@ def test_the_toggles_repaint_and_an_error_keeps_the_picture(hidden: Locator, not
     for mode in ("entropy", "rank", "norm", "added", "prediction"):
         hidden.locator(f"input[value={mode}]").check()
         expect(hidden).to_have_attribute("data-mode", mode)
-        assert hidden.locator("[data-cell] .bl-token").first.inner_text() != ""
+        expect(hidden.locator("[data-cell] .bl-token").first).not_to_be_empty()
     cells = hidden.locator("[data-cell]").count()
     notebook.python("lab.max_tokens = 5")
     hidden.locator("[data-part=text]").fill("Leo " * 9)
     expect(hidden).to_have_attribute("data-state", "error")
     expect(hidden.locator("[data-part=says]")).to_contain_text("at most 5")
-    assert hidden.locator("[data-cell]").count() == cells
+    expect(hidden.locator("[data-cell]")).to_have_count(cells)
     notebook.python("lab.max_tokens = 2048")
 
 
@@ -141,6 +142,7 @@ def test_the_toggles_repaint_and_an_error_keeps_the_picture(hidden: Locator, not
 def test_pictures_to_look_at(hidden: Locator, notebook: Notebook, theme: str) -> None:
     type_text(hidden, TEXTS["arabic"])
     notebook.dark(theme == "dark")
+    redrawn(notebook.page)
     try:
         assert hidden.evaluate("e => e.scrollWidth <= e.clientWidth")
         notebook.visit.screenshot(f"hidden-{notebook.server.app}-{theme}")

@@ -25,7 +25,7 @@ from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.texts import HOSTILE, TEXTS
-from tests.browser.waiting import until
+from tests.browser.waiting import redrawn, until
 from tests.tiny_random import byte_tokenizer, random_model
 from tests.views.aside import aside
 from tests.views.lone import hidden_view, shown
@@ -80,7 +80,7 @@ def test_another_text_makes_its_cells_once(blank: BlankPage) -> None:
     )
     aside(partial(blank.view.show, "A cat."))
     blank.push()
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    redrawn(page)
     assert page.evaluate("made") == 1
     expect(cell(page, 0, 5)).to_be_visible()
 

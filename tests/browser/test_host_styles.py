@@ -9,6 +9,7 @@ from bloomlab.views.shared.assets import style_text
 from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
 from tests.browser.servers import Server
+from tests.browser.waiting import until
 
 TABS = ["map", "tokens", "attention", "alibi", "hidden", "predictions", "writing"]
 
@@ -46,6 +47,8 @@ NAMES = """
     lineHeight listStyleType overflowX overflowY boxShadow color backgroundColor maxWidth minWidth
 """.split()
 
+AT_REST = """() => document.querySelector("[data-view=explorer]").getAnimations({ subtree: true }).length === 0"""
+
 BESIDE = """from IPython.display import display
 from bloomlab import checks
 display(lab.attention(), lab.map(small=True), checks.cover("2 + 2?", 4))"""
@@ -68,6 +71,7 @@ def test_a_view_in_jupyter_is_styled_by_its_own_sheet_alone(notebook: Notebook, 
     view = notebook.page.locator("[data-view=explorer]")
     expect(view).to_have_attribute("data-tab", tab)
     expect(view.locator(f"[data-panel={tab}]")).to_be_visible()
+    until(notebook.page, AT_REST)
     elements, differences = notebook.page.evaluate(DIFFERENCES, [style_text(), NAMES])
     assert elements > 100
     assert differences == [], "\n".join(differences)

@@ -18,6 +18,7 @@ from tests.browser.driving import Notebook
 from tests.browser.painted import check_matrix, check_thumbnails, painted, probabilities, type_text
 from tests.browser.servers import Server
 from tests.browser.texts import HOSTILE
+from tests.browser.waiting import redrawn
 
 WELCOME = Path(__file__).parents[2] / "notebooks" / "00_welcome.ipynb"
 TEXT = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
@@ -118,9 +119,7 @@ def test_clicking_a_head_and_a_cell_selects_them_in_python_too(
     attention.locator(f"[data-part=heads] [data-layer='{layer}'][data-head='{head}']").click()
     attention.locator("[data-part=canvas]").click(position=place(attention, lab, query, key))
     expect(attention).to_have_attribute("data-key", str(key))
-    attention.page.wait_for_timeout(200)
-    chosen = notebook.python("print(view.layer, view.head, view.query, view.key)")
-    assert chosen == f"{layer} {head} {query} {key}\n"
+    notebook.comes_to("print(view.layer, view.head, view.query, view.key)", f"{layer} {head} {query} {key}\n")
     attention.page.mouse.move(0, 0)
     attention.screenshot(path=notebook.visit.screenshot(f"attention-{notebook.server.app}"))
 
@@ -151,8 +150,7 @@ def test_arrow_keys_step_heads_and_leave_the_notebook_alone(attention: Locator, 
         heads.press(key)
         expect(attention).to_have_attribute("data-layer", str(layer))
         expect(attention).to_have_attribute("data-head", str(head))
-    notebook.page.wait_for_timeout(200)
-    assert notebook.python("print(view.layer, view.head)") == "1 1\n"
+    notebook.comes_to("print(view.layer, view.head)", "1 1\n")
     assert notebook.page.evaluate(active) == before
 
 
@@ -180,7 +178,8 @@ def test_hostile_tokens_are_shown_verbatim_and_fire_nothing(
     assert "\u202e" not in attention.inner_text()
     heads = attention.locator("[data-part=heads]")
     heads.press("ArrowRight")  # draws the names everywhere once more
-    notebook.page.wait_for_timeout(200)
+    notebook.comes_to("print(view.head)", "1\n")
+    redrawn(notebook.page)
     assert attention.locator("img, script, svg, iframe, a, [onfocus], [onerror]").count() == 0
     assert notebook.page.evaluate("window.canary") is None
 
@@ -188,12 +187,12 @@ def test_hostile_tokens_are_shown_verbatim_and_fire_nothing(
 def test_a_text_that_is_too_long_is_refused_in_words_and_the_picture_stays(
     attention: Locator, notebook: Notebook
 ) -> None:
-    drawn = attention.get_attribute("data-drawn")
+    before = attention.get_attribute("data-drawn")
     notebook.python("lab.max_tokens = 20")
     attention.locator("[data-part=text]").fill("Leo " * 50)
     expect(attention).to_have_attribute("data-state", "error")
     expect(attention.locator("[data-part=says]")).to_contain_text("at most 20")
-    assert attention.get_attribute("data-drawn") == drawn
+    assert attention.get_attribute("data-drawn") == before
     notebook.visit.screenshot(f"refused-{notebook.server.app}")
     notebook.python("lab.max_tokens = 2048")
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 import bloomlab
 from bloomlab.hooks import Edits
@@ -11,7 +11,7 @@ from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.test_slopes_module import grip
 from tests.browser.texts import TEXTS
-from tests.browser.waiting import until
+from tests.browser.waiting import redrawn, until
 from tests.views.lone import TITLES
 
 pytestmark = pytest.mark.browser
@@ -51,7 +51,8 @@ def zone(page: Page, tab: str, name: str) -> dict[str, float]:
 
 def open_tab(page: Page, tab: str) -> None:
     page.locator(f'[role="tab"][data-tab="{tab}"]').click()
-    page.wait_for_timeout(100)
+    expect(page.locator(".bloomlab")).to_have_attribute("data-tab", tab)
+    redrawn(page)
 
 
 @pytest.mark.parametrize("text", ["recap", "long", "arabic", "hindi", "chinese"])
@@ -111,6 +112,7 @@ def test_more_opens_below_and_is_painted(visit: Visit, pages: dict[str, Path], t
     page = opened(visit, pages["recap"], *OUTPUT)
     open_tab(page, tab)
     page.locator('[data-part="more"]').click()
+    redrawn(page)
     more = zone(page, tab, "more")
     assert more["bottom"] - more["top"] > 200 and more["top"] >= zone(page, tab, "where")["bottom"] - 8
     widths = page.locator(f'[data-panel="{tab}"] [data-zone="more"] canvas').evaluate_all(
@@ -237,7 +239,7 @@ def lost_at_both_scales(blank: BlankPage, tab: str) -> list[str]:
     for scale in (1, 1.75):
         view.scale = scale
         blank.push()
-        blank.page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        redrawn(blank.page)
         now = lost_of(blank.page, tab, 720, CHANGED if view.run == "difference" else SIGHTS)
         now += [said for part in LINE if view.changes for said in hidden(blank.page, part) if said]
         lost += [f"scale {scale}, {said}" for said in now]

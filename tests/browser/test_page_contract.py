@@ -707,6 +707,53 @@ def test_a_lone_view_has_pythons_numbers(page: Page, lab: Lab, verb: str) -> Non
     assert both.worst <= NEAR
 
 
+# A page and its host, between which messages lie until they are let through.
+CROSSING = """async (given) => {
+  given.model = globalThis.kept;
+  const from = (path) => import("http://127.0.0.1/widgets/page/" + path);
+  const [{ openLine }, { serve }] = await Promise.all([from("line.js"), from("host.js")]);
+  for (const values of [given.state, given.empty]) {
+    for (const [name, value] of Object.entries(values)) if (value?.base64 === "") values[name] = new Uint8Array(0);
+  }
+  const waiting = [];
+  let toHost;
+  const model = openLine({
+    state: { ...given.state }, source: "", open: given, told() {}, address: () => "",
+    makeWorker() { throw new Error("none here"); },
+    here(hear) {
+      serve((listener) => { toHost = listener; }, hear);
+      return (message) => waiting.push(message);
+    },
+  });
+  const choose = (values) => {
+    for (const [name, value] of Object.entries(values)) model.set(name, value);
+    model.save_changes();
+  };
+  const through = async () => {
+    toHost(waiting.shift());
+    await new Promise((done) => setTimeout(done, 30)); // a wish waits for others first
+  };
+  await through();
+  const seen = [model.get("query")];
+  choose({ wished: { do: "add", edit: { spot: "embed", kind: "zero", axes: { pos: [1] } }, number: 1 } });
+  choose({ query: 5 });
+  await through(); // the answer to the wish knows nothing of the choice
+  await through();
+  seen.push(model.get("query"), model.get("changes").length);
+  choose({ query: 99 });
+  choose({ run: "difference" });
+  await through();
+  await through();
+  seen.push(model.get("query"), model.get("run"));
+  return [...seen, waiting.length];
+}"""
+
+
+def test_a_place_chosen_while_a_change_is_made_stays_chosen(both: Both) -> None:
+    """The answer to what was sent before crosses it, and has the place as it was."""
+    assert both.page.evaluate(CROSSING, both._given() | {"model": None}) == [19, 5, 1, 19, "difference", 0]
+
+
 def test_a_walk_at_random_stays_with_python(both: Both) -> None:
     both.view._worth = None  # what edits are worth has tests of its own, and would take most of the time
     both.page.evaluate(AT_REST)

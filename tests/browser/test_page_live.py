@@ -17,7 +17,7 @@ from tests.browser.waiting import settled
 
 STORY = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
 STRICT = "default-src 'self' 'unsafe-inline'"  # a school's: no blob, no eval
-WAIT = 20_000  # milliseconds
+WAIT = 60_000  # milliseconds: what the model is asked is computed by the page itself
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +85,9 @@ def test_a_text_is_typed_and_sixteen_numbers_are_silenced_by_hand(opened: Callab
         page.locator(f'[data-part="runs"] input[value="{run}"]').check()
         expect(page.locator(".bloomlab")).to_have_attribute("data-run", run)
         expect_oslo_at(page, chance)
-    assert "computed in this page" in page.locator('[data-part="stamp"]').inner_text()
-    code = page.locator('[data-part="code"]').first.text_content() or ""
-    assert "zero(head=1, query=16)" in code and STORY in code
+    expect(page.locator('[data-part="stamp"]')).to_contain_text("computed in this page")
+    for words in ("zero(head=1, query=16)", STORY):
+        expect(page.locator('[data-part="code"]').first).to_contain_text(words)
 
     page.locator('[data-part="take"] > button').click()
     page.locator('[data-part="take-link"]').click()
@@ -217,12 +217,12 @@ def test_a_link_with_lies_in_it_is_one_sentence(opened: Callable[..., Visit]) ->
         says = page.locator('[data-part="says"]')
         expect(says).to_contain_text("this link cannot be followed", timeout=WAIT)
         expect(says).to_contain_text(LIES[lie])
-        assert page.locator(".bloomlab").get_attribute("data-tokens") == "20"
+        expect(page.locator(".bloomlab")).to_have_attribute("data-tokens", "20")
     page.goto("about:blank")
     text = "Ana lives <b>in</b> \x00"
     page.goto(f"{address}#text={quote(text)}&layer=99&head=99&query=99&key=99&tab=hidden")
     expect(page.locator('[data-part="text"]')).to_have_value(text, timeout=WAIT)
-    assert page.locator(".bloomlab").get_attribute("data-layer") == "3"
+    expect(page.locator(".bloomlab")).to_have_attribute("data-layer", "3")
     assert page.evaluate("window.canary") is None and visit.errors == [] and visit.refused == []
 
 
@@ -292,7 +292,7 @@ def test_a_change_is_refuted_in_the_page(opened: Callable[..., Visit]) -> None:
     page.locator('[data-panel="attention"] [data-edit="silence"]').click()
     expect(page.locator('[data-worth="drawn"]')).to_be_visible()
     page.keyboard.press("r")
-    expect(page.locator('[data-part="verdict"]')).to_contain_text("27 other texts the same way")
+    expect(page.locator('[data-part="verdict"]')).to_contain_text("27 other texts the same way", timeout=WAIT)
     assert grave(page) == [] and visit.refused == [] and visit.errors == []
 
 

@@ -10,6 +10,7 @@ from bloomlab import drawn
 from bloomlab.views.view import View
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.painted import painted
+from tests.browser.waiting import redrawn
 from tests.views.aside import aside
 
 TEXT = "Leo lives in Oslo. He has a cat. Let us say it again. " * 2
@@ -37,6 +38,7 @@ def test_nothing_is_cut_off_on_paper(visit: Visit, saved: Path, tab: str) -> Non
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
     page.set_viewport_size({"width": PAGE, "height": 1000})
+    redrawn(page)
     assert page.evaluate(CUT, PAGE) == []
     hidden = "e => e.scrollHeight > e.clientHeight + 2 && getComputedStyle(e).overflowY !== 'visible'"
     assert page.locator(".bl-zone").evaluate_all(f"all => all.filter({hidden}).length") == 0
@@ -154,6 +156,7 @@ def test_receipts_and_maps_are_whole_on_paper(visit: Visit, measured: Path) -> N
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         page.emulate_media(media="print")
         page.set_viewport_size({"width": PAGE, "height": 1046})
+        redrawn(page)
         assert page.evaluate(CUT, PAGE) == [], name
         assert box.evaluate(LINES) == lines, name
         printed = box.locator(marks).evaluate_all(LOOKS)

@@ -14,6 +14,7 @@ from tests.browser.driving import Notebook
 from tests.browser.painted import type_text
 from tests.browser.servers import Server
 from tests.browser.texts import TEXTS
+from tests.browser.waiting import comes_to, redrawn
 
 QUESTION = "Where does Leo live?"
 
@@ -56,21 +57,20 @@ def test_every_head_says_what_it_says_in_python(predictions: Locator, lab: bloom
         cell = predictions.locator(f"[data-cell][data-row='0'][data-column='{token}'] .bl-token")
         expect(cell).to_have_text(word(lab.tokenizer, int(logits[token].argmax())))
     best, share = int(logits[last].argmax()), float(logits[last].softmax(-1).max())
-    assert told(predictions.locator(f"[data-part=next] [data-id='{best}'] .bl-value")) == pytest.approx(share, abs=1e-3)
+    tells(predictions.locator(f"[data-part=next] [data-id='{best}'] .bl-value"), share)
     label, tag = lab.classify(text), lab.tag(text)
     for head, name, share in [
         ("language", label.label, label.score),
         ("tags", tag.tags[last], tag.scores[last][tag.tags[last]]),
     ]:
-        row = predictions.locator(f"[data-part={head}] [data-label='{name}'] .bl-value")
-        assert told(row) == pytest.approx(share, abs=1e-3)
+        tells(predictions.locator(f"[data-part={head}] [data-label='{name}'] .bl-value"), share)
     answer = lab.answer(QUESTION, text)
     expect(predictions.locator("[data-part=answer-text] .bl-token")).to_have_text(readable(answer.text))
 
 
-def told(value: Locator) -> float:
-    """A probability, as a person reads it."""
-    return float(value.inner_text().lstrip("<≈ "))
+def tells(value: Locator, share: float) -> None:
+    """A probability comes to stand there, as a person reads it."""
+    comes_to(value.page, lambda: float(value.inner_text().lstrip("<≈ ")), pytest.approx(share, abs=1e-3))
 
 
 def test_a_head_is_asked_after_every_layer_by_keys_that_leave_the_notebook_alone(
@@ -88,9 +88,8 @@ def test_a_head_is_asked_after_every_layer_by_keys_that_leave_the_notebook_alone
     predictions.locator("[data-part=slider]").press("ArrowLeft")
     expect(predictions).to_have_attribute("data-layer", "1")
     assert notebook.page.evaluate(active) == before
-    notebook.page.wait_for_timeout(200)
     last = len(lab.tokens(TEXTS["english"])) - 1
-    assert notebook.python("print(view.asked, view.layer, view.query)") == f"tags 1 {last - 1}\n"
+    notebook.comes_to("print(view.asked, view.layer, view.query)", f"tags 1 {last - 1}\n")
     tags = lab.tag(TEXTS["english"]).tags
     expect(predictions.locator("[data-cell][data-row='3'][data-column='3'] .bl-token")).to_have_text(tags[3])
 
@@ -110,7 +109,7 @@ def test_an_error_keeps_the_picture(predictions: Locator, notebook: Notebook) ->
     predictions.locator("[data-part=text]").fill("Leo " * 9)
     expect(predictions).to_have_attribute("data-state", "error")
     expect(predictions.locator("[data-part=says]")).to_contain_text("at most 5")
-    assert predictions.locator("[data-cell]").count() == cells
+    expect(predictions.locator("[data-cell]")).to_have_count(cells)
     notebook.python("lab.max_tokens = 2048")
 
 
@@ -118,6 +117,7 @@ def test_an_error_keeps_the_picture(predictions: Locator, notebook: Notebook) ->
 def test_pictures_to_look_at(predictions: Locator, notebook: Notebook, theme: str) -> None:
     type_text(predictions, TEXTS["arabic"])
     notebook.dark(theme == "dark")
+    redrawn(notebook.page)
     try:
         assert predictions.evaluate("e => e.scrollWidth <= e.clientWidth")
         notebook.visit.screenshot(f"predictions-{notebook.server.app}-{theme}")

@@ -17,6 +17,7 @@ from bloomlab.site import OWN_CODE, make
 from tests.browser.conftest import Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.texts import TEXTS
+from tests.browser.waiting import until
 
 HOME = "http://127.0.0.1/a/path/"
 KINDS = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -71,7 +72,7 @@ def test_the_live_page_works_under_a_strict_policy(visited: Callable[..., Visit]
     page = visited(360).page
     page.goto(f"{HOME}live.html#text=Ana+lives+in+Lima.")
     expect(page.locator(".bloomlab[data-tokens]")).to_have_attribute("data-tokens", "5", timeout=WAIT)
-    assert page.locator(".bl-site-view").get_attribute("data-alive") == "worker"
+    expect(page.locator(".bl-site-view")).to_have_attribute("data-alive", "worker")
     type_text(page, "Leo lives in Oslo. Leo lives in")
     expect(page.locator(".bloomlab[data-tokens]")).to_have_attribute("data-tokens", "8", timeout=WAIT)
     for text in TEXTS.values():
@@ -156,6 +157,7 @@ def test_the_docs_are_reached_by_keys_alone_and_no_link_among_pages_is_broken(
             continue
         seen.add(address)
         page.goto(address, wait_until="commit")
+        until(page, "document.readyState !== 'loading'")  # all of its links are there, before any script has run
         links = page.locator("a, img").evaluate_all("(all) => all.map((one) => one.getAttribute('href') ?? one.src)")
         here = [urljoin(address, link).partition("#")[0] for link in links]
         for link in (link for link in here if link.startswith(HOME)):

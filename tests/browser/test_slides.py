@@ -12,6 +12,7 @@ from bloomlab.views.shared.assets import style_text
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.test_host_styles import DIFFERENCES, NAMES
+from tests.browser.waiting import redrawn
 from tests.tasks.task_heads import random_lab
 from tests.views.lone import TITLES
 
@@ -61,7 +62,7 @@ def test_a_view_is_as_high_as_the_slide_at_most_and_styled_by_its_own_sheet(slid
         slide.answered()
     for width, height in SIZES:
         page.set_viewport_size({"width": width, "height": height})
-        page.wait_for_timeout(100)
+        redrawn(page)
         assert slide.root("compact") == "" and slide.root("room") == "normal"
         assert view.evaluate("e => e.querySelector('.bl-view').scrollHeight") <= height
         assert not page.locator(f"[data-panel={tab}] [data-zone=more]").is_visible()
@@ -72,6 +73,7 @@ def test_a_view_is_as_high_as_the_slide_at_most_and_styled_by_its_own_sheet(slid
 
 def test_what_more_opens_is_scrolled_to(slide: BlankPage) -> None:
     slide.page.locator("[data-part=more]").click()
+    redrawn(slide.page)
     box = slide.page.locator(".bloomlab").bounding_box()
     assert box is not None and box["height"] <= SIZES[0][1]
     slide.page.locator("[data-part=more]").click()
@@ -116,6 +118,7 @@ def test_a_lesson_as_slides_fits_its_screens_offline_and_can_be_clicked(visit: V
     for number, at in enumerate(slides):
         page.evaluate("([h, v]) => Reveal.slide(h, v)", [at["h"], at["v"]])
         slide = page.locator("section.present:not(.stack)").last
+        redrawn(page)
         over = slide.evaluate("e => [e.scrollHeight - e.clientHeight, e.scrollWidth - e.clientWidth]")
         assert max(over) <= 1, (at, over, slide.inner_text()[:200])
         frame = slide.locator("iframe")

@@ -6,6 +6,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.conftest import Visit
 from tests.browser.driving import Notebook
 from tests.browser.servers import Server
+from tests.browser.waiting import redrawn, settled
 
 pytestmark = pytest.mark.browser
 
@@ -29,10 +30,15 @@ def test_a_slope_is_dragged_and_taken_back(chromium: Browser, server: Server) ->
     expect(desk).to_be_visible()
     desk.scroll_into_view_if_needed()
     lollipop = desk.locator(".bl-slope[data-head='0']")
-    box = lollipop.locator(".bl-slope-grip").bounding_box()
-    assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    height = desk.evaluate("(area) => area.clientHeight")
+    redrawn(notebook.page)
+    x, y, height = settled(  # the tab may still be taking its place
+        notebook.page,
+        """(() => {
+            const desk = document.querySelector("[data-panel=alibi] [data-part=slopes]");
+            const box = desk.querySelector(".bl-slope[data-head='0'] .bl-slope-grip").getBoundingClientRect();
+            return [box.x + box.width / 2, box.y + box.height / 2, desk.clientHeight];
+        })()""",
+    )
     notebook.page.mouse.move(x, y)
     notebook.page.mouse.down()
     for step in range(1, 31):
@@ -44,7 +50,7 @@ def test_a_slope_is_dragged_and_taken_back(chromium: Browser, server: Server) ->
     moved, whole = (float(notebook.python(DISTANCE.format(text=RECAP, edit=one))) for one in ("view.edits", None))
     assert moved > whole + 0.5
     expect(distance).to_have_text(f"{moved:.2f} tokens")
-    assert notebook.python("print(len(view.edits['attn.alibi']), len(view._edits.past))").split() == ["1", "1"]
+    notebook.comes_to("print(len(view.edits['attn.alibi']), len(view._edits.past))", "1 1\n")
     desk.press("Control+z")
     expect(distance).to_have_text(f"{whole:.2f} tokens")
     expect(lollipop).to_have_attribute("data-slope", "0.5")

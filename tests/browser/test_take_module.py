@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 import bloomlab
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
+from tests.browser.waiting import redrawn
 from tests.views.lone import TITLES
 
 pytestmark = pytest.mark.browser
@@ -75,13 +76,14 @@ def test_every_table_of_every_tab_is_copied_by_the_keys_and_nothing_moves(blank:
         view.tab = tab
         blank.push()
         expect(page.locator(f'[data-panel="{tab}"]')).to_be_visible()
-        page.wait_for_timeout(150)
+        redrawn(page)
         height = page.evaluate("document.querySelector('.bloomlab').getBoundingClientRect().height")
         take.locator("> button").press("Enter")
         buttons = take.locator("[data-table]")
         expect(buttons.first).to_be_visible()
         found = list[str]()
         for at in range(buttons.count()):
+            take.locator('[data-part="take-says"]').evaluate("says => { says.textContent = '' }")  # of the one before
             buttons.nth(at).press("Enter")
             expect(take.locator('[data-part="take-says"]')).to_contain_text("copied: ")
             rows = copied(blank)
@@ -109,6 +111,7 @@ def test_the_matrix_is_copied_as_the_numbers_that_the_model_used(blank: BlankPag
     take = shown(blank, view)
     take.locator("> button").click()
     take.locator('[data-table="0"]').click()
+    expect(take.locator('[data-part="take-says"]')).to_contain_text("copied: ")
     head, *rows = copied(blank)
     assert view.trace is not None
     probs = view.trace[f"h.{view.layer}.attn.probs"][0, view.head]

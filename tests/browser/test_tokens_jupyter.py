@@ -54,5 +54,5 @@ def test_chips_are_replayed_by_keys_texts_typed_and_languages_compared(notebook:
         root.locator("[data-part=text]").fill(text)
         expect(root).to_have_attribute("data-tokens", notebook.python(f"print(len(lab.tokens({text!r})))").strip())
     assert notebook.page.evaluate("window.canary") is None
-    assert "⟨U+202E⟩" in strip.inner_text()
+    expect(strip).to_contain_text("⟨U+202E⟩")
     assert notebook.python("print(tokens.ids == lab.tokens('Leo lives in Oslo.').ids)").strip() == "True"

@@ -18,6 +18,7 @@ from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.texts import HOSTILE, TEXTS
+from tests.browser.waiting import redrawn
 
 LAB = load()
 TEXT = "Leo lives in Oslo. He has a cat. Leo lives in"
@@ -47,8 +48,7 @@ class Written:
         self.drawn()
 
     def drawn(self) -> None:
-        frame = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        self.visit.page.evaluate(frame)
+        redrawn(self.visit.page)
 
     def click(self, selector: str) -> None:
         self.visit.page.locator(selector).click()
@@ -133,8 +133,7 @@ def test_it_plays_two_hundred_tokens_and_the_page_keeps_up(visit: Visit) -> None
         assert written.writing.at == done + 1
     part(visit.page, "play").click()
     expect(part(visit.page, "play")).to_have_text("play")
-    visit.page.wait_for_timeout(150)
-    written.blank.answer()
+    written.blank.settled()
     expected = LAB.generate(
         "Leo lives in", max_new_tokens=written.writing.at, do_sample=True, seed=4, eos_token_id=None
     )
@@ -147,8 +146,7 @@ def test_play_stops_at_the_end_of_a_text(written: Written, visit: Visit) -> None
     written.answered()
     written.writing.branch(LAB.model.config.eos_token_id)
     written.push()
-    visit.page.wait_for_timeout(300)
-    written.blank.answer()
+    written.blank.settled()
     expect(part(visit.page, "open")).to_contain_text("the text has ended")
     expect(part(visit.page, "step")).to_be_disabled()
     assert written.writing.ended

@@ -1,6 +1,7 @@
 """Waiting for what a page will say by itself."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Page
@@ -17,6 +18,19 @@ def until(page: Page, expression: str, timeout: float = 30_000) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"not within {timeout / 1000:g} s: {expression}")
         page.wait_for_timeout(20)
+
+
+def comes_to(page: Page, read: Callable[[], object], wanted: object, timeout: float = 30_000) -> None:
+    """Until what is read is as wanted: a kernel, or a drawing, may still be on its way to it."""
+    end = time.monotonic() + timeout / 1000
+    while (found := read()) != wanted:
+        assert time.monotonic() < end, f"not within {timeout / 1000:g} s: {wanted!r}, but {found!r}"
+        page.wait_for_timeout(20)
+
+
+def redrawn(page: Page) -> None:
+    """Once the page has been drawn anew, and what waits for that (requestAnimationFrame, ResizeObserver) has run."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))")
 
 
 def settled(page: Page, expression: str, quiet: float = 500, timeout: float = 30_000) -> Any:

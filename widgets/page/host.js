@@ -3,7 +3,7 @@
 // It takes what a page sets, and gives what a page draws; the traits, the wishes and the numbers are the same. It knows
 // nothing of documents, so it runs in a worker, or where a policy refuses that, between two pictures of the page.
 //
-//   page ── {open: given} {set: traits} ──▶ host ── {ready} {update: traits} ──▶ page
+//   page ── {open: given} {set: traits, number} ──▶ host ── {ready} {update: traits, number} ──▶ page
 //
 // Of a burst of wishes only the last is heard. What a page cannot do (gradients, many texts) it says in one sentence,
 // with the Python that can.
@@ -69,6 +69,8 @@ export function makeHost({ model: file, ...given }, post) {
   let held = { text: "", spots: /** @type {Map<string, any>} */ (new Map()) }; // what a run without edits has at single spots
   let reading = ""; // the text that is being read, for edits that take what it has, or what others like it have
   let pending = /** @type {Values} */ ({});
+  let latest = 0; // the number of the last message of the page,
+  let told = 0; // and of the last one that it knows to have been heard
 
   // ---- traits ----
 
@@ -85,10 +87,11 @@ export function makeHost({ model: file, ...given }, post) {
   const setOf = (panel, pieces) => set(Object.fromEntries(Object.entries(pieces).map(([name, value]) => [trait(panel, name), value])));
 
   function flush() {
-    if (!Object.keys(pending).length) return;
+    if (!Object.keys(pending).length && told === latest) return;
     const update = pending;
     pending = {};
-    post({ update });
+    told = latest;
+    post({ update, number: latest });
   }
 
   /** @param {string} now @param {string} message @param {number} answered */
@@ -411,9 +414,10 @@ export function makeHost({ model: file, ...given }, post) {
     return Math.min(Math.max(0, value), ends[name] - 1);
   }
 
-  /** @param {Values} values */
-  function receive(values) {
+  /** @param {Values} values @param {number} [number] of the message */
+  function receive(values, number = latest) {
     const changed = [];
+    latest = number;
     for (const name of Object.keys(values).sort((one, other) => Number(one === "key") - Number(other === "key"))) {
       if (!fits(name, values[name])) {
         if (Object.hasOwn(state, name)) pending[name] = state[name];
@@ -517,7 +521,7 @@ export function serve(listen, post) {
   let host = /** @type {ReturnType<typeof makeHost> | null} */ (null);
   listen((message) => {
     if (message.open) host = makeHost(message.open, post);
-    else if (message.set) host?.receive(message.set);
+    else if (message.set) host?.receive(message.set, message.number);
   });
   post({ ready: true });
 }

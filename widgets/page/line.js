@@ -11,6 +11,8 @@ import { linkOf } from "./link.js";
 export function openLine({ state, source, makeWorker, here, open, told, address }) {
   const listeners = /** @type {[string, () => void][]} */ ([]);
   let changed = /** @type {Record<string, any>} */ ({});
+  const mine = /** @type {Record<string, {number: number, value: any}>} */ ({}); // what was set here, until the host has heard of it
+  let sent = 0;
   let unheard = /** @type {any[] | null} */ ([]); // until a worker has answered, for the page itself to answer
   let post = /** @type {(message: any) => void} */ (() => {});
 
@@ -26,7 +28,15 @@ export function openLine({ state, source, makeWorker, here, open, told, address 
       if (Object.hasOwn(changed, name)) continue; // something newer is on its way to the host
       state[name] = ArrayBuffer.isView(value) ? new DataView(value.buffer, value.byteOffset, value.byteLength) : value;
     }
-    for (const name of Object.keys(message.update)) tell(`change:${name}`);
+    const names = Object.keys(message.update);
+    for (const [name, { number, value }] of Object.entries(mine)) {
+      if (number > message.number) continue;
+      delete mine[name];
+      if (Object.hasOwn(message.update, name) || Object.hasOwn(changed, name) || state[name] === value) continue;
+      state[name] = value; // an answer to what was sent before has crossed it, and put it back
+      names.push(name);
+    }
+    for (const name of names) tell(`change:${name}`);
   }
 
   /** @param {any} message to the host */
@@ -85,7 +95,10 @@ export function openLine({ state, source, makeWorker, here, open, told, address 
     save_changes() {
       const values = changed;
       changed = {};
-      if (Object.keys(values).length) send({ set: values });
+      if (!Object.keys(values).length) return;
+      sent += 1;
+      for (const [name, value] of Object.entries(values)) mine[name] = { number: sent, value };
+      send({ set: values, number: sent });
     },
   };
 }
