@@ -1,6 +1,6 @@
 // @ts-check
 // Record a trace: run once with hooks, and keep what was read there and all that says where the numbers come from.
-import { bloom } from "./bloom.js";
+import { bloom, onwards } from "./bloom.js";
 import { HookError, InputError } from "./errors.js";
 import { hookNames, makeHooks } from "./hooks.js";
 
@@ -42,7 +42,8 @@ export function layerOf(spot, layers) {
 }
 
 /**
- * Read a text: ids in, a trace of these spots out. An edit's spot may name every layer's.
+ * Read a text: ids in, a trace of these spots out. An edit's spot may name every layer's. What lies below the first
+ * layer that is edited is the same in the run without edits: where that has it, it is not computed again.
  * @param {import("./weights.js").Bloom} model @param {import("./tokenizer.js").Tokenizer} tokenizer @param {string} text
  * @param {string[]} read @param {Record<string, NamedEdit[]>} [edit] @param {Trace | null} [base] the run without edits
  * @param {number} [most] tokens
@@ -54,9 +55,17 @@ export function record(model, tokenizer, text, read, edit = {}, base = null, mos
   if (!ids.length) throw new InputError("the text is empty; write at least one character");
   if (ids.length > most) throw new InputError(`the text has ${ids.length.toLocaleString("en")} tokens, but a page reads at most ${most.toLocaleString("en")}; shorten it, or read it in Python`);
   const spots = read.flatMap((name) => resolve(name, config.n_layer));
-  const hooks = makeHooks({ read: spots, edit: bySpot(edit, config.n_layer) });
+  const edits = bySpot(edit, config.n_layer);
+  const hooks = makeHooks({ read: spots, edit: edits });
   const layers = Math.min(config.n_layer, 1 + Math.max(-1, ...spots.map((spot) => layerOf(spot, config.n_layer)))); // no more than these are read
-  bloom(model, ids, { hooks, layers });
+  const first = Math.min(layers, ...Object.keys(edits).map((spot) => layerOf(spot, config.n_layer)));
+  const below = spots.filter((spot) => layerOf(spot, config.n_layer) < first);
+  const before = `h.${first - 1}.resid_post`; // what the first of them starts from
+  if (base && first > 0 && [before, ...below].every(base.has)) {
+    for (const spot of below) hooks.readings.set(spot, base.read(spot));
+    hooks.start(0);
+    onwards(model, base.read(before), { first, hooks, layers });
+  } else bloom(model, ids, { hooks, layers });
   const trace = {
     text,
     ids,
