@@ -69,7 +69,7 @@ export function record(model, tokenizer, text, read, edit = {}, base = null, mos
   const trace = {
     text,
     ids,
-    tokens: tokenizer.tokensOfIds(ids),
+    tokens: base?.tokens ?? tokenizer.tokensOfIds(ids),
     config,
     edit,
     base,
