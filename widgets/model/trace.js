@@ -3,6 +3,7 @@
 import { bloom, onwards } from "./bloom.js";
 import { HookError, InputError } from "./errors.js";
 import { hookNames, makeHooks } from "./hooks.js";
+import { allFinite } from "./nn.js";
 
 /**
  * @typedef {import("./nn.js").Tensor} Tensor
@@ -82,7 +83,7 @@ export function record(model, tokenizer, text, read, edit = {}, base = null, mos
   };
   if (Object.keys(edit).length) {
     for (const [spot, { data }] of hooks.readings) {
-      const bad = spot.endsWith(".attn.biased") ? data.some((value) => value === Infinity || Number.isNaN(value)) : !data.every(Number.isFinite);
+      const bad = spot.endsWith(".attn.biased") ? data.some((value) => value === Infinity || Number.isNaN(value)) : !allFinite(data);
       if (bad) throw new HookError(`with these edits the numbers at '${spot}' grow beyond all bounds (infinite, or not a number); take one back, or use smaller numbers`);
     }
   }
