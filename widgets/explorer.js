@@ -143,7 +143,11 @@ export function explorerPanel(stage) {
     show() {
       pointed = null;
     },
-    fit: () => readyPanel()?.fit(),
+    fit() {
+      const before = opened;
+      const panel = readyPanel();
+      if (opened === before) panel?.fit(); // else it has just been fitted
+    },
     tables: () => readyPanel()?.tables?.() ?? [],
     point(token) {
       pointed = token;

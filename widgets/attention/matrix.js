@@ -66,6 +66,8 @@ export function attentionMatrix({ pick, extend, point }) {
     else if (left + size > right) element.scrollLeft += left + size - right;
     if (top < box.top) element.scrollTop -= box.top - top;
     else if (top + size > bottom) element.scrollTop += top + size - bottom;
+    drawOverview();
+    overview.paint(canvas);
   };
 
   // ---- zoom ----
@@ -163,12 +165,13 @@ export function attentionMatrix({ pick, extend, point }) {
 
   /** Choose the size of a cell: a whole number of pixels, as large as the room allows, or as somebody has zoomed to. */
   function fit() {
-    // the longest name decides how much room names get, up to a limit
+    // the longest name decides how much room names get, up to a limit; all is asked before anything is set, for each answer after that lays the page out anew
     const widths = [...rows.children].map((name) => name.scrollWidth);
+    const whole = element.clientWidth;
     const [most, least, wideMost, readableNow, cellLeast, cellMost] = themeLengths(element, "--bl-label", "--bl-label-least", "--bl-matrix-most", "--bl-readable", "--bl-cell-least", "--bl-cell-most");
     const label = Math.ceil(Math.min(most, Math.max(least, ...widths)));
     frame.style.setProperty("--bl-names", `${label}px`);
-    const wide = Math.min(element.clientWidth - label, wideMost);
+    const wide = Math.min(whole - label, wideMost);
     if (tokens === 0 || wide <= 0) return;
     readable = readableNow;
     size = wanted || Math.max(cellLeast, Math.min(cellMost, Math.floor(wide / tokens)));
@@ -176,8 +179,7 @@ export function attentionMatrix({ pick, extend, point }) {
     frame.style.setProperty("--bl-tokens", String(tokens));
     unseen.hidden = size * tokens < 2 * most;
     layLabels(true);
-    shownFor = "";
-    drawOverview();
+    shownFor = ""; // what is in sight is looked at when the marks are set
   }
 
   return {

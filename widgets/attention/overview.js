@@ -88,8 +88,9 @@ export function matrixOverview({ go, zoomTo, zoom }) {
 
     /** @param {HTMLCanvasElement} whole the matrix, a pixel a cell */
     paint(whole) {
+      if (element.hidden) return; // before its width is asked for, which lays the page out
       const side = FINENESS * element.clientWidth;
-      if (element.hidden || side === 0 || whole.width === 0) return;
+      if (side === 0 || whole.width === 0) return;
       canvas.width = canvas.height = Math.min(side, whole.width);
       canvas.getContext("2d")?.drawImage(whole, 0, 0, canvas.width, canvas.height);
     },

@@ -190,6 +190,15 @@ export function viewFrame({ model, el, name, makePanel }) {
 
   function drawAll() {
     if (choosing || model.get("picture") !== source) return; // it is read first (catchUp)
+    drawFrame();
+    if (!picture) return;
+    panel.draw();
+    strip.keepInSight(); // what asks how much room there is comes last: each time the page is laid out
+    reachZones(root);
+  }
+
+  /** All but the panel: how much room that has hangs on it. */
+  function drawFrame() {
     drawState();
     if (!picture) return;
     set(root, Object.fromEntries(SELECTION.map((trait) => [`data-${trait}`, model.get(trait)])));
@@ -199,9 +208,6 @@ export function viewFrame({ model, el, name, makePanel }) {
     against.draw();
     worth.draw();
     set(root, { "data-worth": !worth.element.hidden });
-    panel.draw();
-    strip.keepInSight(); // what asks how much room there is comes last: each time the page is laid out
-    reachZones(root);
   }
 
   const told = /** @type {Set<() => void>} */ (new Set()); // of these traits, and what is to be done about it
@@ -264,18 +270,24 @@ export function viewFrame({ model, el, name, makePanel }) {
 
   let width = 0; // of the room that was measured last
 
-  /** The scale, the theme or the room has changed; colours of the theme are known only once we stand in the page. */
-  function refit() {
+  /** All sizes hang on these, so what is drawn before they are known is laid out for nothing. */
+  function measureRoom() {
     const scale = model.get("scale") ?? 1;
     root.style.setProperty("--bl-scale", String(scale));
     const compact = model.get("compact") ?? onSlide(root);
     set(root, { "data-compact": compact, "data-room": roomOf(root.clientWidth, scale, compact || innerHeight < LOW) });
+  }
+
+  /** The scale, the theme or the room has changed; colours of the theme are known only once we stand in the page. @returns whether there was room to draw in */
+  function refit() {
+    measureRoom();
     forgetColours();
     box.fit();
     width = body.clientWidth;
-    if (!picture || width === 0) return; // hidden, or in a page that is: there is nothing to measure yet
+    if (!picture || width === 0) return false; // hidden, or in a page that is: there is nothing to measure yet
     panel.fit();
     drawAll();
+    return true;
   }
 
   /** What scrolls sideways here, and is wider than paper, is printed in pieces, or smaller: nothing is cut off. */
@@ -479,9 +491,10 @@ export function viewFrame({ model, el, name, makePanel }) {
   );
   freeze();
   safely(() => {
+    measureRoom();
     readPicture();
-    drawAll();
-    refit();
+    drawFrame();
+    if (!refit()) drawAll();
   })();
   return () => {
     for (const step of undo) step();

@@ -52,6 +52,7 @@ export function fit(q, k) {
   const [, heads, queries, size] = q.shape;
   const keys = k.shape[2];
   const scores = zeros(1, heads, queries, keys);
+  const [qs, ks] = [q.data, k.data];
   const root = Math.sqrt(size);
   let at = 0;
   for (let head = 0; head < heads; head++) {
@@ -60,7 +61,7 @@ export function fit(q, k) {
       for (let key = 0; key < keys; key++) {
         const other = (head * keys + key) * size;
         let sum = 0;
-        for (let i = 0; i < size; i++) sum += q.data[own + i] * k.data[other + i];
+        for (let i = 0; i < size; i++) sum += qs[own + i] * ks[other + i];
         scores.data[at++] = sum / root;
       }
     }
@@ -91,15 +92,16 @@ export function mix(probs, v) {
   const [, heads, queries, keys] = probs.shape;
   const size = v.shape[3];
   const mixed = zeros(1, heads, queries, size);
+  const [weights, values] = [probs.data, v.data];
   const sums = new Float64Array(size);
   for (let head = 0; head < heads; head++) {
     for (let query = 0; query < queries; query++) {
       sums.fill(0);
       for (let key = 0; key < keys; key++) {
-        const weight = probs.data[(head * queries + query) * keys + key];
+        const weight = weights[(head * queries + query) * keys + key];
         if (weight === 0) continue;
         const from = (head * keys + key) * size;
-        for (let i = 0; i < size; i++) sums[i] += weight * v.data[from + i];
+        for (let i = 0; i < size; i++) sums[i] += weight * values[from + i];
       }
       mixed.data.set(sums, (head * queries + query) * size);
     }

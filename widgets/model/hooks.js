@@ -6,6 +6,7 @@
 // gives q back, edited if this call asked for an edit there, then recorded if it asked for a reading. The spots and the
 // axes are those of bloomlab/hooks.py; a page reads one text at a time, so `batch` is always 1.
 import { HookError } from "./errors.js";
+import { someNaN } from "./nn.js";
 
 /**
  * @typedef {import("./nn.js").Tensor} Tensor
@@ -54,7 +55,7 @@ export function makeHooks({ read = [], edit = {} } = {}) {
 function edited(tensor, change, at) {
   const next = change(tensor, at);
   if (next.shape.join() !== tensor.shape.join()) throw new HookError(`the edit at '${at.name}' must return (${tensor.shape.join(", ")}), but returned (${next.shape.join(", ")})`);
-  if (next !== tensor && next.data.some(Number.isNaN)) throw new HookError(`the edit at '${at.name}' returned NaN (not a number)`);
+  if (next !== tensor && someNaN(next.data)) throw new HookError(`the edit at '${at.name}' returned NaN (not a number)`);
   return next;
 }
 

@@ -97,11 +97,25 @@ export function layerNorm(x, norm, epsilon) {
 export function gelu(x) {
   const out = zeros(...x.shape);
   const slope = Math.sqrt(2 / Math.PI);
-  for (let i = 0; i < x.data.length; i++) {
-    const value = x.data[i];
-    out.data[i] = (value / 2) * (1 + Math.tanh(slope * (value + 0.044715 * value ** 3)));
+  const [xs, ys] = [x.data, out.data];
+  for (let i = 0; i < xs.length; i++) {
+    const value = xs[i];
+    ys[i] = (value / 2) * (1 + Math.tanh(slope * (value + 0.044715 * value * value * value))); // a power takes much longer
   }
   return out;
+}
+
+/** Whether there is a number everywhere, neither NaN nor infinite: times 0 only such a one is 0. @param {Float32Array} data */
+export function allFinite(data) {
+  let sum = 0;
+  for (let i = 0; i < data.length; i++) sum += 0 * data[i];
+  return sum === 0;
+}
+
+/** @param {Float32Array} data */
+export function someNaN(data) {
+  for (let i = 0; i < data.length; i++) if (data[i] !== data[i]) return true; // nothing else differs from itself
+  return false;
 }
 
 /** @param {Tensor} x @param {Tensor} y @returns {Tensor} their sum, a new tensor */

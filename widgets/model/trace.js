@@ -1,8 +1,9 @@
 // @ts-check
 // Record a trace: run once with hooks, and keep what was read there and all that says where the numbers come from.
-import { bloom } from "./bloom.js";
+import { bloom, onwards } from "./bloom.js";
 import { HookError, InputError } from "./errors.js";
 import { hookNames, makeHooks } from "./hooks.js";
+import { allFinite } from "./nn.js";
 
 /**
  * @typedef {import("./nn.js").Tensor} Tensor
@@ -42,7 +43,8 @@ export function layerOf(spot, layers) {
 }
 
 /**
- * Read a text: ids in, a trace of these spots out. An edit's spot may name every layer's.
+ * Read a text: ids in, a trace of these spots out. An edit's spot may name every layer's. What lies below the first
+ * layer that is edited is the same in the run without edits: where that has it, it is not computed again.
  * @param {import("./weights.js").Bloom} model @param {import("./tokenizer.js").Tokenizer} tokenizer @param {string} text
  * @param {string[]} read @param {Record<string, NamedEdit[]>} [edit] @param {Trace | null} [base] the run without edits
  * @param {number} [most] tokens
@@ -54,13 +56,21 @@ export function record(model, tokenizer, text, read, edit = {}, base = null, mos
   if (!ids.length) throw new InputError("the text is empty; write at least one character");
   if (ids.length > most) throw new InputError(`the text has ${ids.length.toLocaleString("en")} tokens, but a page reads at most ${most.toLocaleString("en")}; shorten it, or read it in Python`);
   const spots = read.flatMap((name) => resolve(name, config.n_layer));
-  const hooks = makeHooks({ read: spots, edit: bySpot(edit, config.n_layer) });
+  const edits = bySpot(edit, config.n_layer);
+  const hooks = makeHooks({ read: spots, edit: edits });
   const layers = Math.min(config.n_layer, 1 + Math.max(-1, ...spots.map((spot) => layerOf(spot, config.n_layer)))); // no more than these are read
-  bloom(model, ids, { hooks, layers });
+  const first = Math.min(layers, ...Object.keys(edits).map((spot) => layerOf(spot, config.n_layer)));
+  const below = spots.filter((spot) => layerOf(spot, config.n_layer) < first);
+  const before = `h.${first - 1}.resid_post`; // what the first of them starts from
+  if (base && first > 0 && [before, ...below].every(base.has)) {
+    for (const spot of below) hooks.readings.set(spot, base.read(spot));
+    hooks.start(0);
+    onwards(model, base.read(before), { first, hooks, layers });
+  } else bloom(model, ids, { hooks, layers });
   const trace = {
     text,
     ids,
-    tokens: tokenizer.tokensOfIds(ids),
+    tokens: base?.tokens ?? tokenizer.tokensOfIds(ids),
     config,
     edit,
     base,
@@ -73,7 +83,7 @@ export function record(model, tokenizer, text, read, edit = {}, base = null, mos
   };
   if (Object.keys(edit).length) {
     for (const [spot, { data }] of hooks.readings) {
-      const bad = spot.endsWith(".attn.biased") ? data.some((value) => value === Infinity || Number.isNaN(value)) : !data.every(Number.isFinite);
+      const bad = spot.endsWith(".attn.biased") ? data.some((value) => value === Infinity || Number.isNaN(value)) : !allFinite(data);
       if (bad) throw new HookError(`with these edits the numbers at '${spot}' grow beyond all bounds (infinite, or not a number); take one back, or use smaller numbers`);
     }
   }

@@ -114,22 +114,35 @@ function desk(trace) {
   return { all, heads };
 }
 
+/** @typedef {{next: Float64Array, loss: number | null}} Said log p of each word after the last token; nats per token of the text */
+const said = /** @type {WeakMap<Trace, Said>} */ (new WeakMap()); // of a slope that is dragged, the run without edits stays
+
+/** @param {Lab} lab @param {Trace} trace @returns {Said} */
+function saidBy(lab, trace) {
+  const known = said.get(trace);
+  if (known) return known;
+  const vocab = trace.config.vocab_size;
+  const scores = scoresOf(lab.model, trace.read("final")).data;
+  const last = trace.ids.length - 1;
+  const logs = new Float64Array(vocab);
+  const sum = trace.ids.slice(1).reduce((all, id, pos) => all - logSoftmax(scores, pos * vocab, vocab, logs)[id], 0);
+  const found = { next: logSoftmax(scores, last * vocab, vocab), loss: last ? sum / last : null };
+  said.set(trace, found);
+  return found;
+}
+
 /** What the edits of a run do to its text, against the run without them. @param {Lab} lab @param {Trace} trace */
 function effect(lab, trace) {
-  const { base } = trace;
-  if (!base) return {};
-  const vocab = trace.config.vocab_size;
-  const [before, after] = [base, trace].map((run) => scoresOf(lab.model, run.read("final")).data);
-  const last = trace.ids.length - 1;
-  const [p, q] = [before, after].map((scores) => logSoftmax(scores, last * vocab, vocab));
-  const lossOf = (/** @type {Float32Array} */ scores) => trace.ids.slice(1).reduce((sum, id, pos) => sum - logSoftmax(scores, pos * vocab, vocab)[id], 0) / last;
+  if (!trace.base) return {};
+  const [before, after] = [trace.base, trace].map((run) => saidBy(lab, run));
+  const [p, q] = [before.next, after.next];
   return {
     kl: kl(p, q),
-    next: [p, q].map((said) => {
-      const [best] = topOf(said, 1);
+    next: [p, q].map((logs) => {
+      const [best] = topOf(logs, 1);
       return [wordOf(lab, best), Math.exp(p[best]), Math.exp(q[best])];
     }),
-    loss: last ? [lossOf(before), lossOf(after)] : null,
+    loss: before.loss === null ? null : [before.loss, after.loss],
   };
 }
 

@@ -24,6 +24,15 @@ import { stamp } from "./code.js";
  *   Python that does it, with TEXT in it, or how that follows from what is shown]
  */
 
+const chips = /** @type {WeakMap<Trace["tokens"], {shown: string, tokens: number[]}[]>} */ (new WeakMap()); // of a text: each of its pictures has them
+
+/** @param {Trace["tokens"]} tokens */
+function chipsOf(tokens) {
+  const found = chips.get(tokens) ?? displayTokens(tokens).map(({ shown, tokens: places }) => ({ shown, tokens: places }));
+  chips.set(tokens, found);
+  return found;
+}
+
 /** @param {Lab} lab @param {Trace} trace */
 export function textPicture(lab, trace) {
   return {
@@ -31,15 +40,20 @@ export function textPicture(lab, trace) {
     layers: trace.config.n_layer,
     heads: trace.config.n_head,
     tokens: trace.tokens.map(({ id, bytes }) => ({ id, bytes: hex(bytes) })),
-    chips: displayTokens(trace.tokens).map(({ shown, tokens }) => ({ shown, tokens })),
+    chips: chipsOf(trace.tokens),
     stamp: stamp(trace, lab),
     edited: Object.keys(trace.edit).length > 0,
   };
 }
 
+const words = /** @type {WeakMap<Lab["tokenizer"], Map<number, string>>} */ (new WeakMap()); // by their ids: a grid names the same ones again and again
+
 /** How a token of the vocabulary shows. @param {Lab} lab @param {number} id */
 export function wordOf({ tokenizer }, id) {
-  return displayTokens(tokenizer.tokensOfIds([id])).map(({ shown }) => shown).join("");
+  const known = words.get(tokenizer) ?? new Map();
+  words.set(tokenizer, known);
+  if (!known.has(id)) known.set(id, displayTokens(tokenizer.tokensOfIds([id])).map(({ shown }) => shown).join(""));
+  return /** @type {string} */ (known.get(id));
 }
 
 /** How tokens of the vocabulary show, by their ids. @template Word @param {Iterable<number>} ids @param {(id: number) => Word} word @returns {Record<string, Word>} */
