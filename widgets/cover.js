@@ -99,8 +99,8 @@ function render({ model, el, host }) {
   const answered = make("div", { class: "bl-cover-answer" }, because, place);
   const panel = make("div", { "data-panel": "cover" }, make("div", { class: "bl-cover" }, question, asking, sides, live, answered));
   const root = make("div", { class: "bloomlab", "data-view": "cover" }, make("div", { class: "bl-view" }, panel));
-  const rules = insteadOfStill(get("name"));
-  el.append(root, ...rules);
+  el.append(root);
+  const showStill = insteadOfStill(model, el);
 
   function reveal() {
     const kind = get("kind");
@@ -178,7 +178,7 @@ function render({ model, el, host }) {
     model.off("change:revealed", draw);
     model.off("change:prediction", draw);
     model.off("change:scale", scale);
-    for (const rule of rules) rule.remove();
+    showStill();
     root.remove();
   };
 }

@@ -88,6 +88,19 @@ def test_whatever_a_cover_says_it_says_in_the_lessons_language(blank: BlankPage,
     assert [said for said in [*asked, *told] if not said.startswith("«")] == []
 
 
+def test_the_still_is_hidden_although_the_view_came_before_its_name(blank: BlankPage) -> None:
+    cover = count()
+    cover.name = ""
+    blank.draw(cover)
+    blank.page.evaluate("""document.body.insertAdjacentHTML('beforeend', '<p class="bl-still-0af">still</p>')""")
+    assert blank.page.locator(".bl-still-0af").is_visible()
+    cover.name = "0af"
+    blank.push()
+    assert not blank.page.locator(".bl-still-0af").is_visible()
+    blank.page.evaluate("cleanUp()")
+    assert blank.page.locator(".bl-still-0af").is_visible()
+
+
 def test_python_can_uncover_and_cover_again(blank: BlankPage) -> None:
     blank.draw(count())
     blank.view.revealed = True
