@@ -5,6 +5,7 @@
 # make watch   run again what a change touches, at every change (the first time, all that make fast runs)
 # make gallery a page for each view, for any browser      (in gallery/)
 # make lessons run every lesson as it is shipped, by nbmake (make test does so too, in tests/notebooks, and solves it)
+# make screens a picture of every screen of every lesson in JupyterLab, to be looked at (ARGS="03 09 --language fr --dark")
 # make guards  leave out each guard against bad files: does a test notice?
 # make attack  a minute of made-up files, traces, texts and messages of each kind: what comes of them? (ARGS="--seed 7")
 # make claims  turn every sentence about the model around: does its test notice? (make claims-page: write the page)
@@ -24,7 +25,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test long fast watch gallery lessons guards attack claims claims-page twins starts sizes page packages bench peers hosts format chromium
+.PHONY: help lab test long fast watch gallery lessons screens guards attack claims claims-page twins starts sizes page packages bench peers hosts format chromium
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -55,6 +56,9 @@ gallery: .venv/.lab
 
 lessons: .venv/.dev
 	$(PY) -m pytest -p no:xdist --nbmake --nbmake-kernel=python3 --nbmake-timeout=120 notebooks $(ARGS)
+
+screens: .venv/.dev chromium
+	$(PY) -m tests.browser.lesson_screens $(ARGS)
 
 guards: .venv/.dev
 	$(PY) -m tests.hostile.guards $(ARGS)

@@ -50,7 +50,7 @@ def notebook_of(lesson: Path, language: str | None = None) -> dict[str, Any]:
     """
     notebook: dict[str, Any] = read_json(lesson, MOST_BYTES, InputError)
     words = None if language is None else catalogue_of(lesson, language)
-    return notebook if words is None else translate(notebook, words)
+    return notebook if language is None or words is None else translate(notebook, words, language)
 
 
 def edition_of(lesson: Path, edition: str | None, language: str | None = None) -> bytes:

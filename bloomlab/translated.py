@@ -3,8 +3,9 @@
 A lesson is written once, in English. Beside the lessons, `languages/fr/04_alibi.po` holds its words in French, in the
 format of gettext, which every translator's program opens: one message for each paragraph, each comment and each text in
 quotes, under the name (the id) of the cell that it is in. Nothing else of a cell can be exchanged: its code, its links
-and the dots of an exercise are those of the English lesson. `python -m docs.make_catalogues` brings the files up to
-date when a lesson has changed.
+and the dots of an exercise are those of the English lesson. One line is added to its first cell: it names the language,
+so that covers say "reveal" in it; what they say stands in `languages/fr/cover.po`. `python -m docs.make_catalogues`
+brings the files up to date when a lesson has changed.
 """
 
 import ast
@@ -22,6 +23,7 @@ BLANK = re.compile(r"(\s*\n\s*\n\s*)")
 LETTER = re.compile(r"[^\W\d_]")
 QUOTED = re.compile(r"""([fF]?)("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')""")
 PLACES = re.compile(r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
+BEGINS = "from bloomlab import checks\n"  # in the first cell of each lesson
 WIDEST = 96  # characters of a text in quotes before it is broken
 
 
@@ -79,9 +81,13 @@ def catalogue_of(lesson: Path, language: str) -> Catalogue | None:
     return {(each.context or "", str(each.id)): str(each.string) for each in found if each.id and each.string}
 
 
-def translate(notebook: dict[str, Any], words: Catalogue) -> dict[str, Any]:
-    """A lesson with its words exchanged; what a catalogue does not say stays English."""
-    return rewritten(notebook, lambda message: words.get((message.cell, message.text), message.text))
+def translate(notebook: dict[str, Any], words: Catalogue, language: str) -> dict[str, Any]:
+    """A lesson with its words exchanged, and its language named; what a catalogue does not say stays English."""
+    told = rewritten(notebook, lambda message: words.get((message.cell, message.text), message.text))
+    for cell in told["cells"]:
+        if cell["cell_type"] == "code":
+            cell["source"] = cell["source"].replace(BEGINS, f'{BEGINS}\nchecks.language("{language}")')
+    return told
 
 
 def messages(notebook: dict[str, Any]) -> list[Message]:

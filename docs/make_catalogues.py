@@ -15,7 +15,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import write_po
 
 from bloomlab.lessons import folder
-from bloomlab.translated import Catalogue, catalogue, catalogue_of, messages
+from bloomlab.translated import Catalogue, Message, catalogue, catalogue_of, messages
+from bloomlab.views.cover import WORDS
 
 HEADER = """\
 msgid ""
@@ -28,10 +29,17 @@ msgstr ""
 """
 
 
+def messages_of(lesson: Path) -> list[Message]:
+    """What a catalogue has to say: the messages of a lesson; of `cover`, what every cover says."""
+    if lesson.name == "cover":
+        return [Message("cover", phrase) for phrase in WORDS]
+    return messages(json.loads(lesson.read_text(encoding="utf-8")))
+
+
 def written(lesson: Path, language: str, words: Catalogue) -> str:
     """The catalogue of a lesson: each message that needs a translation, and each other one that has one."""
     catalog = Catalog(locale=language)
-    for message in messages(json.loads(lesson.read_text(encoding="utf-8"))):
+    for message in messages_of(lesson):
         said = words.get((message.cell, message.text), "")
         if message.needed or said:
             catalog.add(message.text, said, context=message.cell)
@@ -47,7 +55,8 @@ def main(asked: list[str]) -> None:
     if asked:
         paths.append(catalogue(folder() / f"{asked[1]}.ipynb", asked[0]))
     for path in paths:
-        lesson, language = folder() / f"{path.stem}.ipynb", path.parent.name
+        lesson = folder() / (path.stem if path.stem == "cover" else f"{path.stem}.ipynb")
+        language = path.parent.name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(written(lesson, language, catalogue_of(lesson, language) or {}), encoding="utf-8")
 

@@ -12,17 +12,21 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from bloomlab import Lab, load
+from bloomlab import Lab, checks, load, views
 from bloomlab.cli import main
 from bloomlab.editions import edition_of, questions
 from bloomlab.errors import InputError
 from bloomlab.lessons import copy_to, folder
 from bloomlab.tiny.language import LANGUAGES
 from bloomlab.translated import PLACES, Message, catalogue, catalogue_of, languages, messages, rewritten, translate
+from bloomlab.views.cover import WORDS
+from bloomlab.views.shared.assets import entry
 from docs.make_catalogues import written
 
 LESSONS = sorted(folder().glob("*.ipynb"))
-FOREIGN = [path for language in languages(folder()) for path in sorted((folder() / "languages" / language).iterdir())]
+FOREIGN = [
+    path for language in languages(folder()) for path in sorted((folder() / "languages" / language).glob("[0-9]*.po"))
+]
 every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
 every_catalogue = pytest.mark.parametrize("path", FOREIGN, ids=lambda path: f"{path.parent.name}-{path.stem}")
 MARKUP = re.compile(r"\]\([^)]*\)|`[^`]*`|</?\w+>|^```.*|^#+|^\d\.", re.MULTILINE)
@@ -99,10 +103,14 @@ def test_nothing_of_a_cell_differs_but_its_words(path: Path) -> None:
     english, other = read(lesson_of(path)), foreign(path)
     assert {**english, "cells": 0} == {**other, "cells": 0}
     assert len(english["cells"]) == len(other["cells"])
+    named = 0
     for one, two in zip(english["cells"], other["cells"], strict=True):
         assert {**one, "source": ""} == {**two, "source": ""}
         if one["cell_type"] == "code":
-            assert bare("".join(one["source"])) == bare(two["source"]), one["id"]
+            said = two["source"].replace(f'\nchecks.language("{path.parent.name}")\n', "\n")
+            named += said != two["source"]
+            assert bare("".join(one["source"])) == bare(said), one["id"]
+    assert named == 1
     assert len(questions(lesson_of(path), path.parent.name)) == len(questions(lesson_of(path)))
 
 
@@ -181,17 +189,44 @@ def test_what_is_not_words_is_left_alone() -> None:
         ("a", "{n} it"): "le {n}",
         ("a", "%bloom tokens Leo reads"): "%bloom tokens Leo lit",
     }
-    told = translate(notebook, words)["cells"][0]["source"]
+    told = translate(notebook, words, "fr")["cells"][0]["source"]
     assert told == '# lis\nspot = f"h.{layer}.attn.q"\nprint("read", f"le {n}")\n%bloom tokens Leo lit\n!pip install it'
     needed = {message.text for message in messages(notebook) if message.needed}
     assert needed == {text for _, text in words}
+
+
+def test_all_that_every_cover_says_can_be_translated() -> None:
+    sources = [Path(str(views.cover.__file__)), entry("cover")]
+    said = [phrase for path in sources for phrase in re.findall(r"""say\(['"](.+?)['"]\)""", path.read_text("utf-8"))]
+    assert {*said, "yes", "no"} == set(WORDS)
+    for language in languages(folder()):
+        words = catalogue_of(folder() / "cover", language) or {}
+        assert {phrase for _, phrase in words} == set(WORDS)
+        for (_, phrase), translation in words.items():
+            assert Counter(PLACES.findall(phrase)) == Counter(PLACES.findall(translation)), translation
+        path = catalogue(folder() / "cover", language)
+        assert path.read_text(encoding="utf-8") == written(folder() / "cover", language, words)
+
+
+def test_the_covers_of_a_lesson_speak_its_language() -> None:
+    try:
+        checks.language("fr")
+        cover = checks.cover("Le trouve-t-il ?", True, because="Il le copie.")
+        assert (cover.choices, cover.answer) == (["oui", "non"], "oui")
+        assert "Prédisez" in cover._still("non") and "vous avez dit: <bdi>non</bdi>" in cover._still("non")
+        assert cover.saved_state()["words"]["reveal"] == "dévoiler"
+        with pytest.raises(InputError, match="'en' or 'es' or 'fr'"):
+            checks.language("tlh")
+    finally:
+        checks.language("en")
+    assert checks.cover("Does it?", True).choices == ["yes", "no"]
 
 
 def test_a_long_text_is_broken_between_words_and_says_the_same() -> None:
     source = 'because = (\n    "one "\n    f"{two}"\n)'
     notebook = {"cells": [{"cell_type": "code", "id": "a", "source": source}]}
     long = "trente mots, " * 30 + "{two}"
-    told = translate(notebook, {("a", "one {two}"): long})["cells"][0]["source"]
+    told = translate(notebook, {("a", "one {two}"): long}, "fr")["cells"][0]["source"]
     assert max(map(len, told.splitlines())) <= 110 and len(told.splitlines()) > 4
     values: dict[str, Any] = {"two": "deux"}
     exec(told, values)

@@ -29,19 +29,22 @@ export function writtenNumber(text) {
 /**
  * What to say of a prediction beside the answer.
  * @param {{kind: string, prediction: string, answer: string, number: number | null}} found
+ * @param {(phrase: string) => string} say  a phrase in the cover's language
  * @returns {{sign: string, says: string}}
  */
-export function remark({ kind, prediction, answer, number }) {
-  if (!prediction) return { sign: "", says: "nothing was predicted" };
-  if (kind === "text") return { sign: "", says: "Compare the two." };
+export function remark({ kind, prediction, answer, number }, say = (phrase) => phrase) {
+  if (!prediction) return { sign: "", says: say("nothing was predicted") };
+  if (kind === "text") return { sign: "", says: say("Compare the two.") };
   const guess = kind === "number" ? writtenNumber(prediction) : null;
-  if (kind === "choice" ? prediction === answer : guess === number) return { sign: "✓", says: "You knew it." };
-  if (kind === "choice" || guess === null || number === null) return { sign: "", says: "Not what you said: why?" };
-  if (Math.abs(guess - number) <= NEAR * Math.abs(number)) return { sign: "✓", says: "Close enough for a guess." };
+  if (kind === "choice" ? prediction === answer : guess === number) return { sign: "✓", says: say("You knew it.") };
+  if (kind === "choice" || guess === null || number === null) return { sign: "", says: say("Not what you said: why?") };
+  if (Math.abs(guess - number) <= NEAR * Math.abs(number)) return { sign: "✓", says: say("Close enough for a guess.") };
   const ratio = guess > number ? guess / number : number / guess;
   const far = guess > 0 && number > 0 && ratio >= 2;
-  const by = far ? `${short(ratio)} times` : short(Math.abs(guess - number));
-  return { sign: "", says: `${by} too ${guess > number ? "high" : "low"}.` };
+  const by = short(far ? ratio : Math.abs(guess - number));
+  const high = far ? say("{by} times too high.") : say("{by} too high.");
+  const low = far ? say("{by} times too low.") : say("{by} too low.");
+  return { sign: "", says: (guess > number ? high : low).replace("{by}", () => by) };
 }
 
 /** @param {number} number */
@@ -53,6 +56,7 @@ function short(number) {
 function render({ model, el, host }) {
   const id = `bl-${Math.random().toString(36).slice(2, 10)}`;
   const get = (/** @type {string} */ name) => model.get(name);
+  const say = (/** @type {string} */ phrase) => /** @type {Record<string, string>} */ (get("words") ?? {})[phrase] ?? phrase;
   const choices = /** @type {string[]} */ (get("choices"));
   let chosen = ""; // not told to Python before the answer is asked for
   const ends = new AbortController(); // of this view, and with it of the view of what was covered
@@ -60,9 +64,9 @@ function render({ model, el, host }) {
   // ---- the question ----
 
   const question = make("p", { class: "bl-cover-question", id: `${id}-question`, dir: "auto", "data-part": "question" }, get("question"));
-  const picker = toggles({ id, says: "your prediction", choices: choices.map((word, i) => [i, word]), choose: (i) => (chosen = choices[i]) });
+  const picker = toggles({ id, says: say("your prediction"), choices: choices.map((word, i) => [i, word]), choose: (i) => (chosen = choices[i]) });
   set(picker.element, { "aria-describedby": `${id}-question` });
-  const says = { number: "your prediction, a number", text: "your prediction, in a few words" }[/** @type {"text"} */ (get("kind"))] ?? "";
+  const says = { number: say("your prediction, a number"), text: say("your prediction, in a few words") }[/** @type {"text"} */ (get("kind"))] ?? "";
   const box = make("input", {
     class: "bl-cover-box",
     id: `${id}-box`,
@@ -76,7 +80,7 @@ function render({ model, el, host }) {
   });
   const written = make("p", { class: "bl-cover-write" }, make("label", { for: `${id}-box` }, says), box, make("span", { class: "bl-how" }, get("unit")));
   const ask = get("kind") === "choice" ? picker.element : written;
-  const press = pushButton("reveal", { "data-part": "reveal" }, reveal);
+  const press = pushButton(say("reveal"), { "data-part": "reveal" }, reveal);
   const asking = make("div", { class: "bl-cover-ask" }, ask, press);
   asking.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     event.stopPropagation(); // the notebook's shortcuts are not meant
@@ -95,14 +99,18 @@ function render({ model, el, host }) {
   const answered = make("div", { class: "bl-cover-answer" }, because, place);
   const panel = make("div", { "data-panel": "cover" }, make("div", { class: "bl-cover" }, question, asking, sides, live, answered));
   const root = make("div", { class: "bloomlab", "data-view": "cover" }, make("div", { class: "bl-view" }, panel));
-  const rules = insteadOfStill(get("name"));
-  el.append(root, ...rules);
+  el.append(root);
+  const showStill = insteadOfStill(model, el);
 
   function reveal() {
     const kind = get("kind");
     const guess = (kind === "choice" ? chosen : box.value.trim()).toWellFormed?.() ?? chosen;
     if (!guess || (kind === "number" && writtenNumber(guess) === null)) {
-      live.textContent = { choice: "Choose one first: a guess will do.", number: "Write a number first: a guess will do.", text: "Write a prediction first: a guess will do." }[/** @type {"text"} */ (kind)];
+      live.textContent = {
+        choice: say("Choose one first: a guess will do."),
+        number: say("Write a number first: a guess will do."),
+        text: say("Write a prediction first: a guess will do."),
+      }[/** @type {"text"} */ (kind)];
       (kind === "choice" ? ask.querySelector("input") : box)?.focus();
       return;
     }
@@ -129,11 +137,13 @@ function render({ model, el, host }) {
       return;
     }
     const [prediction, answer, unit] = [get("prediction"), get("answer"), get("unit")];
-    const { sign, says: words } = remark({ kind: get("kind"), prediction, answer, number: get("number") });
-    list.replaceChildren(side("you said", prediction || "–", prediction && unit, "said"), side("it is", answer, unit, "answer"));
+    const { sign, says: words } = remark({ kind: get("kind"), prediction, answer, number: get("number") }, say);
+    list.replaceChildren(side(say("you said"), prediction || "–", prediction && unit, "said"), side(say("it is"), answer, unit, "answer"));
     because.textContent = get("because");
     live.textContent = `${sign} ${words}`.trim();
-    set(sides, { "aria-label": `You said ${isolated(prediction || "nothing")}. It is ${isolated(answer)} ${unit}. ${words}` });
+    const spoken = { said: isolated(prediction || say("nothing")), answer: `${isolated(answer)} ${unit}`.trim() };
+    const both = say("You said {said}. It is {answer}.").replace(/\{(said|answer)\}/g, (_, name) => spoken[/** @type {"said"} */ (name)]);
+    set(sides, { "aria-label": `${both} ${words}` });
     uncover().catch(() => {}); // then the text stays
   }
 
@@ -141,8 +151,8 @@ function render({ model, el, host }) {
     if (place.childNodes.length || !get("shown_text")) return;
     const picture = get("shown_picture");
     const still = picture
-      ? make("img", { src: `data:image/png;base64,${picture}`, alt: "what was covered", class: "bl-cover-picture" })
-      : make("pre", { class: "bl-code", dir: "auto", tabindex: 0, "aria-label": "what was covered" }, get("shown_text"));
+      ? make("img", { src: `data:image/png;base64,${picture}`, alt: say("what was covered"), class: "bl-cover-picture" })
+      : make("pre", { class: "bl-code", dir: "auto", tabindex: 0, "aria-label": say("what was covered") }, get("shown_text"));
     place.append(still); // at once, and for good where nothing can show it live
     const name = get("shown");
     const shown = make("div", {});
@@ -168,7 +178,7 @@ function render({ model, el, host }) {
     model.off("change:revealed", draw);
     model.off("change:prediction", draw);
     model.off("change:scale", scale);
-    for (const rule of rules) rule.remove();
+    showStill();
     root.remove();
   };
 }

@@ -27,7 +27,7 @@ from bloomlab.checks.by_hand import (
 )
 from bloomlab.checks.class_table import class_of
 from bloomlab.checks.counted import all_outside, head_size, looks_back, most_risen, points, worst_tag
-from bloomlab.checks.covers import cover
+from bloomlab.checks.covers import cover, language
 from bloomlab.checks.guesses import report
 from bloomlab.checks.head_lines import head_line
 from bloomlab.checks.lengths import beyond_chance, farthest_heard, rotary_score, stretched
@@ -75,6 +75,7 @@ __all__ = [
     "hesitates",
     "in_every",
     "kept_by_top_p",
+    "language",
     "layer_norm",
     "lead_lost",
     "learning_rate",

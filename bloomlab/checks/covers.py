@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bloomlab.checks.record import SESSION
+from bloomlab.guards.arguments import one_of
 from bloomlab.guards.memory import in_words
+from bloomlab.lessons import folder
+from bloomlab.translated import catalogue_of, languages
 
 if TYPE_CHECKING:
     from bloomlab.views.cover import Cover
@@ -39,9 +42,22 @@ def cover(
     """
     from bloomlab.views.cover import Cover
 
-    asked = Cover(question, answer, choices=choices, because=because, unit=unit, shows=shows)
+    asked = Cover(question, answer, choices=choices, because=because, unit=unit, shows=shows, words=SESSION.words)
     asked.observe(lambda _: _keep(asked), ["revealed"])
     return asked
+
+
+def language(code: str) -> None:
+    """Say in a language what every cover says ("reveal", "you said"): the first cell of a translated lesson does.
+
+    Args:
+        code: "fr" or "es", or another that lessons have been translated to; "en" for English.
+
+    Raises:
+        InputError: no lesson has been translated to it.
+    """
+    words = {} if one_of("code", code, ("en", *languages(folder()))) == "en" else catalogue_of(folder() / "cover", code)
+    SESSION.words = {english: said for (_, english), said in (words or {}).items()}
 
 
 def _keep(asked: "Cover") -> None:

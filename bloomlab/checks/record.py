@@ -45,11 +45,12 @@ class Guessed:
 
 @dataclass
 class Session:
-    """Everything since the kernel's lesson began."""
+    """Everything since the kernel's lesson began; `words` is what its covers say in the lesson's language."""
 
     began: float = field(default_factory=time.time)
     tries: list[Try] = field(default_factory=list)
     guesses: list[Guessed] = field(default_factory=list)
+    words: dict[str, str] = field(default_factory=dict)
 
     def tried(self, check: Any, answer: Any, done: bool, says: str) -> None:
         """Keep one try at an exercise; the dots that nobody has replaced are none."""

@@ -8,7 +8,7 @@ import base64
 import io
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,11 +28,43 @@ from bloomlab.views.shared.from_page import FromPage
 from bloomlab.views.shared.page import page
 
 YES_NO = ("yes", "no")
+WORDS = (
+    *YES_NO,
+    "your prediction",
+    "your prediction, a number",
+    "your prediction, in a few words",
+    "reveal",
+    "Choose one first: a guess will do.",
+    "Write a number first: a guess will do.",
+    "Write a prediction first: a guess will do.",
+    "you said",
+    "it is",
+    "You said {said}. It is {answer}.",
+    "nothing",
+    "nothing was predicted",
+    "You knew it.",
+    "Close enough for a guess.",
+    "Not what you said: why?",
+    "Compare the two.",
+    "{by} too high.",
+    "{by} too low.",
+    "{by} times too high.",
+    "{by} times too low.",
+    "what was covered",
+    "Predict, write it down, and open this",
+)
+"""All that every cover says, whatever it asks; `words` says them in another language."""
+NO_WORDS: Mapping[str, str] = {}
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def cover_payload(
-    question: str, answer: str | bool | int | float, choices: Sequence[object] = (), because: str = "", unit: str = ""
+    question: str,
+    answer: str | bool | int | float,
+    choices: Sequence[object] = (),
+    because: str = "",
+    unit: str = "",
+    words: Mapping[str, str] = NO_WORDS,
 ) -> dict[str, Any]:
     """What the page is told: the question, how to predict, and what the answer is.
 
@@ -48,7 +80,8 @@ def cover_payload(
         raise InputError("expected a question, but got an empty text; a cover asks for a prediction")
     answer = answer.item() if hasattr(answer, "item") else answer  # a tensor or array of one number
     if isinstance(answer, bool):
-        answer, choices = YES_NO[not answer], choices or YES_NO
+        yes_no = [words.get(word, word) for word in YES_NO]
+        answer, choices = yes_no[not answer], choices or yes_no
     if not isinstance(answer, str | int | float):
         raise InputError(
             f"expected an answer that is a text or a number, but got {shorten(answer)}; "
@@ -56,17 +89,17 @@ def cover_payload(
         )
     if isinstance(answer, float) and not math.isfinite(answer):
         raise InputError(f"expected an answer that is a finite number, but got {answer}; find out where it comes from")
-    words = [whole_text(str(choice), "a choice") for choice in choices]
-    shown = str(answer) if words or isinstance(answer, str) else _digits(answer)
-    if words and shown not in words:
+    given = [whole_text(str(choice), "a choice") for choice in choices]
+    shown = str(answer) if given or isinstance(answer, str) else _digits(answer)
+    if given and shown not in given:
         raise InputError(
-            f"the answer {shorten(shown)} is not among the choices {', '.join(map(repr, words))}; add it to choices="
+            f"the answer {shorten(shown)} is not among the choices {', '.join(map(repr, given))}; add it to choices="
         )
-    is_number = not isinstance(answer, str) and not words
+    is_number = not isinstance(answer, str) and not given
     return {
         "question": question,
-        "kind": "choice" if words else "number" if is_number else "text",
-        "choices": words,
+        "kind": "choice" if given else "number" if is_number else "text",
+        "choices": given,
         "answer": whole_text(shown, "answer"),
         "number": float(shown.replace(",", "")) if is_number else None,
         "because": whole_text(because, "because"),
@@ -92,6 +125,7 @@ class Cover(FromPage):
         revealed: whether the answer is shown; set it to True to show it from Python.
         answer: the answer as it is shown.
         shows: what was covered: the object that was passed as `shows`, or None.
+        words: what WORDS are in another language; those that are not there stay English.
     """
 
     _esm = module_text("cover")
@@ -104,6 +138,7 @@ class Cover(FromPage):
     number = traitlets.Float(None, allow_none=True).tag(sync=True)
     unit = traitlets.Unicode().tag(sync=True)
     because = traitlets.Unicode().tag(sync=True)
+    words = traitlets.Dict(value_trait=traitlets.Unicode(), key_trait=traitlets.Unicode()).tag(sync=True)
     shown = traitlets.Unicode().tag(sync=True)  # the widget that shows the covered thing, as widgets name each other
     shown_text = traitlets.Unicode().tag(sync=True)  # the same for a page without a kernel
     shown_picture = traitlets.Unicode().tag(sync=True)  # and if it is a picture: a PNG in base64
@@ -124,15 +159,18 @@ class Cover(FromPage):
         because: str = "",
         unit: str = "",
         shows: object = None,
+        words: Mapping[str, str] = NO_WORDS,
         **traits: Any,
     ) -> None:
-        told = cover_payload(question, answer, choices, because, unit)
+        told = cover_payload(question, answer, choices, because, unit, words)
         self.shows = shows
         self._bundle = {} if shows is None else bundle(shows)
         self._holder = _widget(shows, self._bundle)  # kept, for as long as the cover is
         covered = {"shown": _reference(self._holder), "shown_picture": self._bundle.get("image/png", "")}
         traits.setdefault("layout", {"width": "100%"})  # in a box that gives it no width, it would have none
-        super().__init__(**told, **covered, shown_text=str(self._bundle.get("text/plain", "")), **traits)
+        super().__init__(
+            **told, **covered, words=dict(words), shown_text=str(self._bundle.get("text/plain", "")), **traits
+        )
         self.name = self.model_id
         self._complete = True
 
@@ -169,26 +207,41 @@ class Cover(FromPage):
             "number",
             "unit",
             "because",
+            "words",
             "shown_text",
             "shown_picture",
             "scale",
         )
         return {name: getattr(self, name) for name in names} | {"prediction": "", "revealed": False, "shown": ""}
 
+    def _say(self, phrase: str) -> str:
+        return escaped(self.words.get(phrase, phrase))
+
     def _asked(self, prediction: str) -> str:
         """The question and what has been predicted, without script."""
         choices = "".join(f'<li dir="auto">{escaped(choice)}</li>' for choice in self.choices)
-        said = f'<p dir="auto">you said: <bdi>{escaped(prediction)}</bdi></p>' if prediction else ""
+        said = f'<p dir="auto">{self._say("you said")}: <bdi>{escaped(prediction)}</bdi></p>' if prediction else ""
         return f'<p dir="auto"><b>{escaped(self.question)}</b></p>{said}{choices and f"<ul>{choices}</ul>"}'
 
     def _still(self, prediction: str = "") -> str:
         """The question, and the answer folded away, without script."""
         because = f'<p dir="auto">{escaped(self.because)}</p>' if self.because else ""
         return (
-            f"<div>{self._asked(prediction)}<details><summary>Predict, write it down, and open this</summary>"
-            f"<p><b><bdi>{escaped(self.answer)}</bdi></b> {escaped(self.unit)}</p>{because}{_still_of(self._bundle)}"
+            f"<div>{self._asked(prediction)}"
+            f"<details><summary>{self._say('Predict, write it down, and open this')}</summary>"
+            f"<p><b><bdi>{escaped(self.answer)}</bdi></b> {escaped(self.unit)}</p>{because}{self._covered()}"
             "</details></div>"
         )
+
+    def _covered(self) -> str:
+        """The covered object without script: as markup of its own, a picture, or text."""
+        data = self._bundle
+        if "text/html" in data:
+            return str(data["text/html"])
+        if "image/png" in data:
+            source = f"data:image/png;base64,{escaped(str(data['image/png']))}"
+            return f'<img src="{source}" alt="{self._say("what was covered")}">'
+        return f'<pre dir="auto">{escaped(str(data["text/plain"]))}</pre>' if data else ""
 
     def __repr__(self) -> str:
         choices = f" ({' · '.join(self.choices)})" if self.choices else ""
@@ -256,12 +309,3 @@ def _reference(widget: Widget | None) -> str:
     if widget is None:
         return ""
     return f"{'anywidget:' if isinstance(widget, AnyWidget) else 'IPY_MODEL_'}{widget.model_id}"
-
-
-def _still_of(data: dict[str, Any]) -> str:
-    """The covered object without script: as markup of its own, a picture, or text."""
-    if "text/html" in data:
-        return str(data["text/html"])
-    if "image/png" in data:
-        return f'<img src="data:image/png;base64,{escaped(str(data["image/png"]))}" alt="the picture that was covered">'
-    return f'<pre dir="auto">{escaped(str(data["text/plain"]))}</pre>' if data else ""

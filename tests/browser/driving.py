@@ -55,10 +55,10 @@ class Notebook:
         """Run one of the application's own commands, as its menus do."""
         self.page.evaluate(f"jupyterapp.commands.execute({json.dumps(name)}, {json.dumps(arguments)})")
 
-    def run_all(self) -> list[list[dict[str, Any]]]:
+    def run_all(self, timeout: float = 240_000) -> list[list[dict[str, Any]]]:
         """Run every cell; the outputs of each code cell. A cell that raised fails the test, with its error."""
         self.command("notebook:run-all-cells")
-        until(self.page, IDLE, timeout=240_000)
+        until(self.page, IDLE, timeout=timeout)
         outputs: list[list[dict[str, Any]]] = self.page.evaluate(OUTPUTS)
         for output in (output for cell in outputs for output in cell):
             if output["output_type"] == "error":

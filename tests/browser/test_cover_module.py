@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from bloomlab.views.cover import Cover
+from bloomlab.views.cover import WORDS, Cover
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
 from tests.browser.test_accessibility import grave
@@ -68,6 +68,37 @@ def test_a_choice_is_made_and_revealed_by_keys_alone(blank: BlankPage) -> None:
     blank.page.keyboard.press("Enter")
     assert part(blank.page, "live") == "✓ You knew it."
     assert blank.answered()[-1] == {"prediction": "ru", "revealed": True}
+
+
+@pytest.mark.parametrize("kind", ["number", "choice", "text"])
+def test_whatever_a_cover_says_it_says_in_the_lessons_language(blank: BlankPage, kind: str) -> None:
+    """Every phrase is marked, and nothing without a mark is left on the page or in what is read out."""
+    given = {"number": {"answer": 4}, "choice": {"answer": True}, "text": {"answer": "4"}}[kind]
+    blank.draw(Cover("?", **given, words={phrase: f"«{phrase}»" for phrase in WORDS}))  # type: ignore[arg-type]
+    spoken = """() => [...document.querySelectorAll('.bloomlab *')].filter((e) => e.checkVisibility())
+        .flatMap((e) => [e.getAttribute('aria-label') ?? '', e.children.length ? '' : e.textContent])
+        .filter((said) => /[a-z]{2}/i.test(said))"""
+    root = blank.page.locator(".bloomlab")
+    blank.page.locator("[data-part=reveal]").click()  # a guess is asked for
+    asked = blank.page.evaluate(spoken)
+    blank.view.prediction, blank.view.revealed = {"choice": "«no»"}.get(kind, "70"), True
+    blank.push()
+    told = blank.page.evaluate(spoken)
+    assert root.get_attribute("data-state") == "revealed" and len(asked) > 2 and len(told) > 2
+    assert [said for said in [*asked, *told] if not said.startswith("«")] == []
+
+
+def test_the_still_is_hidden_although_the_view_came_before_its_name(blank: BlankPage) -> None:
+    cover = count()
+    cover.name = ""
+    blank.draw(cover)
+    blank.page.evaluate("""document.body.insertAdjacentHTML('beforeend', '<p class="bl-still-0af">still</p>')""")
+    assert blank.page.locator(".bl-still-0af").is_visible()
+    cover.name = "0af"
+    blank.push()
+    assert not blank.page.locator(".bl-still-0af").is_visible()
+    blank.page.evaluate("cleanUp()")
+    assert blank.page.locator(".bl-still-0af").is_visible()
 
 
 def test_python_can_uncover_and_cover_again(blank: BlankPage) -> None:

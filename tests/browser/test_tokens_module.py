@@ -50,6 +50,18 @@ def pieces(page: Page, stage: int, of: str = ".bl-hex") -> list[str]:
     return page.locator(f'[data-stage="{stage}"] .bl-piece {of}').all_text_contents()
 
 
+def test_no_number_is_broken_over_two_lines(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 816, "height": 580})
+    BlankPage(visit.page).draw(view_of("Leo lives in Oslo, and Brimbolina in 奥斯陆."))
+    lines = visit.page.locator(".bl-token-table .bl-value").evaluate_all("""all => all.map((each) => {
+        const range = document.createRange();
+        range.selectNodeContents(each);
+        return [each.textContent, new Set([...range.getClientRects()].map(({ top }) => top)).size];
+    })""")
+    numbers = [count for said, count in lines if said.replace(".", "").isdigit()]
+    assert len(numbers) > 2 and set(numbers) == {1}, lines
+
+
 # ---- chips and replays ----
 
 

@@ -45,12 +45,25 @@ export function pushButton(text, attributes, press) {
 
 /**
  * A rule that hides a view's still, a second output, for as long as the view itself is in the page (shared/beside.py).
- * @param {unknown} name
- * @returns {HTMLElement[]}
+ * The view's name may come after the view, where the kernel is slow.
+ * @param {any} model
+ * @param {HTMLElement} el
+ * @returns {() => void}  takes it away
  */
-export function insteadOfStill(name) {
-  if (!/^[0-9a-f]+$/.test(String(name))) return []; // in a saved page there is none
-  return [make("style", {}, `.bl-still-${name}, .jp-OutputArea-child:has(.bl-still-${name}) { display: none }`)];
+export function insteadOfStill(model, el) {
+  const rule = make("style", {});
+  const hide = () => {
+    const name = String(model.get("name"));
+    const named = /^[0-9a-f]+$/.test(name); // in a saved page there is none
+    rule.textContent = named ? `.bl-still-${name}, .jp-OutputArea-child:has(.bl-still-${name}) { display: none }` : "";
+  };
+  model.on("change:name", hide);
+  hide();
+  el.append(rule);
+  return () => {
+    model.off("change:name", hide);
+    rule.remove();
+  };
 }
 
 /**

@@ -133,9 +133,8 @@ export function viewFrame({ model, el, name, makePanel }) {
   const foot = make("div", { class: "bl-foot" }, live, more, whole, take.element, code.element, stamp);
   const root = make("div", { class: "bloomlab", "data-view": name }, make("div", { class: "bl-view" }, box.element, hint, body, foot));
   root.addEventListener("copy", (/** @type {ClipboardEvent} */ event) => copySelected(event, root));
-  const rules = insteadOfStill(model.get("name"));
-  el.append(root, ...rules);
-  undo.push(box.close, () => rules.forEach((rule) => rule.remove()));
+  el.append(root);
+  undo.push(box.close, insteadOfStill(model, el));
 
   /** @param {HTMLElement} button @param {string} attribute of the root */
   function setPressed(button, attribute) {
