@@ -11,6 +11,7 @@ from bloomlab.views.view import View
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
 from tests.browser.texts import HOSTILE, shown_on_strip
+from tests.budget import slowness
 from tests.tiny_random import byte_tokenizer, random_model
 
 TEXT = "Leo 😀."
@@ -242,7 +243,7 @@ def test_a_host_that_says_nothing_is_taken_at_its_silence_and_the_view_comes_bac
     tokens = says.inner_text()
     text.fill("another text")
     expect(says).to_have_text("reading 12 characters …")
-    expect(says).to_contain_text("no kernel answers")
+    expect(says).to_contain_text("no kernel answers", timeout=3500 * slowness())
     assert text.input_value() == "another text" and blank.root("kernel") == "silent"
     tab(blank, "tokens").click()
     expect(page.locator('[data-part="tab-says"]')).to_have_text(

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 import bloomlab
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import Visit
+from tests.budget import slowness
 from tests.views.lone import TITLES
 
 pytestmark = pytest.mark.browser
@@ -56,7 +57,7 @@ def test_no_button_of_any_tab_waits_for_a_kernel_that_is_gone(visit: Visit, edit
     view.attention.explain_look()
     blank = lost(visit, view)
     page, waits = visit.page, []
-    expect(page.locator("[data-part=says]")).to_contain_text(GONE)
+    expect(page.locator("[data-part=says]")).to_contain_text(GONE, timeout=3000 * slowness())
     for tab in TITLES:
         page.locator(f"[role=tab][data-tab={tab}]").click()
         panel = page.locator(f"[data-panel={tab}]")
