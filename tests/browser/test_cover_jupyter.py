@@ -50,6 +50,8 @@ def test_views_tables_and_figures_are_uncovered_with_the_answer(notebook: Notebo
     needed.locator("input").first.check()
     needed.locator("[data-part=reveal]").click()
     expect(needed.locator("[data-part=shown] table").first).to_be_visible()
+    padding = needed.locator("[data-part=shown] td").first.evaluate("e => parseFloat(getComputedStyle(e).paddingLeft)")
+    assert padding >= 4  # its columns stand apart
     drawn.locator("[data-part=box]").fill("up")
     drawn.locator("[data-part=reveal]").click()
     expect(drawn.locator("[data-part=shown] img")).to_be_visible()
