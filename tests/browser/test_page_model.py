@@ -234,6 +234,30 @@ def test_an_edit_does_what_it_does_in_python(page: Page, which: str) -> None:
     assert words == repr(edit)
 
 
+def test_an_edited_run_takes_what_lies_below_from_the_run_without_edits_and_is_the_same_run(page: Page) -> None:
+    taken = {"embed": 0, "h.0.attn.mixed": 0, "h.2.mlp.out": 5, "h.2.resid_post": 5, "final": 9}
+    found = page.run(
+        """async ([text, read, edited]) => {
+            const { record } = await import("http://127.0.0.1/widgets/model/trace.js");
+            const each = (name) => [0, 1, 2, 3].map((layer) => `h.${layer}.${name}`);
+            const spots = [...read.flatMap(each), "embed", "final"];
+            const whole = record(model, tokenizer, text, spots);
+            return Object.fromEntries(edited.map((spot) => {
+                const edit = { [spot]: [edits.scale(0.5, spot.endsWith("mixed") ? { head: 1 } : { pos: 4 })] };
+                const [all, from] = [null, whole].map((base) => record(model, tokenizer, text, spots, edit, base));
+                const alike = (one, other) => one.every((value, i) => value === other[i]);
+                return [spot, {
+                    apart: spots.filter((one) => !alike(all.read(one).data, from.read(one).data)),
+                    taken: spots.filter((one) => from.read(one).data === whole.read(one).data).length,
+                }];
+            }));
+        }""",
+        [STORY, ["attn.probs", "resid_post"], list(taken)],
+    )
+    assert [one["apart"] for one in found.values()] == [[]] * len(taken)
+    assert {spot: one["taken"] for spot, one in found.items()} == taken
+
+
 def test_sixteen_numbers_by_hand_silence_the_answer_as_in_python(page: Page) -> None:
     ids, oslo = page.lab.tokenizer.encode(STORY), page.lab.tokenizer.encode(" Oslo")
     before, after = page.run(

@@ -11,6 +11,19 @@ const TOP = 8; // next tokens listed
 const WINDOW = 64; // tokens whose next tokens are in the picture at a time
 const ABSENT = "this head is a model of its own and is not in this page; in Python: ";
 
+/** @typedef {{first: number, each: {ids: number[], probs: number[]}[]}} Window what each token of a window says */
+const known = /** @type {WeakMap<Float32Array, Window>} */ (new WeakMap()); // by their state: an edit leaves those of the layers below it alone
+
+/** @param {Lab} lab @param {import("../model/nn.js").Tensor} state @param {number[]} tokens of a window @param {number} top */
+function likeliest(lab, state, tokens, top) {
+  const before = known.get(state.data);
+  if (before?.first === tokens[0]) return before.each;
+  const said = saidAt(lab.model, state, tokens);
+  const each = tokens.map((_, i) => summary(said.row(i), top, undefined));
+  known.set(state.data, { first: tokens[0], each });
+  return each;
+}
+
 /** The likeliest next tokens of the window that a token is in; of a difference, those that have changed most. @param {Lab} lab @param {Trace} trace @param {number} token @param {Trace | null} base */
 function nextValues(lab, trace, token, base) {
   const { n_layer: layers, vocab_size: vocab } = trace.config;
@@ -23,16 +36,18 @@ function nextValues(lab, trace, token, base) {
   const before = new Float32Array(base ? ids.length : 0);
   for (let layer = 0; layer < layers; layer++) {
     const spot = `h.${layer}.resid_post`;
+    const place = (/** @type {number} */ i) => (layer * count + i) * top;
+    if (!base) {
+      likeliest(lab, trace.read(spot), tokens, top).forEach((found, i) => {
+        ids.set(found.ids, place(i));
+        probs.set(found.probs, place(i));
+      });
+      continue;
+    }
     const after = saidAt(lab.model, trace.read(spot), tokens);
-    const earlier = base ? saidAt(lab.model, base.read(spot), tokens, 1) : null;
+    const earlier = saidAt(lab.model, base.read(spot), tokens, 1);
     for (let i = 0; i < count; i++) {
-      const at = (layer * count + i) * top;
-      if (!earlier) {
-        const found = summary(after.row(i), top, undefined);
-        ids.set(found.ids, at);
-        probs.set(found.probs, at);
-        continue;
-      }
+      const at = place(i);
       const [now, then] = [after, earlier].map((said) => Float32Array.from(said.logs(i), Math.exp));
       const change = now.map((p, word) => Math.abs(p - then[word]));
       const best = topOf(change.some((p) => p > 0) ? change : now, top);
