@@ -54,12 +54,12 @@ export function insteadOfStill(model, el) {
   const rule = make("style", {});
   const hide = () => {
     const name = String(model.get("name"));
-    const named = /^[0-9a-f]+$/.test(name); // in a saved page there is none
-    rule.textContent = named ? `.bl-still-${name}, .jp-OutputArea-child:has(.bl-still-${name}) { display: none }` : "";
+    if (!/^[0-9a-f]+$/.test(name)) return; // in a saved page there is none
+    rule.textContent = `.bl-still-${name}, .jp-OutputArea-child:has(.bl-still-${name}) { display: none }`;
+    el.append(rule);
   };
   model.on("change:name", hide);
   hide();
-  el.append(rule);
   return () => {
     model.off("change:name", hide);
     rule.remove();
