@@ -1,11 +1,30 @@
-"""Progress bars that start no thread: one that is made when no memory is left may be waited for, for ever."""
+"""Progress bars that start no thread and share no lock: either may be waited for, for ever."""
 
 import sys
 from typing import Any
 
 
+class _NoLock:
+    """In place of the one lock that all bars of tqdm share: an interrupt just after it was taken leaves it taken, and
+    the next bar of another thread would wait for ever.
+    """
+
+    def acquire(self, *_: Any, **__: Any) -> bool:
+        """At once."""
+        return True
+
+    def release(self) -> None:
+        """Nothing was taken."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 def without_monitor(bar: Any) -> Any:
-    """A kind of tqdm's bars, without the thread that wakes a bar which nobody moves.
+    """A kind of tqdm's bars, without the thread that wakes a bar which nobody moves, and without its lock.
 
     In a notebook they go where print does: what goes to stderr stands in a red box, which stays when a bar has left.
 
@@ -19,5 +38,5 @@ def without_monitor(bar: Any) -> Any:
             more.setdefault("file", sys.stdout)
         super(made, self).__init__(*given, **more)
 
-    made: Any = type(bar.__name__, (bar,), {"monitor_interval": 0, "__init__": init})
+    made: Any = type(bar.__name__, (bar,), {"monitor_interval": 0, "_lock": _NoLock(), "__init__": init})
     return made
