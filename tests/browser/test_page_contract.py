@@ -35,7 +35,7 @@ TABS = ("map", "tokens", "attention", "alibi", "hidden", "predictions", "writing
 
 # not in the page, or said by it in other words: what an edit is worth, the record, the other heads, long jobs
 ELSEWHERE = {"worth", "tries", "name", "scale", "typed", "wished", "message", "metric", "answer", "rival", "over"}
-JOBS = {"tokens_comparison", "tokens_mattered", "alibi_lengths", "hidden_reading", "reading"}
+JOBS = {"tokens_comparison", "tokens_mattered", "alibi_lengths"}
 HEADS = {f"predictions_{name}" for name in ("language", "tags", "ends", "named", "answers", "trouble")}
 SAYS = ("says", "closes", "trust", "words")  # sentences with numbers in them
 COUNTED = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
@@ -234,34 +234,6 @@ def test_every_tab_of_a_text_has_pythons_numbers(both: Both) -> None:
     both.send(query=99, key=50)  # the last there is
     both.send(query=3)  # and no key after it
     assert (both.here["query"], both.here["key"]) == (3, 3)
-
-
-IN_PIECES = """async (given) => {
-  given.model = globalThis.kept;
-  for (const values of [given.state, given.empty]) {
-    for (const [name, value] of Object.entries(values)) if (value?.base64 === "") values[name] = new Uint8Array(0);
-  }
-  const { makeHost } = await import("http://127.0.0.1/widgets/page/host.js");
-  const unread = [];
-  let count = 0;
-  await new Promise((done) => makeHost(given, ({ update }) => {
-    const { hidden_ids: ids, hidden_window: window, hidden_reading: reading } = update;
-    count = window?.count ?? count;
-    if (ids) unread.push(Array.from({ length: count }, (_, i) => i).filter((i) => ids[5 * i] < 0));
-    if (reading?.state === "done") done();
-  }));
-  return unread;
-}"""
-
-
-def test_of_a_long_text_the_chosen_tokens_column_comes_first(both: Both, lab: Lab) -> None:
-    both.view = lab.explore("Eva lives in Lima. She has a dog. " + STORY)  # of its first states some are known
-    both.view.tab, both.view.query = "hidden", 7
-    count = len(both.view.picture["tokens"])
-    assert 26 < count <= 51
-    first, *more = both.page.evaluate(IN_PIECES, both._given() | {"model": None})
-    assert first == [token for token in range(count) if token != 7]
-    assert more == [first[25:], []]  # outwards from it
 
 
 def test_texts_in_ten_languages_have_pythons_numbers(both: Both) -> None:

@@ -18,10 +18,10 @@ export function readingLine(stage) {
 
     /** @param {number} unread tokens of the window whose states are not read yet */
     show(unread) {
-      const { state, done, total, seconds, message, brief } = stage.get("reading");
+      const { state, done, total, seconds, message } = stage.get("reading");
       const live = Boolean(stage.get("live"));
       const running = live && state === "running";
-      element.hidden = (unread === 0 && state !== "error") || (brief && state === "running");
+      element.hidden = unread === 0 && state !== "error";
       set(element, { "data-state": state });
       progress.hidden = stop.hidden = !running;
       go.hidden = running || !live;

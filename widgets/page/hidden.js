@@ -8,9 +8,6 @@ import { joined, lastPlace, textPicture, wordOf, wordsOf } from "./pictures.js";
 
 const TOP = 5; // next tokens named in a cell
 const WINDOW = 64; // tokens whose numbers are in the page's picture at a time
-const AT_ONCE = 1 << 26; // multiplications that a window may take to be read before it is shown: a tenth of a second, or two
-const COLUMNS = 25; // that are read then, before the page is heard again
-const UNREAD = -1; // the id in a cell that is not read yet; its other numbers are NaN
 
 /** Why this model's stream has no shares; "" if it has. @param {Trace} trace */
 function refusal(trace) {
@@ -50,31 +47,30 @@ function takeOver(own, state, token, follows, others) {
 /** @param {Float32Array} one @param {Float32Array} other */
 const unchanged = (one, other) => one.length === other.length && one.every((value, i) => value === other[i]);
 
-/**
- * What the states of a window say, in these columns, and in those of which all is known. @param {Lab} lab @param {Trace} trace
- * @param {{first: number, count: number}} window @param {number[]} columns tokens @param {Trace | null} base
- */
-function saidPieces(lab, trace, { first, count }, columns, base) {
+/** The numbers of the window that a token is in. @param {Lab} lab @param {Trace} trace @param {number} token @param {Trace | null} base */
+function windowValues(lab, trace, token, base) {
+  const first = Math.floor(token / WINDOW) * WINDOW;
+  const count = Math.min(WINDOW, trace.ids.length - first);
   const states = stream(trace);
   const whole = trace.base ? stream(trace.base) : [];
-  const before = base ? stream(base) : null;
-  const tokens = tokensFrom(first, count);
   const cells = states.length * count;
   const pieces = {
-    ids: new Int32Array(cells * TOP).fill(UNREAD),
-    probs: new Float32Array(cells * TOP).fill(NaN),
-    entropy: new Float32Array(cells).fill(NaN),
-    rank: new Int32Array(cells).fill(UNREAD),
-    surprise: new Float32Array(cells).fill(NaN),
+    ids: new Int32Array(cells * TOP),
+    probs: new Float32Array(cells * TOP),
+    entropy: new Float32Array(cells),
+    rank: new Int32Array(cells),
+    surprise: new Float32Array(cells),
+    norms: new Float32Array(cells),
     moved: new Float32Array(base ? cells : 0),
     ids_before: new Int32Array(base ? cells : 0),
   };
-  const knowns = states.map(([, state], row) => knownOf(state, whole[row]?.[1]));
-  const shown = new Set(tokens.filter((token) => columns.includes(token) || knowns.every(({ said }) => said.has(token))));
+  const before = base ? stream(base) : null;
+  const tokens = tokensFrom(first, count);
   states.forEach(([, state], row) => {
-    const own = knowns[row];
+    const own = knownOf(state, whole[row]?.[1]);
+    for (const token of tokens) if (!own.said.has(token)) takeOver(own, state, token, trace.ids[token + 1], [whole[row]?.[1], shownBefore[row]?.[1]]);
     const moved = before ? tokens.filter((token) => !unchanged(vectorOf(state, token), vectorOf(before[row][1], token))) : [];
-    const asked = columns.filter((token) => moved.includes(token) || !own.said.has(token));
+    const asked = tokens.filter((token) => moved.includes(token) || !own.said.has(token));
     const said = saidAt(lab.model, state, asked);
     asked.forEach((token, i) => {
       if (!own.said.has(token)) own.said.set(token, { ...summary(said.row(i), TOP, trace.ids[token + 1]), follows: trace.ids[token + 1] });
@@ -82,46 +78,19 @@ function saidPieces(lab, trace, { first, count }, columns, base) {
     const saidBefore = before ? saidAt(lab.model, before[row][1], moved, 1) : null;
     tokens.forEach((token, i) => {
       const at = row * count + i;
-      const found = own.said.get(token);
-      if (!found || !shown.has(token)) return;
+      const found = /** @type {ReturnType<typeof summary>} */ (own.said.get(token));
       pieces.ids.set(found.ids, at * TOP);
       pieces.probs.set(found.probs, at * TOP);
       [pieces.entropy[at], pieces.rank[at], pieces.surprise[at]] = [found.entropy, found.rank, found.surprise];
+      const vector = vectorOf(state, token);
+      pieces.norms[at] = Math.sqrt(dot(vector, vector));
       if (!saidBefore) return;
       const place = moved.indexOf(token);
       pieces.moved[at] = place < 0 ? 0 : kl(saidBefore.logs(place), said.logs(asked.indexOf(token)));
       pieces.ids_before[at] = place < 0 ? found.ids[0] : topOf(saidBefore.row(place), 1)[0];
     });
   });
-  const named = (/** @type {number} */ id) => /** @type {[string, string]} */ (id === UNREAD ? ["…", ""] : wordAndScript(lab, id));
-  return { words: wordsOf([...pieces.ids, ...pieces.ids_before], named), ...pieces };
-}
-
-/** How many cells of a window nothing is known of, once what stands elsewhere is taken over. @param {Trace} trace @param {number[]} tokens */
-function unknownCells(trace, tokens) {
-  const states = stream(trace);
-  const whole = trace.base ? stream(trace.base) : [];
-  let count = 0;
-  states.forEach(([, state], row) => {
-    const own = knownOf(state, whole[row]?.[1]);
-    for (const token of tokens) if (!own.said.has(token)) takeOver(own, state, token, trace.ids[token + 1], [whole[row]?.[1], shownBefore[row]?.[1]]);
-    count += tokens.filter((token) => !own.said.has(token)).length;
-  });
   shownBefore = states;
-  return count;
-}
-
-/**
- * The numbers of the window that a token is in. Where that takes long the token's column comes first; a difference comes
- * as a whole. @param {Lab} lab @param {Trace} trace @param {number} token @param {Trace | null} base
- */
-function windowValues(lab, trace, token, base) {
-  const first = Math.floor(token / WINDOW) * WINDOW;
-  const count = Math.min(WINDOW, trace.ids.length - first);
-  const tokens = tokensFrom(first, count);
-  const states = stream(trace);
-  const atOnce = unknownCells(trace, tokens) * trace.config.hidden_size * trace.config.vocab_size <= AT_ONCE;
-  const norms = joined(states.map(([, state]) => tokens.map((one) => Math.sqrt(dot(vectorOf(state, one), vectorOf(state, one))))));
   const cosines = [];
   for (let token = first; token < first + count; token++) {
     const vectors = states.map(([, state]) => vectorOf(state, token));
@@ -132,36 +101,12 @@ function windowValues(lab, trace, token, base) {
   const inWindow = (/** @type {"norm" | "share"} */ name) => joined(parts.map((part) => part.slice(first, first + count).map((one) => one[name])));
   return {
     window: { first, count },
-    ...saidPieces(lab, trace, { first, count }, base || atOnce ? tokens : [token], base),
-    norms,
+    words: wordsOf([...pieces.ids, ...pieces.ids_before], (id) => wordAndScript(lab, id)),
+    ...pieces,
     cosines: Float32Array.from(cosines),
     shares: inWindow("share"),
     added: inWindow("norm"),
   };
-}
-
-/** The tokens of the shown window that are not read yet, those around the chosen one first. @param {import("./pictures.js").Shown} shown */
-function unreadTokens({ window: { first, count }, ids, query }) {
-  return tokensFrom(first, count).filter((_, i) => ids[i * TOP] === UNREAD).sort((one, other) => Math.abs(one - query) - Math.abs(other - query));
-}
-
-/**
- * The rest of the window. `brief`: it takes no longer than a sentence about it would be there.
- * @param {Lab} lab @param {Trace} trace @param {import("./pictures.js").Shown} shown @param {import("./pictures.js").Shown} empty
- */
-function* readingSteps(lab, trace, shown, empty) {
-  const total = shown.window.count;
-  const left = unreadTokens(shown);
-  const reading = () => ({ ...empty, state: "running", done: total - left.length, total, brief: true });
-  yield { reading: reading() };
-  while (left.length) yield { ...saidPieces(lab, trace, shown.window, left.splice(0, COLUMNS), null), reading: reading() };
-}
-
-/** Whether a change begins or stops the reading of the rest, as in Python. @param {string} _ @param {string} changed @param {import("./pictures.js").Shown} shown */
-function readingAsked(_, changed, shown) {
-  if (!["picture", "query", "filling"].includes(changed)) return "";
-  if (shown.filling === "stopped") return "stop";
-  return unreadTokens(shown).length ? "run" : "";
 }
 
 /** @type {import("./pictures.js").Panel} */
@@ -169,10 +114,7 @@ export const hiddenPage = {
   name: "hidden",
   title: "Hidden states",
   compares: true,
-  jobs: {
-    reading: { asked: readingAsked, steps: (lab, trace, shown, _, __, empty) => readingSteps(lab, trace, shown, empty) },
-    effects: { asked: effectsAsked, steps: (lab, trace, shown, _, around) => effectSteps(lab, trace, shown, around) },
-  },
+  jobs: { effects: { asked: effectsAsked, steps: (lab, trace, shown, _, around) => effectSteps(lab, trace, shown, around) } },
   place: (trace, _, first) => ({ ...lastPlace(trace), ...(first ? { layer: trace.config.n_layer - 1 } : {}) }),
 
   numbers(lab, trace, shown, base) {
@@ -199,7 +141,6 @@ export const hiddenPage = {
 
   more(lab, trace, shown, _, base) {
     const { first, count } = shown.window;
-    if (shown.query < first || shown.query >= first + count) return windowValues(lab, trace, shown.query, base);
-    return unreadTokens(shown).includes(shown.query) ? saidPieces(lab, trace, shown.window, [shown.query], null) : {};
+    return shown.query >= first && shown.query < first + count ? {} : windowValues(lab, trace, shown.query, base);
   },
 };
