@@ -8,6 +8,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import nbformat
 from playwright.sync_api import sync_playwright
 
 from bloomlab.editions import edition_of
@@ -31,7 +32,7 @@ def screens(visit: Visit, server: Server, lesson: Path, name: str, dark: bool) -
     notebook = Notebook(visit, server, lesson, name)
     notebook.dark(dark)
     notebook.run_all(timeout=600_000)
-    predict(notebook)
+    predict(notebook, nbformat.read(lesson, as_version=4))
     visit.page.wait_for_timeout(1000)  # pictures are drawn after they have come
     count, more = 0, True
     while more:

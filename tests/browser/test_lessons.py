@@ -49,9 +49,11 @@ def states_of_a_token(lesson: Notebook) -> None:
     expect(view.locator("[data-part=cell]")).to_have_attribute("data-token", "3")
 
 
-def predict(lesson: Notebook, asked: int) -> None:
+def predict(lesson: Notebook, source: nbformat.NotebookNode) -> None:
     """Under every cover of the lesson: a guess, right or wrong, and then the answer beside it."""
     covers = lesson.page.locator("[data-view=cover]")
+    asked = sum(cell.source.count("checks.cover(") for cell in source.cells if cell.cell_type == "code")
+    assert asked >= 2
     expect(covers).to_have_count(asked)
     for cover in covers.all():
         expect(cover).to_have_attribute("data-state", "asking")
@@ -109,7 +111,7 @@ def test_a_lesson_is_run_touched_and_solved(chromium: Browser, server: Server, n
     visit = Visit(chromium, height=6000)
     lesson = Notebook(visit, server, NOTEBOOKS / f"{name}.ipynb", f"lesson-{name}")
     lesson.run_all()
-    predict(lesson, sum(cell.source.count("checks.cover(") for cell in source.cells if cell.cell_type == "code"))
+    predict(lesson, source)
     LESSONS[name](lesson)
     asked = exercise(lesson)
     expect(asked).to_contain_text("in place of the three dots")
