@@ -273,3 +273,26 @@ def test_of_a_trace_of_several_texts_any_can_be_chosen_and_is_text(visit: Visit)
     blank.push()
     expect(chooser).to_be_hidden()
     assert visit.errors == []
+
+
+TOUCHING = """all => all.filter((e) => e.textContent && e.checkVisibility()).map((e) => {
+    const range = document.createRange();
+    range.selectNodeContents(e);
+    return range.getBoundingClientRect();
+}).filter((one, i, boxes) => i && boxes[i - 1].top === one.top && boxes[i - 1].right + 2 > one.left).length"""
+
+
+def test_the_numbers_of_sixteen_heads_do_not_run_into_one_another(visit: Visit) -> None:
+    """As many as bloom-560m has; in the narrowest room that has three zones beside each other."""
+    model = random_model(n_head=16, hidden_size=64)
+    visit.page.set_viewport_size({"width": 1000, "height": 720})
+    blank = BlankPage(visit.page)
+    blank.draw(Lab(model, byte_tokenizer(), name="random").explore(TEXT))
+    for name, numbers in (
+        ("attention", ".bl-layer > .bl-axis"),
+        ("alibi", "[data-part=slopes] ~ .bl-plot-below .bl-plot-tick"),
+    ):
+        open_tab(blank, name)
+        found = panel(blank, name).locator(numbers)
+        assert found.filter(has_text="12").count() >= 1
+        assert found.evaluate_all(TOUCHING) == 0, name

@@ -9,7 +9,7 @@
 import { REACH_NATS, reachName } from "./reach.js";
 import { allEdits, axisSlopes, headEdits, LARGEST, readSlope, slopeAt, slopeHeight, stepped, trainedEdits } from "./slopes.js";
 import { make, pushButton, set } from "../lib/dom.js";
-import { fixed, slopeName } from "../lib/numbers.js";
+import { everyHead, fixed, slopeName } from "../lib/numbers.js";
 import { plot } from "../lib/plot.js";
 
 const SLOW = 2000; // milliseconds after which an answer is waited for no longer
@@ -209,7 +209,7 @@ export function slopeDesk(stage, { step }) {
       return { dot, ghost, grip };
     });
     area.append(...lollipops.flatMap(({ ghost, dot }) => [ghost, dot]));
-    const every = 2 ** Math.max(0, Math.ceil(Math.log2(count / 16)));
+    const every = everyHead(count);
     const ticks = axisSlopes();
     axis.axes({
       left: ticks.map(({ slope, power }) => ({ at: slopeHeight(slope), text: power === null ? "0" : power >= 0 ? String(slope) : slopeName(slope) })),

@@ -1,7 +1,7 @@
 // @ts-check
 // Every head of every layer in small: one square each, layers downwards, heads across.
 import { make, set } from "../lib/dom.js";
-import { slopeName } from "../lib/numbers.js";
+import { everyHead, slopeName } from "../lib/numbers.js";
 
 /**
  * @param {{pick: (layer: number, head: number) => void, point: (place: {layer: number, head: number} | null) => void}} listeners
@@ -54,8 +54,9 @@ export function headGrid({ pick, point }) {
       ({ layers, heads } = picture);
       element.style.setProperty("--bl-heads", String(heads));
       const corner = make("span", { class: "bl-axis", "aria-hidden": "true" }, "");
+      const every = everyHead(heads);
       const numbers = Array.from({ length: heads }, (_, head) =>
-        make("span", { class: "bl-axis", "aria-hidden": "true", title: `slope ${slopeName(picture.slopes[head])}` }, String(head)),
+        make("span", { class: "bl-axis", "aria-hidden": "true", title: `slope ${slopeName(picture.slopes[head])}` }, head % every ? "" : String(head)),
       );
       options = [];
       marked = {};

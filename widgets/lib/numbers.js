@@ -49,3 +49,13 @@ export function slopeName(slope) {
   if (slope > 0 && slope <= 0.5 && Math.abs(below - Math.round(below)) < 1e-9) return `1⁄${Math.round(below)}`;
   return slope >= 0.1 ? fixed(slope, 3) : Number(slope.toPrecision(3)).toString();
 }
+
+const DIGITS = 10; // in the numbers of heads beside each other, at most, or they run into one another
+
+/**
+ * Which heads of a row have their number: every one, or every second, fourth, …
+ * @param {number} heads
+ */
+export function everyHead(heads) {
+  return 2 ** Math.max(0, Math.ceil(Math.log2((heads * String(heads - 1).length) / DIGITS)));
+}
