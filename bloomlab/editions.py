@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bloomlab.errors import InputError
+from bloomlab.errors import InputError, shorten_path
 from bloomlab.guards.arguments import one_of
 from bloomlab.guards.files import read_json
 from bloomlab.guards.markup import escaped
@@ -49,6 +49,13 @@ def notebook_of(lesson: Path, language: str | None = None) -> dict[str, Any]:
         InputError: the file is no notebook, or its catalogue is broken.
     """
     notebook: dict[str, Any] = read_json(lesson, MOST_BYTES, InputError)
+    cells = notebook.get("cells")
+    if not isinstance(cells, list) or not all(
+        isinstance(one, dict) and {"cell_type", "source"} <= one.keys() for one in cells
+    ):
+        raise InputError(
+            f"{shorten_path(lesson)} is no notebook: it has no list of cells, each with its kind and source"
+        )
     words = None if language is None else catalogue_of(lesson, language)
     return notebook if language is None or words is None else translate(notebook, words, language)
 

@@ -23,6 +23,7 @@ BLANK = re.compile(r"(\s*\n\s*\n\s*)")
 LETTER = re.compile(r"[^\W\d_]")
 QUOTED = re.compile(r"""([fF]?)("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')""")
 PLACES = re.compile(r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
+MAGIC = re.compile(r"\s*[%!]")  # no Python
 BEGINS = "from bloomlab import checks\n"  # in the first cell of each lesson
 WIDEST = 96  # characters of a text in quotes before it is broken
 
@@ -74,7 +75,7 @@ def catalogue_of(lesson: Path, language: str) -> Catalogue | None:
     try:
         with path.open("rb") as file:
             found = read_po(file, locale=language, abort_invalid=True)
-    except (PoFileError, UnicodeDecodeError) as error:
+    except (PoFileError, ValueError, LookupError) as error:  # also an encoding that nobody knows
         raise InputError(
             f"{path.name} is no catalogue of gettext: {shorten(str(error))}; copy the lesson anew"
         ) from None
@@ -82,10 +83,17 @@ def catalogue_of(lesson: Path, language: str) -> Catalogue | None:
 
 
 def translate(notebook: dict[str, Any], words: Catalogue, language: str) -> dict[str, Any]:
-    """A lesson with its words exchanged, and its language named; what a catalogue does not say stays English."""
+    """A lesson with its words exchanged, and its language named; what a catalogue does not say stays English.
+
+    Raises:
+        InputError: what the catalogue says is more than words: the code of a cell would be another.
+    """
     told = rewritten(notebook, lambda message: words.get((message.cell, message.text), message.text))
-    for cell in told["cells"]:
+    for before, cell in zip(notebook["cells"], told["cells"], strict=True):
         if cell["cell_type"] == "code":
+            if _without_words("".join(before["source"])) != _without_words(cell["source"]):
+                where = shorten(str(cell.get("id", "")))
+                raise InputError(f"the catalogue for {language} changes the code of cell {where}, not its words alone")
             cell["source"] = cell["source"].replace(BEGINS, f'{BEGINS}\nchecks.language("{language}")')
     return told
 
@@ -134,7 +142,7 @@ def _prose(source: str, cell: str, say: Say) -> str:
 def _code(source: str, cell: str, say: Say) -> str:
     """Comments, texts in quotes, and the lines of a magic; every name and number stays."""
     lines = source.splitlines(keepends=True)
-    magics = [number for number, line in enumerate(lines) if re.match(r"\s*[%!]", line)]  # no Python
+    magics = [number for number, line in enumerate(lines) if MAGIC.match(line)]
     python = [re.sub(r"[%!][^\n]*", "pass", line) if i in magics else line for i, line in enumerate(lines)]
     parts: list[str] = []
     done: Place = (0, 0)
@@ -144,6 +152,30 @@ def _code(source: str, cell: str, say: Say) -> str:
         parts += [_between(lines, done, start), say_it(old, Message(cell, "", code=True), say, " " * start[1])]
         done = end
     return "".join([*parts, _between(lines, done, (len(lines), 0))])
+
+
+class _Wordless(ast.NodeTransformer):
+    """Leaves of each text what is computed in it, in any order."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant("") if isinstance(node.value, str) else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        values = [ast.dump(self.visit(part.value)) for part in node.values if isinstance(part, ast.FormattedValue)]
+        return ast.Constant("".join(sorted(values)))
+
+
+def _without_words(source: str) -> str:
+    """What is left of a cell without its comments and texts; "" if that is no Python."""
+    lines = source.splitlines(keepends=True)
+    magics = [
+        line.split(maxsplit=2)[:2] if line.startswith("%bloom ") else [line] for line in lines if MAGIC.match(line)
+    ]
+    python = ["pass\n" if MAGIC.match(line) else line for line in lines]
+    try:
+        return f"{magics} {ast.dump(_Wordless().visit(ast.parse(''.join(python))))}"
+    except (SyntaxError, ValueError):
+        return ""
 
 
 def _between(lines: list[str], start: Place, end: Place) -> str:

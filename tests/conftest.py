@@ -14,6 +14,8 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # no warning when a test forks
 os.environ["JUPYTER_PLATFORM_DIRS"] = "1"  # the future default; the old one warns
 os.environ["MPLBACKEND"] = "agg"
+# jax compiles for one call what a person calls often: a third of its tests' time went into making that quick
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only get in each other's way
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jobs ignore Ctrl-C; tests send it

@@ -142,7 +142,14 @@ def test_the_stories_are_told_in_the_models_own_sentences(path: Path) -> None:
 
 
 @pytest.mark.slow
-@every_catalogue
+@pytest.mark.parametrize(
+    "path",
+    [  # that nothing but words differs is tested of each; that they run, of one language and of one lesson of another
+        pytest.param(path, marks=[] if path.parent.name == "fr" or path.stem.startswith("00") else pytest.mark.long)
+        for path in FOREIGN
+    ],
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
 def test_a_lesson_runs_in_its_language_and_its_solutions_solve_it(path: Path) -> None:
     notebook = nbformat.reads(json.dumps(foreign(path)), as_version=4)
     pages = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
@@ -193,6 +200,38 @@ def test_what_is_not_words_is_left_alone() -> None:
     assert told == '# lis\nspot = f"h.{layer}.attn.q"\nprint("read", f"le {n}")\n%bloom tokens Leo lit\n!pip install it'
     needed = {message.text for message in messages(notebook) if message.needed}
     assert needed == {text for _, text in words}
+
+
+SOURCE = '# read it\nprint("it", f"{a} and {b}")\n%bloom tokens Leo reads\n%matplotlib inline'
+
+
+@pytest.mark.parametrize(
+    ("message", "translation"),
+    [
+        ("it", 'il", print("more"), "'),
+        ("it", 'il"); print("more'),
+        ("it", "il\\"),
+        ("read it", "lis\nprint(1)"),
+        ("read it", "lis\rprint(1)"),
+        ("{a} and {b}", "{a} et {b.c}"),
+        ("{a} and {b}", "{a} et {b} {exit()}"),
+        ("{a} and {b}", "{a}"),
+        ("%bloom tokens Leo reads", "!echo"),
+        ("%bloom tokens Leo reads", "%bloom write Leo lit"),
+        ("%bloom tokens Leo reads", "%bloom tokens Leo\n!echo"),
+        ("%bloom tokens Leo reads", "%bloom tokens Leo\u2028!echo"),
+    ],
+)
+def test_a_catalogue_changes_words_and_no_code(message: str, translation: str) -> None:
+    notebook = {"cells": [{"cell_type": "code", "id": "a", "source": SOURCE}]}
+    honest = {
+        ("a", "{a} and {b}"): "{b} et {a}",
+        ("a", "it"): "il",
+        ("a", "%bloom tokens Leo reads"): "%bloom tokens Leo lit",
+    }
+    assert "{b} et {a}" in translate(notebook, honest, "fr")["cells"][0]["source"]
+    with pytest.raises(InputError, match="changes the code of cell 'a', not its words alone"):
+        translate(notebook, {**honest, ("a", message): translation}, "fr")
 
 
 def test_all_that_every_cover_says_can_be_translated() -> None:
@@ -249,7 +288,8 @@ def test_a_catalogue_that_is_broken_is_said_to_be(tmp_path: Path) -> None:
     lesson = tmp_path / LESSONS[0].name
     assert catalogue_of(lesson, "fr") is None
     catalogue(lesson, "fr").parent.mkdir(parents=True)
-    for broken in (b"\xff", b"hello"):
+    nobodys = b'msgid ""\nmsgstr "Content-Type: text/plain; charset=nobodys\\n"\n\nmsgid "a"\nmsgstr "b"\n'
+    for broken in (b"\xff", b"hello", nobodys):
         catalogue(lesson, "fr").write_bytes(broken)
         with pytest.raises(InputError, match="no catalogue of gettext"):
             catalogue_of(lesson, "fr")

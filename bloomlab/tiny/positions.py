@@ -99,7 +99,7 @@ def train(
     )
     kept = run_folder / f"{kind}-{seed}.pt"
     first = run.restore(kept) if resume else 0
-    began = time.perf_counter() - (run.history[-1]["seconds"] if run.history else 0)
+    began = time.perf_counter() - (run.history[-1].get("seconds", 0) if run.history else 0)
     unseen = validation_rows(tokenizer, LENGTH, **READS)
     near = [case for case in questions(tokenizer, 300, languages=READS["languages"]) if fits(tokenizer, case)]
 

@@ -119,6 +119,9 @@ class Run(NamedTuple):
                 f"the run at {path} has the settings {shorten(settings)}, but {self.settings} were asked for; "
                 "resume with the same ones"
             )
+        measured = [value for at in history for value in (at.values() if isinstance(at, dict) else [None])]
+        if not 0 <= done <= self.settings["steps"] or not all(isinstance(value, int | float) for value in measured):
+            raise self._unread(path, ValueError(f"{shorten(done)} steps done, with such measurements, are of no run"))
         try:
             self.model.load_state_dict(model)
             for optimizer, saved in zip(self.optimizers, optimizers, strict=True):

@@ -13,6 +13,8 @@ from tests.browser.servers import APPS, Server
 expect.set_options(timeout=20_000)  # milliseconds; a busy machine is no reason to fail
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
+# Where much is done before a theme is looked at, the second is left to `make long`; test_accessibility looks at both.
+THEMES = ["light", pytest.param("dark", marks=pytest.mark.long)]
 HERE = re.compile(r"^(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|^(data|blob|about|file):")
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from matplotlib import colormaps
 from playwright.sync_api import Browser, Page, expect
 
@@ -19,6 +18,7 @@ from bloomlab.text.tokens import visible
 from bloomlab.views.alibi.still import measured_of
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
+from tests.browser.test_accessibility import grave
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
 from tests.browser.waiting import redrawn
 from tests.views.lone import alibi_view
@@ -435,13 +435,7 @@ def test_a_screen_reader_and_a_weak_eye_are_served(visit: Visit, theme: str) -> 
             page.locator('[data-part="text"]').fill(text)
             page.locator('[data-part="text"]').press("Enter")
             blank.answer()
-        grave = [
-            (rule["id"], node["html"][:200], node["any"])
-            for rule in Axe().run(page).response["violations"]
-            if rule["impact"] in ("serious", "critical")
-            for node in rule["nodes"]
-        ]
-        assert grave == []
+        assert grave(page) == []
 
 
 @pytest.mark.parametrize("language", TEXTS)

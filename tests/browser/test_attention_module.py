@@ -14,7 +14,7 @@ from bloomlab.errors import InputError
 from bloomlab.lens.ledger import score_ledger
 from bloomlab.model.alibi import slopes
 from tests.browser.blank_page import BlankPage
-from tests.browser.conftest import Visit
+from tests.browser.conftest import THEMES, Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.waiting import redrawn, until
 from tests.views.lone import attention_view
@@ -373,7 +373,7 @@ def test_nothing_jumps_when_another_cell_is_pointed_at(blank: BlankPage) -> None
     assert len(heights) == 1
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 def test_why_this_look_and_not_another(visit: Visit, tmp_path: Path, theme: str) -> None:
     """Its score in parts; against another key; a part becomes an edit; a saved page keeps what was found."""
     blank, page = BlankPage(visit.page), visit.page

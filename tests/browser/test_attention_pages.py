@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from bloomlab.errors import InputError
 from bloomlab.text.tokens import visible
 from tests.browser.blank_page import BlankPage
 from tests.browser.conftest import SCREENSHOTS, Visit
+from tests.browser.test_accessibility import grave
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
 from tests.browser.waiting import redrawn
 from tests.views.lone import attention_view
@@ -122,14 +122,7 @@ def test_a_screen_reader_and_a_weak_eye_are_served(chromium: Browser, theme: str
             page.locator('[data-part="text"]').fill(text)
             page.locator('[data-part="text"]').press("Enter")
             blank.answer()
-        found = Axe().run(page).response["violations"]
-        grave = [
-            (rule["id"], node["html"][:200], node["any"])
-            for rule in found
-            if rule["impact"] in ("serious", "critical")
-            for node in rule["nodes"]
-        ]
-        assert grave == []
+        assert grave(page) == []
     visit.close()
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from bloomlab.lens.attention import arcs, content_only, head_average, overlap, position_only, position_share, rollout
 from bloomlab.model.alibi import slopes
 from bloomlab.text.tokens import visible
 from tests.browser.blank_page import BlankPage
-from tests.browser.conftest import Visit
+from tests.browser.conftest import THEMES, Visit
+from tests.browser.test_accessibility import grave
 from tests.browser.test_attention_module import cividis, steps_apart
 from tests.browser.texts import HOSTILE, TEXTS
 from tests.browser.waiting import redrawn
@@ -278,7 +278,7 @@ def test_hostile_names_in_arcs_and_forms_are_only_text(visit: Visit, text: str) 
     assert visit.errors == [] and visit.refused == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("pattern", ["head", "rollout"])
 def test_axe_finds_nothing_grave_with_everything_unfolded(chromium: Browser, pattern: str, theme: str) -> None:
     visit = Visit(chromium)
@@ -290,13 +290,7 @@ def test_axe_finds_nothing_grave_with_everything_unfolded(chromium: Browser, pat
         "document.body.style.background = getComputedStyle(document.querySelector('.bloomlab')).backgroundColor"
     )
     page.locator('[data-part="forms"] summary').click()
-    grave = [
-        (rule["id"], node["html"][:200])
-        for rule in Axe().run(page).response["violations"]
-        if rule["impact"] in ("serious", "critical")
-        for node in rule["nodes"]
-    ]
-    assert grave == []
+    assert grave(page) == []
     visit.close()
 
 

@@ -60,7 +60,7 @@ def test_a_view_whose_kernel_is_gone_says_so_and_waits_for_nothing(notebook: Not
     expect(says).to_contain_text(GONE)
     assert time.monotonic() - before < SOON[end] * slowness()
     told, said = notebook.page.evaluate("[ended.told, ended.said]")
-    assert said - told < TOLD
+    assert told is None or said - told < TOLD  # of a crash a view may hear first, from its own unanswered knock
     expect(root.locator("[data-part=text]")).not_to_be_editable()
 
     if end == "crash":

@@ -202,9 +202,10 @@ EDITS: list[Edits] = [
         "h.3.attn.biased": bloomlab.cut(key=0, head=5),
     },
 ]
+SOME = [pytest.param(EDITS[0], id="one edit", marks=pytest.mark.long), pytest.param(EDITS[1], id="three edits")]
 
 
-@pytest.mark.parametrize("edit", EDITS, ids=["one edit", "three edits"])
+@pytest.mark.parametrize("edit", SOME)
 def test_so_they_are_with_edits_in_each_run(visit: Visit, tmp_path: Path, edit: Edits) -> None:
     """The changes, what they are worth and the switch between runs take none of it away."""
     view = bloomlab.load().explore(TEXT, edit=edit)
@@ -246,7 +247,7 @@ def lost_at_both_scales(blank: BlankPage, tab: str) -> list[str]:
     return lost
 
 
-@pytest.mark.parametrize("edit", [{}, *EDITS], ids=["no edit", "one edit", "three edits"])
+@pytest.mark.parametrize("edit", [pytest.param({}, id="no edit"), *SOME])
 def test_so_they_are_while_it_can_be_worked_with(visit: Visit, edit: Edits) -> None:
     """A live view has more buttons than a saved one: all are in sight, and take nothing out of it."""
     visit.page.set_viewport_size({"width": 1280, "height": 720})

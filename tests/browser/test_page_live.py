@@ -1,5 +1,7 @@
 """A live page as a person uses it: a file that is opened, without Python, in a worker or where none is allowed."""
 
+import json
+import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from tests.browser.conftest import Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
 from tests.browser.waiting import settled
+from tests.hostile.mutations import changed_bytes, changed_value
 
 STORY = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
 STRICT = "default-src 'self' 'unsafe-inline'"  # a school's: no blob, no eval
@@ -224,6 +227,36 @@ def test_a_link_with_lies_in_it_is_one_sentence(opened: Callable[..., Visit]) ->
     expect(page.locator('[data-part="text"]')).to_have_value(text, timeout=WAIT)
     expect(page.locator(".bloomlab")).to_have_attribute("data-layer", "3")
     assert page.evaluate("window.canary") is None and visit.errors == [] and visit.refused == []
+
+
+def test_made_up_links_are_read_or_refused_in_a_sentence(opened: Callable[..., Visit]) -> None:
+    """A thousand changes to an honest link: to its letters, and to what its edits say."""
+    page = opened().page
+    edits = [
+        {"spot": "h.0.attn.mixed", "kind": "scale", "axes": {"head": [1], "query": [16]}, "number": 0.5},
+        {"spot": "embed", "kind": "copied", "axes": {"pos": [2]}, "text": "Ana lives in Lima.", "of": "Leo"},
+    ]
+    chance = random.Random(2026)
+    links = []
+    for _ in range(1000):
+        now = changed_value(edits, chance) if chance.random() < 0.5 else edits
+        places = "tab=hidden&layer=1&head=0&query=2&key=1&run=what+if&off=0.1"
+        link = f"text={quote(STORY)}&{places}&edits={quote(json.dumps(now))}"
+        links.append("#" + (link if now != edits else changed_bytes(link.encode(), chance).decode("latin-1")))
+    read = """(links) => links.map((link) => {
+        try {
+            const { edits, place, off } = page_link.readLink(link, { tabs: ["hidden"], runs: ["what if"] }) ?? {};
+            const numbers = edits ? [...Object.values(place), ...off] : [];
+            return Array.isArray(edits ?? []) && numbers.every(Number.isSafeInteger) ? "" : "lies";
+        } catch (error) {
+            return error.constructor.name === "InputError" ? error.message : `${error.name}!`;
+        }
+    })"""
+    said = page.evaluate(read, links)
+    refused = [message for message in said if message]
+    assert 300 < len(refused) < 900 and max(map(len, refused)) <= 400
+    assert [message for message in refused if message == "lies" or message.endswith("!")] == []
+    assert page.evaluate("window.canary") is None
 
 
 def test_a_strict_policy_leaves_the_page_without_a_worker_and_it_works(opened: Callable[..., Visit]) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from matplotlib import colormaps
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -18,7 +17,8 @@ from bloomlab.views.predictions.payload import READ
 from bloomlab.views.predictions.still import arrays
 from bloomlab.views.view import View
 from tests.browser.blank_page import BlankPage
-from tests.browser.conftest import SCREENSHOTS, Visit
+from tests.browser.conftest import SCREENSHOTS, THEMES, Visit
+from tests.browser.test_accessibility import grave
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
 from tests.browser.waiting import until
 from tests.tasks.task_heads import LABELS, random_lab
@@ -280,14 +280,7 @@ def test_a_screen_reader_and_a_weak_eye_are_served(visit: Visit, theme: str) -> 
             part(page, "text").fill(step)
             part(page, "text").press("Enter")
             blank.answer()
-        found = Axe().run(page).response["violations"]
-        grave = [
-            (rule["id"], node["html"][:200], node["any"])
-            for rule in found
-            if rule["impact"] in ("serious", "critical")
-            for node in rule["nodes"]
-        ]
-        assert grave == []
+        assert grave(page) == []
     assert visit.errors == []
 
 
@@ -315,7 +308,7 @@ def told(page: Page, kind: str) -> dict[str, float]:
     return {row.get_attribute("data-name") or "": float(row.get_attribute(f"data-{kind}") or "nan") for row in rows}
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 def test_which_part_wrote_the_next_token(visit: Visit, tmp_path: Path, theme: str) -> None:
     """A click asks for the receipt, another for its totals; a line becomes an edit; a saved page keeps it."""
     blank, page = BlankPage(visit.page), visit.page
@@ -344,8 +337,7 @@ def test_which_part_wrote_the_next_token(visit: Visit, tmp_path: Path, theme: st
     totals = {line["name"]: line["total"] for line in blank.view.predictions.receipt["lines"]}
     assert told(page, "total") == {name: total for name, total in totals.items() if total is not None}
     visit.screenshot(f"predictions-receipt-{theme}")
-    found = Axe().run(page).response["violations"]
-    assert [rule["id"] for rule in found if rule["impact"] in ("serious", "critical")] == []
+    assert grave(page) == []
     saved = blank.view.save(tmp_path / "page.html")
 
     page.locator('[data-part="receipt"] input[value="texts"]').check()
@@ -368,7 +360,7 @@ def test_which_part_wrote_the_next_token(visit: Visit, tmp_path: Path, theme: st
     page.locator('[data-part="inside"] input[value="without"]').check()
     blank.answered()
     expect(part(page, "inside-says")).to_contain_text("would lose most without head 3.5")
-    assert [rule["id"] for rule in Axe().run(page).response["violations"] if rule["impact"] == "serious"] == []
+    assert grave(page) == []
     visit.screenshot(f"predictions-receipt-inside-{theme}")
     part(page, "inside-close").click()
     blank.answered()

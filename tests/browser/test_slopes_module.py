@@ -13,7 +13,7 @@ from bloomlab.lens.effect import effect
 from bloomlab.model.alibi import slopes
 from bloomlab.tracing.edits import scale
 from tests.browser.blank_page import RAISED, BlankPage
-from tests.browser.conftest import Visit
+from tests.browser.conftest import THEMES, Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.texts import TEXTS
 from tests.browser.waiting import until
@@ -339,7 +339,7 @@ def test_a_saved_page_has_the_effect_and_no_desk(visit: Visit, tmp_path: Path) -
     assert visit.errors == [] and visit.refused == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("text", [TEXT, TEXTS["arabic"]], ids=["english", "arabic"])
 def test_the_desk_is_accessible_and_fits_on_one_screen(visit: Visit, theme: str, text: str) -> None:
     page, width, height = visit.page, 816, 580

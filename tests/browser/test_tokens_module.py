@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 import bloomlab
@@ -17,7 +16,7 @@ from bloomlab.lens.tokens import merges
 from bloomlab.text.tokens import visible
 from bloomlab.views.view import View
 from tests.browser.blank_page import BlankPage
-from tests.browser.conftest import SCREENSHOTS, Visit
+from tests.browser.conftest import SCREENSHOTS, THEMES, Visit
 from tests.browser.test_accessibility import grave
 from tests.browser.texts import HOSTILE, TEXTS, shown_on_strip
 from tests.views.aside import aside
@@ -393,13 +392,7 @@ def test_a_screen_reader_and_a_weak_eye_are_served(visit: Visit, theme: str) -> 
             part(page, "text").fill(text)
             part(page, "text").press("Enter")
             blank.answer()
-        grave = [
-            (rule["id"], node["html"][:200], node["any"])
-            for rule in Axe().run(page).response["violations"]
-            if rule["impact"] in ("serious", "critical")
-            for node in rule["nodes"]
-        ]
-        assert grave == []
+        assert grave(page) == []
 
 
 @pytest.mark.parametrize("language", TEXTS)
@@ -440,7 +433,7 @@ def test_the_replay_on_the_page_is_the_replay_in_python(visit: Visit) -> None:
 STORY = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 def test_which_tokens_mattered_in_three_answers(visit: Visit, tmp_path: Path, theme: str) -> None:
     """Asked for by opening; a row chooses its token, or silences it; a saved page keeps the numbers."""
     blank, page = BlankPage(visit.page), visit.page

@@ -14,7 +14,7 @@ from bloomlab.tracing.donors import copied
 from bloomlab.tracing.edits import zero
 from bloomlab.views.view import View
 from tests.browser.blank_page import BlankPage
-from tests.browser.conftest import Visit
+from tests.browser.conftest import THEMES, Visit
 from tests.browser.test_accessibility import grave
 from tests.claims.stories import recaps
 
@@ -324,7 +324,7 @@ def test_a_few_parts_are_kept_alone_or_taken_out_among_random_sets(blank: BlankP
     expect(page.locator('[data-part="worth-says"]')).to_contain_text("none of 36 parts is '<b>9.9'")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 def test_a_direction_has_a_dose_whose_curve_says_where_the_text_falls_apart(
     blank: BlankPage, visit: Visit, tmp_path: Path, theme: str
 ) -> None:
@@ -422,7 +422,7 @@ def refuted(over: str) -> View:
     return view
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("over", ["this text", "texts"])
 def test_a_saved_page_has_the_strip_and_the_record(visit: Visit, tmp_path: Path, theme: str, over: str) -> None:
     view = refuted(over)

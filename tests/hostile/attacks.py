@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import torch
 from huggingface_hub import constants
 
 from bloomlab.checks.class_table import class_of
@@ -34,11 +35,14 @@ from bloomlab.lab import Lab
 from bloomlab.lab import finding as read_finding
 from bloomlab.lens.cases import Case
 from bloomlab.lessons import NOTE, copy_to
+from bloomlab.lessons import folder as shipped
 from bloomlab.notebook.line_parser import parse
+from bloomlab.tiny.train import Run, optimizers, train_step
 from bloomlab.tracing.donors import copied, drawn, hold, steer, usual
 from bloomlab.tracing.edits import scale, zero
 from bloomlab.tracing.record import weights_hash
 from bloomlab.tracing.trace import Trace
+from bloomlab.translated import catalogue, catalogue_of, translate
 from bloomlab.views.cover import Cover
 from bloomlab.views.shared.code import code_parts, quoted
 from bloomlab.views.tokens.result import Tokens
@@ -47,7 +51,7 @@ from bloomlab.weights.checkpoint import convert
 from tests.hostile import test_code, test_lying_pages, test_traces
 from tests.hostile.attack import Broken, Try
 from tests.hostile.folders import BIN, WEIGHTS, honest_bin, honest_folder, sharded_folder
-from tests.hostile.mutations import INTERESTING, MARKUP, changed, changed_value, text_like_code
+from tests.hostile.mutations import INTERESTING, MARKUP, changed, changed_bytes, changed_value, text_like_code
 from tests.hostile.probe import BYTES, Opener, seconds_at_most
 from tests.tiny_random import SIZES, byte_tokenizer, random_model
 from tests.weights.fake_hub import REPO, Answer, FakeHub, fake_hub
@@ -510,6 +514,66 @@ HEADERS = [
 ]
 
 
+def catalogues(folder: Path) -> Try:
+    """A catalogue of a lesson's words is changed; the lesson that comes of it has the same code."""
+    copy_to(folder / "lessons")
+    lesson = next((folder / "lessons").glob("03*.ipynb"))
+    english = json.loads(lesson.read_text(encoding="utf-8"))
+    cells = {cell["id"]: cell["source"] for cell in english["cells"] if cell["cell_type"] == "code"}
+    path = catalogue(lesson, "fr")
+    path.parent.mkdir(parents=True)
+    honest = catalogue(shipped() / lesson.name, "fr").read_bytes()
+    words = catalogue_of(shipped() / lesson.name, "fr") or {}
+    of_code = [key for key in words if key[0] in cells]
+
+    def attempt(chance: random.Random) -> None:
+        if chance.random() < 0.5:
+            path.write_bytes(changed_bytes(honest, chance))
+            found = catalogue_of(lesson, "fr") or {}
+        else:
+            found = words | {key: text_like_code(chance) for key in chance.sample(of_code, 3)}
+        told = translate(english, found, "fr")
+        for cell in told["cells"]:
+            if cell["cell_type"] == "code":
+                before, now = ("".join(source).splitlines() for source in (cells[cell["id"]], cell["source"]))
+                promised(_commands(before) == _commands(now), f"other commands in cell {cell['id']}")
+
+    return attempt
+
+
+def _commands(lines: list[str]) -> list[str]:
+    """What IPython, or a shell, would be told by these lines."""
+    return [line.split()[0] for line in lines if line.lstrip()[:1] in ("%", "!")]
+
+
+def runs(folder: Path) -> Try:
+    """The state of a training that was stopped is changed; the training goes on from it."""
+    model = random_model(n_layer=1)
+    run = Run({"steps": 4, "seed": 0}, model, optimizers(model), [{"loss": 2.5, "seconds": 1.0}])
+    ids = torch.randint(4, 250, (2, 8))
+    train_step(run, ids, ids, 1.0)
+    path = folder / "run.pt"
+    run.keep(path, 1)
+    honest = path.read_bytes()
+    state = torch.load(path, weights_only=True)
+
+    def attempt(chance: random.Random) -> None:
+        if chance.random() < 0.5:
+            path.write_bytes(changed_bytes(honest, chance))
+        else:
+            kept = {name: state[name] for name in ("model", "optimizers")}
+            torch.save(
+                changed_value({name: state[name] for name in ("settings", "done", "history")}, chance) | kept, path
+            )
+        other = random_model(n_layer=1)
+        again = Run({"steps": 4, "seed": 0}, other, optimizers(other), [])
+        done = again.restore(path)
+        promised(0 <= done <= 4, f"{done} of 4 steps are done")
+        train_step(again, ids, ids, 1.0)
+
+    return attempt
+
+
 def paths(folder: Path) -> Try:
     """A name that no file has, or no file should have: opened, written to, and asked of the hub."""
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -541,5 +605,8 @@ def _load(name: str) -> None:
 
 KINDS: dict[str, Callable[[Path], Try]] = {
     each.__name__: each
-    for each in (files, pickles, traces, texts, labels, edits, pages, code, findings, notebooks, handins, hub, paths)
+    for each in (
+        *(files, pickles, traces, texts, labels, edits, pages, code, findings, notebooks, catalogues, runs, handins),
+        *(hub, paths),
+    )
 }

@@ -36,10 +36,18 @@ def test_every_file_that_is_named_is_there_and_has_guards() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="each guard is left out in a copy of the process")
-def test_no_guard_of_a_sample_can_be_left_out_unnoticed() -> None:
+@pytest.mark.parametrize(
+    ("sample", "where"),
+    [
+        pytest.param(16, [], marks=pytest.mark.long),
+        (2, ["text/tokenizer_file", "--only", "tests/text/test_tokenizer_file.py"]),
+    ],
+)
+def test_no_guard_of_a_sample_can_be_left_out_unnoticed(sample: int, where: list[str]) -> None:
     """`make guards` tries all of them."""
-    done = guards.in_another_process("--sample", "5")
-    assert done.returncode == 0 and "5 of 5 guards held" in done.stdout, done.stdout[-3000:] + done.stderr[-2000:]
+    done = guards.in_another_process("--sample", str(sample), *where)
+    all_held = f"{sample} of {sample} guards held" in done.stdout
+    assert done.returncode == 0 and all_held, done.stdout[-3000:] + done.stderr[-2000:]
 
 
 @pytest.mark.slow

@@ -222,6 +222,7 @@ def test_remedies_leave_short_texts_nearly_as_they_were():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_twin_learns_and_goes_on_where_it_stopped(tmp_path):
     from bloomlab.tiny.positions import BRIEF, new_twin, train
 

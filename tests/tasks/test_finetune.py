@@ -42,7 +42,7 @@ def accuracy(model: Any, examples: dict[str, Tensor]) -> float:
 @pytest.mark.parametrize(
     ("task", "steps"),
     [
-        ("language", 60),
+        pytest.param("language", 60, marks=pytest.mark.long),
         pytest.param("tags", 150, marks=pytest.mark.long),
         pytest.param("answer", 700, marks=pytest.mark.long),
     ],

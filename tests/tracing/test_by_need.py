@@ -131,7 +131,8 @@ def test_the_longest_text_takes_no_more_than_its_bound_in_any_tab() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("which", "last"), [("against", "the run difference"), ("scores", "the tab alibi, difference")]
+    ("which", "last"),
+    [("against", "the run difference"), pytest.param("scores", "the tab alibi, difference", marks=pytest.mark.long)],
 )
 def test_the_tensors_of_two_runs_of_the_longest_text_stay_far_below_it(which: str, last: str) -> None:
     """What a process takes beside them varies with what else the machine does; this does not."""

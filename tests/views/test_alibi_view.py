@@ -15,7 +15,7 @@ from bloomlab.lens.attention import content_share, position_share
 from bloomlab.lens.lengths import LengthLoss, Progress
 from bloomlab.model.alibi import slopes
 from bloomlab.tiny import TWINS as TWIN_NAMES
-from bloomlab.views.alibi.lengths import LengthTexts, curve, text_rows
+from bloomlab.views.alibi.lengths import TWIN_LENGTHS, LengthTexts, curve, text_rows
 from bloomlab.views.alibi.payload import alibi_payload, bound_in_text
 from bloomlab.views.alibi.still import measured_of
 from bloomlab.views.lengths import LengthCurve, Lengths
@@ -273,7 +273,10 @@ def test_another_model_has_no_twins(random_lab: Lab) -> None:
 
 
 @pytest.mark.slow
-def test_the_embedded_models_twins_have_the_numbers_of_the_verb() -> None:
+@pytest.mark.parametrize("longest", [64, pytest.param(512, marks=pytest.mark.long)])
+def test_the_embedded_models_twins_have_the_numbers_of_the_verb(longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shorter = [length for length in TWIN_LENGTHS if length <= 2 * longest]
+    monkeypatch.setattr("bloomlab.views.alibi.lengths.TWIN_LENGTHS", TWIN_LENGTHS if longest == 512 else shorter)
     view = load().explore()
     view.tab, view.alibi.question = "alibi", "twins"
     found = view.alibi.run_length_lab()
@@ -282,7 +285,7 @@ def test_the_embedded_models_twins_have_the_numbers_of_the_verb() -> None:
     assert found.records() == expected.records() and found.says == expected.says
     means = {twin["name"]: dict(twin["points"]) for twin in view.alibi.lengths["twins"]["curves"]}
     assert list(means) == [f"tiny-{kind}" for kind in TWIN_NAMES]
-    assert max(means["tiny-learned"]) == 64 and max(means["tiny-rotary"]) == 512
+    assert max(means["tiny-learned"]) == 64 and max(means["tiny-rotary"]) == min(512, 2 * longest)
     assert all(means[row["model"]][row["length"]] == row["loss"] for row in expected.records())
 
 

@@ -487,11 +487,12 @@ def test_a_text_too_short_for_the_edits_is_refused_and_a_longer_one_is_read(lab:
 
 
 @pytest.mark.slow
-def test_two_thousand_edits_are_too_many(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wanted", [MOST + 20, pytest.param(2000, marks=pytest.mark.long)])
+def test_two_thousand_edits_are_too_many(wanted: int, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     view, runs = lab.attention("Leo."), []
     read = view._read
     monkeypatch.setattr(view, "_read", lambda *what: (runs.append(what), read(*what))[1])
-    for number in range(2000):
+    for number in range(wanted):
         wish(view, do="add", edit={"spot": "embed", "kind": "add", "number": number, "axes": {"pos": [number % 4]}})
     assert view.state == "error" and "there are 100 edits, and no more fit" in view.message
     assert len(view.changes) == len(runs) == MOST and view.changes[-1] == "embed + 99 at 3"

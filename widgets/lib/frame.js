@@ -189,6 +189,10 @@ export function viewFrame({ model, el, name, makePanel }) {
 
   function drawAll() {
     if (choosing || model.get("picture") !== source) return; // it is read first (catchUp)
+    if (holding) {
+      due = true;
+      return;
+    }
     drawFrame();
     if (!picture) return;
     panel.draw();
@@ -212,6 +216,23 @@ export function viewFrame({ model, el, name, makePanel }) {
   const told = /** @type {Set<() => void>} */ (new Set()); // of these traits, and what is to be done about it
   let due = false; // a drawing
   let coming = false;
+  let holding = false; // a button of the mouse is down
+
+  /** A click is one only if what was pressed is still there when it is let go: nothing is drawn anew in between. @param {PointerEvent} event */
+  function hold(event) {
+    holding = event.button === 0 && !(/** @type {Element} */ (event.target).closest("input, select, textarea"));
+  }
+
+  function letGo() {
+    if (!holding) return;
+    holding = false;
+    setTimeout(catchUp); // the click comes first
+  }
+  root.addEventListener("pointerdown", hold, true);
+  root.addEventListener("gotpointercapture", letGo); // a drag is drawn as it goes
+  const ends = ["pointerup", "pointercancel", "contextmenu"];
+  for (const end of ends) addEventListener(end, letGo, true);
+  undo.push(() => ends.forEach((end) => removeEventListener(end, letGo, true)));
 
   /** @param {() => void} step */
   function hear(step) {
@@ -238,6 +259,7 @@ export function viewFrame({ model, el, name, makePanel }) {
    */
   const catchUp = safely(() => {
     coming = false;
+    if (holding) return;
     const steps = [...told];
     told.clear();
     if (model.get("picture") !== source) {
