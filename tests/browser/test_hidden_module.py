@@ -251,6 +251,12 @@ def test_what_is_pressed_stays_until_it_is_let_go(blank: BlankPage) -> None:
     page.mouse.move(0, 0)
     page.mouse.up()  # elsewhere: what waited is drawn all the same
     expect(page.locator(".bloomlab")).to_have_attribute("data-query", "2")
+    row.dispatch_event("pointerdown", {"button": 0})  # of a scroll bar's end nobody tells
+    page.evaluate("model.arrive({ query: 1 })")
+    redrawn(page)
+    assert blank.root("query") == "2"
+    page.mouse.move(1, 1)
+    expect(page.locator(".bloomlab")).to_have_attribute("data-query", "1")
 
 
 def test_the_toggles_show_other_numbers_in_the_same_cells(blank: BlankPage) -> None:

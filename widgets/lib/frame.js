@@ -230,9 +230,14 @@ export function viewFrame({ model, el, name, makePanel }) {
   }
   root.addEventListener("pointerdown", hold, true);
   root.addEventListener("gotpointercapture", letGo); // a drag is drawn as it goes
-  const ends = ["pointerup", "pointercancel", "contextmenu"];
+  const ends = ["pointerup", "pointercancel", "contextmenu", "keydown", "blur"];
+  const moved = (/** @type {PointerEvent} */ event) => event.buttons || letGo(); // of a scroll bar's end no browser tells
   for (const end of ends) addEventListener(end, letGo, true);
-  undo.push(() => ends.forEach((end) => removeEventListener(end, letGo, true)));
+  addEventListener("pointermove", moved, true);
+  undo.push(() => {
+    for (const end of ends) removeEventListener(end, letGo, true);
+    removeEventListener("pointermove", moved, true);
+  });
 
   /** @param {() => void} step */
   function hear(step) {
