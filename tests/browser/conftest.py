@@ -15,6 +15,9 @@ expect.set_options(timeout=20_000)  # milliseconds; a busy machine is no reason 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 # Where much is done before a theme is looked at, the second is left to `make long`; test_accessibility looks at both.
 THEMES = ["light", pytest.param("dark", marks=pytest.mark.long)]
+OF_ONE_TAB = [
+    f"test_{tab}_jupyter.py" for tab in ("tokens", "alibi", "slopes", "hidden", "predictions", "writing", "change")
+]
 HERE = re.compile(r"^(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|^(data|blob|about|file):")
 
 
@@ -94,8 +97,15 @@ def server(request: pytest.FixtureRequest, jupyter: Callable[[str], Server]) -> 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs Chromium and takes its time."""
+    """Everything in this folder needs Chromium and takes its time.
+
+    What one tab does in Notebook 7 is left to `make long`: its parts are those of JupyterLab, and the explorer, which
+    has all tabs, is looked at in both.
+    """
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.slow)
+            params = getattr(item, "callspec", None) and item.callspec.params  # type: ignore[attr-defined]
+            if item.path.name in OF_ONE_TAB and params and params.get("server") == "notebook":
+                item.add_marker(pytest.mark.long)

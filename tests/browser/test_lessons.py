@@ -88,6 +88,9 @@ LESSONS = {
 }
 
 
+AT_ONCE = [("lab", "03_attention"), ("lab", "04_alibi"), ("lab", "10_a_circuit_forms"), ("notebook", "03_attention")]
+
+
 def exercise(lesson: Notebook) -> Locator:
     """The last cell with three dots."""
     cells = lesson.page.locator(".jp-CodeCell").filter(
@@ -99,7 +102,7 @@ def exercise(lesson: Notebook) -> Locator:
 @pytest.mark.parametrize(
     ("server", "name"),
     [
-        pytest.param(app, name, marks=[pytest.mark.long] if app == "notebook" and name != "03_attention" else [])
+        pytest.param(app, name, marks=[] if (app, name) in AT_ONCE else pytest.mark.long)
         for app in APPS
         for name in LESSONS
     ],

@@ -359,6 +359,7 @@ def test_the_receipt_and_what_is_in_an_mlp_are_pythons(both: Both) -> None:
     both.send(predictions_explaining="closed")
 
 
+@pytest.mark.long
 @pytest.mark.slow  # 27 texts, a run for each part
 def test_the_receipt_of_many_texts_is_pythons(both: Both) -> None:
     both.type("Leo lives in Oslo. Leo lives in")
@@ -633,6 +634,7 @@ def test_what_is_left_with_parts_held_or_kept_is_pythons(both: Both) -> None:
     assert both.here["worth"]["message"] == both.view.worth["message"] != ""
 
 
+@pytest.mark.long
 @pytest.mark.slow  # 28 texts, a run for each part
 def test_what_is_left_with_parts_held_is_pythons_in_many_texts(both: Both) -> None:
     both.type(SHORT)

@@ -294,7 +294,7 @@ def test_nothing_listens_beyond_this_machine(lab: Lab) -> None:
 
 
 # in a callback of a weak reference Python cannot raise: an interrupt that falls there ends nothing
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <finalize object:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_at_fifty_moments_leaves_the_next_run_right(lab: Lab) -> None:
     chance, interrupted = Random(0), 0
     started = time.perf_counter()

@@ -16,7 +16,6 @@ from bloomlab.views.view import View
 from tests.tiny_random import byte_tokenizer, random_model
 
 TEXT = "Leo lives."
-INTERRUPTS = 300
 HEARS = ("_change_edits", "_other_edits")  # what hears the page's wishes
 WATCHED = ("bloomlab", "traitlets", "ipywidgets")  # the packages in which places are counted
 
@@ -92,14 +91,15 @@ def all_of(view: View) -> dict[str, Any]:
 @pytest.mark.slow
 # a Ctrl-C may fall into a finaliser, from which Python cannot raise: such noise is no change of the view
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_after_each_of_300_interrupts_a_wish_was_granted_or_not() -> None:
+@pytest.mark.parametrize("interrupts", [100, pytest.param(300, marks=pytest.mark.long)])
+def test_after_each_of_many_interrupts_a_wish_was_granted_or_not(interrupts: int) -> None:
     """At any place in what runs in answer to a wish; a second view, never interrupted, says what each should give."""
     lab, chance = Lab(random_model(), byte_tokenizer(), name="random"), random.Random(0)
     weights = [parameter.clone() for parameter in lab.model.parameters()]
     state = torch.get_rng_state()
     view, other = lab.explore(TEXT), lab.explore(TEXT)
     answers, places = {"granted": 0, "refused": 0}, {"off": 5000}
-    while sum(answers.values()) < INTERRUPTS:
+    while sum(answers.values()) < interrupts:
         wish, before = any_wish(chance, view), all_of(view)
         do = wish.get("wished", {"do": "off"})["do"]
         send(other, wish)
