@@ -35,6 +35,7 @@ from bloomlab.weights.pretrained import BloomPreTrainedModel
 
 SHOWN = 12  # lines by size; the rest is one line
 LITTLE = 0.05  # nats: where what follows changes a loss by less, nothing is said of it
+SEEN = 0.01  # nats: a line that changes by less may look the same in two digits, and is the largest by rounding alone
 
 
 @saying_that_memory_is_full
@@ -106,12 +107,15 @@ class ReceiptTable(LiveResult, NearNames):
         return order
 
     def words(self, part: int) -> str:
-        """What the parts that follow make of its loss: amplified or made up for, and by which of them most."""
+        """What the parts that follow make of its loss: amplified or made up for, and by which of them most.
+
+        "" where it stays about what it is, or no line of theirs changes by 0.01 nats.
+        """
         found = self.receipt
         if found.total is None or found.total[part].isnan():
             return ""
         alone, total, whom = found.adapted[part].item(), found.total[part].item(), found.by_whom(part)
-        if whom is None or abs(total - alone) < LITTLE:
+        if whom is None or abs(whom[1]) < SEEN or abs(total - alone) < LITTLE:
             return ""
         other, change = whom
         does = "turned" if total * alone < 0 else "amplified" if abs(total) > abs(alone) else "made up for"

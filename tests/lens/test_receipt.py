@@ -238,6 +238,17 @@ def test_no_text_that_could_stand_in_its_place(tiny: Lab) -> None:
 
 
 @pytest.mark.slow
+def test_a_part_is_named_as_the_one_that_changes_most_only_if_its_change_shows(tiny: Lab) -> None:
+    table = tiny.receipt("Leo lives in Oslo. Leo has a cat. Leo lives in")
+    words = [table.words(part) for part in range(len(table.names)) if table.words(part)]
+    numbers = [text.rpartition(": ")[2].split(" → ") for text in words]
+    assert len(numbers) >= 10 and all(before != after for before, after in numbers)
+    # nothing but the norm comes after the last part, so no line of a part can change when it is replaced
+    last = table.names.index("MLP 3")
+    assert table.total is not None and abs(table.total[last] - table.adapted[last]) > 1
+    assert table.words(last) == ""
+
+
 def test_the_table_says_what_it_is_of_and_closes(tiny: Lab) -> None:
     table = tiny.receipt(RECAP, versus=" Sydney", instead=zero())
     assert repr(table).startswith("·Oslo against ·Sydney, after token 19 ·in: +4.970; the 43 parts sum to it, error ")

@@ -23,6 +23,7 @@ import { bySize, changeCell, errorInWords, largestOf, numberInWords, short, spre
 
 const LINES = 14; // that cross to the page
 const LITTLE = 0.05; // nats: a smaller effect names no part
+const SEEN = 0.01; // nats: a line that changes by less may look the same in two digits
 const INSIDE = 12; // lines of an opened MLP
 const PARTS_AT_ONCE = 4; // replaced between two pictures of the page
 
@@ -67,7 +68,7 @@ function questionOf(lab, trace, shown, spots) {
 function wordsOf(found, part) {
   if (!found.total || Number.isNaN(found.total[part])) return "";
   const [alone, total, whom] = [found.adapted[part], found.total[part], byWhom(found, part)];
-  if (!whom || Math.abs(total - alone) < LITTLE) return "";
+  if (!whom || Math.abs(whom[1]) < SEEN || Math.abs(total - alone) < LITTLE) return "";
   const [other, change] = whom;
   const does = total * alone < 0 ? "turned" : Math.abs(total) > Math.abs(alone) ? "amplified" : "made up for";
   return `${does}, most by ${found.names[other]}: ${short(found.direct[other])} → ${short(found.direct[other] + change)}`;
