@@ -46,6 +46,7 @@ def test_what_is_heavy_is_not_loaded_for_help() -> None:
     assert not loaded & {"torch", "numpy", "huggingface_hub", "jupyterlab", "IPython", "tokenizers", "bloomlab.lab"}
 
 
+@pytest.mark.slow
 def test_alone_it_shows_what_it_can_do() -> None:
     said = run()
     assert said.returncode == 0 and set(cli.commands) == {

@@ -28,6 +28,7 @@ def cells(content: bytes) -> list[Any]:
     return list(notebook.cells)
 
 
+@pytest.mark.slow
 @every_lesson
 def test_a_student_gets_every_word_but_the_solutions(path: Path) -> None:
     shipped, student, teacher = (
@@ -108,6 +109,7 @@ def test_an_edition_that_there_is_none_of_is_refused(tmp_path: Path) -> None:
         copy_to(tmp_path, "students")
 
 
+@pytest.mark.slow
 def test_the_command_lists_and_copies_and_prints_sheets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lessons"]) == 0 and capsys.readouterr().out == f"{listed()!r}\n"
     assert main(["lessons", "--sheets"]) == 2

@@ -69,6 +69,7 @@ def test_no_message_is_longer_than_400_characters(kind: type[BloomlabError]) -> 
     assert str(kind("short")) == "short"
 
 
+@pytest.mark.slow
 def test_every_public_object_knows_names_like_the_one_that_is_asked_for() -> None:
     lab = bloomlab.load()
     trace, view = lab.trace("Leo", read="*"), lab.explore("Leo")

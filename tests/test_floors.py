@@ -67,6 +67,7 @@ def place(module: str) -> int:
     return inside[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_down_the_floors_only(module: str) -> None:
     for target, at_once in own_imports(MODULES[module]):
@@ -80,6 +81,7 @@ def test_imports_go_down_the_floors_only(module: str) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_view_that_is_a_folder_reads_from_payload_to_panel() -> None:
     """And what all views share knows none of them."""
     order = [
@@ -111,6 +113,7 @@ def test_a_view_that_is_a_folder_reads_from_payload_to_panel() -> None:
                 assert order.index(target.rpartition(".")[2]) < order.index(file), f"{module} imports {target}"
 
 
+@pytest.mark.slow
 def test_no_two_modules_import_each_other() -> None:
     graph = {module: {target for target, _ in own_imports(MODULES[module])} - {module} for module in MODULES}
     for later, lower in DOWNWARDS_LATER:
@@ -148,6 +151,7 @@ def test_importing_the_lab_loads_no_notebook_library() -> None:
     assert not loaded & NOTEBOOK
 
 
+@pytest.mark.slow
 def test_importing_bloomlab_takes_a_quarter_of_importing_asyncio() -> None:
     """That takes some tens of milliseconds; of five runs the median, as what disturbs the machine disturbs both."""
     imports = "a = t(); import asyncio; b = t(); import bloomlab; c = t()"
@@ -157,6 +161,7 @@ def test_importing_bloomlab_takes_a_quarter_of_importing_asyncio() -> None:
     assert sorted(float(run.stdout) for run in runs)[2] < 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["emscripten", "elsewhere"])
 def test_without_torch_the_import_says_so_in_one_sentence(where: str) -> None:
     """In JupyterLite there is none at all; elsewhere the doctor may still be asked."""

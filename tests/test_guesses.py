@@ -211,6 +211,7 @@ def test_these_guesses_end_in_a_sentence_that_says_what_works(names: dict[str, A
         assert says in str(caught.value), f"{guess}: {caught.value}"
 
 
+@pytest.mark.slow
 def test_a_position_from_the_end_is_the_one_python_means(names: dict[str, Any]) -> None:
     lab, zero, spot = names["lab"], names["zero"], "h.1.attn.mixed"
     last = lab.tokens(TEXT)
@@ -234,6 +235,7 @@ def test_a_word_is_found_with_and_without_its_space_at_all_its_places(names: dic
     assert len(several.find("𓀀")) > 1 and several.find("中")[0] == 0  # every token that has some of it
 
 
+@pytest.mark.slow
 def test_several_texts_are_continued_as_each_by_itself(names: dict[str, Any]) -> None:
     lab = names["lab"]
     texts = [TEXT, "Leo", "Ana habite à"]

@@ -206,6 +206,7 @@ def identity(tensor: Tensor, at: At) -> Tensor:
     return tensor.clone()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPOTS)
 def test_an_identity_edit_changes_no_bit_on_the_same_path(name: str) -> None:
     ids, mask = random_ids(), padded_mask()
@@ -213,6 +214,7 @@ def test_an_identity_edit_changes_no_bit_on_the_same_path(name: str) -> None:
     assert MODEL(ids, attention_mask=mask, hooks=Hooks(edit={name: identity})).logits.equal(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPOTS)
 def test_an_edit_means_the_same_in_a_full_pass_and_in_cached_steps(name: str) -> None:
     ids, mask = random_ids(BATCH, 9), padded_mask(9)
@@ -277,6 +279,7 @@ WORKS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "name", "mode"), WORKS)
 def test_an_edit_that_works_in_place_is_caught(how: str, name: str, mode: Any) -> None:
     def work(tensor: Tensor, at: At) -> Tensor:

@@ -96,6 +96,7 @@ def test_an_error_at_any_spot_leaves_the_next_run_bit_identical(error: type[Base
             assert name == SPOTS[0] or "embed" in hooks.readings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_an_error_in_any_step_of_a_generation_leaves_the_next_run_bit_identical(error: type[BaseException]) -> None:
     for name in ("embed", "h.1.attn.probs", "h.2.resid_post", "logits"):

@@ -138,6 +138,7 @@ def test_the_explorer_reads_what_it_shows_from_the_model(lab: Lab) -> None:
     assert list(lab.attention(TEXT).panels) == ["attention"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_refused_in_words(lab: Lab) -> None:
     silent = {"h.1.attn.mixed": zero(head=2)}
     trace, embedded = lab.trace(TEXT, ["attn.scores", "attn.probs"]), bloomlab.load()
@@ -204,6 +205,7 @@ def test_an_interrupted_lens_keeps_the_states_that_are_read(lab: Lab, monkeypatc
         lab.lens(TEXT, top=3)
 
 
+@pytest.mark.slow
 def test_an_interrupted_receipt_keeps_the_parts_that_are_measured(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, trace, left = lab.receipt(TEXT).receipt, lab.trace, [2]  # the text itself, and a batch of parts
 
@@ -314,6 +316,7 @@ def test_a_temperature_below_zero_is_refused(lab: Lab) -> None:
         lab.generate(TEXT, temperature=-1)
 
 
+@pytest.mark.slow
 def test_bad_input_changes_nothing(folder: Path) -> None:
     lab = load(folder)
     before, state = lab.generate(TEXT), torch.get_rng_state()
@@ -371,6 +374,7 @@ def test_several_continuations_come_as_a_list(lab: Lab) -> None:
     assert lab.generate("Leo", max_new_tokens=4, num_beams=3) == texts[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"do_sample": True, "seed": 3, "temperature": 3.0}, {"max_length": 40}])
 def test_the_pieces_of_a_stream_are_what_generate_writes(lab: Lab, settings: dict[str, Any]) -> None:
     for text in ("Léo 中 🦁", "a"):
@@ -400,6 +404,7 @@ def test_a_stream_of_several_is_refused_before_its_first_piece(lab: Lab) -> None
         lab.stream("")
 
 
+@pytest.mark.slow
 def test_lengths_count_the_text(lab: Lab) -> None:
     n = len(lab.tokenizer.encode("Leo lives in"))
     long = lab.generate("Leo lives in", max_length=17, eos_token_id=None)
@@ -447,6 +452,7 @@ def test_a_text_has_as_many_tokens_as_its_length_says_or_more() -> None:
     assert tokenizer.least_tokens("a" * 1000) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are texts")
 def test_a_folder_whose_name_is_no_text_opens_or_is_said(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"a\xffb c")

@@ -66,6 +66,7 @@ def test_every_lesson_begins_with_a_slide_and_skips_what_prints_versions(path: P
     assert len({cell.id for cell in cells}) == len(cells)
 
 
+@pytest.mark.slow
 def test_a_page_of_slides_asks_nothing_of_a_network_and_text_is_text() -> None:
     cells = [new_markdown_cell("# A\n\nWords."), code("print('<b>')", text="<script>alert(1)</script>")]
     page = slides_of(new_notebook(cells=cells), "<title>", "fr")

@@ -46,6 +46,7 @@ def first(output: Any) -> Tensor:
 # Dropout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["fused", "eager"])
 @pytest.mark.parametrize("kind", ["hidden_dropout", "attention_dropout", "classifier_dropout"])
 @pytest.mark.parametrize("name", CLASSES)
@@ -93,6 +94,7 @@ def test_attention_dropout_drops_its_share_of_the_probabilities_and_changes_no_a
 # Gradients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("name", CLASSES)
 def test_gradients_are_the_same_when_blocks_are_computed_twice(name: str, dropout: float) -> None:
@@ -179,6 +181,7 @@ def test_every_new_weight_follows_the_recipe(name: str) -> None:
 # Moving
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", CLASSES)
 def test_bias_mask_and_outputs_follow_the_weights_dtype(name: str, dtype: torch.dtype) -> None:

@@ -53,6 +53,7 @@ def foreign(path: Path) -> dict[str, Any]:
     return notebook
 
 
+@pytest.mark.slow
 @every_lesson
 def test_a_lesson_said_in_its_own_words_is_that_lesson(path: Path) -> None:
     cells = [{**cell, "source": "".join(cell["source"])} for cell in read(path)["cells"]]
@@ -72,6 +73,7 @@ def test_each_language_has_the_same_lessons_and_the_same_words_of_them() -> None
     assert each[0] == each[1] and each[0]
 
 
+@pytest.mark.slow
 @every_catalogue
 def test_every_message_is_translated_and_no_other_is_kept(path: Path) -> None:
     said = both(path)
@@ -98,6 +100,7 @@ def test_links_code_and_numbers_in_braces_are_those_of_the_english_lesson(path: 
             assert len(EMPHASIS.findall(MARKUP.sub("", words))) % 2 == 0, words
 
 
+@pytest.mark.slow
 @every_catalogue
 def test_nothing_of_a_cell_differs_but_its_words(path: Path) -> None:
     english, other = read(lesson_of(path)), foreign(path)
@@ -130,6 +133,7 @@ def sentences(text: str) -> list[str]:
     return re.findall(r"[^.?]+[.?]", text.replace("\\n", " "))
 
 
+@pytest.mark.slow
 @every_catalogue
 def test_the_stories_are_told_in_the_models_own_sentences(path: Path) -> None:
     language, found = LANGUAGES[path.parent.name], 0
@@ -272,6 +276,7 @@ def test_a_long_text_is_broken_between_words_and_says_the_same() -> None:
     assert values["because"] == "trente mots, " * 30 + "deux"
 
 
+@pytest.mark.slow
 def test_the_command_copies_the_lessons_of_a_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lessons", "--language", "fr"]) == 2
     assert main(["lessons", str(tmp_path), "--language", "fr", "--edition", "student", "--sheets"]) == 0

@@ -275,6 +275,7 @@ def ask(lab: bloomlab.Lab) -> Neurons:
     return Neurons(lab)
 
 
+@pytest.mark.slow
 def test_the_fall_without_a_neuron_passes_and_names_the_favourites(ask: Neurons) -> None:
     verdict = ask.check(lambda n: ask.chance(n) - ask.chance(n, **ask.off(n)))
     assert verdict.done
@@ -284,6 +285,7 @@ def test_the_fall_without_a_neuron_passes_and_names_the_favourites(ask: Neurons)
         assert f"{neuron} {favourite!r} {-100 * fall:+.1f}" in verdict.says
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "says"),
     [

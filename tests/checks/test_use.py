@@ -32,6 +32,7 @@ def test_the_columns_of_a_generation_are_counted(answer: tuple[int, ...], done: 
     assert verdict.done == done and says in verdict.says
 
 
+@pytest.mark.slow
 def test_one_patch_that_changes_the_answer_passes_and_others_are_told_why_not() -> None:
     lab = bloomlab.load()
     text = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
@@ -201,6 +202,7 @@ def gradient(lab: bloomlab.Lab, number: Callable[[Tensor], Tensor]) -> Tensor:
     return torch.autograd.grad(number(scaled(lab, factors)), factors)[0]
 
 
+@pytest.mark.slow
 def test_the_right_gradient_is_the_slope_between_two_factors(lab: bloomlab.Lab) -> None:
     oslo, step = lab.tokens(" Oslo")[0].id, 1e-2
     slopes = torch.zeros(lab.model.config.n_layer, lab.model.config.n_head)
@@ -220,6 +222,7 @@ def test_the_right_gradient_is_the_slope_between_two_factors(lab: bloomlab.Lab) 
     assert checks.wishes(lab, CITY_STORY, " Oslo", truth.double().numpy()).done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "says"),
     [

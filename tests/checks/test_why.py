@@ -73,6 +73,7 @@ def leads(lab: Lab) -> tuple[float, float, float, float]:
     return before, after, chance, left
 
 
+@pytest.mark.slow
 def test_a_lead_lost_by_hand(lab: Lab) -> None:
     before, after, chance, left = leads(lab)
 

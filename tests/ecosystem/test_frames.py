@@ -57,6 +57,7 @@ def test_a_table_is_one_of_pandas(name: str, monkeypatch: pytest.MonkeyPatch) ->
         table.to_pandas()
 
 
+@pytest.mark.slow
 def test_the_rows_are_what_the_table_shows() -> None:
     tokens, lens, tags = LAB.tokens(TEXT), LAB.lens(TEXT), LAB.tag(TEXT)
     assert [row["id"] for row in tokens.records()] == tokens.ids

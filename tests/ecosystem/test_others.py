@@ -101,6 +101,7 @@ def test_safetensors_saves_and_loads_the_model(tmp_path: Path) -> None:
     assert other(random_ids()).logits.equal(model(random_ids()).logits)
 
 
+@pytest.mark.slow
 def test_weights_are_averaged_pruned_counted_and_pickled(tmp_path: Path) -> None:
     model, ids = random_model(), random_ids()
     average = AveragedModel(model)

@@ -57,6 +57,7 @@ def test_a_temperature_next_to_zero_is_greedy_too(temperature: float) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_same_seed_writes_the_same_and_another_does_not() -> None:
     settings = {"do_sample": True, "temperature": 2.0, **NEVER}
     first, again, other = (write(random_ids(), seed=seed, **settings) for seed in (5, 5, 6))
@@ -124,6 +125,7 @@ def test_the_padding_is_the_configs_or_else_the_stop_token() -> None:
     assert model.generate(ids, max_new_tokens=4, **VARIED)[0, 5:].tolist() == [one[0], 9, 9, 9]
 
 
+@pytest.mark.slow
 def test_the_configs_stop_token_counts_unless_none_says_never() -> None:
     ids, (one, two) = first_tokens()
     for stop in (one[3], [one[3], 7]):
@@ -279,6 +281,7 @@ def test_stop_strings_need_a_tokenizer() -> None:
         write(random_ids(), stop_strings="a", num_beams=2)
 
 
+@pytest.mark.slow
 def test_a_row_ends_with_the_token_that_completes_a_stop_string() -> None:
     reader, never = byte_tokenizer(), {"max_new_tokens": 20, "eos_token_id": None, "do_sample": True, "seed": 0}
     free = write(random_ids(), **never)

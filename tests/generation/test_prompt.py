@@ -75,6 +75,7 @@ def test_a_prefix_that_several_texts_share_is_computed_once(columns: list[int]) 
     assert columns == [40, 3 * 4, *[3] * 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS[:4], ids=str)
 def test_vectors_in_place_of_ids_give_the_ids_of_what_is_new(way: dict[str, Any]) -> None:
     ids, mask = random_ids(), padded_mask()

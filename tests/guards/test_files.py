@@ -74,6 +74,7 @@ def test_files_that_belong_together_are_replaced_all_or_none(tmp_path: Path) -> 
     assert (tmp_path / "a").read_text() == "new" and done == ["newer"] and len(list(tmp_path.iterdir())) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
 def test_one_save_waits_for_another(tmp_path: Path) -> None:
     order: list[str] = []
@@ -200,6 +201,7 @@ def test_a_place_that_cannot_be_written_to_is_said_with_the_next_step(tmp_path: 
             raise OSError(number, os.strerror(number))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [b"[]", b"{}", b'"a"', b'{"a":0}'])
 def test_values_are_counted_before_they_are_made(unit: bytes) -> None:
     """A file within its limit of bytes would take many times that in memory."""
@@ -216,6 +218,7 @@ def test_values_that_do_not_fit_are_not_made(monkeypatch: pytest.MonkeyPatch) ->
         parse_json(data, "a text", len(data), InputError)
 
 
+@pytest.mark.slow
 def test_a_text_is_not_in_memory_three_times(tmp_path: Path) -> None:
     size = 20_000_000
     (tmp_path / "a.json").write_bytes(b'{"a": "' + b"x" * size + b'"}')

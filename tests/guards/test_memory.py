@@ -155,6 +155,7 @@ def test_what_shows_a_result_says_it_too() -> None:
         Tokens([], fail)._repr_mimebundle_()
 
 
+@pytest.mark.slow
 def test_every_class_that_shows_or_saves_itself_says_it() -> None:
     doors, silent = {*memory.SHOWS, "save"}, []
     for path in (ROOT / "bloomlab").rglob("*.py"):

@@ -97,6 +97,7 @@ def test_a_thread_without_memory_is_an_error_within_a_second(monkeypatch: pytest
     assert module.BEGIN < 1 and uninterrupted(lambda: 1, threads=2) == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_thread_may_take_longer_than_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BEGIN", 0.01)
     assert uninterrupted(lambda: threading.Event().wait(0.1)) == [False]

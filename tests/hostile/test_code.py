@@ -67,6 +67,7 @@ def test_a_question_is_the_same_in_code_and_in_the_text() -> None:
         assert strings(code) == [text] and lines_that_ipython_changes(code) == []
 
 
+@pytest.mark.slow
 def test_edits_that_a_view_has_made_stand_in_its_code() -> None:
     lab = Lab(random_model(), byte_tokenizer())
     text = "{layer} TEXT <b> tensor(\u2028!ls"
@@ -151,6 +152,7 @@ def test_a_line_of_bloom_never_becomes_two(end: str, tmp_path: Path) -> None:
     assert strings(cell(f"\n%%bloom explore{end}!touch x", body)) == ["bloom", f"explore{end}!touch x", body]
 
 
+@pytest.mark.slow
 def test_a_verb_gets_exactly_what_was_typed() -> None:
     for text in texts(600):
         if "\n" in text or not text.strip() or set(text.strip()) <= {"?"}:

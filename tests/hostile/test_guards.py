@@ -29,6 +29,7 @@ def test_a_guard_that_is_left_out_lets_all_through(tmp_path: Path, monkeypatch: 
     assert half(3) == 1
 
 
+@pytest.mark.slow
 def test_every_file_that_is_named_is_there_and_has_guards() -> None:
     for name in guards.FILES:
         assert guards.asking(guards.ROOT / "bloomlab" / f"{name}.py")[1], name

@@ -95,6 +95,7 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return lengths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
 def test_no_door_cuts_a_text_without_end_into_tokens(cut: list[int], door: str) -> None:
     lab = a_lab()

@@ -126,6 +126,7 @@ BAD: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", BAD, ids=str)
 def test_bad_input_is_refused_in_the_words_of_torch(arguments: dict[str, Any]) -> None:
     with pytest.raises(BloomlabError) as theirs:

@@ -86,6 +86,7 @@ def test_a_seed_or_a_shape_that_is_none_is_refused(wrong: dict[str, Any], says: 
         FlaxBloomModel(BloomConfig(**SIZES), **wrong)
 
 
+@pytest.mark.slow
 def test_params_of_another_model_or_none_at_all_are_refused_in_a_call(model: FlaxBloomForCausalLM) -> None:
     with pytest.raises(InputError, match=r"expected shape \(24,\) for .*, but got None; params must be of this model"):
         model(IDS, params={})
@@ -441,6 +442,7 @@ CHANGES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [FlaxBloomModel, FlaxBloomForCausalLM])
 @pytest.mark.parametrize("safe", [True, False])
 def test_what_would_open_as_another_model_is_not_written(kind: Any, safe: bool, tmp_path: Path) -> None:

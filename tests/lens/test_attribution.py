@@ -118,6 +118,7 @@ def test_where_the_way_breaks_the_residue_is_said(lab: Lab) -> None:
     assert found.steps == 512 and found.residue_share > RESIDUE
 
 
+@pytest.mark.slow
 def test_the_three_answers_and_where_they_part(lab: Lab) -> None:
     found = last(lab, instead=drawn([RECAP.replace("Oslo", "Sydney")]), **OSLO_SYDNEY)
     names = [row["token"] for row in found.records()]
@@ -144,6 +145,7 @@ def test_each_batch_is_a_step_and_it_can_be_stopped(lab: Lab, monkeypatch: pytes
     steps.close()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_it_works_where_gradients_are_off_and_leaves_no_trace(lab: Lab, mode: Any) -> None:
     settings = {"instead": drawn([RECAP.replace("Oslo", "Sydney")]), **OSLO_SYDNEY}
@@ -174,6 +176,7 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(
         list(attribution(lab.model, lab.tokenizer, RECAP, **arguments))
 
 
+@pytest.mark.slow
 def test_several_texts_give_means_and_must_have_as_many_tokens(lab: Lab) -> None:
     texts = ["Leo lives in", "Ana lives in"]
     *first, final = attributions(lab.model, lab.tokenizer, texts)

@@ -22,6 +22,7 @@ def found(lab: Lab) -> Direction:
     return lab.direction(FRENCH, ENGLISH, AT, TEXT, " habite", " lives", doses=[2, -1], n=3, max_new_tokens=4).found
 
 
+@pytest.mark.slow
 def test_the_vector_is_the_difference_of_the_mean_states(lab: Lab, found: Direction) -> None:
     means = [torch.cat([lab.trace(text, [AT])[AT][0] for text in texts]).mean(0) for texts in (FRENCH, ENGLISH)]
     torch.testing.assert_close(found.vector, means[0] - means[1], atol=1e-4, rtol=0)
@@ -29,6 +30,7 @@ def test_the_vector_is_the_difference_of_the_mean_states(lab: Lab, found: Direct
     assert found.size == pytest.approx((found.vector.norm() / states.norm(dim=-1).mean()).item(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_each_dose_is_the_run_with_the_vector_added(lab: Lab, found: Direction) -> None:
     assert found.doses.tolist() == [-1, 0, 2]
     tokens = [lab.tokenizer.encode(token)[0] for token in (" habite", " lives")]

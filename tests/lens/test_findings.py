@@ -34,6 +34,7 @@ def saved(finding: Finding, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finding.save(tmp_path_factory.mktemp("findings") / "sixteen.json")
 
 
+@pytest.mark.slow
 def test_a_saved_finding_holds_when_it_is_measured_again(finding: Finding, saved: Path) -> None:
     again = bloomlab.finding(saved)
     assert again.claim == finding.claim and again.request == finding.request and again.texts == [OTHER]
@@ -51,6 +52,7 @@ def test_another_process_finds_the_same(saved: Path) -> None:
     assert run.stdout.startswith("all ") and "as they were, to 0.0001" in run.stdout
 
 
+@pytest.mark.slow
 def test_with_one_weight_changed_it_says_what_moved(saved: Path) -> None:
     other = bloomlab.load()
     with torch.no_grad():
@@ -170,6 +172,7 @@ def test_a_file_that_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
         Finding.read(tmp_path / "absent.json")
 
 
+@pytest.mark.slow
 def test_what_a_file_asks_for_is_checked_by_the_lab(saved: Path, tmp_path: Path) -> None:
     for name, value in (
         ("n", 10**6),

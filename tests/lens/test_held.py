@@ -42,6 +42,7 @@ def everything(lab: Lab) -> dict[str, Any]:
     return {f"h.{layer}.{part}": (hold(),) for layer in layers for part in ("attn.mixed", "mlp.out")}
 
 
+@pytest.mark.slow
 def test_everything_held_is_exactly_no_change_and_nothing_held_is_all_of_it(lab: Lab) -> None:
     before, after, nothing, all_held = logits(lab, {}, SIXTEEN, holding(SIXTEEN, {}), holding(SIXTEEN, everything(lab)))
     assert nothing.equal(after) and all_held.equal(before) and not after.allclose(before, atol=0.5)
@@ -96,6 +97,7 @@ def test_what_is_left_in_the_last_layer_is_the_direct_effect(lab: Lab) -> None:
     assert f"holding MLP 3 as it was, {direct:.3f} is left." in found.sentence
 
 
+@pytest.mark.slow
 def test_what_is_held_comes_after_what_is_changed_there(lab: Lab) -> None:
     edit = {"h.0.mlp.out": (zero(),)}
     runs = [lab.trace(RECAP, ["attn.probs", "mlp.out"], one) for one in (None, edit)]

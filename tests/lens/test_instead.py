@@ -35,6 +35,7 @@ def p(lab: Lab, case: Case, edit: Any) -> float:
     return float(probs[lab.tokenizer.encode(case.answer)[0]])
 
 
+@pytest.mark.slow
 def test_each_number_is_the_run_by_hand(lab: Lab, cases: list[Case]) -> None:
     texts = [case.text for case in cases[1:]]
     ways = {

@@ -29,6 +29,7 @@ def by_hand(lab: Lab, case: Case, edit: Any) -> float:
     return float(logits[answer] - logits[rival])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zero", "usual", "drawn"])
 def test_keeping_two_heads_is_replacing_all_other_parts_by_hand(lab: Lab, pairs: Cases, kind: str) -> None:
     texts = [case.text for case in pairs]
@@ -82,12 +83,14 @@ def test_a_random_set_is_never_the_set_itself_unless_there_is_no_other() -> None
     assert set(_another(every, every, random.Random(0))) == set(every)
 
 
+@pytest.mark.slow
 def test_random_sets_are_as_large_and_depend_on_the_seed(lab: Lab, pairs: Cases) -> None:
     first, again, other = (lab.keep(pairs[:2], ["3.4", "3.5"], n=4, seed=seed).found for seed in (0, 0, 1))
     assert first.chance.shape == (3, 4, 2)
     assert first.chance.equal(again.chance) and not first.chance.equal(other.chance)
 
 
+@pytest.mark.slow
 def test_the_sentence_and_the_table_say_the_numbers(lab: Lab, pairs: Cases) -> None:
     result = lab.keep(pairs, ["3.4", "3.5"], n=2)
     found = result.found
@@ -105,6 +108,7 @@ def test_the_sentence_and_the_table_say_the_numbers(lab: Lab, pairs: Cases) -> N
     assert f"logit of {pairs[0].answer!r} less" in one.sentence and "texts" not in one.sentence
 
 
+@pytest.mark.slow
 def test_progress_counts_every_run(lab: Lab, pairs: Cases) -> None:
     *steps, last = keep(lab.model, lab.tokenizer, pairs, ["3.4"], zero(), n=10)
     assert [step.results for step in steps] == [()] * len(steps) and steps

@@ -36,6 +36,7 @@ def test_every_cell_resums_to_the_probability_in_both_forms_of_alibi(seed: int, 
             assert abs(cell.probability - probs[query, key].item()) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_head", [1, 6, 8])
 def test_the_parts_resum_to_the_probability_a_model_used(n_head: int) -> None:
     """A random BLOOM, every parameter drawn wide enough that attention is not flat."""

@@ -98,6 +98,7 @@ def test_the_first_row_says_the_token_itself_and_the_answer_appears_on_the_way_u
     assert last.rank[:-1].float().median() < first.rank[:-1].float().median() / 5
 
 
+@pytest.mark.slow
 def test_the_size_of_parts_does_not_matter(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     trace = lab.trace(SENTENCES["hi"], read=READ)
     whole = logit_lens(lab.model, trace)

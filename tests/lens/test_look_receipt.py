@@ -20,6 +20,7 @@ def tiny() -> Lab:
     return bloomlab.load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", range(4))
 def test_every_look_of_every_head_closes(tiny: Lab, layer: int) -> None:
     trace = tiny.trace(RECAP, READ)

@@ -53,6 +53,7 @@ def test_what_an_mlp_loses_without_a_head_is_what_it_writes_without_it(lab: Lab)
     assert found.names[-1] == "attention bias 3" and "MLP 3" not in found.names and "MLP 2" in found.names
 
 
+@pytest.mark.slow
 def test_the_table_has_the_largest_parts_and_the_sentence_their_numbers(lab: Lab) -> None:
     table = lab.receipt(RECAP, " Oslo", " Sydney")
     opened, lost = table.neurons(3), table.without(3)

@@ -131,6 +131,7 @@ def test_bad_input_is_one_sentence(lab: Lab, asked: dict[str, Any], error: type[
         lab.ablate(TEXT, SPOT, **asked)
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_nothing_half_measured(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -47,6 +47,7 @@ BY_HAND: list[tuple[dict[str, Any], tuple[int, int], str, dict[str, int]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("settings", "place", "spot", "where"), BY_HAND)
 @pytest.mark.parametrize("mode", ["needed", "enough"])
 def test_a_cell_is_the_copy_one_would_make_by_hand(
@@ -83,6 +84,7 @@ def test_all_positions_of_a_layer_give_the_other_texts_logits_bit_for_bit(lab: L
     assert not torch.equal(swapped(lab.model, one, two.values, [Cell("h.1.resid_pre", {"pos": 2})])[0], two.logits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"what": name} for name in ("stream", "mlps", "heads", "positions")])
 def test_a_text_against_itself_is_exactly_nothing_and_all_of_it(lab: Lab, settings: dict[str, Any]) -> None:
     needed, enough = (last(lab, RECAP, RECAP, mode=mode, **settings).exact for mode in ("needed", "enough"))
@@ -92,6 +94,7 @@ def test_a_text_against_itself_is_exactly_nothing_and_all_of_it(lab: Lab, settin
     assert held.estimate is not None and held.estimate.eq(0).all()
 
 
+@pytest.mark.slow
 def test_a_query_has_no_cell_for_keys_that_come_later(lab: Lab) -> None:
     found = last(lab, RECAP, SYDNEY, what="looks", layer=1, head=1)
     later = torch.ones(20, 20).triu(1).bool()
@@ -190,6 +193,7 @@ def test_each_step_is_a_map_and_it_can_be_stopped(lab: Lab, monkeypatch: pytest.
     assert len(passes) == counts[-1]
 
 
+@pytest.mark.slow
 def test_the_estimates_take_as_many_passes_as_they_say(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backward pass counts as one: the plain form within four, the integrated one within eighteen."""
     rows: list[int] = []
@@ -208,6 +212,7 @@ def test_the_estimates_take_as_many_passes_as_they_say(lab: Lab, monkeypatch: py
             assert sum(rows) == most
 
 
+@pytest.mark.slow
 def test_the_noise_floor_is_what_texts_with_the_same_answer_change(lab: Lab) -> None:
     same = [RECAP.replace("cat", animal) for animal in ("dog", "horse", "fox")]
     found = last(lab, RECAP, SYDNEY, alike=[*same, SYDNEY, "Leo", RECAP])

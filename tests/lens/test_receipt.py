@@ -107,6 +107,7 @@ def measured(lab: Lab, instead: Any = zero) -> Receipt:
     return steps[-1][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "spot", "axes"), [*PARTS, ("embedding", "embed", {}), ("head 0.1", "h.0.attn.mixed", {"head": 1})]
 )
@@ -160,6 +161,7 @@ HEADS: list[tuple[str, str, int, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("head", "text", "position", "label"), HEADS)
 def test_a_task_heads_label_has_a_receipt_too(tiny: Lab, head: str, text: str, position: int, label: str) -> None:
     model: Any = tiny.heads[head]
@@ -189,6 +191,7 @@ def test_a_task_heads_label_has_a_receipt_too(tiny: Lab, head: str, text: str, p
     assert table.neurons(3).found.values.sum().item() == pytest.approx(table.neurons(3).found.line, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_label_that_is_none_is_refused_with_a_hint(tiny: Lab) -> None:
     with pytest.raises(InputError, match="did you mean 'CITY'"):
         tiny.receipt("Leo lives in Oslo.", "CITTY", head="tags")
@@ -205,6 +208,7 @@ def test_a_label_that_is_none_is_refused_with_a_hint(tiny: Lab) -> None:
     assert "the mean of all labels" in tiny.receipt("Leo lives in Oslo.", versus="mean", head="tags").sentence
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_no_sum_is_refused_in_words() -> None:
     model = random_model(apply_residual_connection_post_layernorm=True)
     lab = Lab(model, byte_tokenizer(), name="random")
@@ -249,6 +253,7 @@ def test_a_part_is_named_as_the_one_that_changes_most_only_if_its_change_shows(t
     assert table.words(last) == ""
 
 
+@pytest.mark.slow
 def test_the_table_says_what_it_is_of_and_closes(tiny: Lab) -> None:
     table = tiny.receipt(RECAP, versus=" Sydney", instead=zero())
     assert repr(table).startswith("·Oslo against ·Sydney, after token 19 ·in: +4.970; the 43 parts sum to it, error ")

@@ -63,6 +63,7 @@ def test_the_table_has_their_mean_and_spread(lab: Lab) -> None:
     assert one.texts is None and "texts: direct" not in repr(one)
 
 
+@pytest.mark.slow
 def test_progress_counts_every_run(lab: Lab) -> None:
     pairs = recaps(lab.tokenizer, 2, between=" ")
     steps = list(receipts(lab.model, lab.tokenizer, pairs, zero))

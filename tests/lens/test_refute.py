@@ -35,6 +35,7 @@ def sixteen(lab: Lab) -> Refutation:
     return lab.refute(PLAIN, SIXTEEN, "probability", answer=" Oslo", texts=stories).found
 
 
+@pytest.mark.slow
 def test_every_control_is_the_run_that_one_would_make_by_hand(lab: Lab, sixteen: Refutation) -> None:
     donor, whole = (lab.trace(text, [MARK])[MARK] for text in (AGAIN, PLAIN))
     assert sixteen.before == pytest.approx(p_oslo(lab, None), abs=BOUND)
@@ -52,6 +53,7 @@ def test_every_control_is_the_run_that_one_would_make_by_hand(lab: Lab, sixteen:
     assert len(sixteen.of(RANDOM)) == 20 and sixteen.values(RANDOM).unique().numel() == 20
 
 
+@pytest.mark.slow
 def test_the_other_texts_have_their_own_donor_and_their_own_answer(lab: Lab, sixteen: Refutation) -> None:
     for story, control in zip(recaps(lab, 10), sixteen.of(TEXTS), strict=True):
         text = story.text.replace("again", "cat")
@@ -65,6 +67,7 @@ def test_the_other_texts_have_their_own_donor_and_their_own_answer(lab: Lab, six
             assert value == pytest.approx(float(probs[token]), abs=BOUND)
 
 
+@pytest.mark.slow
 def test_the_verdict_says_the_numbers_of_the_table(sixteen: Refutation) -> None:
     sentence = sixteen.sentence
     assert sentence.startswith(f"p(' Oslo') {sixteen.before:.3f} → {sixteen.after:.3f} with copied('Leo lives in Oslo.")
@@ -107,6 +110,7 @@ def test_the_default_is_the_models_own_answer_against_its_runner_up(lab: Lab) ->
     assert found.before == pytest.approx(float(top.values[0] - top.values[1]), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_texts_with_the_same_answer_are_the_noise_floor(lab: Lab) -> None:
     cities = [city for city in CITIES if len(lab.tokenizer.encode(f" {city}")) == 1]
     texts = lab.cases(AGAIN.replace("Leo", "{name}").replace("Oslo", "{city}"), name=["Leo", "Ivan"], city=cities)
@@ -119,6 +123,7 @@ def test_texts_with_the_same_answer_are_the_noise_floor(lab: Lab) -> None:
     assert found.of(SAME)[0].after == pytest.approx(float(by_hand[answer] - by_hand[rival]), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_each_step_is_a_table_so_far_and_stopping_leaves_nothing_behind(lab: Lab) -> None:
     whole = lab.trace(PLAIN, ["logits"])["logits"]
     steps = refute(lab.model, lab.tokenizer, PLAIN, SIXTEEN, n=300)
@@ -131,6 +136,7 @@ def test_each_step_is_a_table_so_far_and_stopping_leaves_nothing_behind(lab: Lab
     assert lab.trace(PLAIN, ["logits"])["logits"].equal(whole)
 
 
+@pytest.mark.slow
 def test_a_bar_says_how_far_it_is_where_it_takes_long(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int | None]] = []
 
@@ -156,6 +162,7 @@ def test_a_bar_says_how_far_it_is_where_it_takes_long(lab: Lab, monkeypatch: pyt
     assert len(told) > 2 and told[-1] == (runs, runs) and told == sorted(told)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_controls(lab: Lab) -> None:
     first, again, other = (lab.refute(PLAIN, SIXTEEN, n=3, seed=seed).found for seed in (0, 0, 1))
     assert first == again and not first.values(RANDOM).equal(other.values(RANDOM))

@@ -50,6 +50,7 @@ def test_replaying_gives_the_librarys_tokens_where_much_is_joined(text: str) -> 
     assert rebuilt(SMALL, text) == [token.bytes for token in SMALL.tokens(text)]
 
 
+@pytest.mark.slow
 def test_every_token_of_the_embedded_model_can_be_built_alone(lab: Lab) -> None:
     """What the view says of a token holds wherever the token stands."""
     for index in range(4, len(lab.tokenizer)):

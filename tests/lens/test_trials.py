@@ -29,6 +29,7 @@ EDITS: list[dict[str, tuple[Edit, ...]]] = [
 ]
 
 
+@pytest.mark.slow
 def test_a_batch_of_trials_is_each_of_them_by_itself(lab: Lab) -> None:
     """And as lab.trace has it, where that takes the edit."""
     texts = [TEXTS[0], TEXTS[4], "Leo has a cat and a dog."]

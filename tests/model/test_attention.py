@@ -121,6 +121,7 @@ def test_the_readable_lines_run_exactly_when_something_only_they_have_is_asked_f
     assert len(calls) == 16
 
 
+@pytest.mark.slow
 def test_without_padding_no_mask_is_made_and_the_numbers_and_gradients_are_those_with_one() -> None:
     for heads, n, width, rows in [(1, 2, 4, 1), (6, 33, 64, 3), (7, 70, 8, 2), (16, 520, 64, 1)]:
         torch.manual_seed(n)

@@ -19,6 +19,7 @@ from tests.tiny_random import SIZES, padded_mask, random_ids, random_model
 CLOSE = {"rtol": 0, "atol": 3e-6}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [{}, {"attn_implementation": "eager"}], ids=["fused", "readable"])
 @pytest.mark.parametrize("n_head", [1, 6, 8])
 @pytest.mark.parametrize("steps", [[9], [1] * 9, [4, 1, 3, 1], [1, 8]])

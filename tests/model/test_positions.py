@@ -73,6 +73,7 @@ def test_positions_squeezed_by_two_are_every_second_angle():
     torch.testing.assert_close(rotary(slower=0.5)(x, Q), wide, atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OTHERS)
 def test_a_model_of_a_kind_is_bloom_with_these_edits(kind):
     model, bloom = small(kind), small()

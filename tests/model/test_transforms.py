@@ -73,6 +73,7 @@ def test_gradients_of_each_row_by_itself_equal_those_of_a_loop(head: Any) -> Non
             torch.testing.assert_close(got[name][i], value.grad, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 def test_derivatives_forwards_and_second_ones() -> None:
     made = model(BloomForCausalLM)

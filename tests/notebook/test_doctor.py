@@ -92,6 +92,7 @@ def test_the_embedded_model_is_looked_for(tmp_path: Path) -> None:
     assert "lacks config.json, model.safetensors, tokenizer.json" in check.found and "install" in check.advice
 
 
+@pytest.mark.slow
 def test_a_check_that_cannot_be_made_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise RuntimeError("no such thing here")

@@ -69,6 +69,7 @@ def test_only_missing_names_get_a_hint_and_none_are_made(monkeypatch: pytest.Mon
     assert twice == function == next_step(NameError(name="lab")) + "\n"
 
 
+@pytest.mark.slow
 def test_another_python_that_reads_the_variable_is_left_alone(tmp_path: Path) -> None:
     for python in ([], ["-I"]):
         result = subprocess.run(

@@ -57,6 +57,7 @@ def test_we_open_what_the_reference_saves(tmp_path: Path, size: Any, shard: Any)
     assert_equal_models(BloomForCausalLM.from_pretrained(tmp_path), theirs, size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("shard", ["5GB", 4000])
 def test_the_reference_opens_what_we_save(tmp_path: Path, size: Any, shard: Any) -> None:
@@ -67,6 +68,7 @@ def test_the_reference_opens_what_we_save(tmp_path: Path, size: Any, shard: Any)
     assert_equal_models(ours, theirs.eval(), size)
 
 
+@pytest.mark.slow
 def test_we_write_the_very_names_and_metadata_that_the_reference_writes(tmp_path: Path) -> None:
     def header(folder: Path) -> Any:
         data = (folder / "model.safetensors").read_bytes()
@@ -120,6 +122,7 @@ def test_we_open_bin_files_with_and_without_the_prefix(tmp_path: Path, shards: i
     assert_equal_models(BloomForCausalLM.from_pretrained(tmp_path), theirs, SIZES[0])
 
 
+@pytest.mark.slow
 def test_a_base_model_opens_under_the_head_and_the_reverse(tmp_path: Path) -> None:
     theirs = reference(SIZES[0])
     theirs.transformer.save_pretrained(tmp_path / "base")

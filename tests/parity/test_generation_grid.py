@@ -31,6 +31,7 @@ for _, theirs in PAIRS.values():
 pytestmark = pytest.mark.filterwarnings("ignore")  # the reference warns of most settings that it is passed
 
 
+@pytest.mark.slow
 def test_every_setting_alone_changes_what_is_written() -> None:
     """Or the tests below could not fail."""
     ours, _ = PAIRS[6]

@@ -13,6 +13,7 @@ from tests.parity.pairs import N_HEADS, make_batch, make_pair
 COMMON = {"max_new_tokens": 16, "pad_token_id": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use_cache", [True, False])
 @pytest.mark.parametrize("n_head", N_HEADS)
 def test_greedy_ids_equal_the_reference_under_left_padding(n_head: int, use_cache: bool) -> None:
@@ -26,6 +27,7 @@ def test_greedy_ids_equal_the_reference_under_left_padding(n_head: int, use_cach
     assert len(set(mine[0].tolist())) > 5  # the text is not one token over and over
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -70,6 +72,7 @@ def test_beams_equal_the_reference_under_left_padding(n_head: int, use_cache: bo
     assert len({tuple(row.tolist()) for row in mine}) == len(mine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_stop", [3, 90])
 def test_beams_equal_the_reference_when_many_tokens_end_a_text(n_stop: int) -> None:
     """So many of the likeliest extensions may end that more of them must be looked at."""
@@ -105,6 +108,7 @@ def test_stop_strings_end_a_text_where_the_reference_ends_it(tiny_pair: Any, sto
         assert lab.write(text, stop_strings=stops).play(25).text == written
 
 
+@pytest.mark.slow
 def test_temperature_0_is_greedy_and_top_p_1_keeps_all(tiny_pair: Any) -> None:
     lab, theirs, _ = tiny_pair
     ids = torch.tensor([lab.tokenizer.encode("Leo lives in")])

@@ -18,6 +18,7 @@ def assert_real_close(ours: Tensor, theirs: Tensor, mask: Tensor, atol: float = 
     torch.testing.assert_close(ours[real], theirs[real], atol=atol, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("post_layernorm", [False, True])
 @pytest.mark.parametrize("n_head", N_HEADS)
 def test_logits_hidden_states_and_attentions_equal_the_reference(n_head: int, post_layernorm: bool) -> None:
@@ -61,6 +62,7 @@ def test_a_loss_divided_by_a_given_number_equals_the_reference() -> None:
     torch.testing.assert_close(mine, reference, atol=ATOL, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("post_layernorm", [False, True])
 @pytest.mark.parametrize("n_head", N_HEADS)
 def test_cached_decoding_in_uneven_steps_under_left_padding_equals_the_reference(

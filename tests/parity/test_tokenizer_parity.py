@@ -51,6 +51,7 @@ def test_any_text_gets_the_references_ids_and_comes_back(ours: Any, reference: A
     assert ours.decode(ids) == reference.decode(ids) == text
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(min_value=0, max_value=500), max_size=30), st.booleans())
 def test_any_ids_decode_as_the_reference_decodes_them(ours: Any, reference: Any, ids: list[int], skip: bool) -> None:
     """Broken characters and ids that no token has are among them."""

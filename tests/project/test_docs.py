@@ -42,6 +42,7 @@ def test_every_page_is_in_the_list_of_pages() -> None:
         assert page.name == "README.md" or f"]({page.name})" in contents, page.name
 
 
+@pytest.mark.slow
 def test_the_api_page_says_what_the_docstrings_say() -> None:
     made = runpy.run_path(str(DOCS / "make_api.py"))["page"]()
     assert (DOCS / "api.md").read_text(encoding="utf-8") == made, "run `make format`, which writes docs/api.md anew"

@@ -46,6 +46,7 @@ def test_every_name_the_pages_import_is_there() -> None:
         assert callable(getattr(bloomlab, name))
 
 
+@pytest.mark.slow
 def test_a_config_makes_a_model_and_the_model_keeps_it() -> None:
     configuration = BloomConfig()
     model = BloomModel(configuration)

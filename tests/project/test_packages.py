@@ -100,6 +100,7 @@ def test_every_verb_is_smoked(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_everything_that_is_needed_has_a_licence_that_may_be_passed_on() -> None:
     names = licences.needed()
     assert {"torch", "numpy", "jupyterlab", "traitlets"} <= set(names)

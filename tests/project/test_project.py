@@ -154,6 +154,7 @@ def test_a_test_that_waits_asks_from_outside_the_page() -> None:
     assert called == []
 
 
+@pytest.mark.slow
 def test_pickles_are_only_read_as_plain_weights() -> None:
     for path, node in python_trees("bloomlab"):
         letters = path.parts[-2:] == ("spread", "letters.py")  # from one's own engines: see SECURITY.md
@@ -181,6 +182,7 @@ def test_what_is_shortened_is_not_put_in_quotes_twice() -> None:
     assert found == []
 
 
+@pytest.mark.slow
 def test_checks_are_raised_and_not_asserted() -> None:
     """`python -O` drops assert, and an AssertionError says nothing to a user."""
     for path, node in python_trees("bloomlab"):

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_example_prints_what_the_readme_says() -> None:
     (example, output) = re.findall(r"```python\n(.*?)```\n.*?```text\n(.*?)```", README, re.DOTALL)[0]
     assert len(example.splitlines()) <= 12

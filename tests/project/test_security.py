@@ -16,6 +16,7 @@ def functions_of(path: str) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: " ".join(promise.split()[:6]))
 def test_every_promise_names_tests_that_exist(promise: str) -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", promise)

@@ -62,6 +62,7 @@ def all_spots(model: BloomForCausalLM, ids: Tensor) -> dict[str, Tensor]:
     return {name: reading.tensor for name, reading in hooks.readings.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_head, size", [(6, 2), (6, 3), (7, 2), (7, 3), (112, 2), (112, 3)])
 def test_heads_that_do_not_divide_give_the_same_at_every_spot(n_head: int, size: int, tmp_path: Path) -> None:
     same_at_every_spot(n_head, size, tmp_path)
@@ -98,6 +99,7 @@ def same_at_every_spot(n_head: int, size: int, folder: Path) -> None:
     assert (cached - full).abs().max() < 1e-4 * full.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_stays_near(dtype: str, tmp_path: Path) -> None:
     model = random_model(n_head=7, hidden_size=28, scale=0.1)
@@ -108,6 +110,7 @@ def test_half_precision_stays_near(dtype: str, tmp_path: Path) -> None:
     assert (found.float() - expected).abs().max() < 0.05 * expected.abs().max()
 
 
+@pytest.mark.slow
 def test_an_untied_head_and_the_other_positions_are_cut_as_well(tmp_path: Path) -> None:
     for i, changes in enumerate([{"tie_word_embeddings": False}, {"positions": "rotary"}, {"slow_but_exact": True}]):
         model = random_model(n_head=3, hidden_size=24, pretraining_tp=2, **changes)
@@ -118,6 +121,7 @@ def test_an_untied_head_and_the_other_positions_are_cut_as_well(tmp_path: Path) 
         assert (found - expected).abs().max() < 1e-4 * expected.abs().max(), changes
 
 
+@pytest.mark.slow
 def test_parameters_come_back_as_they_were(tmp_path: Path) -> None:
     model = random_model(n_head=7, hidden_size=28)
     together = spread(tmp_path, model, 3)
@@ -125,6 +129,7 @@ def test_parameters_come_back_as_they_were(tmp_path: Path) -> None:
         assert all(each.equal(tensor) for each in together(parts.parameter, name)), name
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_frees_the_others_and_the_next_talk_goes_on(tmp_path: Path) -> None:
     model = random_model()
     together, ids = spread(tmp_path, model, 3), random_ids()

@@ -30,6 +30,7 @@ def tokenizer(folder: Path) -> BloomTokenizerFast:
     return BloomTokenizerFast.from_pretrained(folder)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60))
 def test_the_bytes_of_all_tokens_and_display_tokens_are_the_text(tokenizer: Any, text: str) -> None:
     tokens = tokenizer.tokens(text)

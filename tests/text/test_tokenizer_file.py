@@ -124,6 +124,7 @@ CHANGES: list[tuple[str, Any, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "value", "message"), CHANGES, ids=[f"{p[:40]}-{i}" for i, (p, _, _) in enumerate(CHANGES)]
 )
@@ -271,6 +272,7 @@ def test_merges_that_are_missing_or_not_text_are_one_clear_error(tmp_path: Path)
         BloomTokenizerFast.from_pretrained(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_panic_of_the_library_is_a_tokenizer_error_and_an_interrupt_stays_one() -> None:
     def panic() -> Any:
         return models.BPE({"a": 0, "b": 1}, [("a", "b")])
@@ -282,6 +284,7 @@ def test_a_panic_of_the_library_is_a_tokenizer_error_and_an_interrupt_stays_one(
             raise error
 
 
+@pytest.mark.slow
 def test_except_exception_would_miss_that_panic() -> None:
     """If this fails, the library raises ordinary errors now, and `library_errors` can catch less."""
     with pytest.raises(BaseException) as caught:  # that is the point

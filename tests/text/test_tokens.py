@@ -21,6 +21,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(edges)]
 
 
+@pytest.mark.slow
 @given(st.text(max_size=30), st.lists(st.integers(min_value=0), max_size=20))
 def test_however_a_text_is_cut_its_display_tokens_join_to_it_again(text: str, cuts: list[int]) -> None:
     tokens = tokens_of(*pieces(text.encode(), cuts))
@@ -42,6 +43,7 @@ def test_a_display_token_is_never_longer_than_it_must_be(text: str, cuts: list[i
                 data.decode()
 
 
+@pytest.mark.slow
 @given(st.text(max_size=30), st.lists(st.integers(min_value=0), max_size=20))
 def test_a_span_holds_exactly_the_characters_that_the_bytes_touch(text: str, cuts: list[int]) -> None:
     byte = 0
@@ -54,6 +56,7 @@ def test_a_span_holds_exactly_the_characters_that_the_bytes_touch(text: str, cut
         byte += len(token.bytes)
 
 
+@pytest.mark.slow
 @given(st.lists(st.binary(max_size=4), max_size=12))
 def test_any_bytes_at_all_have_display_tokens_and_spans(parts: list[bytes]) -> None:
     tokens = tokens_of(*parts)
@@ -138,6 +141,7 @@ IGNORED = regex.compile(
 )
 
 
+@pytest.mark.slow
 def test_all_that_unicode_lets_a_font_leave_out_is_named() -> None:
     faceless = [character for character in map(chr, range(0x110000)) if IGNORED.match(character)]
     assert len(faceless) > 4000

@@ -78,6 +78,7 @@ def test_every_answer_is_in_the_story(kind: str) -> None:
             assert answer in [language.write("answer", Fact(question.kind, values)) for values in same]
 
 
+@pytest.mark.slow
 def test_a_far_document_asks_about_its_beginning_only() -> None:
     language = LANGUAGES["en"]
     for seed in range(40):
@@ -109,6 +110,7 @@ def test_sums_are_right() -> None:
             assert a + b == total
 
 
+@pytest.mark.slow
 def test_python_does_what_the_document_says() -> None:
     for seed in range(300):
         text = python(random.Random(seed))

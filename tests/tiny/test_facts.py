@@ -46,6 +46,7 @@ def test_every_second_person_has_an_invented_name_and_every_fourth_city() -> Non
     assert not set(people(200, Pool(unseen=True))) & set(PEOPLE)
 
 
+@pytest.mark.slow
 def test_invented_names_use_every_letter_and_are_hardly_ever_the_same() -> None:
     names = invented(3000)
     assert set("".join(names).lower()) == set(string.ascii_lowercase)
@@ -58,6 +59,7 @@ def test_what_is_no_name_is_not_taken_for_one() -> None:
         assert not is_invented(word), word
 
 
+@pytest.mark.slow
 def test_some_syllables_never_occur_in_training() -> None:
     assert not any(map(never_trained, invented(2000)))
     assert all(map(never_trained, invented(200, unseen=True)))

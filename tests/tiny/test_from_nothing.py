@@ -1,5 +1,6 @@
 """What lesson 02b trains on: the same each time, and no more of the world than it says."""
 
+import pytest
 import torch
 
 from bloomlab.tiny.facts import held_out
@@ -10,6 +11,7 @@ from bloomlab.tiny.measure import sentences
 READ = stories(300)
 
 
+@pytest.mark.slow
 def test_the_stories_are_english_and_the_same_for_the_same_seed() -> None:
     assert stories(3) == READ[:3] != stories(3, "another")
     said = [sentence for story in READ[:40] for sentence in sentences(story)]
@@ -17,6 +19,7 @@ def test_the_stories_are_english_and_the_same_for_the_same_seed() -> None:
     assert all(story.count("\nLet us say it again.") == 1 for story in READ)
 
 
+@pytest.mark.slow
 def test_a_story_for_the_exam_has_pairs_that_no_other_story_has() -> None:
     def pairs(told: list[str]) -> list[tuple[str, str]]:
         named = (

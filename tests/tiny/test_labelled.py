@@ -52,6 +52,7 @@ def test_tags_stand_on_the_tokens_of_their_words(tokenizer: bloomlab.BloomTokeni
     assert (labels[labels != -100] == 0).any() and torch.isin(labels, torch.arange(len(TAGS))).any()
 
 
+@pytest.mark.slow
 def test_questions_name_somebody_too_and_other_texts_nobody() -> None:
     """In every language: `?` ends a question, and the words that are marked are the values of its fact."""
     drawn = [draw_tagged(random.Random(seed)) for seed in range(400)]
@@ -74,6 +75,7 @@ def test_a_text_of_another_kind_is_in_no_language_of_the_world() -> None:
     assert any(">>>" in text for text in drawn) and any("а" <= letter <= "я" for letter in "".join(drawn))
 
 
+@pytest.mark.slow
 def test_one_text_in_six_is_in_another_language_and_the_others_in_theirs() -> None:
     labels = [draw_language(random.Random(seed))[1] for seed in range(600)]
     assert set(labels) == set(LABELS["language"])

@@ -106,12 +106,14 @@ def test_the_share_of_grammatical_sentences_counts_every_sentence() -> None:
     assert share == pytest.approx(3 / 5) and wrong == ["Elle est né à Lima.", "里奥有一只马。"]
 
 
+@pytest.mark.slow
 def test_an_untrained_model_writes_nothing_grammatical(tokenizer: BloomTokenizerFast) -> None:
     written = write_on(new_model(seed=0).eval(), tokenizer, count=1)
     assert [language.code for language, _ in written] == list(LANGUAGES)
     assert all(grammatical([pair])[0] == 0 for pair in written if sentences(pair[1]))
 
 
+@pytest.mark.slow
 def test_golden_logits_notice_another_model_and_another_tokenizer(
     tokenizer: BloomTokenizerFast, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ class Oracle:
         return kind(logits=logits)
 
 
+@pytest.mark.slow
 def test_a_head_that_is_always_right_scores_one(tokenizer: BloomTokenizerFast) -> None:
     language = language_accuracy(Oracle("language", tokenizer, 80), tokenizer, 80)  # type: ignore[arg-type]  # acts as one
     assert set(language.values()) == {1.0} and set(language) <= {"all", *LABELS["language"]}
@@ -52,6 +53,7 @@ def test_a_head_that_is_always_right_scores_one(tokenizer: BloomTokenizerFast) -
     assert answer_exact_match(Oracle("answer", tokenizer, 30), tokenizer, 30) == 1.0  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_head_that_misses_every_fifth_scores_less(tokenizer: BloomTokenizerFast) -> None:
     language = language_accuracy(Oracle("language", tokenizer, 50, miss=5), tokenizer, 50)  # type: ignore[arg-type]
     assert language["all"] == pytest.approx(0.8)

@@ -15,6 +15,7 @@ def lab() -> Lab:
     return bloomlab.load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "fr", "es", "pt"])
 @pytest.mark.parametrize("first", ["lives", "has"])
 def test_a_pair_differs_in_one_token_which_the_model_knows(lab: Lab, language: str, first: str) -> None:

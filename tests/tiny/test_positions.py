@@ -32,6 +32,7 @@ LABS = {kind: bloomlab.load("tiny", positions=kind) for kind in tiny.TWINS}
 KEPT = json.loads((tiny.TWINS_FOLDER / FIGURES).read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_every_way_to_know_positions_has_its_twin():
     assert tiny.TWINS == KINDS == tuple(KEPT)
     assert {kind_of(lab.model.config) for lab in LABS.values()} == set(KINDS)
@@ -79,6 +80,7 @@ def test_all_read_the_same_rows():
     assert text.isascii()  # English alone, and no random tokens
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_a_question_near_and_far_differs_in_the_distance_alone(place):
     tokenizer = LABS["alibi"].tokenizer
@@ -139,6 +141,7 @@ def test_a_short_window_changes_what_a_long_one_does_not():
 # ------------------------------------------------------------------------------------------------ views
 
 
+@pytest.mark.slow
 def test_the_tab_says_where_there_is_no_alibi_and_what_stands_there():
     for kind, lab in LABS.items():
         view = lab.alibi(TEXT)
@@ -153,6 +156,7 @@ def test_the_tab_says_where_there_is_no_alibi_and_what_stands_there():
         exec(compile(view.code, "code", "exec"), {"print": lambda *_: None})
 
 
+@pytest.mark.slow
 def test_a_figure_of_a_twin_without_alibi_draws_what_stands_there(tmp_path):
     for kind in ("none", "learned"):
         assert LABS[kind].alibi(TEXT).save(tmp_path / f"{kind}.png").stat().st_size > 10_000

@@ -38,6 +38,7 @@ def traces(monkeypatch: pytest.MonkeyPatch, edit: Any = None, **options: Any) ->
     return kept, record(MODEL, TOKENIZER, TEXT, READ, edit, by_need=True, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: "+".join(edit) or "none")
 def test_what_is_made_is_what_was_kept_bit_for_bit(edit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kept, made = traces(monkeypatch, edit)

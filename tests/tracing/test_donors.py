@@ -64,6 +64,7 @@ def test_the_mean_of_equal_rows_is_the_row(lab: Lab, copies: int, per: str) -> N
         assert edited[spot].equal(whole[spot]) if exact else edited[spot].allclose(whole[spot], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_one_text_is_drawn_and_never_the_text_itself(lab: Lab) -> None:
     spot = "h.1.attn.mixed"
     values = {text: lab.trace(text, [spot])[spot] for text in OTHERS}

@@ -56,6 +56,7 @@ EDITS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: "+".join(edit) or "none")
 @pytest.mark.parametrize(
     "read", [["*"], ["resid_post", "embed", "logits"], ["attn.probs", "resid_post", "embed", "logits"]]

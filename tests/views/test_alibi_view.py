@@ -308,6 +308,7 @@ def test_a_press_runs_the_lab_step_by_step_and_another_stops_it() -> None:
     assert view.lengths["state"] == "stopped"
 
 
+@pytest.mark.slow
 def test_a_press_while_the_lab_runs_starts_it_anew_and_only_once() -> None:
     ran: list[int] = []
     view = alibi_view(small_trace, TEXT, texts=fake_texts(5, ran))

@@ -20,6 +20,7 @@ def own(layers: int = 2, heads: int = 3, seed: int = 0) -> torch.Tensor:
     return scores.masked_fill(torch.ones(TOKENS, TOKENS).triu(1).bool(), -torch.inf).softmax(-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [torch.Tensor.clone, torch.Tensor.numpy, torch.Tensor.half, torch.Tensor.tolist])
 def test_a_pattern_of_ones_own_is_shown_as_it_is_and_said_not_to_be_the_model_s(kind: Any, tmp_path: Path) -> None:
     probs = own()
@@ -56,6 +57,7 @@ BAD = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", BAD)
 def test_what_is_no_attention_is_refused_with_the_row_that_is_none(bad: str) -> None:
     probs, message = BAD[bad]

@@ -143,6 +143,7 @@ def test_of_many_texts_it_is_the_mean_and_its_spread_as_its_code_says(lab: Lab, 
     assert view.look["texts"] == "" and "+5.962 nats" in view.look["says"]
 
 
+@pytest.mark.slow
 def test_many_texts_are_read_as_they_are(lab: Lab) -> None:
     view = lab.attention(TEXT, edit={"h.0.mlp.out": zero()})
     view.look_over, view.explaining = "texts", "open"

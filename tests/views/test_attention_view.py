@@ -264,6 +264,7 @@ def test_a_view_without_a_text_waits_in_the_empty_state() -> None:
         view.save("never.html")
 
 
+@pytest.mark.slow
 def test_a_burst_of_a_hundred_texts_costs_at_most_two_runs_and_the_last_wins() -> None:
     runs: list[str] = []
     view = attention_view(counting_reader(runs), TEXT)
@@ -280,6 +281,7 @@ def test_a_burst_of_a_hundred_texts_costs_at_most_two_runs_and_the_last_wins() -
     assert view.text == "Text number 100."
 
 
+@pytest.mark.slow
 def test_a_burst_while_the_model_is_busy_costs_one_more_run() -> None:
     """What arrives during a run waits in a queue, and is handed over one by one afterwards."""
     runs: list[str] = []
@@ -431,6 +433,7 @@ def test_a_saved_page_of_a_large_model_keeps_to_one_layer(tmp_path: Path, monkey
 RECAP = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
 
 
+@pytest.mark.slow
 def test_a_first_look_opens_at_the_head_that_looks_most_at_another_token() -> None:
     lab = load()
     view = lab.explore(RECAP, level="first")
@@ -443,6 +446,7 @@ def test_a_first_look_opens_at_the_head_that_looks_most_at_another_token() -> No
     assert lab.explore("Leo", level="first").query == 0  # there is nothing else to look at
 
 
+@pytest.mark.slow
 def test_a_first_look_without_script_is_its_row_and_a_figure(tmp_path: Path) -> None:
     view = load().explore(RECAP, level="first", layer=0, head=1, query=16)
     still = view._repr_mimebundle_()[0]["text/html"]

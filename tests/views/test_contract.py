@@ -60,6 +60,7 @@ def axis_sizes(view: View, name: str) -> dict[str, int]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["what if", "difference"])
 @pytest.mark.parametrize("name", TITLES)
 def test_every_piece_has_the_size_that_its_axes_say(lab: Lab, name: str, run: str) -> None:
@@ -88,6 +89,7 @@ def test_every_piece_has_the_size_that_its_axes_say(lab: Lab, name: str, run: st
         assert len(value) == numbers * WIDTHS[of.dtype] > 0, piece
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TITLES)
 def test_a_panel_gives_its_pieces_and_settings_and_nothing_else(lab: Lab, name: str) -> None:
     view = opened(lab, name)

@@ -118,6 +118,7 @@ MAPS: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("settings", "name", "words"), MAPS)
 def test_the_sentence_names_the_cell_that_matters_most(
     lab: Lab, settings: dict[str, Any], name: str, words: str
@@ -129,6 +130,7 @@ def test_the_sentence_names_the_cell_that_matters_most(
     assert f"{shown.values[place]:.3f} of the lead of ' Oslo' over ' Sydney'" in shown.sentence
 
 
+@pytest.mark.slow
 def test_a_wide_map_shows_the_columns_with_effects_and_says_what_it_leaves_out(lab: Lab) -> None:
     lines = repr(lab.effects(RECAP, SYDNEY, "positions", exact=0)).splitlines()
     assert max(map(len, lines[2:])) <= 112 and "3.4" in lines[2]

@@ -32,6 +32,7 @@ def test_a_view_that_shows_nothing_has_nothing_to_embed() -> None:
         LAB.attention("Leo").embed(height=20)
 
 
+@pytest.mark.slow
 def test_a_view_gives_its_picture_as_a_png_when_it_is_asked_to() -> None:
     view = LAB.explore("Leo")
     assert "image/png" not in view._repr_mimebundle_()[0]

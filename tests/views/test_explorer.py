@@ -193,6 +193,7 @@ def test_a_message_has_all_of_a_change(lab: Lab) -> None:
     assert len(sent) == 1 and {"picture", "attention_picture", "attention_thumbs", "query"} <= sent[0]
 
 
+@pytest.mark.slow
 def test_a_burst_of_texts_costs_at_most_two_runs_and_the_last_wins(lab: Lab) -> None:
     runs: list[str] = []
 
@@ -222,6 +223,7 @@ def test_a_text_of_64_tokens_crosses_in_under_300_kilobytes(lab: Lab) -> None:
 # ---- what one takes away ----
 
 
+@pytest.mark.slow
 def test_the_saved_page_has_all_tabs_and_saving_changes_nothing(lab: Lab, tmp_path: Path) -> None:
     view = lab.explore(TEXT)
     before = view.get_state()

@@ -217,6 +217,7 @@ def test_an_error_while_typing_is_said_in_the_view_and_the_picture_stays(lab: La
     assert (view.state, view.message, view.answered, view.text) == ("ready", "", 2, SHORT)
 
 
+@pytest.mark.slow
 def test_a_burst_of_a_hundred_texts_costs_at_most_two_runs_and_the_last_wins(lab: Lab) -> None:
     runs: list[str] = []
     view = view_of(lab, TEXT, runs)
@@ -350,6 +351,7 @@ def signed(share: float) -> str:
     return f"{'−' if round(share, 2) < 0 else '+'}{abs(share):.2f}"
 
 
+@pytest.mark.slow
 def test_the_figure_of_a_stream_that_is_no_sum_says_so() -> None:
     lab = Lab(random_model(apply_residual_connection_post_layernorm=True), byte_tokenizer())
     cells, title = drawn(view_of(lab, mode="added"))
@@ -364,6 +366,7 @@ def test_entropies_are_between_sure_and_no_idea(lab: Lab) -> None:
 # ---- lab.hidden_states ----
 
 
+@pytest.mark.slow
 def test_the_lab_shows_a_text_or_a_trace(lab: Lab) -> None:
     view = lab.hidden_states(TEXT)
     assert (view.text, view.picture["stamp"].split(" · ")[0]) == (TEXT, "random")
@@ -407,6 +410,7 @@ def test_without_a_page_all_of_a_large_models_window_is_read(lab: Lab) -> None:
     whole(lab, view)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("large")
 def test_the_chosen_column_is_read_first_then_those_around_it_and_a_click_moves_the_reading(lab: Lab) -> None:
     async def look() -> View:
@@ -428,6 +432,7 @@ def test_the_chosen_column_is_read_first_then_those_around_it_and_a_click_moves_
     whole(lab, view)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("large")
 def test_the_reading_stops_goes_on_and_is_finished_for_a_file(lab: Lab, tmp_path: Path) -> None:
     async def look() -> View:
@@ -450,6 +455,7 @@ def test_the_reading_stops_goes_on_and_is_finished_for_a_file(lab: Lab, tmp_path
     whole(lab, view)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("large")
 def test_a_difference_comes_in_pieces_too(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     edit = {"h.0.attn.mixed": zero(head=1)}
@@ -465,6 +471,7 @@ def test_a_difference_comes_in_pieces_too(lab: Lab, monkeypatch: pytest.MonkeyPa
     assert np.allclose(*moved, atol=1e-5) and moved[0].max() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("large")
 def test_another_text_stops_the_reading_of_the_last(lab: Lab) -> None:
     async def look() -> View:

@@ -64,6 +64,7 @@ def test_while_it_is_open_another_question_or_text_is_measured(lab: Lab) -> None
     assert view.effects == NOWHERE
 
 
+@pytest.mark.slow
 def test_stopping_keeps_the_estimate_and_what_was_measured(lab: Lab) -> None:
     async def stopped() -> View:
         view = lab.hidden_states(TEXT)
@@ -81,6 +82,7 @@ def test_stopping_keeps_the_estimate_and_what_was_measured(lab: Lab) -> None:
     assert rough and None not in rough and "estimated only (~)" in found["trust"]
 
 
+@pytest.mark.slow
 def test_an_edited_run_and_an_unknown_text_say_what_is_done(lab: Lab) -> None:
     view = lab.hidden_states("Leo lives in", edit={"embed": zero(pos=0)})
     with pytest.raises(InputError, match="as it is"):
@@ -90,6 +92,7 @@ def test_an_edited_run_and_an_unknown_text_say_what_is_done(lab: Lab) -> None:
     assert unknown.effects["kind"] == "zero" and unknown.effects["state"] == "done"
 
 
+@pytest.mark.slow
 def test_a_page_without_scripts_has_it_too(lab: Lab) -> None:
     view = lab.hidden_states("Leo lives in Oslo. Leo lives in")
     view.map_effects()
@@ -115,6 +118,7 @@ def test_of_many_texts_it_is_the_mean_of_their_maps_as_its_code_says(lab: Lab) -
     assert ">spread<" in whole._repr_mimebundle_()[0]["text/html"]
 
 
+@pytest.mark.slow
 def test_answer_and_rival_can_be_named_and_those_that_are_likely_are_offered(lab: Lab) -> None:
     view = lab.hidden_states(TEXT)
     view.map_what, view.map_rival = "heads", " Lima"
@@ -127,6 +131,7 @@ def test_answer_and_rival_can_be_named_and_those_that_are_likely_are_offered(lab
     assert view.effects["state"] == "error" and "must be one token" in view.effects["message"]
 
 
+@pytest.mark.slow
 def test_a_cell_becomes_a_copy_from_the_other_text_though_nobody_has_read_it(lab: Lab) -> None:
     view = lab.hidden_states(TEXT)
     edit = {"spot": "h.0.resid_post", "kind": "copied", "axes": {"pos": [3]}}

@@ -83,6 +83,7 @@ def test_what_a_page_cannot_do_is_refused_before_the_file_is_written(lab: Lab, t
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_edits_are_wished_for_as_a_page_would(lab: Lab) -> None:
     edit = {
         "h.0.attn.mixed": [zero(head=1, query=[1, 2]), hold(head=2)],

@@ -36,6 +36,7 @@ def test_a_line_for_each_state_and_a_word_for_each_token(lab: Lab) -> None:
     assert f"{found[-1].probs[2, 0]:.2f}" in page and "entropy" in page
 
 
+@pytest.mark.slow
 def test_a_long_text_shows_its_last_tokens_and_says_so(lab: Lab) -> None:
     found = table(lab, "x" * 100)
     assert "the first 93 tokens are left out here" in repr(found).splitlines()[0]

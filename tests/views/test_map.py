@@ -60,6 +60,7 @@ def test_the_parts_add_up_to_the_model(variant: dict[str, Any]) -> None:
     assert (alibi.title == "ALiBi") == ("positions" not in variant)
 
 
+@pytest.mark.slow
 def test_each_part_names_what_there_is(lab: Lab) -> None:
     parts = whole(lab.model.config, lab.model.hook_names())
     root = Path(bloomlab.__file__).parent
@@ -93,6 +94,7 @@ def test_the_lengths_and_the_next_token_are_the_models(lab: Lab) -> None:
     assert payload["next"][0][0].removeprefix("·") == lab.tokenizer.decode([int(probs.argmax())]).strip()
 
 
+@pytest.mark.slow
 def test_a_difference_has_both_runs(lab: Lab) -> None:
     edit = {"h.1.mlp.out": zero()}
     view = lab.explore(TEXT, edit=edit, tab="map")
@@ -122,6 +124,7 @@ def test_it_is_the_explorers_first_tab_and_follows_the_text(lab: Lab) -> None:
         view.map.part = "heart"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_its_code_runs_and_prints_the_shape(lab: Lab, part: str, capsys: pytest.CaptureFixture[str]) -> None:
     view = lab.map(TEXT)
@@ -139,6 +142,7 @@ def test_a_trace_of_another_model_is_refused(lab: Lab) -> None:
         map_payload(other, lab.model, lab.tokenizer)
 
 
+@pytest.mark.slow
 def test_without_script_it_is_a_table_of_texts(tmp_path: Path) -> None:
     lab = Lab(random_model(), byte_tokenizer(), name="<b>x</b>")
     view = map_view(lambda text: lab.trace(text, read=READ), lab.model, lab.tokenizer, "a<img src=x>")

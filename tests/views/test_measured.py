@@ -81,6 +81,7 @@ def sixteen(tiny: Lab) -> View:
 # ---- the four results ----
 
 
+@pytest.mark.slow
 def test_the_four_results_are_the_runs_of_trace(tiny: Lab, sixteen: View) -> None:
     texts = tiny.like(CHANGED).texts
     assert (sixteen.worth["answer"], sixteen.worth["state"], sixteen.worth["texts"]) == (" Oslo", "done", "")
@@ -136,6 +137,7 @@ def test_every_tab_can_show_an_edit_that_waits_for_other_runs(tiny: Lab, kind: s
     assert view.predictions.picture["missing"] == {}
 
 
+@pytest.mark.slow
 def test_a_donor_that_is_the_text_changes_nothing_and_it_is_said(tiny: Lab) -> None:
     view = tiny.explore(RECAP)
     wish(view, do="read", text=RECAP)
@@ -164,6 +166,7 @@ def test_what_is_held_leaves_the_way_that_is_left(tiny: Lab, sixteen: View) -> N
         wish(sixteen, do="undo")
 
 
+@pytest.mark.slow
 def test_without_like_texts_the_rest_is_measured_and_the_menu_says_why() -> None:
     lab = Lab(random_model(), byte_tokenizer())
     view = lab.explore("Nobody is here.")
@@ -231,6 +234,7 @@ def test_a_direction_of_two_languages_is_added_and_its_dose_is_set(tiny: Lab) ->
     json.dumps(curve)
 
 
+@pytest.mark.slow
 def test_a_curve_of_a_large_model_is_measured_when_it_is_asked_for(tiny: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bloomlab.views.worth.AT_ONCE", 0)
     view = tiny.attention("Leo lives in Oslo. Leo")
@@ -245,6 +249,7 @@ def test_a_curve_of_a_large_model_is_measured_when_it_is_asked_for(tiny: Lab, mo
     assert view.steered["at"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lie", "message"),
     [
@@ -271,6 +276,7 @@ def test_a_page_that_lies_about_a_direction_is_answered_in_a_sentence(tiny: Lab,
     assert view.changes == [] and view.worth == NOTHING
 
 
+@pytest.mark.slow
 def test_a_page_that_lies_about_a_dose_leaves_the_direction_as_it_is(tiny: Lab) -> None:
     view = tiny.attention("Leo lives in Oslo. Leo", edit={"h.1.resid_post": steer(["Leo habite"], ["Leo lives"], 2)})
     lies: list[Any] = [{"dose": "2"}, {"dose": 1e5}, {"dose": None}, {"gesture": "a"}, {"at": True}, {"at": 9}]
@@ -325,6 +331,7 @@ def test_over_many_texts_each_number_is_a_mean_and_refute_makes_its_controls_in_
     assert view.worth["refuted"]["after"] == pytest.approx(line["value"], abs=BOUND)
 
 
+@pytest.mark.slow
 def test_each_part_that_noticed_is_held_as_lens_held_holds_it(tiny: Lab, sixteen: View) -> None:
     wish(sixteen, do="held")
     worth = sixteen.worth
@@ -395,6 +402,7 @@ def test_parts_that_are_kept_give_the_curve_of_lab_keep(tiny: Lab, mode: str, in
     assert view.worth["kept"] == {}
 
 
+@pytest.mark.slow
 def test_over_many_texts_what_is_kept_is_a_mean_and_another_measure_asks_again(tiny: Lab) -> None:
     view = tiny.explore(RECAP, texts=tiny.like(RECAP, 4))
     add(view)
@@ -414,6 +422,7 @@ def test_where_all_kept_and_none_kept_say_the_same_no_share_is_told() -> None:
     assert _of_kept(found)["rows"] == [{"name": "0.0", "share": None, "dots": []}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [["9.9"], ["3.4", "3.4"], ["h.3.attn"], ["\u202e"]])
 def test_parts_that_the_model_lacks_are_named_in_a_sentence(tiny: Lab, parts: list[str]) -> None:
     view = tiny.attention(RECAP)
@@ -424,6 +433,7 @@ def test_parts_that_the_model_lacks_are_named_in_a_sentence(tiny: Lab, parts: li
     assert view.worth["lines"] == before and view.worth["kept"] == {} and view.state == "ready"
 
 
+@pytest.mark.slow
 def test_given_texts_of_other_lengths_are_left_out(tiny: Lab) -> None:
     view = tiny.explore(RECAP, texts=[RECAP.replace("Oslo", "Lima"), "Leo lives in", RECAP])
     add(view, "drawn")
@@ -474,6 +484,7 @@ def test_another_edit_ends_the_measurement_of_the_one_before(tiny: Lab) -> None:
     assert lines(view)["zero"] == lines(view)["made"]  # of the two edits that stand, not of the first
 
 
+@pytest.mark.slow
 def test_of_changes_that_follow_each_other_only_the_last_is_measured(
     tiny: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -499,6 +510,7 @@ def test_of_changes_that_follow_each_other_only_the_last_is_measured(
     assert measured == [4]
 
 
+@pytest.mark.slow
 def test_nothing_is_measured_where_a_model_is_large_until_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = bloomlab.load()
     monkeypatch.setattr("bloomlab.views.worth.AT_ONCE", 0)
@@ -514,6 +526,7 @@ def test_nothing_is_measured_where_a_model_is_large_until_somebody_asks(monkeypa
 # ---- the record ----
 
 
+@pytest.mark.slow
 def test_every_try_is_a_row_with_what_was_expected_of_it(tiny: Lab) -> None:
     view = tiny.explore(RECAP)
     assert view.tried == [] and repr(view.tried) == "nothing tried yet"
@@ -553,6 +566,7 @@ def test_a_row_brings_its_edits_back_and_undo_what_was_there(tiny: Lab) -> None:
     assert view.text == RECAP and view.changes == ["head 0.1 silent at 16"]
 
 
+@pytest.mark.slow
 def test_a_drag_is_one_row(tiny: Lab) -> None:
     view = tiny.alibi(RECAP)
     for factor in (0.9, 0.8, 0.7):
@@ -562,6 +576,7 @@ def test_a_drag_is_one_row(tiny: Lab) -> None:
     assert lines(view).keys() == {"made"}  # nothing else could stand there
 
 
+@pytest.mark.slow
 def test_the_record_is_a_table_where_pandas_is_there(tiny: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     view = tiny.explore(RECAP)
     add(view)
@@ -574,6 +589,7 @@ def test_the_record_is_a_table_where_pandas_is_there(tiny: Lab, monkeypatch: pyt
     assert [row["changes"] for row in view.tried.to_pandas()] == ["head 0.1 silent at 16"]
 
 
+@pytest.mark.slow
 def test_the_edits_that_are_on_become_a_finding_that_is_checked_again(tiny: Lab, sixteen: View, tmp_path: Path) -> None:
     found = sixteen.finding("Sixteen numbers switch copying on.")
     assert found.found.answer == " Oslo" and found.found.metric == "probability"
@@ -599,6 +615,7 @@ def test_a_saved_page_has_what_was_measured_in_its_state_and_in_words(tiny: Lab,
     assert "<i>" not in page.partition("<script")[0]
 
 
+@pytest.mark.slow
 def test_saving_waits_for_what_is_being_measured(tiny: Lab, tmp_path: Path) -> None:
     async def saved() -> View:
         view = tiny.attention(RECAP, edit={SPOT: zero(**WHERE)})
@@ -636,6 +653,7 @@ LIES: list[Any] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", LIES, ids=range(len(LIES)))
 def test_a_page_that_lies_is_answered_in_a_sentence_and_the_picture_stays(tiny: Lab, lie: Any) -> None:
     view = tiny.attention(RECAP)
@@ -661,6 +679,7 @@ NAMES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lie", "message"), NAMES, ids=range(len(NAMES)))
 def test_a_page_that_lies_about_parts_is_answered_in_a_sentence(tiny: Lab, lie: dict[str, Any], message: str) -> None:
     view = tiny.attention(RECAP)
@@ -671,6 +690,7 @@ def test_a_page_that_lies_about_parts_is_answered_in_a_sentence(tiny: Lab, lie: 
     assert view.worth is before
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_parts_are_held_or_kept_leaves_what_was_found(tiny: Lab, monkeypatch: Any) -> None:
     view = tiny.attention(RECAP)
     add(view)
@@ -689,6 +709,7 @@ def test_an_interrupt_while_parts_are_held_or_kept_leaves_what_was_found(tiny: L
         assert view.worth["state"] == "done" and view.worth[name]["sentence"]
 
 
+@pytest.mark.slow
 def test_what_a_page_may_not_set_stays_as_it_is(tiny: Lab) -> None:
     view = tiny.attention(RECAP)
     add(view)
@@ -701,6 +722,7 @@ def test_what_a_page_may_not_set_stays_as_it_is(tiny: Lab) -> None:
     assert view.answer == ""
 
 
+@pytest.mark.slow
 def test_an_edit_that_grows_beyond_all_bounds_leaves_a_sentence(tiny: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     view = tiny.attention(RECAP)
     add(view)
@@ -710,6 +732,7 @@ def test_an_edit_that_grows_beyond_all_bounds_leaves_a_sentence(tiny: Lab, monke
     assert view.state == "ready" and view.changes == ["head 0.1 silent at 16"]
 
 
+@pytest.mark.slow
 def test_edits_of_python_s_own_are_measured_too(tiny: Lab) -> None:
     def half(tensor: Any, at: Any) -> Any:
         return tensor * 0.5
@@ -727,6 +750,7 @@ def steps_of(view: View) -> Iterator[Any]:
     return view._worth.compared(view._asked)
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_measuring_leaves_the_edits_and_what_was_found(
     tiny: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

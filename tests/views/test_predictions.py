@@ -191,6 +191,7 @@ def test_another_question_is_asked_of_the_same_text_without_reading_it_again(lab
     assert (view.trouble, view.answers, view.ends) == ("", [], b"")
 
 
+@pytest.mark.slow
 def test_a_burst_of_questions_asks_the_last_one_only(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     from bloomlab.views.predictions import panel as predictions
 

@@ -30,6 +30,7 @@ def closes(receipt: dict[str, Any]) -> bool:
     return abs(told - receipt["difference"]) < 1e-4 * max(1, abs(receipt["difference"]))
 
 
+@pytest.mark.slow
 def test_it_is_asked_for_and_then_follows_the_chosen_token(lab: Lab) -> None:
     view = lab.predictions(TEXT)
     assert view.receipt == IDLE
@@ -68,6 +69,7 @@ def test_its_code_gives_the_same_totals(lab: Lab) -> None:
     assert "MLP 0 costs most: 4.7" in receipt["says"] and receipt["closes"].startswith("the 43 lines sum to +4.970")
 
 
+@pytest.mark.slow
 def test_the_rival_can_be_an_id_and_a_text_goes_before_it(lab: Lab) -> None:
     view = lab.predictions(TEXT)
     view.explaining = "direct"
@@ -80,6 +82,7 @@ def test_the_rival_can_be_an_id_and_a_text_goes_before_it(lab: Lab) -> None:
     assert view.receipt["state"] == "error" and "the ids go from 0 to" in view.receipt["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["mean", "nothing"])
 def test_it_can_be_measured_by_the_mean_of_all_or_by_nothing(lab: Lab, by: str) -> None:
     view = lab.predictions(TEXT)
@@ -89,12 +92,14 @@ def test_it_can_be_measured_by_the_mean_of_all_or_by_nothing(lab: Lab, by: str) 
     assert view.receipt["difference"] == pytest.approx(expected, abs=1e-4) and closes(view.receipt)
 
 
+@pytest.mark.slow
 def test_zeros_stand_in_where_no_text_is_like_it() -> None:
     view = random_lab().predictions("😀!")
     view.explain()
     assert view.receipt["kind"] == "zero" and "no texts like this one" in view.receipt["instead"]
 
 
+@pytest.mark.slow
 def test_what_is_no_token_is_said_and_the_lines_stay(lab: Lab) -> None:
     view = lab.predictions(TEXT)
     view.explaining = "direct"
@@ -126,6 +131,7 @@ def test_of_an_edited_run_it_is_that_run_s(lab: Lab, kind: str) -> None:
     assert "with the changes" not in view.receipt["where"]
 
 
+@pytest.mark.slow
 def test_stopping_keeps_what_was_measured_and_says_what_was_not(lab: Lab) -> None:
     async def stopped() -> View:
         view = lab.predictions(TEXT)
@@ -179,6 +185,7 @@ def test_of_many_texts_each_line_is_a_mean_with_its_spread_as_its_code_says(lab:
     assert " ± " in view._repr_mimebundle_()[0]["text/html"]
 
 
+@pytest.mark.slow
 def test_many_texts_are_read_as_they_are_and_there_must_be_some(lab: Lab) -> None:
     view = lab.predictions(TEXT, edit={"h.3.attn.mixed": zero(head=4)})
     view.receipt_over, view.explaining = "texts", "direct"
@@ -188,6 +195,7 @@ def test_many_texts_are_read_as_they_are_and_there_must_be_some(lab: Lab) -> Non
     assert view.receipt["state"] == "error" and "names nobody" in view.receipt["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("head", "at", "label"), [("language", 19, "en"), ("tags", 3, "CITY"), ("answer", 3, "end")])
 def test_a_task_heads_label_has_a_receipt_here_too(lab: Lab, head: str, at: int, label: str) -> None:
     view = lab.predictions(TEXT, "Where does Leo live?")
@@ -216,6 +224,7 @@ def test_of_an_edited_run_a_heads_receipt_is_that_runs(lab: Lab) -> None:
     assert view.receipt["state"] == "error" and "needs a question" in view.receipt["message"]
 
 
+@pytest.mark.slow
 def test_an_mlp_opens_into_neurons_or_what_it_would_lose(lab: Lab) -> None:
     view = lab.predictions(TEXT)
     view.receipt_versus, view.opened_mlp = " Sydney", 3

@@ -47,6 +47,7 @@ def move(view: View, *edits: dict[str, Any], gesture: int = 1) -> None:
     view.set_state({"wished": wish})
 
 
+@pytest.mark.slow
 def test_a_moved_slope_is_the_edit_of_trace_bit_for_bit(lab: Lab) -> None:
     view = lab.alibi(TEXT)
     for number, factor in enumerate((0.7, 0.6, 0.5)):
@@ -66,6 +67,7 @@ def test_a_moved_slope_is_the_edit_of_trace_bit_for_bit(lab: Lab) -> None:
     assert view.changes == [] and view.picture["slopes"] == slopes(6)  # the whole movement at once
 
 
+@pytest.mark.slow
 def test_what_the_edits_do_to_the_text_is_what_the_effect_lens_says(lab: Lab) -> None:
     view = lab.alibi(TEXT)
     assert view.picture["effect"] == {}
@@ -85,6 +87,7 @@ def test_what_the_edits_do_to_the_text_is_what_the_effect_lens_says(lab: Lab) ->
     assert view.picture["effect"] == {} and view.picture["slopes"] == slopes(6)
 
 
+@pytest.mark.slow
 def test_one_token_has_no_loss_and_a_trace_of_ones_own_no_effect(lab: Lab) -> None:
     one = lab.alibi("a", edit={"attn.alibi": scale(0.5)})
     assert one.picture["effect"]["loss"] is None and one.picture["effect"]["kl"] == 0
@@ -94,6 +97,7 @@ def test_one_token_has_no_loss_and_a_trace_of_ones_own_no_effect(lab: Lab) -> No
         lab.alibi(lab.trace(TEXT, ["attn.scores", "attn.probs"], {"attn.alibi": scale(0.5)}))
 
 
+@pytest.mark.slow
 def test_the_explorer_reads_all_that_the_desk_needs(lab: Lab) -> None:
     view = lab.explore(TEXT)
     view.tab = "alibi"
@@ -106,6 +110,7 @@ def test_the_explorer_reads_all_that_the_desk_needs(lab: Lab) -> None:
     assert view.trace is not None and view.trace["h.2.attn.probs"].equal(edited["h.2.attn.probs"])
 
 
+@pytest.mark.slow
 def test_the_code_with_moved_slopes_gives_the_numbers_shown(lab: Lab) -> None:
     view = lab.alibi(TEXT, edit={"attn.alibi": [scale(0.5), scale(0.0, head=4)]})
     for head in (1, 4):
@@ -134,6 +139,7 @@ def test_a_flat_head_looks_everywhere_and_content_alone_explains_it(lab: Lab, tm
     assert view.save(tmp_path / "flat.svg").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_slopes_that_differ_by_layer_are_shown_of_each(lab: Lab) -> None:
     view = lab.alibi(TEXT, edit={"h.1.attn.alibi": scale(0.5)})
     rows = [of["slopes"] for of in view.picture["by_layer"]]
@@ -158,6 +164,7 @@ def test_the_desk_knows_the_factors_that_a_page_can_set_and_no_others() -> None:
 # ---- the difference ----
 
 
+@pytest.mark.slow
 def test_the_difference_has_both_runs_and_names_the_largest_change(lab: Lab) -> None:
     edit = {"h.1.attn.alibi": scale(4, head=2)}
     view = lab.alibi(TEXT, edit=edit)
@@ -176,6 +183,7 @@ def test_the_difference_has_both_runs_and_names_the_largest_change(lab: Lab) -> 
     assert difference["before"]["slopes"] == slopes(6) and view.picture["by_layer"][1]["slopes"][2] == 4 * slopes(6)[2]
 
 
+@pytest.mark.slow
 def test_a_against_a_is_exactly_0_also_with_a_slope_times_1(lab: Lab) -> None:
     for view in (lab.alibi(TEXT, edit={"attn.alibi": scale(1.0, head=2)}), lab.alibi(TEXT, against=TEXT)):
         view.run = "difference"
@@ -186,6 +194,7 @@ def test_a_against_a_is_exactly_0_also_with_a_slope_times_1(lab: Lab) -> None:
 # ---- the lab's second question ----
 
 
+@pytest.mark.slow
 def test_the_loss_by_slope_has_the_curve_and_the_slopes_as_they_stand(lab: Lab) -> None:
     texts = ["ab" * 40, "c" * 70]
     view = lab.alibi(TEXT, texts=texts, edit={"attn.alibi": [scale(0.5), scale(3, head=1)]})

@@ -42,6 +42,7 @@ def test_the_three_answers_are_those_of_the_lab(lab: Lab) -> None:
     assert mattered["code"] in view.code and names["again"].left_out.tolist() == pytest.approx(mattered["left_out"])
 
 
+@pytest.mark.slow
 def test_while_it_is_open_it_is_measured_of_each_text_and_pair(lab: Lab) -> None:
     view = lab.tokens("Leo lives in").view
     view.attributing = "open"
@@ -59,6 +60,7 @@ def test_while_it_is_open_it_is_measured_of_each_text_and_pair(lab: Lab) -> None
     assert view.mattered == NOBODY
 
 
+@pytest.mark.slow
 def test_stopping_keeps_what_was_measured(lab: Lab) -> None:
     async def stopped() -> View:
         view = lab.tokens(TEXT * 3).view
@@ -74,6 +76,7 @@ def test_stopping_keeps_what_was_measured(lab: Lab) -> None:
     assert mattered["left_out"][0] is not None and mattered["integrated"][0] is None and mattered["says"] == ""
 
 
+@pytest.mark.slow
 def test_the_comparison_of_languages_goes_its_own_way(lab: Lab) -> None:
     view = lab.tokens("Leo lives in").view
     view.attributing = "open"
@@ -82,6 +85,7 @@ def test_the_comparison_of_languages_goes_its_own_way(lab: Lab) -> None:
     assert view.comparison["state"] == "done" and view.mattered == mattered and view.weights is not view.costs
 
 
+@pytest.mark.slow
 def test_an_edited_run_and_a_view_without_a_model_say_what_to_do(lab: Lab) -> None:
     view = lab.explore("Leo lives in", edit={"embed": zero(pos=0)})
     view.tab = "tokens"
@@ -94,11 +98,13 @@ def test_an_edited_run_and_a_view_without_a_model_say_what_to_do(lab: Lab) -> No
     assert alone.mattered["state"] == "error" and "without a model" in alone.mattered["message"]
 
 
+@pytest.mark.slow
 def test_where_nothing_takes_from_the_lead_the_sentence_says_so(lab: Lab) -> None:
     found = lab.attribution("Leo has a")
     assert found.left_out.max() < 0 and "takes nothing from the lead" in found.sentence
 
 
+@pytest.mark.slow
 def test_a_page_without_scripts_has_it_too(lab: Lab) -> None:
     view = lab.tokens("Leo lives in").view
     view.weigh_tokens()
@@ -128,6 +134,7 @@ def test_of_many_texts_the_three_answers_are_means_as_its_code_says(lab: Lab) ->
     assert " ± " in repr(again) and " ± " in view._repr_mimebundle_()[0]["text/html"]
 
 
+@pytest.mark.slow
 def test_what_stands_in_a_tokens_place_can_be_drawn(lab: Lab) -> None:
     view = lab.tokens("Leo lives in").view
     view.mattered_instead = "drawn"

@@ -79,6 +79,7 @@ def test_chips_and_their_replays_make_any_text(text: str) -> None:
     check_payload(text)
 
 
+@pytest.mark.slow
 @given(st.text("abhelo wrdथाि中世🙂مرحبا", min_size=1, max_size=40))
 def test_chips_and_their_replays_make_a_text_where_much_is_joined(text: str) -> None:
     check_payload(text)
@@ -207,6 +208,7 @@ def small_costs(text: str) -> Any:
     return Values(values, text=text, tokens=tokens, ids=ids, **of_trace)
 
 
+@pytest.mark.slow
 def test_a_hundred_wishes_to_open_measure_once() -> None:
     read: list[str] = []
 

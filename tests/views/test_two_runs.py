@@ -80,6 +80,7 @@ def causal(matrix: torch.Tensor) -> Any:
 # ---- what is shown ----
 
 
+@pytest.mark.slow
 def test_one_run_has_no_switch_and_two_have_three(lab: Lab) -> None:
     assert lab.explore(TEXT).runs == [] and lab.explore(TEXT).changes == []
     view = lab.explore(TEXT, edit=EDIT)
@@ -89,6 +90,7 @@ def test_one_run_has_no_switch_and_two_have_three(lab: Lab) -> None:
     assert lab.explore(TEXT, against="Leo.").runs == ["as it is", "what if"]  # other tokens
 
 
+@pytest.mark.slow
 def test_each_run_shows_its_own_numbers_and_the_difference_those_of_the_lens(lab: Lab) -> None:
     read = ["attn.scores", "attn.probs", *READ_STATES]
     whole, edited = lab.trace(TEXT, read), lab.trace(TEXT, read, EDIT)
@@ -112,6 +114,7 @@ def test_each_run_shows_its_own_numbers_and_the_difference_those_of_the_lens(lab
     assert (view.layer, view.head) == (2, 3)  # the place stays
 
 
+@pytest.mark.slow
 def test_a_run_against_itself_is_exactly_zero_in_every_panel(lab: Lab) -> None:
     for view in (
         lab.explore(TEXT, edit={"resid_post": scale(1.0)}),
@@ -204,6 +207,7 @@ def test_a_trace_whose_edits_are_not_at_hand_shows_no_task_heads_and_says_why(he
     assert "label_probs(" not in view.code
 
 
+@pytest.mark.slow
 def test_an_edit_that_does_not_fit_a_head_is_said_in_words(heads: Lab) -> None:
     wide = random_head("tags", hidden_size=12)
     heads = random_lab()
@@ -215,6 +219,7 @@ def test_an_edit_that_does_not_fit_a_head_is_said_in_words(heads: Lab) -> None:
     assert (view.tags, view.tags_before, view.named) == (b"", b"", []) and view.language_before
 
 
+@pytest.mark.slow
 def test_both_runs_come_by_the_same_path_through_attention(lab: Lab) -> None:
     """A view that reads no attention takes the fused kernel, but an edited look does not: the two would round apart."""
     view = lab.hidden_states(TEXT, edit={"h.1.attn.biased": scale(1.0)})
@@ -222,6 +227,7 @@ def test_both_runs_come_by_the_same_path_through_attention(lab: Lab) -> None:
     assert not floats(view.moved).any() and not any(view.picture["difference"]["reached"])
 
 
+@pytest.mark.slow
 def test_a_shorter_text_is_shown_at_the_last_token_it_has(lab: Lab) -> None:
     for verb in ("explore", "attention", "hidden_states", "predictions"):
         view = getattr(lab, verb)(TEXT, against="Leo.")
@@ -231,6 +237,7 @@ def test_a_shorter_text_is_shown_at_the_last_token_it_has(lab: Lab) -> None:
         assert getattr(view, "troubles", {}) == {}
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_shown_leaves_the_one_before(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     view = lab.attention(TEXT, edit=EDIT)
     probs = view.probs
@@ -240,6 +247,7 @@ def test_a_run_that_cannot_be_shown_leaves_the_one_before(lab: Lab, monkeypatch:
     assert view.probs == probs
 
 
+@pytest.mark.slow
 def test_a_panel_without_a_difference_says_so_and_the_others_work(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TokensPanel, "compares", False)
     view = lab.explore(TEXT, edit=EDIT)
@@ -250,6 +258,7 @@ def test_a_panel_without_a_difference_says_so_and_the_others_work(lab: Lab, monk
     assert view.troubles == {} and view.tokens.picture["text"] == TEXT
 
 
+@pytest.mark.slow
 def test_the_next_tokens_have_their_chance_in_both_runs(lab: Lab) -> None:
     view = lab.explore(TEXT, edit=EDIT)
     view.run, view.tab = "difference", "predictions"
@@ -263,6 +272,7 @@ def test_the_next_tokens_have_their_chance_in_both_runs(lab: Lab) -> None:
     )  # below the edit
 
 
+@pytest.mark.slow
 def test_another_head_or_window_brings_both_runs_numbers(tiny: Lab) -> None:
     view = tiny.attention("Leo lives in Oslo. " * 60, edit={"h.0.attn.mixed": zero(head=1)})  # one head at a time
     view.run = "difference"
@@ -272,6 +282,7 @@ def test_another_head_or_window_brings_both_runs_numbers(tiny: Lab) -> None:
         assert (view.before == view.probs) == (layer == 0)
 
 
+@pytest.mark.slow
 def test_the_code_of_an_edited_view_runs_and_gives_the_same_number(tiny: Lab) -> None:
     view = tiny.attention(
         RECAP,
@@ -286,6 +297,7 @@ def test_the_code_of_an_edited_view_runs_and_gives_the_same_number(tiny: Lab) ->
 # ---- edits by hand ----
 
 
+@pytest.mark.slow
 def test_an_edit_by_hand_is_the_edit_of_trace_bit_for_bit(tiny: Lab) -> None:
     view = tiny.explore(RECAP)
     assert view.editable and view.runs == []
@@ -299,6 +311,7 @@ def test_an_edit_by_hand_is_the_edit_of_trace_bit_for_bit(tiny: Lab) -> None:
     assert p[0] > 0.9 and p[1] < 0.25  # sixteen numbers at the full stop after "again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spot", "axes"),
     [
@@ -327,6 +340,7 @@ def test_silencing_by_hand_is_an_edit_of_trace_and_an_ablation_bit_for_bit(
         assert of_each[0].equal(of_each[1]), numbers.name
 
 
+@pytest.mark.slow
 def test_the_run_without_edits_is_made_once_and_again_only_if_it_would_be_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,6 +376,7 @@ def test_the_run_without_edits_is_made_once_and_again_only_if_it_would_be_anothe
     assert passes(hidden, "embed") == 1
 
 
+@pytest.mark.slow
 def test_edits_are_taken_back_in_turn_and_made_again(lab: Lab) -> None:
     view = lab.explore(TEXT)
     wish(view, do="add", edit=SILENT)
@@ -386,6 +401,7 @@ def test_edits_are_taken_back_in_turn_and_made_again(lab: Lab) -> None:
     assert view.trace is not None and view.trace["h.2.attn.probs"].equal(whole["h.2.attn.probs"])
 
 
+@pytest.mark.slow
 def test_an_edit_is_switched_off_and_on(lab: Lab) -> None:
     view = lab.explore(TEXT, edit=EDIT)
     edited = view.attention.probs
@@ -398,6 +414,7 @@ def test_an_edit_is_switched_off_and_on(lab: Lab) -> None:
     assert view.attention.probs == edited and list(view.edits) == ["h.1.attn.mixed"]
 
 
+@pytest.mark.slow
 def test_another_run_or_text_does_not_undo_what_is_being_switched_off(lab: Lab) -> None:
     view = lab.attention(TEXT, edit=EDIT)
 
@@ -412,6 +429,7 @@ def test_another_run_or_text_does_not_undo_what_is_being_switched_off(lab: Lab) 
     assert view.off == [0] and view.run == "difference" and view.picture["text"] == TEXT + TEXT
 
 
+@pytest.mark.slow
 def test_an_edit_that_is_off_stays_off_when_another_is_made_or_taken_back(lab: Lab) -> None:
     view = lab.explore(TEXT, edit={"h.1.attn.mixed": [zero(head=2, query=5), scale(0.5, head=3)]})
     aside(partial(view.set_state, {"off": [1]}))
@@ -423,6 +441,7 @@ def test_an_edit_that_is_off_stays_off_when_another_is_made_or_taken_back(lab: L
     assert view.off == [1] and len(view.changes) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lie", [*LIES, *(pytest.param(lie, marks=pytest.mark.slow) for lie in LONG)], ids=range(len(LIES + LONG))
 )
@@ -432,6 +451,7 @@ def test_a_page_that_lies_is_answered_in_a_sentence_and_the_picture_stays(edited
     refused(edited, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lie",
     [
@@ -455,6 +475,7 @@ def refused(view: View, before: dict[str, Any]) -> None:
     assert view._edits.past == () and list(view.edits) == list(EDIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lie", [None, 7, "0", {"0": 0}, [7], [-1], ["0"], [True], [None], [[0]], nested(100)], ids=range(11)
 )
@@ -464,6 +485,7 @@ def test_nothing_but_the_number_of_an_edit_switches_one_off(lab: Lab, lie: Any) 
     assert view.off == [] and list(view.edits) == list(EDIT)
 
 
+@pytest.mark.slow
 def test_a_run_whose_numbers_grow_beyond_all_bounds_is_not_shown(lab: Lab) -> None:
     view = lab.attention(TEXT)
     while len(view.changes) < 20:
@@ -477,6 +499,7 @@ def test_a_run_whose_numbers_grow_beyond_all_bounds_is_not_shown(lab: Lab) -> No
     assert view.state == "ready" and len(view.changes) == len(before) - 1
 
 
+@pytest.mark.slow
 def test_a_text_too_short_for_the_edits_is_refused_and_a_longer_one_is_read(lab: Lab) -> None:
     view = lab.attention(TEXT, edit=EDIT)
     aside(partial(view.set_state, {"typed": {"text": "Leo.", "number": 1}}))
@@ -501,6 +524,7 @@ def test_two_thousand_edits_are_too_many(wanted: int, lab: Lab, monkeypatch: pyt
     assert view.trace is not None and view.trace.provenance["edits"]["embed"].count("add(") == MOST
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_the_list_and_the_picture(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     view = lab.explore(TEXT, edit=EDIT)
     before = view.get_state()
@@ -515,6 +539,7 @@ def test_an_interrupt_leaves_the_list_and_the_picture(lab: Lab, monkeypatch: pyt
 # ---- what cannot be compared ----
 
 
+@pytest.mark.slow
 def test_another_model_is_compared_with(tiny: Lab) -> None:
     earlier = bloomlab.load(revision="step1200")
     view = tiny.explore(RECAP, against=earlier)
@@ -561,6 +586,7 @@ def test_the_run_of_another_lab_is_what_that_lab_shows_bit_for_bit(tiny: Lab, ve
     assert {name for name in expected if found[name] != expected[name]} == set()
 
 
+@pytest.mark.slow
 def test_the_difference_of_two_models_is_that_of_each_one_s_own_numbers(tiny: Lab) -> None:
     earlier = bloomlab.load(revision="step1200")
     view = tiny.explore(RECAP, against=earlier)
@@ -584,6 +610,7 @@ def test_the_difference_of_two_models_is_that_of_each_one_s_own_numbers(tiny: La
         assert np.allclose(floats(getattr(view.tokens, piece))[1:], surprise(run)[1:], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_two_labs_with_their_own_heads_show_each_with_its_own(heads: Lab) -> None:
     other = random_lab()
     other.heads["tags"] = random_head("tags", seed=7)
@@ -602,6 +629,7 @@ def test_two_labs_with_their_own_heads_show_each_with_its_own(heads: Lab) -> Non
 # ---- tokens ----
 
 
+@pytest.mark.slow
 def test_tokens_show_how_much_each_surprises_in_both_runs(tiny: Lab) -> None:
     edit = {"h.0.attn.mixed": zero(head=1, query=16)}
     tokens = tiny.tokens(RECAP, edit=edit)
@@ -743,6 +771,7 @@ def copied(head: int, at: int, **more: Any) -> dict[str, Any]:
     return {"spot": "h.0.attn.mixed", "kind": "copied", "axes": {"head": [head], "query": [at]}, **more}
 
 
+@pytest.mark.slow
 def test_sixteen_numbers_of_another_text_bring_the_city_back(tiny: Lab) -> None:
     view = tiny.attention(CHANGED)
     stop = len(view.trace.tokens) - 4
@@ -758,6 +787,7 @@ def test_sixteen_numbers_of_another_text_bring_the_city_back(tiny: Lab) -> None:
     assert view.trace["h.0.attn.mixed"][0, 1, :stop].equal(before[0, 1, :stop])
 
 
+@pytest.mark.slow
 def test_the_code_of_a_copy_runs_as_it_stands_and_gives_the_same(tiny: Lab, capsys: Any) -> None:
     view = tiny.attention(CHANGED)
     wish(view, do="read", text=RECAP)
@@ -768,6 +798,7 @@ def test_the_code_of_a_copy_runs_as_it_stands_and_gives_the_same(tiny: Lab, caps
     assert names["trace"]["h.1.attn.probs"].equal(view.trace["h.1.attn.probs"])
 
 
+@pytest.mark.slow
 def test_a_text_as_its_own_donor_changes_exactly_nothing(tiny: Lab) -> None:
     for view in (tiny.explore(RECAP), tiny.hidden_states(RECAP)):
         wish(view, do="read", text=RECAP)
@@ -778,6 +809,7 @@ def test_a_text_as_its_own_donor_changes_exactly_nothing(tiny: Lab) -> None:
         assert all(after[name].equal(before[name]) for name in before.names)
 
 
+@pytest.mark.slow
 def test_between_texts_of_different_length_the_positions_are_named(tiny: Lab) -> None:
     longer = "Mia and " + RECAP
     view = tiny.attention(CHANGED)
@@ -797,6 +829,7 @@ def test_between_texts_of_different_length_the_positions_are_named(tiny: Lab) ->
     assert view.state == "ready" and len(view.changes) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [[99], [1, 2], 3, "3", [True], [-1], {"from": 1}, []])
 def test_a_column_that_the_other_text_does_not_have_is_refused(tiny: Lab, columns: Any) -> None:
     view = tiny.attention(CHANGED)
@@ -840,6 +873,7 @@ def test_of_a_hundred_wishes_at_once_all_are_made_and_the_model_runs_twice(tiny:
     assert len(runs) <= 2
 
 
+@pytest.mark.slow
 def test_a_wish_that_fails_in_a_burst_leaves_the_others(tiny: Lab) -> None:
     view = tiny.attention(RECAP)
 
@@ -857,6 +891,7 @@ def test_a_wish_that_fails_in_a_burst_leaves_the_others(tiny: Lab) -> None:
 # ---- what a wish comes to ----
 
 
+@pytest.mark.slow
 def test_every_wish_is_heard_whether_it_is_granted_refused_or_changes_nothing(tiny: Lab) -> None:
     view = tiny.attention(RECAP)
     for what, state in (
@@ -873,6 +908,7 @@ def test_every_wish_is_heard_whether_it_is_granted_refused_or_changes_nothing(ti
     assert view.heard == 0 and view.state == "error"
 
 
+@pytest.mark.slow
 def test_the_name_of_a_text_that_is_copied_from_and_the_stamp_turn_no_direction(tiny: Lab) -> None:
     view = tiny.attention(CHANGED)
     wish(view, do="read", text="a\u202eb c")
@@ -887,6 +923,7 @@ def test_the_name_of_a_text_that_is_copied_from_and_the_stamp_turn_no_direction(
 # ---- another text ----
 
 
+@pytest.mark.slow
 def test_a_page_asks_for_another_text_to_compare_with_and_for_none(lab: Lab) -> None:
     view, given = lab.explore(TEXT), lab.explore(TEXT, against="Ana lives in Rome.")
     wish(view, do="against", text="Ana lives in Rome.")

@@ -76,6 +76,7 @@ def test_a_seed_is_chosen_when_none_is_given_and_the_code_has_it(lab: Lab) -> No
     assert one.settings.seed != other.settings.seed and f"seed={one.settings.seed}" in one.code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -206,6 +207,7 @@ def test_two_branches_part_at_a_token(small: Lab) -> None:
 # ---- what it says ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SAMPLED)
 def test_the_code_writes_the_same(lab: Lab, settings: dict[str, Any]) -> None:
     writing = lab.write("Léo «habite» à", **settings).play(4).back(2).branch(300)
@@ -227,6 +229,7 @@ def test_the_repr_is_the_tree(lab: Lab) -> None:
     assert repr(writing.steps[0]).startswith("·Paris  by hand, p 0.") and "rank" in repr(writing.steps[0])
 
 
+@pytest.mark.slow
 def test_an_endless_repetition_is_said(lab: Lab) -> None:
     writing = lab.write(TEXT).play(80)
     last = writing.ids[-20:].tolist()
@@ -247,6 +250,7 @@ def test_half_a_character_is_shown_as_its_bytes_until_the_rest_is_there(small: L
 # ---- beside another ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SAMPLED[1:])
 def test_what_follows_writes_as_far_with_the_same_settings_and_the_same_random_numbers(
     lab: Lab, settings: dict[str, Any]
@@ -278,6 +282,7 @@ def test_what_follows_ends_where_its_own_text_ends(small: Lab) -> None:
     assert other.at == 2 and other.follow(one).ids.equal(one.ids)
 
 
+@pytest.mark.slow
 def test_beams_can_be_set_and_search_on_from_where_it_stands(lab: Lab) -> None:
     writing = lab.write(TEXT).play(2)
     text = writing.text
@@ -287,6 +292,7 @@ def test_beams_can_be_set_and_search_on_from_where_it_stands(lab: Lab) -> None:
     assert len(other.steps) == 6 and other.settings.num_beams == 3
 
 
+@pytest.mark.slow
 def test_the_labels_are_what_the_heads_say_of_each_beginning_of_the_text(lab: Lab) -> None:
     writing = lab.write("Léo habite à Oslo. Léo").play(4)
     said = writing.labels()

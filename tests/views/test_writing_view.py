@@ -34,6 +34,7 @@ def ask(view: View, **wish: Any) -> None:
     view.asked = {**wish, "number": view.asked["number"] + 1}
 
 
+@pytest.mark.slow
 def test_what_the_page_asks_for_is_what_generate_writes(lab: Lab) -> None:
     view = lab.write(TEXT).view
     view.sample, view.seed, view.temperature = True, 4, 0.9
@@ -98,6 +99,7 @@ def test_a_bad_wish_is_answered_in_words_and_nothing_moves(small: Lab, wish: dic
     assert view.tree["message"] == "" and view.at == 1
 
 
+@pytest.mark.slow
 def test_in_the_explorer_the_edits_in_force_hold_for_what_is_written(lab: Lab) -> None:
     edit = {"h.1.attn.mixed": zero(head=2), "h.0.mlp.out": zero()}
     view = lab.explore(TEXT, edit=edit)
@@ -153,6 +155,7 @@ def test_as_a_difference_both_runs_write_side_by_side(lab: Lab, tmp_path: Path) 
     assert view.writing_other == {} and view.writing_tree["ids"] == other_tree["ids"]
 
 
+@pytest.mark.slow
 def test_another_texts_cache_in_place_of_this_ones(lab: Lab) -> None:
     writing = lab.write(TEXT)
     view = writing.view
@@ -180,6 +183,7 @@ def test_another_texts_cache_in_place_of_this_ones(lab: Lab) -> None:
     assert view.beside == -1
 
 
+@pytest.mark.slow
 def test_the_heads_are_asked_only_if_somebody_wants_it(lab: Lab, small: Lab) -> None:
     view = lab.write(TEXT).view
     assert view.said == {} and view.picture["heads"] == ["language", "tags"]
@@ -189,6 +193,7 @@ def test_the_heads_are_asked_only_if_somebody_wants_it(lab: Lab, small: Lab) -> 
     assert small.write("Leo").view.picture["heads"] == []
 
 
+@pytest.mark.slow
 def test_beams_are_set_in_the_explorer_and_found_there(lab: Lab) -> None:
     view = lab.explore(TEXT)
     view.tab = "writing"
@@ -209,6 +214,7 @@ def test_another_text_is_another_tree_with_the_same_settings(small: Lab) -> None
     assert view.at == 0 and view.tree["prompt"] == "abc" and view.tree["settings"].endswith("top-k 9, seed 5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 def test_where_no_script_runs_a_text_is_a_text(lab: Lab, text: str) -> None:
     writing = lab.write(text)

@@ -112,6 +112,7 @@ PROGRAMS: dict[str, bytes] = {
 LONG = ("a key that hashes for ever", "nested a million deep")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [one if one not in LONG else pytest.param(one, marks=pytest.mark.slow) for one in PROGRAMS]
 )
@@ -189,6 +190,7 @@ def test_the_wait_for_the_process_is_used(tmp_path: Path) -> None:
     assert done == ["done"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
 def test_the_process_has_bounds(tmp_path: Path) -> None:
     """Without them the tests above would take all the memory, or end for other reasons."""
@@ -317,6 +319,7 @@ def test_the_error_names_the_file_that_the_process_refused_or_died_of(tmp_path: 
         open_folder(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
 def test_each_file_has_as_much_time(tmp_path: Path) -> None:
     """Seconds of computing that were used for one file are not missing for the next."""
@@ -331,6 +334,7 @@ def test_each_file_has_as_much_time(tmp_path: Path) -> None:
     assert ast.literal_eval(done.stdout) == (3 + seconds, 3 * seconds + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not say the most memory held")
 @pytest.mark.parametrize("turned", [False, True])
 def test_an_honest_file_takes_the_memory_of_its_weights(tmp_path: Path, turned: bool) -> None:

@@ -28,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_parts_on_the_disk_compute_as_those_in_memory_do(folder: Path) -> None:
     plain, placed = (BloomForCausalLM.from_pretrained(folder, device_map=places) for places in (None, DISK))
     ids = random_ids()
@@ -40,6 +41,7 @@ def test_parts_on_the_disk_compute_as_those_in_memory_do(folder: Path) -> None:
     assert placed.lm_head.weight is placed.transformer.word_embeddings.weight
 
 
+@pytest.mark.slow
 def test_a_placed_model_is_copied_saved_and_trained_as_another(folder: Path, tmp_path: Path) -> None:
     placed, ids = BloomForCausalLM.from_pretrained(folder, device_map=DISK), random_ids()
     expected = placed(ids).logits
@@ -83,6 +85,7 @@ def test_accelerate_plans_with_the_memory_it_is_told(folder: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_views_and_edits_of_a_model_in_several_places_are_the_same() -> None:
     one, lab = bloomlab.load(), bloomlab.load(dtype="auto", device_map={"transformer.h.2": "disk", "": "cpu"})
     assert lab.code == "lab = bloomlab.load(dtype='auto', device_map={'transformer.h.2': 'disk', '': 'cpu'})"
@@ -94,6 +97,7 @@ def test_views_and_edits_of_a_model_in_several_places_are_the_same() -> None:
     assert repr(lab.explore(text, edit=edit)) == repr(one.explore(text, edit=edit))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

@@ -51,6 +51,7 @@ from tests.weights.fetching import (
 from tests.weights.test_pretrained import PEAK
 
 
+@pytest.mark.slow
 def test_files_come_by_plain_http_even_if_the_hub_offers_its_own_transport(hub: FakeHub) -> None:
     """Xet is quick, but a second way, with faults and interrupts of its own, that nothing here would test."""
     assert is_package_available("hf_xet")  # else this would prove nothing

@@ -86,6 +86,7 @@ def test_a_model_that_was_withdrawn_is_not_taken_from_the_cache(hub: FakeHub) ->
 # -- the cache ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [False, True])
 def test_a_cache_that_keeps_equal_files_of_all_models_once_is_understood(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
@@ -108,6 +109,7 @@ def test_a_cache_that_keeps_equal_files_of_all_models_once_is_understood(
         assert all_whole(tmp_path / "cache")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offline", [False, True])
 def test_a_file_that_another_program_left_broken_is_noticed(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
@@ -153,6 +155,7 @@ def test_a_disk_that_is_too_full_is_noticed_before_the_download(
     assert f"GET {SHARD}" not in hub.asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG])
 def test_a_disk_that_fills_up_on_the_way_is_said(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

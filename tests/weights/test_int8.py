@@ -74,6 +74,7 @@ def test_a_shared_weight_is_rounded_once_and_a_row_of_the_table_is_a_row_of_the_
     assert table(ids).equal(head.weight[ids])
 
 
+@pytest.mark.slow
 def test_the_embedded_model_says_the_same_but_for_a_thousandth_of_a_nat(lab: Lab, plain: Lab) -> None:
     ids = torch.tensor([lab.tokenizer.encode(STORY)])
     ours, theirs = (each.model(ids).logits.float().log_softmax(-1) for each in (lab, plain))
@@ -90,6 +91,7 @@ def test_a_cache_a_batch_and_a_whole_pass_agree(lab: Lab) -> None:
     assert (last[:, 0] - whole[:, -1]).abs().max() < 2e-2 * whole.abs().max()
 
 
+@pytest.mark.slow
 def test_hooks_edits_lenses_and_views_are_as_ever(lab: Lab) -> None:
     hooks = Hooks(read=["h.1.attn.probs", "h.2.mlp.post"], edit={"h.2.attn.mixed": zero(head=3)})
     ids = torch.tensor([lab.tokenizer.encode(STORY)])

@@ -75,6 +75,7 @@ def test_a_model_can_be_saved_over_the_files_it_reads_from(folder: Path, model: 
     assert not third(IDS).logits.equal(model(IDS).logits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["float32", "float16", "bfloat16", "float64"])
 def test_dtype_is_float32_unless_asked_otherwise(folder: Path, model: Any, name: str) -> None:
     dtype = getattr(torch, name)
@@ -243,6 +244,7 @@ def test_saving_where_no_folder_can_be_is_one_clear_error(tmp_path: Path, model:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_model_too_large_for_the_machine_is_refused_before_it_is_made(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

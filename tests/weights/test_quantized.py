@@ -44,6 +44,7 @@ def test_quantised_weights_are_refused_in_words_before_they_are_read(kind: str, 
             model_class.from_pretrained(folder)
 
 
+@pytest.mark.slow
 def test_plain_tensors_are_opened_whatever_the_config_says(tmp_path: Path) -> None:
     again = BloomForCausalLM.from_pretrained(saved(tmp_path, KINDS["gptq"]))
     assert again(random_ids()).logits.equal(random_model()(random_ids()).logits)

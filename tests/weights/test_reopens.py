@@ -73,6 +73,7 @@ KEPT: list[tuple[Callable[[Any], None], list[str]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "name"),
     [(change, name) for change, names in KEPT for name in names],
@@ -187,6 +188,7 @@ LOST: list[tuple[Callable[[Any], None], str, list[str]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words", "name"),
     [(change, words, name) for change, words, names in LOST for name in names],
@@ -225,6 +227,7 @@ def test_a_model_with_a_forward_hook_is_saved_as_ever(tmp_path: Path) -> None:
 # -- loading with changes ----
 
 
+@pytest.mark.slow
 def test_a_head_of_another_shape_is_made_new_if_asked_and_said_once(tmp_path: Path) -> None:
     for name, head in (("BloomForSequenceClassification", "score"), ("BloomForTokenClassification", "classifier")):
         model = made(name, num_labels=3)

@@ -58,6 +58,7 @@ def test_tensors_come_back_in_any_dtype(
             assert stored[name].load(dtype).dtype == dtype
 
 
+@pytest.mark.slow
 def test_a_tensor_longer_than_one_chunk_is_cast_whole(tmp_path: Path) -> None:
     numbers = torch.arange(CHUNK + 5, dtype=torch.float32)
     save_file({"x": torch.zeros(3), "y": numbers}, tmp_path / "big.safetensors")
@@ -324,6 +325,7 @@ NOT_PLAIN: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOT_PLAIN)
 def test_what_is_no_plain_tensor_is_refused(tmp_path: Path, name: str) -> None:
     for write in (as_zip, as_legacy):

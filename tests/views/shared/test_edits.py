@@ -83,6 +83,7 @@ DEEP: list[Any] = [  # no widget would carry these
 EVERY = [*LIES, *WITHOUT_TEXTS, *LONG, *DEEP]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", EVERY, ids=range(len(EVERY)))
 def test_what_no_honest_page_sends_is_refused(lie: Any) -> None:
     with pytest.raises(HookError) as caught:
@@ -189,6 +190,7 @@ ALMOST = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(wish=ALMOST | ANYTHING, off=st.lists(st.integers(-2, 4)) | ANYTHING)
 @settings(max_examples=100)
 def test_whatever_json_a_page_sends_gives_edits_of_this_list_or_one_sentence(wish: Any, off: Any) -> None:
