@@ -258,6 +258,41 @@ def test_an_edited_run_takes_what_lies_below_from_the_run_without_edits_and_is_t
     assert {spot: one["taken"] for spot, one in found.items()} == taken
 
 
+def test_a_panel_reads_out_only_the_states_that_an_edit_moved_and_says_what_it_says_anew(page: Page) -> None:
+    """A head of layer 2 that is silenced moves the states of that layer and of the last."""
+    found = page.run(
+        """async (text) => {
+            const from = (path) => import("http://127.0.0.1/widgets/" + path);
+            const [{ record }, { predictionsPage }, { hiddenPage }] = await Promise.all(
+                ["model/trace.js", "page/predictions.js", "page/hidden.js"].map(from));
+            let states = 0; // that were read out
+            const norm = model.transformer.ln_f;
+            const transformer = { ...model.transformer, get ln_f() { states += 1; return norm; } };
+            const lab = { model: { ...model, transformer }, tokenizer, special: [], scripts: [], name: "", hash: "" };
+            const each = ["attn.out", "mlp.out", "resid_mid", "resid_post"];
+            const spots = ["embed", ...each.flatMap((name) => [0, 1, 2, 3].map((layer) => `h.${layer}.${name}`))];
+            const edit = { "h.2.attn.mixed": [edits.zero({ head: 3 })] };
+            const run = (edit, base = null) => record(model, tokenizer, text, spots, edit, base);
+            const of = (panel, trace) => {
+                const before = states;
+                const { picture, ...numbers } = panel.numbers(lab, trace, { query: trace.ids.length - 1 }, null);
+                const plain = Object.values(numbers).map((piece) => piece.length >= 0 ? [...piece] : piece);
+                return [states - before, JSON.stringify(plain)];
+            };
+            return Object.fromEntries([predictionsPage, hiddenPage].map((panel) => {
+                const whole = run({});
+                const [first, edited, undone] = [of(panel, whole), of(panel, run(edit, whole)), of(panel, whole)];
+                const anew = of(panel, run(edit));  // with no run before it to take from
+                return [panel.name, { read: [first[0], edited[0], undone[0], anew[0]],
+                    same: [edited[1] === anew[1], undone[1] === first[1], edited[1] !== first[1]] }];
+            }));
+        }""",
+        STORY,
+    )
+    assert found["predictions"] == {"read": [4, 2, 0, 4], "same": [True] * 3}
+    assert found["hidden"]["same"] == [True] * 3
+
+
 def test_sixteen_numbers_by_hand_silence_the_answer_as_in_python(page: Page) -> None:
     ids, oslo = page.lab.tokenizer.encode(STORY), page.lab.tokenizer.encode(" Oslo")
     before, after = page.run(
