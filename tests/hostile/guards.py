@@ -154,7 +154,7 @@ def in_a_copy(run: Callable[[], Any], patience: float) -> Any:
 
 def run_tests(files: Sequence[str], wanted: set[str] | None = None) -> dict[str, Any]:
     watching = Watching(wanted)
-    options = ["-q", "-p", "no:cacheprovider", "-m", "not slow and not browser", *([] if wanted is None else ["-x"])]
+    options = ["-q", "-p", "no:cacheprovider", "-m", "not browser and not long", *([] if wanted is None else ["-x"])]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what was imported once for all
     code = pytest.main([*options, *files], plugins=[watching])
     reached = {guard: sorted(tests - {""}) for guard, tests in came_by.items()}
@@ -187,14 +187,18 @@ def tests_of(files: Sequence[str]) -> list[str]:
         "tracing/test_trace",
         "text/test_encoding",
         "tracing/test_donors",
+        "weights/test_devices",
         "weights/test_hub_cache",
         "weights/test_quantized",
         "weights/test_slowly",
+        "hostile/test_surroundings",
         "hostile/test_traces",
         "lens/test_over_texts",
         "test_guesses",
         "views/test_attention_given",
+        "views/test_attention_view",
         "views/test_effects",
+        "views/test_map",
     )
     names = [*own, *map(Path, others)]
     paths = [ROOT / "tests" / f"{name}.py" for name in dict.fromkeys(names)]

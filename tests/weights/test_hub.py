@@ -35,6 +35,7 @@ from tests.weights.fetching import IDS, NOT_FOUND, OFFLINE, SHARD, all_whole, co
 # -- names ----
 
 
+@pytest.mark.slow
 def test_a_name_gives_the_model_itself(hub: FakeHub, published: Path, capfd: pytest.CaptureFixture[str]) -> None:
     expected = BloomForCausalLM.from_pretrained(published)(IDS).logits
     assert BloomForCausalLM.from_pretrained(REPO)(IDS).logits.equal(expected)
@@ -50,6 +51,7 @@ def test_a_name_gives_the_model_itself(hub: FakeHub, published: Path, capfd: pyt
     assert "in total" in words and SHARD[-20:] in words
 
 
+@pytest.mark.slow
 def test_only_what_is_needed_is_fetched_and_once(hub: FakeHub) -> None:
     BloomConfig.from_pretrained(REPO)
     assert hub.asked == {"GET info": 1, "HEAD config.json": 1, "GET config.json": 1}
@@ -136,6 +138,7 @@ def test_short_names_stand_for_the_published_models(hub: FakeHub) -> None:
             bloomlab.load(short)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -167,6 +170,7 @@ def test_a_revision_that_can_be_none_is_refused_without_asking(hub: FakeHub, rev
     assert not hub.asked
 
 
+@pytest.mark.slow
 def test_a_commit_and_a_cache_folder_can_be_named(hub: FakeHub, tmp_path: Path) -> None:
     lab = bloomlab.load(REPO, revision=COMMIT, cache_dir=tmp_path / "mine")
     assert all_whole(tmp_path / "mine") and contents(tmp_path / "mine")
@@ -174,6 +178,13 @@ def test_a_commit_and_a_cache_folder_can_be_named(hub: FakeHub, tmp_path: Path) 
     assert f"cache_dir='{tmp_path / 'mine'}'" in lab.code
 
 
+def test_a_cache_in_a_home_that_nobody_has_is_refused_without_asking(hub: FakeHub) -> None:
+    with pytest.raises(DownloadError, match=r"^there is no folder to keep models in: .*; name one in cache_dir=… or"):
+        bloomlab.load(REPO, cache_dir="~nobody-has-this-name/models")
+    assert not hub.asked
+
+
+@pytest.mark.slow
 def test_the_older_layouts_are_fetched_too(hub: FakeHub, published: Path) -> None:
     state = dict(BloomForCausalLM.from_pretrained(published).named_parameters())
     torch.save({name: tensor.detach() for name, tensor in state.items()}, published.parent / "pytorch_model.bin")
@@ -235,6 +246,7 @@ def test_a_list_without_end_is_not_read_to_its_end(hub: FakeHub) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_a_hub_that_lists_no_sizes_still_works(hub: FakeHub) -> None:
     def lists_names(answer: Answer) -> bool:
         if answer.name != "info":
