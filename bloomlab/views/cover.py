@@ -277,13 +277,15 @@ class Cover(FromPage):
 def bundle(shows: object) -> dict[str, Any]:
     """All forms in which a notebook could show an object, by MIME type.
 
-    A figure of matplotlib is taken from pyplot, which would show it under the cell.
+    A figure of matplotlib is drawn here: without pyplot no notebook knows how to show one, and with it the figure is
+    taken from it, for it would show it under the cell.
     """
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is not None and isinstance(shows, pyplot.Figure):
+    drawn, pyplot = (sys.modules.get(f"matplotlib.{name}") for name in ("figure", "pyplot"))
+    if drawn is not None and isinstance(shows, drawn.Figure):
         picture = io.BytesIO()
         shows.savefig(picture, format="png", bbox_inches="tight")
-        pyplot.close(shows)
+        if pyplot is not None:
+            pyplot.close(shows)
         return {"image/png": base64.b64encode(picture.getvalue()).decode(), "text/plain": "a picture"}
     if isinstance(shows, str):
         return {"text/plain": shows}

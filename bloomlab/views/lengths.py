@@ -80,12 +80,10 @@ class Lengths(tuple[LengthCurve, ...], NearNames, InPandas):
 
     def figure(self) -> "Figure":
         """The curves, by matplotlib: loss by length, both as measured; dashed upright, the trained length."""
-        from matplotlib.figure import Figure
-
-        from bloomlab.views.shared.figure import figure_style
+        from bloomlab.views.shared.figure import ShownFigure, figure_style
 
         with figure_style(**{"axes.spines.top": False, "axes.spines.right": False}):
-            figure = Figure(figsize=(7, 4), layout="constrained", dpi=150)
+            figure = ShownFigure(figsize=(7, 4), layout="constrained", dpi=150)
             axes = figure.subplots()
             for number, curve in enumerate(self):
                 lengths, means = [loss.length for loss in curve.losses], [loss.mean for loss in curve.losses]

@@ -26,6 +26,7 @@ from bloomlab.tiny.measure_positions import (
 )
 from bloomlab.tiny.positions import LENGTH, READS
 from bloomlab.tiny.rows import batch
+from bloomlab.views.shared.figure import ShownFigure
 
 TEXT = "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
 LABS = {kind: bloomlab.load("tiny", positions=kind) for kind in tiny.TWINS}
@@ -199,7 +200,8 @@ def test_the_curves_stand_side_by_side():
     ids = torch.tensor([LABS["rotary"].tokenizer.encode(texts[0])[:64]])
     assert rows[3]["loss"] == pytest.approx(LABS["rotary"].model(ids, labels=ids).loss.item(), abs=1e-4)
     assert f"{rows[3]['loss']:.3f}" in repr(found) and f"{rows[3]['loss']:.3f}" in found._repr_html_()
-    assert len(found.figure().axes[0].lines) == 2
+    figure = found.figure()
+    assert len(figure.axes[0].lines) == 2 and isinstance(figure, ShownFigure)
 
 
 def test_a_table_that_ends_is_a_dash():

@@ -1,15 +1,19 @@
 import base64
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from ipywidgets import Output
+from matplotlib.figure import Figure
 
 from bloomlab import checks
 from bloomlab.errors import InputError
 from bloomlab.views.cover import Cover, bundle, cover_payload
+from bloomlab.views.shared.figure import ShownFigure
 from tests.browser.texts import HOSTILE
 
 
@@ -114,6 +118,14 @@ def test_a_covered_figure_is_not_shown_under_the_cell_as_well() -> None:
     assert base64.b64decode(bundle(plt.figure(figsize=(1, 1)))["image/png"]).startswith(b"\x89PNG")
     assert '<img src="data:image/png;base64,' in covered._still()
     plt.close("all")
+
+
+def test_a_figure_is_a_picture_where_pyplot_is_not_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No notebook knows then how to show one: it would be the words <Figure size …>."""
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot")
+    assert base64.b64decode(bundle(Figure(figsize=(1, 1)))["image/png"]).startswith(b"\x89PNG")
+    shown: dict[str, Any] = DisplayFormatter().format(ShownFigure(figsize=(1, 1)))[0]  # type: ignore[no-untyped-call]
+    assert shown["image/png"].startswith(b"\x89PNG")
 
 
 def test_the_saved_page_asks_afresh_and_holds_no_widget(tmp_path: Path) -> None:

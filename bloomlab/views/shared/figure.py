@@ -1,5 +1,6 @@
 """Figures for slides and papers, drawn by matplotlib: what all of them share."""
 
+import io
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +23,15 @@ FONTS = [  # the first font that has a letter draws it
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", "Arial Unicode MS"),
     *("Noto Emoji", "Segoe UI Emoji", "Segoe UI Symbol"),
 ]
+
+
+class ShownFigure(Figure):
+    """A figure that a notebook shows as the value of a cell; one of matplotlib's own it shows if pyplot is in use."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        self.savefig(picture, format="png")
+        return picture.getvalue()
 
 
 def save_figure(draw: Callable[..., Figure], path: Path, *values: object) -> None:
