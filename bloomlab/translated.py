@@ -25,6 +25,7 @@ QUOTED = re.compile(r"""([fF]?)("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')""")
 PLACES = re.compile(r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
 MAGIC = re.compile(r"\s*[%!]")  # no Python
 BEGINS = "from bloomlab import checks\n"  # in the first cell of each lesson
+SHOWN = ("unit", "title", "label", "xlabel", "ylabel")  # what is given under these names a reader sees
 WIDEST = 96  # characters of a text in quotes before it is broken
 
 
@@ -34,7 +35,8 @@ class Message(NamedTuple):
     Attributes:
         cell: the id of the cell that it is in.
         text: what it says in English; a text in quotes as it stands between them.
-        needed: whether a translation has to say it. A single word in quotes may name something in the program.
+        needed: whether a translation has to say it. A single word in quotes may name something in the program, unless
+            it is given as one of SHOWN.
         code: whether it stands in code.
     """
 
@@ -103,7 +105,8 @@ def messages(notebook: dict[str, Any]) -> list[Message]:
     found: dict[tuple[str, str], Message] = {}
 
     def note(message: Message) -> str:
-        found.setdefault((message.cell, message.text), message)
+        before = found.setdefault((message.cell, message.text), message)
+        found[message.cell, message.text] = before._replace(needed=before.needed or message.needed)
         return message.text
 
     rewritten(notebook, note)
@@ -144,12 +147,14 @@ def _code(source: str, cell: str, say: Say) -> str:
     lines = source.splitlines(keepends=True)
     magics = [number for number, line in enumerate(lines) if MAGIC.match(line)]
     python = [re.sub(r"[%!][^\n]*", "pass", line) if i in magics else line for i, line in enumerate(lines)]
+    quoted = dict(_quoted(python))
     parts: list[str] = []
     done: Place = (0, 0)
-    for start, end in sorted([*_quoted(python), *_comments(python), *_lines(lines, magics)]):
+    for start, end in sorted([*quoted, *_comments(python), *_lines(lines, magics)]):
         old = _between(lines, start, end)
         say_it = _comment if old.startswith("#") else _line if old.startswith("%") else _text
-        parts += [_between(lines, done, start), say_it(old, Message(cell, "", code=True), say, " " * start[1])]
+        message = Message(cell, "", quoted.get((start, end), True), code=True)
+        parts += [_between(lines, done, start), say_it(old, message, say, " " * start[1])]
         done = end
     return "".join([*parts, _between(lines, done, (len(lines), 0))])
 
@@ -186,19 +191,19 @@ def _between(lines: list[str], start: Place, end: Place) -> str:
     return "".join([lines[row][column:], *lines[row + 1 : last], rest])
 
 
-def _quoted(lines: list[str]) -> Iterator[Span]:
-    """Where the texts in quotes stand. What is inside an f-string is part of it."""
+def _quoted(lines: list[str]) -> Iterator[tuple[Span, bool]]:
+    """Where the texts in quotes stand, and whether each is SHOWN. What is inside an f-string is part of it."""
 
     def place(row: int, column: int) -> Place:  # ast counts bytes
         return row - 1, len(lines[row - 1].encode()[:column].decode())
 
-    def found(node: ast.AST) -> Iterator[Span]:
+    def found(node: ast.AST, shown: bool = False) -> Iterator[tuple[Span, bool]]:
         text = isinstance(node, ast.Constant) and isinstance(node.value, str)
         if isinstance(node, ast.expr) and (text or isinstance(node, ast.JoinedStr)):
-            yield place(node.lineno, node.col_offset), place(node.end_lineno or 0, node.end_col_offset or 0)
+            yield (place(node.lineno, node.col_offset), place(node.end_lineno or 0, node.end_col_offset or 0)), shown
             return
         for child in ast.iter_child_nodes(node):
-            yield from found(child)
+            yield from found(child, isinstance(node, ast.keyword) and node.arg in SHOWN)
 
     yield from found(ast.parse("".join(lines)))
 
@@ -231,7 +236,8 @@ def _text(old: str, message: Message, say: Say, indent: str) -> str:
     bare = re.sub(r"\\.", " ", PLACES.sub(" ", text))
     if not LETTER.search(bare):
         return old
-    new = say(message._replace(text=text, needed=" " in text and bool(re.search(r"[^\W\d_]{2}", bare))))
+    words = " " in text and bool(re.search(r"[^\W\d_]{2}", bare))
+    new = say(message._replace(text=text, needed=words or message.needed))
     if new == text:
         return old
     formed = "f" if any(mark for mark, _ in pieces) else ""

@@ -192,6 +192,13 @@ def tiny_lab() -> Lab:
     return load()
 
 
+def test_one_word_has_to_be_said_where_a_reader_sees_it() -> None:
+    source = 'checks.cover("How many?", 3, unit="rows")\nplt.plot({"rows": 1}["rows"], label="how", color="black")'
+    notebook = {"cells": [{"cell_type": "code", "id": "a", "source": source}]}
+    needed = {message.text: message.needed for message in messages(notebook)}
+    assert needed == {"How many?": True, "rows": True, "how": True, "black": False}
+
+
 def test_what_is_not_words_is_left_alone() -> None:
     source = '# read it\nspot = f"h.{layer}.attn.q"\nprint("read", f"{n} it")\n%bloom tokens Leo reads\n!pip install it'
     notebook = {"cells": [{"cell_type": "code", "id": "a", "source": source}]}
