@@ -54,7 +54,7 @@ def test_views_tables_and_figures_are_uncovered_with_the_answer(notebook: Notebo
     assert padding >= 4  # its columns stand apart
     drawn.locator("[data-part=box]").fill("up")
     drawn.locator("[data-part=reveal]").click()
-    expect(drawn.locator("[data-part=shown] img")).to_be_visible()
+    expect(drawn.locator("[data-part=shown] canvas:not([width='0'])")).to_be_visible()
     notebook.visit.screenshot(f"cover-{notebook.server.app}")
     assert notebook.visit.refused == [] and notebook.visit.widget_errors == []
     notebook.close()

@@ -76,7 +76,9 @@ def numbers_of_a_step(lesson: Notebook) -> None:
     for name in ("loss", "induction", "repeats", "near", "far"):
         expect(said).to_contain_text(name)
     expect(lesson.page.locator(".jp-RenderedImage img")).to_have_count(2)  # matplotlib's,
-    expect(lesson.page.locator("img.bl-cover-picture")).to_have_count(3)  # and three that were under covers
+    expect(lesson.page.locator("canvas.bl-cover-picture:not([width='0'])")).to_have_count(
+        3
+    )  # and three that were under covers
 
 
 LESSONS = {
