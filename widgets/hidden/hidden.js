@@ -237,7 +237,6 @@ export function hiddenPanel(stage) {
     const shown = pointed ?? { row, token };
     stage.mark({ query: token, key: token }, pointedToken, null);
     const lit = pointed ?? (pointedToken === null ? null : { row, token: pointedToken }); // of a token alone, the chosen state
-    grid.mark({ row, token }, lit);
     cell.show(values, picture, names, shown);
     parts.show(values, picture, names, shown);
     const turn = `${values.first} ${token}`;
@@ -258,6 +257,7 @@ export function hiddenPanel(stage) {
     modes.mark(mode);
     modes.enable(!differs());
     set(stage.root, { "data-row": row, "data-mode": mode });
+    grid.mark({ row, token }, lit); // last, for it asks where the cell lies, and then the page is laid out
   }
 
   // one message, many traits: they are all there when the first is told, and one drawing is enough

@@ -302,7 +302,6 @@ export function predictionsPanel(stage) {
     if (rows[line]?.layer !== layer) line = rows.findIndex((row) => row.layer === layer);
     const row = line;
     const at = { layer: pointed && rows[pointed.row] ? rows[pointed.row].layer : layer, token: pointedToken ?? token };
-    grid.mark({ row, token }, pointed, pointedToken);
     stage.mark({ query: token, key: token }, pointedToken, null);
     drawHeads(at);
     slider.value = String(layer);
@@ -322,6 +321,7 @@ export function predictionsPanel(stage) {
     stage.showCode({ code: [...picture.code, "more"] }, { layer, query: token, quoted: inPython(stage.get("question")), more: stage.get("receipt").code });
     receipt.show();
     set(stage.root, { "data-asked": asked });
+    grid.mark({ row, token }, pointed, pointedToken); // last, for it asks where the cell lies, and then the page is laid out
   }
 
   /** @param {{layer: number, token: number}} at */
