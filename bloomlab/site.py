@@ -25,7 +25,7 @@ from bloomlab.lessons import listed
 from bloomlab.views.alive import GIVEN, given_of, view_of
 from bloomlab.views.shared.assets import above_hosts, folder, module_text, script_text, style_text
 
-RULES = "default-src 'self'"
+RULES = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"  # as a live page's, but nothing stands in the page
 BESIDE = (".png", ".gif", ".svg", ".json")  # what stands beside the project's pages
 GALLERY = {  # verb of the lab -> title, what to try there, the text
     "explore": ("Explore", "All views of one text, linked: choose a token, and every tab follows.", FIRST_TEXT),

@@ -103,6 +103,23 @@ def test_a_text_is_typed_and_sixteen_numbers_are_silenced_by_hand(opened: Callab
     assert visit.refused == [] and visit.errors == []
 
 
+EMPTY_MODULE = """() => {
+    try {
+        return Boolean(new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)));
+    } catch {
+        return false;
+    }
+}"""
+
+
+def test_a_live_page_may_use_webassembly_and_no_other_page_may(opened: Callable[..., Visit], tmp_path: Path) -> None:
+    page = opened().page
+    assert page.evaluate(EMPTY_MODULE) and page.workers[0].evaluate(EMPTY_MODULE)
+    assert not opened(STRICT).page.evaluate(EMPTY_MODULE)  # and it works: the tests below
+    page.goto(load().explore("Leo").save(tmp_path / "still.html").as_uri())
+    assert not page.evaluate(EMPTY_MODULE)
+
+
 def test_a_finger_on_a_phone_chooses_changes_and_writes(opened: Callable[..., Visit]) -> None:
     visit = opened(width=360, touch=True)
     page = visit.page

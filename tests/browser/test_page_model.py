@@ -293,6 +293,68 @@ def test_a_panel_reads_out_only_the_states_that_an_edit_moved_and_says_what_it_s
     assert found["hidden"]["same"] == [True] * 3
 
 
+def test_a_product_in_webassembly_is_the_product_at_every_size(page: Page) -> None:
+    sizes = [(rows, wide, width) for rows in (1, 3, 4, 63, 64, 65, 130) for wide in (2, 38) for width in (2, 14)]
+    found = page.run(
+        """async (sizes) => {
+            const [{ roomFor, productWith }, { linear }] = await Promise.all(
+                ["simd.js", "nn.js"].map((file) => import("http://127.0.0.1/widgets/model/" + file)));
+            const numbers = (data) => data.map((_, i) => Math.sin(i * i + data.length));
+            return sizes.map(([rows, wide, width]) => {
+                const shape = [width, wide];
+                const room = roomFor([[width], shape, [5]]);
+                const bias = { data: room([width]), shape: [width] };
+                const weight = { data: room(shape), shape };
+                bias.data.set(numbers(bias.data));
+                weight.data.set(numbers(weight.data));
+                const x = { data: numbers(new Float32Array(rows * wide)), shape: [1, rows, wide] };
+                const plain = { data: weight.data.slice(), shape };
+                const [quick, slow] = [weight, plain].map((one) => linear(x, one, bias).data);
+                return { ways: [weight, plain].map((one) => productWith(one) !== undefined), count: quick.length,
+                    apart: Math.max(...slow.map((value, i) => Math.abs(value - quick[i]))) };
+            });
+        }""",
+        sizes,
+    )
+    for (rows, _, width), one in zip(sizes, found, strict=True):
+        assert one["ways"] == [True, False] and one["count"] == rows * width and one["apart"] < 1e-6
+
+
+def test_a_model_says_the_same_where_a_page_may_not_have_webassembly(page: Page) -> None:
+    """An older browser, or a school's policy: the same spots, by products in JavaScript."""
+    found = page.run(
+        """async ([weights, text]) => {
+            const [{ readWeights }, { productWith }] = await Promise.all(
+                ["weights.js", "simd.js"].map((name) => import("http://127.0.0.1/widgets/model/" + name)));
+            const file = Uint8Array.from(atob(weights), (letter) => letter.charCodeAt(0));
+            const kept = globalThis.WebAssembly;
+            delete globalThis.WebAssembly;
+            const without = readWeights(file, model.config);
+            globalThis.WebAssembly = kept;
+            const ids = tokenizer.encode(text);
+            const read = (own) => {
+                const all = hooks.makeHooks({ read: hooks.hookNames(own.config.n_layer).keys() });
+                causalLM(own, ids, { hooks: all });
+                return all.readings;
+            };
+            const [one, other] = [read(model), read(without)];
+            const largest = (data, of) => data.reduce((most, value, i) => Math.max(most, Math.abs(of(value, i))), 0);
+            const ways = [model, without].map(
+                (own) => productWith(own.transformer.word_embeddings.weight) !== undefined);
+            const spots = [...one].map(([name, { data }]) => {
+                const there = other.get(name).data;
+                const finite = data.map((value) => Number.isFinite(value) ? value : 0);
+                return [name, largest(finite, (value, i) => data[i] === there[i] ? 0 : data[i] - there[i]),
+                    largest(finite, (value) => value)];
+            });
+            return { ways, spots };
+        }""",
+        [page_model(page.lab)["weights"], STORY],
+    )
+    assert found["ways"] == [True, False] and len(found["spots"]) > 40
+    assert all(apart <= 1e-7 * most for _, apart, most in found["spots"])
+
+
 def test_sixteen_numbers_by_hand_silence_the_answer_as_in_python(page: Page) -> None:
     ids, oslo = page.lab.tokenizer.encode(STORY), page.lab.tokenizer.encode(" Oslo")
     before, after = page.run(

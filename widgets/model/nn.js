@@ -1,6 +1,7 @@
 // @ts-check
 // What torch.nn is for the Python: matrices times vectors, layer norm, softmax, GELU. Tensors are plain objects; sums
 // are taken in double precision and kept in single, so the last digit can differ from torch's.
+import { productWith } from "./simd.js";
 
 /**
  * @typedef {{data: Float32Array, shape: number[]}} Tensor numbers, the last axis first
@@ -13,8 +14,7 @@ export function zeros(...shape) {
 }
 
 /**
- * x · weightᵀ + bias: (…, in) -> (…, out). Four rows and two columns at a time, so that what is fetched serves eight sums;
- * the four rows stand side by side in double precision, so that nothing is converted twice.
+ * x · weightᵀ + bias: (…, in) -> (…, out).
  * @param {Tensor} x @param {Tensor} weight (out, in) @param {Tensor | null} [bias] (out) @param {Float32Array} [room] what
  *   the numbers are written into, in place of an array of their own
  * @returns {Tensor}
@@ -24,7 +24,21 @@ export function linear(x, weight, bias = null, room) {
   const rows = x.data.length / wide;
   const shape = [...x.shape.slice(0, -1), width];
   const out = room ? { data: room.subarray(0, rows * width), shape } : zeros(...shape);
-  const [xs, ws, ys] = [x.data, weight.data, out.data];
+  const ys = out.data;
+  (productWith(weight) ?? product)(x.data, weight, ys);
+  if (bias) for (let at = 0; at < ys.length; at++) ys[at] += bias.data[at % width];
+  return out;
+}
+
+/**
+ * x · weightᵀ, into ys. Four rows and two columns at a time, so that what is fetched serves eight sums; the four rows
+ * stand side by side in double precision, so that nothing is converted twice.
+ * @param {Float32Array} xs @param {Tensor} weight (out, in) @param {Float32Array} ys
+ */
+function product(xs, weight, ys) {
+  const [width, wide] = weight.shape;
+  const ws = weight.data;
+  const rows = xs.length / wide;
   const [wholeRows, wholeColumns] = [rows - (rows % 4), width - (width % 2)];
   const four = new Float64Array(4 * wide);
   for (let row = 0; row < wholeRows; row += 4) {
@@ -66,8 +80,6 @@ export function linear(x, weight, bias = null, room) {
       ys[row * width + o] = sum;
     }
   }
-  if (bias) for (let at = 0; at < ys.length; at++) ys[at] += bias.data[at % width];
-  return out;
 }
 
 /**

@@ -2,6 +2,8 @@
 // A safetensors file as nested names: "transformer.h.0.mlp.dense_4h_to_h.weight" is model.transformer.h[0].mlp
 // .dense_4h_to_h.weight, as in the checkpoint. Each tensor is turned into 32-bit floats once.
 
+import { roomFor } from "./simd.js";
+
 /**
  * @typedef {import("./nn.js").Tensor} Tensor
  * @typedef {import("./nn.js").Layer} Layer
@@ -23,24 +25,23 @@ export function readWeights(file, config) {
   const length = Number(view.getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length)));
   const model = /** @type {any} */ ({ config, transformer: { h: Array.from({ length: config.n_layer }, () => ({})) } });
-  for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
+  const { __metadata__: _, ...tensors } = header;
+  const room = roomFor(Object.values(tensors).map(({ shape }) => shape));
+  for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(tensors)) {
     const parts = name.split(".");
     const last = /** @type {string} */ (parts.pop());
     let place = model;
     for (const part of parts) place = place[part] ??= {};
-    place[last] = { data: numbers(file.slice(8 + length + offsets[0], 8 + length + offsets[1]), dtype), shape };
+    place[last] = { data: numbers(file.slice(8 + length + offsets[0], 8 + length + offsets[1]), dtype, room(shape)), shape };
   }
   return model;
 }
 
-/** @param {Uint8Array} bytes @param {string} dtype @returns {Float32Array} */
-function numbers(bytes, dtype) {
-  if (dtype === "F32") return new Float32Array(bytes.buffer);
-  if (dtype !== "F16") throw new Error(`weights are F16 or F32, but these are ${dtype}`);
-  const halves = new Uint16Array(bytes.buffer);
-  const floats = new Float32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) floats[i] = half(halves[i]);
+/** @param {Uint8Array} bytes @param {string} dtype @param {Float32Array} floats where they go @returns {Float32Array} */
+function numbers(bytes, dtype, floats) {
+  if (dtype === "F32") floats.set(new Float32Array(bytes.buffer));
+  else if (dtype !== "F16") throw new Error(`weights are F16 or F32, but these are ${dtype}`);
+  else new Uint16Array(bytes.buffer).forEach((bits, i) => (floats[i] = half(bits)));
   return floats;
 }
 

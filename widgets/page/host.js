@@ -45,7 +45,7 @@ import { goesOn, writingPage } from "./writing.js";
 const PAGES = /** @type {Record<string, Panel>} */ ({ map: mapPage, tokens: tokensPage, attention: attentionPage, alibi: alibiPage, hidden: hiddenPage, predictions: predictionsPage, writing: writingPage });
 const READ = ["embed", "attn.scores", "attn.alibi", "attn.probs", "attn.out", "resid_mid", "mlp.out", "resid_post", "final"];
 const MOST_TOKENS = 256; // a page keeps every look of every head in memory, of two runs
-const PAUSES = { typed: 10, edits: 5, donor: 10 }; // milliseconds without another wish before the model runs; while it runs wishes queue, and of those the last is heard
+const PAUSES = { typed: 5, edits: 5, donor: 10 }; // milliseconds without another wish before the model runs; while it runs wishes queue, and of those the last is heard
 
 /**
  * @param {Given} given @param {(message: any) => void} post

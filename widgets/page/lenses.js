@@ -168,11 +168,11 @@ export function pca(state, tokens) {
   const width = /** @type {number} */ (state.shape.at(-1));
   const mean = new Float64Array(width);
   for (let i = 0; i < state.data.length; i++) mean[i % width] += state.data[i] / tokens;
-  const centred = Float64Array.from(state.data, (value, i) => value - mean[i % width]);
+  const centred = new Float64Array(state.data.length);
+  for (let i = 0; i < centred.length; i++) centred[i] = state.data[i] - mean[i % width];
   const rows = Array.from({ length: tokens }, (_, token) => centred.subarray(token * width, (token + 1) * width));
-  const gram = rows.map(() => new Float64Array(tokens));
-  for (let one = 0; one < tokens; one++) for (let other = 0; other <= one; other++) gram[one][other] = gram[other][one] = dot(rows[one], rows[other]);
-  const variance = rows.reduce((sum, row) => sum + dot(row, row), 0);
+  const gram = rows.map((row) => imageOf(rows, row)); // each with each
+  const variance = gram.reduce((sum, row, token) => sum + row[token], 0);
   const count = Math.min(WIDER, tokens);
   let found = /** @type {Float64Array[]} */ (Array.from({ length: count }, (_, axis) => Float64Array.from({ length: tokens }, (_, token) => Math.sin((axis + 1) * (token + 1) * 1.7) + 1e-3))); // any beginning will do
   let sizes = found.map(() => 0);
@@ -190,7 +190,7 @@ export function pca(state, tokens) {
     const size = Math.max(0, sizes[axis]);
     explained[axis] = size / variance;
     const direction = new Float64Array(width);
-    rows.forEach((row, token) => row.forEach((value, i) => (direction[i] += found[axis][token] * value)));
+    for (let i = 0; i < centred.length; i++) direction[i % width] += found[axis][Math.floor(i / width)] * centred[i];
     const largest = direction.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
     const length = Math.sqrt(dot(direction, direction));
     if (size > 1e-24 * variance && length > 0) rows.forEach((row, token) => (points[token * AXES + axis] = (dot(row, direction) / length) * Math.sign(largest)));
@@ -200,7 +200,7 @@ export function pca(state, tokens) {
 
 /** @param {Float64Array[]} matrix @param {Float64Array} vector */
 function imageOf(matrix, vector) {
-  const image = new Float64Array(vector.length);
+  const image = new Float64Array(matrix.length);
   for (let i = 0; i < image.length; i++) {
     const row = matrix[i];
     let sum = 0;

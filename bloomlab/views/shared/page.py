@@ -12,7 +12,10 @@ from bloomlab.views.shared.assets import module_text, script_text, style_text
 
 # The page may run its own script and draw; it may not fetch, post, frame or load anything.
 RULES = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-LIVE_RULES = f"{RULES}; worker-src blob:"  # and it may run its own text in a worker; else it works without one
+# One that computes may run its own text in a worker and its products in WebAssembly; else it works without them.
+LIVE_RULES = (
+    RULES.replace("script-src 'unsafe-inline'", "script-src 'unsafe-inline' 'wasm-unsafe-eval'") + "; worker-src blob:"
+)
 
 PAGE = """\
 <!doctype html>
