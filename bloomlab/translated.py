@@ -4,8 +4,8 @@ A lesson is written once, in English. Beside the lessons, `languages/fr/04_alibi
 format of gettext, which every translator's program opens: one message for each paragraph, each comment and each text in
 quotes, under the name (the id) of the cell that it is in. Nothing else of a cell can be exchanged: its code, its links
 and the dots of an exercise are those of the English lesson. One line is added to its first cell: it names the language,
-so that covers say "reveal" in it; what they say stands in `languages/fr/cover.po`. `python -m docs.make_catalogues`
-brings the files up to date when a lesson has changed.
+so that covers and checks speak it; what they say stands in `languages/fr/cover.po` and `checks.po`.
+`python -m docs.make_catalogues` brings the files up to date when a lesson has changed.
 """
 
 import ast

@@ -1,19 +1,23 @@
 """Bring the lessons' catalogues up to date: `python -m docs.make_catalogues` after a lesson has changed.
 
-What has been translated stays, where the English is still the same; what is new stands there without a translation, and
-tests/test_translated.py names it. To translate another lesson, or into another language, name it:
-`python -m docs.make_catalogues fr 05_residual_stream`.
+What has been translated stays, where the English is still the same; what is new stands there without a translation,
+and tests/test_translated.py names it. To translate another lesson, or into another language, name it:
+`python -m docs.make_catalogues fr 05_residual_stream`. Besides the lessons there are `cover`, what every cover says,
+and `checks`, what the checks of translated lessons say.
 """
 
+import ast
 import io
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import write_po
 
+from bloomlab import checks
 from bloomlab.lessons import folder
 from bloomlab.translated import Catalogue, Message, catalogue, catalogue_of, messages
 from bloomlab.views.cover import WORDS
@@ -30,10 +34,26 @@ msgstr ""
 
 
 def messages_of(lesson: Path) -> list[Message]:
-    """What a catalogue has to say: the messages of a lesson; of `cover`, what every cover says."""
+    """What a catalogue has to say: the messages of a lesson; of `cover` and `checks`, what all of these say."""
     if lesson.name == "cover":
         return [Message("cover", phrase) for phrase in WORDS]
+    if lesson.name == "checks":
+        return [Message("checks", sentence, code=True) for sentence in dict.fromkeys(told_sentences())]
     return messages(json.loads(lesson.read_text(encoding="utf-8")))
+
+
+def told_sentences() -> Iterator[str]:
+    """What checks tell in the lesson's language, and what those of translated lessons expect."""
+    lessons = [folder() / f"{path.stem}.ipynb" for path in (folder() / "languages").glob("*/[0-9]*.po")]
+    asked = {name for lesson in lessons for name in re.findall(r"checks\.(\w+)\(", lesson.read_text(encoding="utf-8"))}
+    for file in sorted(Path(str(checks.__file__)).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            made = node.decorator_list if isinstance(node, ast.FunctionDef) and node.name in asked else [node]
+            for call in made:
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.args:
+                    names = ("exercise",) if isinstance(node, ast.FunctionDef) else ("told",)
+                    if call.func.id in names and isinstance(call.args[0], ast.Constant):
+                        yield str(call.args[0].value)
 
 
 def written(lesson: Path, language: str, words: Catalogue) -> str:
@@ -55,7 +75,7 @@ def main(asked: list[str]) -> None:
     if asked:
         paths.append(catalogue(folder() / f"{asked[1]}.ipynb", asked[0]))
     for path in paths:
-        lesson = folder() / (path.stem if path.stem == "cover" else f"{path.stem}.ipynb")
+        lesson = folder() / (path.stem if path.stem in ("cover", "checks") else f"{path.stem}.ipynb")
         language = path.parent.name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(written(lesson, language, catalogue_of(lesson, language) or {}), encoding="utf-8")

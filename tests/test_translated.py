@@ -2,14 +2,17 @@
 
 import ast
 import json
+import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 
 from bloomlab import Lab, checks, load, views
@@ -18,10 +21,11 @@ from bloomlab.editions import edition_of, questions
 from bloomlab.errors import InputError
 from bloomlab.lessons import copy_to, folder
 from bloomlab.tiny.language import LANGUAGES
+from bloomlab.tracing.edits import zero
 from bloomlab.translated import PLACES, Message, catalogue, catalogue_of, languages, messages, rewritten, translate
 from bloomlab.views.cover import WORDS
 from bloomlab.views.shared.assets import entry
-from docs.make_catalogues import written
+from docs.make_catalogues import told_sentences, written
 
 LESSONS = sorted(folder().glob("*.ipynb"))
 FOREIGN = [
@@ -256,6 +260,52 @@ def test_all_that_every_cover_says_can_be_translated() -> None:
             assert Counter(PLACES.findall(phrase)) == Counter(PLACES.findall(translation)), translation
         path = catalogue(folder() / "cover", language)
         assert path.read_text(encoding="utf-8") == written(folder() / "cover", language, words)
+
+
+def test_all_that_the_checks_of_translated_lessons_say_can_be_translated() -> None:
+    for language in languages(folder()):
+        words = catalogue_of(folder() / "checks", language) or {}
+        assert {sentence for _, sentence in words} == set(told_sentences())
+        for (_, sentence), said in words.items():
+            assert Counter(PLACES.findall(sentence)) == Counter(PLACES.findall(said)), said
+            assert said != sentence and re.findall(r"[.:;?]$", said) == re.findall(r"[.:;?]$", sentence), said
+            assert set(re.findall(r"[\w.]+\([^)]*\)|q\[-1\]", sentence)) == set(
+                re.findall(r"[\w.]+\([^)]*\)|q\[-1\]", said)
+            )
+        path = catalogue(folder() / "checks", language)
+        assert path.read_text(encoding="utf-8") == written(folder() / "checks", language, words)
+
+
+def test_the_checks_of_a_lesson_speak_its_language() -> None:
+    """Nothing that such a check says is left in English: each sentence is one of the catalogue's."""
+    lab, story = load(), "Leo lives in Oslo. He has a cat. Let us say it again. Leo lives in"
+    q, k, v = (torch.arange(12.0).reshape(3, 4) / part for part in (7, 5, 3))
+    answers: list[Callable[[], checks.Verdict]] = [
+        lambda: checks.half_weight(20, ...),
+        lambda: checks.half_weight(20, "a"),
+        lambda: checks.half_weight(20, 0.25),
+        lambda: checks.half_weight(20, math.log(2) / 20),
+        lambda: checks.head_line("scores", q, k, v, None, k @ q[-1]),
+        lambda: checks.head_line("mix", q, k, v, 0.5, q),
+        lambda: checks.head_line("softmax", q, k, v, 0.5, torch.rand(3)),
+        lambda: checks.attention(lambda q, k, v, slope: v),
+        lambda: checks.attention(lambda q, k, v, slope: 1 / 0),
+        lambda: checks.says_instead(lab, story, " Lima", 16, {"h.0.attn.mixed": zero(head=1, query=16)}),
+        lambda: checks.says_instead(lab, story, " Lima", 8, {"h.0.attn.mixed": zero(query=16)}),
+    ]
+    english = [repr(answer()) for answer in answers]
+    assert english[0] == "Not yet: put a number in place of the three dots, and run the cell again."
+    spoken = set()
+    for language, begins in (("fr", ("Pas encore: ", "Bravo: ")), ("es", ("Todavía no: ", "Muy bien: "))):
+        try:
+            checks.language(language)
+            said = [repr(answer()) for answer in answers]
+        finally:
+            checks.language("en")
+        assert all(one.startswith(begins) for one in said)
+        assert not [one for one in said if re.search(r"\b(the|with|expected|your|must)\b", one)], said
+        spoken.add(tuple(said))
+    assert len(spoken) == 2 and [repr(answer()) for answer in answers] == english
 
 
 def test_the_covers_of_a_lesson_speak_its_language() -> None:

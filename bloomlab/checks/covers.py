@@ -48,7 +48,9 @@ def cover(
 
 
 def language(code: str) -> None:
-    """Say in a language what every cover says ("reveal", "you said"): the first cell of a translated lesson does.
+    """Say in a language what every cover ("reveal", "you said") and the checks of translated lessons say.
+
+    The first cell of a translated lesson does.
 
     Args:
         code: "fr" or "es", or another that lessons have been translated to; "en" for English.
@@ -56,8 +58,11 @@ def language(code: str) -> None:
     Raises:
         InputError: no lesson has been translated to it.
     """
-    words = {} if one_of("code", code, ("en", *languages(folder()))) == "en" else catalogue_of(folder() / "cover", code)
-    SESSION.words = {english: said for (_, english), said in (words or {}).items()}
+    code = one_of("code", code, ("en", *languages(folder())))
+    SESSION.words, SESSION.sentences = (
+        {english: said for (_, english), said in (catalogue_of(folder() / name, code) or {}).items()}
+        for name in ("cover", "checks")
+    )
 
 
 def _keep(asked: "Cover") -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bloomlab.checks.verdict import Verdict, exercise, run, run_for_number, same, shape, slip
+from bloomlab.checks.verdict import Verdict, exercise, run, run_for_number, same, shape, slip, told
 from bloomlab.lens.hidden import READ_PARTS
 from bloomlab.lens.inputs import check, one
 from bloomlab.model.alibi import slopes
@@ -124,10 +124,12 @@ def attention(attend: Callable[[Tensor, Tensor, Tensor, float], Tensor]) -> Verd
         if isinstance(mixed, Verdict):
             return mixed
         if not isinstance(mixed, Tensor) or mixed.shape != v.shape:
-            return Verdict(False, f"expected a mixed value for each query, {tuple(v.shape)}, but got {shape(mixed)}.")
+            sizes, got = tuple(v.shape), shape(mixed)
+            wrong = told("expected a mixed value for each query, {sizes}, but got {got}.", sizes=sizes, got=got)
+            return Verdict(False, wrong)
         if not same(mixed, _attend(q, k, v, 0.25)):
             return Verdict(False, _attention_slip(mixed, q, k, v))
-    return Verdict(True, "for 1, 2, 7 and 30 tokens it gives what a head of BLOOM gives.")
+    return Verdict(True, told("for 1, 2, 7 and 30 tokens it gives what a head of BLOOM gives."))
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, slope: float, scale: float = 0.25, masked: bool = True) -> Tensor:
@@ -151,30 +153,31 @@ def _late_mask(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def _attention_slip(mixed: Tensor, q: Tensor, k: Tensor, v: Tensor) -> str:
     if mixed.isnan().any():
-        return "some values are NaN: did a token get nothing to look at? It may see itself and all before it."
+        return told("some values are NaN: did a token get nothing to look at? It may see itself and all before it.")
     slips = {
-        "early tokens see later ones: hide every key after the query, before the softmax.": _attend(
+        told("early tokens see later ones: hide every key after the query, before the softmax."): _attend(
             q, k, v, 0.25, masked=False
         ),
-        "the scores are too large: divide q·k by the root of the width.": _attend(q, k, v, 0.25, scale=1),
-        "the scores are too small: divide q·k by the *root* of the width, not by the width.": _attend(
+        told("the scores are too large: divide q·k by the root of the width."): _attend(q, k, v, 0.25, scale=1),
+        told("the scores are too small: divide q·k by the *root* of the width, not by the width."): _attend(
             q, k, v, 0.25, scale=1 / 16
         ),
-        "ALiBi is missing: add slope × the position of the key to the scores.": _attend(q, k, v, 0),
-        "the probabilities add up to 1 over the queries, not over the keys: softmax over the last axis.": _columns(
+        told("ALiBi is missing: add slope × the position of the key to the scores."): _attend(q, k, v, 0),
+        told(
+            "the probabilities add up to 1 over the queries, not over the keys: softmax over the last axis."
+        ): _columns(q, k, v),
+        told("keys are hidden after the softmax, so the rows no longer add up to 1: hide them before it."): _late_mask(
             q, k, v
         ),
-        "keys are hidden after the softmax, so the rows no longer add up to 1: hide them before it.": _late_mask(
-            q, k, v
-        ),
-        "ALiBi was divided too: scale q·k by the root of the width first, then add slope × position.": _attend(
+        told("ALiBi was divided too: scale q·k by the root of the width first, then add slope × position."): _attend(
             q, k, v, 0.25 / 4
         ),
-        "ALiBi has the wrong sign: with it a near key starts *ahead* of a far one.": _attend(q, k, v, -0.25),
-        "those are the values themselves; mix them with the probabilities: probs @ v.": v,
+        told("ALiBi has the wrong sign: with it a near key starts *ahead* of a far one."): _attend(q, k, v, -0.25),
+        told("those are the values themselves; mix them with the probabilities: probs @ v."): v,
     }
-    steps = "scores / root of the width, + slope × position, hide later keys, softmax(-1), @ v."
-    return slip(mixed, slips) or f"with {len(q)} tokens the values differ; go through it again: {steps}"
+    steps = told("scores / root of the width, + slope × position, hide later keys, softmax(-1), @ v.")
+    again = told("with {count} tokens the values differ; go through it again: {steps}", count=len(q), steps=steps)
+    return slip(mixed, slips) or again
 
 
 @exercise("a number", int, float)
@@ -185,13 +188,22 @@ def half_weight(distance: int, slope: float) -> Verdict:
     Not yet: with slope 0.25 a key 20 tokens back has e^(-0.25 × 20) = 0.01 of its weight; the head must be flatter.
     """
     if not 0 < slope < math.inf:
-        return Verdict(False, f"with a slope of {slope:g} nothing is taken from far keys; slopes are above 0.")
+        none = told("with a slope of {slope} nothing is taken from far keys; slopes are above 0.", slope=f"{slope:g}")
+        return Verdict(False, none)
     weight = math.exp(-slope * distance)
-    weights = f"with slope {slope:.3g} a key {distance} tokens back has e^(-{slope:.3g} × {distance}) = {weight:.2f}"
-    if abs(weight - 0.5) > 0.005:
-        return Verdict(False, f"{weights} of its weight; the head must be {'flatter' if weight < 0.5 else 'steeper'}.")
+    sum_of = told(
+        "with slope {slope} a key {distance} tokens back has e^(-{slope} × {distance}) = {weight}",
+        slope=f"{slope:.3g}",
+        distance=distance,
+        weight=f"{weight:.2f}",
+    )
+    if weight < 0.495:
+        return Verdict(False, told("{sum} of its weight; the head must be flatter.", sum=sum_of))
+    if weight > 0.505:
+        return Verdict(False, told("{sum} of its weight; the head must be steeper.", sum=sum_of))
     nearest = min(slopes(8), key=lambda other: abs(math.log(other / slope)))
-    return Verdict(True, f"{weights}. Of the slopes of eight heads, 1/{1 / nearest:.0f} comes nearest.")
+    best = told("{sum}. Of the slopes of eight heads, 1/{turns} comes nearest.", sum=sum_of, turns=f"{1 / nearest:.0f}")
+    return Verdict(True, best)
 
 
 @exercise("a function of a part")

@@ -45,12 +45,14 @@ class Guessed:
 
 @dataclass
 class Session:
-    """Everything since the kernel's lesson began; `words` is what its covers say in the lesson's language."""
+    """Everything since the kernel's lesson began; `words` and `sentences` are what its covers and checks say in the
+    lesson's language."""
 
     began: float = field(default_factory=time.time)
     tries: list[Try] = field(default_factory=list)
     guesses: list[Guessed] = field(default_factory=list)
     words: dict[str, str] = field(default_factory=dict)
+    sentences: dict[str, str] = field(default_factory=dict)
 
     def tried(self, check: Any, answer: Any, done: bool, says: str) -> None:
         """Keep one try at an exercise; the dots that nobody has replaced are none."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bloomlab.checks.verdict import Verdict, exercise, same, slip
+from bloomlab.checks.verdict import Verdict, exercise, same, slip, told
 from bloomlab.config import BloomConfig
 from bloomlab.errors import BloomlabError, shorten
 from bloomlab.hooks import At, Hooks, NamedEdit
@@ -68,10 +68,12 @@ def enough_tokens(lab: "Lab", text: str, label: str, count: int) -> Verdict:
 def says_instead(lab: "Lab", text: str, word: str, most: int, edit: dict[str, Any]) -> Verdict:
     """09: a patch at one position, of at most so many numbers, after which the model goes on with another word."""
     if len(edit) != 1:
-        return Verdict(False, f"the dictionary names {len(edit)} spots; name one spot, and one edit for it.")
+        many = told("the dictionary names {count} spots; name one spot, and one edit for it.", count=len(edit))
+        return Verdict(False, many)
     [(spot, change)] = edit.items()
     if not isinstance(change, NamedEdit):
-        return Verdict(False, f"expected an edit such as bloomlab.patch(…), but got {type(change).__name__}.")
+        other = told("expected an edit such as bloomlab.patch(…), but got {got}.", got=type(change).__name__)
+        return Verdict(False, other)
     overwritten: list[Tensor] = []  # for each position, how many numbers
 
     def watched(tensor: Tensor, at: At) -> Tensor:
@@ -83,21 +85,33 @@ def says_instead(lab: "Lab", text: str, word: str, most: int, edit: dict[str, An
     try:
         probs = lab.trace(text, read=["logits"], edit={spot: watched})["logits"][0, -1].softmax(-1)
     except BloomlabError as error:
-        return Verdict(False, f"the edit does not fit: {error}.")
+        return Verdict(False, told("the edit does not fit: {error}.", error=error))
     positions, numbers = (int(count.sum()) for count in (overwritten[0] > 0, overwritten[0]))
     if positions == 0:
-        return Verdict(False, "nothing is overwritten; a patch puts there what the other run had.")
+        return Verdict(False, told("nothing is overwritten; a patch puts there what the other run had."))
     if positions > 1:
-        return Verdict(False, f"the patch overwrites {positions} positions; name one, with pos=… (or query=…).")
+        wide = told("the patch overwrites {count} positions; name one, with pos=… (or query=…).", count=positions)
+        return Verdict(False, wide)
     if numbers > most:
-        return Verdict(False, f"the patch overwrites {numbers} numbers; at most {most} are allowed, so name the heads.")
+        large = told(
+            "the patch overwrites {count} numbers; at most {most} are allowed, so name the heads.",
+            count=numbers,
+            most=most,
+        )
+        return Verdict(False, large)
     best, chance = lab.tokenizer.decode([int(probs.argmax())]), float(probs[lab.tokens(word)[0].id])
+    values = {"best": repr(best), "word": repr(word), "chance": f"{chance:.2f}", "count": numbers}
     if best != word:
-        result = f"now it says {best!r}, and {word!r} has probability {chance:.2f}"
-        return Verdict(False, f"{result}; where on the map is it bright, at which layer and which token?")
-    return Verdict(
-        True, f"with the same text it now says {word!r}, with probability {chance:.2f}: {numbers} numbers were enough."
+        other = told(
+            "now it says {best}, and {word} has probability {chance}; "
+            "where on the map is it bright, at which layer and which token?",
+            **values,
+        )
+        return Verdict(False, other)
+    right = told(
+        "with the same text it now says {word}, with probability {chance}: {count} numbers were enough.", **values
     )
+    return Verdict(True, right)
 
 
 @exercise("a step, a whole number", int)

@@ -28,7 +28,16 @@ class Verdict(NearMatches):
         return self.done
 
     def __repr__(self) -> str:
-        return f"{'Well done' if self.done else 'Not yet'}: {self.says}"
+        return f"{told('Well done') if self.done else told('Not yet')}: {self.says}"
+
+
+def told(sentence: str, **values: object) -> str:
+    """A sentence in the lesson's language, where `languages/fr/checks.po` has it, with values in its places.
+
+    >>> told("a key {count} tokens back", count=3)
+    'a key 3 tokens back'
+    """
+    return SESSION.sentences.get(sentence, sentence).format(**values)
 
 
 def exercise(expected: str, *kinds: type) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
@@ -52,12 +61,15 @@ def exercise(expected: str, *kinds: type) -> Callable[[Callable[..., Verdict]], 
         def checked(*arguments: Any) -> Verdict:
             answer = arguments[-1]
             if answer is ...:
-                return Verdict(False, f"put {expected} in place of the three dots, and run the cell again.")
+                says = told(
+                    "put {expected} in place of the three dots, and run the cell again.", expected=told(expected)
+                )
+                return Verdict(False, says)
             fits = isinstance(answer, kinds) and not isinstance(answer, bool) if kinds else callable(answer)
             try:
                 verdict = check(*arguments) if fits else _expected(expected, type(answer).__name__, answer)
             except OverflowError:
-                verdict = _expected(expected, "one too large to compute with", answer)
+                verdict = _expected(expected, told("one too large to compute with"), answer)
             SESSION.tried(check, answer, verdict.done, verdict.says)
             return verdict
 
@@ -67,7 +79,10 @@ def exercise(expected: str, *kinds: type) -> Callable[[Callable[..., Verdict]], 
 
 
 def _expected(expected: str, got: str, answer: object) -> Verdict:
-    return Verdict(False, f"expected {expected}, but got {got}: {shorten(answer, 60)}.")
+    says = told(
+        "expected {expected}, but got {got}: {answer}.", expected=told(expected), got=got, answer=shorten(answer, 60)
+    )
+    return Verdict(False, says)
 
 
 def run(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -75,7 +90,8 @@ def run(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:
-        return Verdict(False, f"your function stops with {type(error).__name__}: {str(error)[:120]}")
+        name, says = type(error).__name__, str(error)[:120]
+        return Verdict(False, told("your function stops with {name}: {says}", name=name, says=says))
 
 
 def number(value: Any) -> float:
@@ -113,4 +129,6 @@ def slip(answer: Tensor, slips: Mapping[str, Tensor], tolerance: float = 1e-5) -
 
 def shape(value: object) -> str:
     """The shape of a tensor in words, or what it is if it is none."""
-    return f"a tensor of {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return told("a tensor of {sizes}", sizes=tuple(value.shape))
