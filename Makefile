@@ -13,6 +13,7 @@
 # make starts  the same in little, from three starts: how much is chance? (ARGS="alibi --seed 7": one, in some minutes)
 # make sizes   train the three sizes of lesson 13, on many texts and on few, and hold them to their floors (ARGS="--seed 7")
 # make page    the live page and the site, thoroughly: 2,000 messages through page and Python, four lessons, every cover
+# make types   check the types that the JSDoc of widgets/ states, with TypeScript's compiler (needs npx)
 # make packages  build wheel and sdist, try the wheel in an empty environment (PYTHONS="python3.12 …"), licences, SBOM
 # make bench   measure bloomlab against transformers
 # make peers   measure the attention view against BertViz and CircuitsVis
@@ -25,7 +26,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test long fast watch gallery lessons screens guards attack claims claims-page twins starts sizes page packages bench peers hosts format chromium
+.PHONY: help lab test long fast watch gallery lessons screens guards attack claims claims-page twins starts sizes page types packages bench peers hosts format chromium
 
 help:
 	@sed -n '/^$$/q; s/^# //p' Makefile
@@ -86,6 +87,9 @@ starts: .venv/.dev
 page: .venv/.dev
 	PAGE_WALK=2000 SITE_LESSONS=00_welcome,03_attention,04_alibi,09_interventions $(PY) -m pytest -p no:xdist -s \
 	    tests/browser/test_page_contract.py tests/browser/test_page_model.py tests/browser/test_site.py
+
+types:
+	npx --yes --package typescript@5.9.3 tsc -p tests/browser
 
 packages: .venv/.dev
 	PIP_ARGS="$(PIP_ARGS)" $(PY) -m tests.supply $(PYTHONS)

@@ -79,10 +79,10 @@ export function explorerPanel(stage) {
   stage.body.append(make("div", { class: "bl-tab-line" }, list, stage.runs, stage.worth), says, ...tabs.map(({ body }) => body));
 
   let passing = ""; // the tab that is open here, and not known to Python yet
-  const stay = lastOf(PASSING, (/** @type {string} */ name) => {
+  const stay = lastOf(PASSING, /** @type {(name: string) => void} */ ((name) => {
     passing = "";
     stage.choose({ tab: name });
-  });
+  }));
   stage.undo.push(stay.cancel);
 
   /** @param {string} name */

@@ -63,9 +63,9 @@ const BARS = ["left", "previous", "position", "content"];
 export function alibiPanel(stage) {
   let picture = /** @type {any} */ (null);
   let names = /** @type {string[]} */ ([]);
-  let measured = new Float32Array();
+  let measured = floats(null);
   let shownFrom = /** @type {any[]} */ ([]); // what `measured` and `before` were made of
-  let before = new Float32Array(); // of a difference: of the run it is measured by
+  let before = floats(null); // of a difference: of the run it is measured by
   let pointedHead = /** @type {{layer?: number, head: number} | null} */ (null);
   let pointedDistance = /** @type {number | null} */ (null);
   let pointedToken = /** @type {number | null} */ (null);

@@ -85,8 +85,8 @@ function wholeAttention(stage) {
   let thumbs = /** @type {Uint8Array} */ (new Uint8Array());
   let exact = { first: 0, count: 0 };
   let values = /** @type {import("../lib/causal.js").HeadValues} */ ({ scores: floats(null), probs: floats(null) });
-  let before = new Float32Array(); // of a difference: the probabilities that it is measured by
-  let averages = { which: /** @type {[string, number][]} */ ([]), values: new Float32Array() };
+  let before = floats(null); // of a difference: the probabilities that it is measured by
+  let averages = { which: /** @type {[string, number][]} */ ([]), values: floats(null) };
   let read = 0; // counts the arrivals of values
   let pointed = /** @type {{query: number | null, key: number | null}} */ ({ query: null, key: null });
   let pointedHead = /** @type {{layer: number, head: number} | null} */ (null);
@@ -148,7 +148,7 @@ function wholeAttention(stage) {
     const cell = cellNumber(Math.floor(query / picture.block), Math.floor(key / picture.block));
     return thumbs[(layer * picture.heads + head) * cells + cell];
   };
-  const roughProbability = (/** @type {Parameters<typeof roughStep>} */ ...place) =>
+  const roughProbability = (/** @type {[number, number, number, number]} */ ...place) =>
     differs() ? (roughStep(...place) - 128) / 127.5 : (roughStep(...place) / 255) ** 2;
 
   // ---- the pieces ----

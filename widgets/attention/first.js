@@ -24,7 +24,7 @@ const LONG = 40; // tokens from which on the bars are low
 export function firstLook(stage) {
   let picture = /** @type {any} */ (null);
   let names = /** @type {string[]} */ ([]);
-  let thumbs = new Uint8Array();
+  let thumbs = bytes(null);
   let columns = /** @type {any[]} */ ([]);
   let drawn = ""; // the rows of the small bars
   let pointed = /** @type {number | null} */ (null);

@@ -55,7 +55,7 @@ export function hiddenPanel(stage) {
   let picture = /** @type {import("../lib/states.js").HiddenPicture} */ (/** @type {unknown} */ (null));
   let names = /** @type {string[]} */ ([]);
   let numbers = /** @type {any} what stateNumbers gives, or null when others have come */ (null);
-  let points = new Float32Array();
+  let points = floats(null);
   let pointed = /** @type {import("../lib/states.js").Place | null} */ (null);
   let pointedToken = /** @type {number | null} */ (null);
 

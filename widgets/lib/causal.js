@@ -30,6 +30,7 @@ export function cellCount(tokens) {
 /**
  * Bytes that crossed from Python, as float32. They may start anywhere in their buffer, so they are copied.
  * @param {DataView | null | undefined} view
+ * @returns {Float32Array}
  */
 export function floats(view) {
   if (!view) return new Float32Array();
@@ -38,6 +39,7 @@ export function floats(view) {
 
 /**
  * @param {DataView | null | undefined} view
+ * @returns {Uint8Array}
  */
 export function bytes(view) {
   return view ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength) : new Uint8Array();

@@ -161,7 +161,7 @@ function themeValues(inside, property, names) {
 
 /**
  * Call a function no more than once in `pause` milliseconds, with the last arguments only.
- * @template {unknown[]} T
+ * @template {any[]} T
  * @param {number} pause
  * @param {(...args: T) => void} call
  */

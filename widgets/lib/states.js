@@ -6,7 +6,7 @@ import { floats } from "./causal.js";
  * @typedef {{row: number, token: number}} Place a state and a token
  * @typedef {{text: string, states: string[], vocab: number, tied: boolean, refusal: string, explained: number[][],
  *   tokens: {id: number, bytes: string}[], chips: {shown: string, tokens: number[]}[], stamp: string,
- *   code: string[]}} HiddenPicture
+ *   code: string[], layers: number, heads: number}} HiddenPicture
  * @typedef {{id: number, shown: string, script: string, p: number}} Word
  */
 

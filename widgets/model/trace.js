@@ -9,7 +9,7 @@ import { allFinite } from "./nn.js";
  * @typedef {import("./nn.js").Tensor} Tensor
  * @typedef {import("./edits.js").NamedEdit} NamedEdit
  * @typedef {{text: string, ids: number[], tokens: import("./tokens.js").Token[], config: import("./weights.js").Config,
- *   edit: Record<string, NamedEdit[]>, base: Trace | null, read: (spot: string) => Tensor, has: (spot: string) => boolean}} Trace
+ *   edit: Record<string, NamedEdit[]>, base: Trace | null, read: (spot: string) => import("./hooks.js").Reading, has: (spot: string) => boolean}} Trace
  */
 
 /**

@@ -54,9 +54,9 @@ export function* curveSteps(lab, { spot, edit }, one, metric, donors) {
   const limit = Math.log(lab.model.config.vocab_size);
   const answers = read.pair.map((id) => textOfToken(lab, id));
   const total = DOSES_OF_A_CURVE.length * vectors.length;
-  const rows = [];
+  const rows = /** @type {{dose: number, target: number, loss: number, written: string, dots: number[], losses: number[]}[]} */ ([]);
   for (const [place, dose] of DOSES_OF_A_CURVE.entries()) {
-    const found = [];
+    const found = /** @type {{target: number, loss: number}[]} */ ([]);
     for (const [column, own] of (dose ? vectors : vectors.slice(0, 1)).entries()) {
       const step = add(own.map((value) => dose * value), edit.where);
       const target = measured(endOf(lab, read.ids, { [spot]: [step.change] }), read.pair, metric);

@@ -97,7 +97,7 @@ function* effectsOf(lab, text, other, place, { what, mode, layer, head, answer, 
   const total = differing.length;
   yield { done: 0, total, found: inNats() };
   const last = ids.length - 1;
-  const soon = ({ where }) => {
+  const soon = (/** @type {{where: Record<string, any>}} */ { where }) => {
     const place = where.pos ?? where.query ?? -1;
     return place === last || Boolean(others && place >= 0 && others[place] !== ids[place]);
   };

@@ -50,7 +50,7 @@ export function* heldSteps(lab, edits, cases, metric, donors, readAs) {
   const wholes = ways.filter(({ way }) => way === "whole");
   const jobs = [[], ...ways.map((way) => [way]), wholes];
   const values = jobs.map(() => /** @type {number[]} */ ([]));
-  const reads = [];
+  const reads = /** @type {any[]} */ ([]);
   const total = cases.length * (jobs.length + 1);
   for (const one of cases) {
     readAs(one.text);

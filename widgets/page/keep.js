@@ -65,7 +65,7 @@ export function* keptSteps(lab, cases, metric, { mode, parts, among, stands, sai
   const sets = [[], ...sizes, ...byChance.flat()];
   const jobs = [...sets.map((some) => every.filter((part) => some.includes(part) === (mode === "without"))), every].map((some) => replacing(some, stands));
   const values = jobs.map(() => /** @type {number[]} */ ([]));
-  const reads = [];
+  const reads = /** @type {any[]} */ ([]);
   const total = cases.length * (jobs.length + 1);
   for (const one of cases) {
     readAs(one.text);

@@ -59,7 +59,10 @@ export class Random {
   /** @param {string | number} seed a text, or a whole number of 32 bits */
   constructor(seed) {
     this.twister = new Twister(19650218);
-    if (typeof seed === "number") return void this.#mix([seed]);
+    if (typeof seed === "number") {
+      this.#mix([seed]);
+      return;
+    }
     const text = new TextEncoder().encode(seed);
     const digest = sha512(text);
     const bytes = Uint8Array.from([...text, ...digest]).reverse(); // one large number, its lowest byte first

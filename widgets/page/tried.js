@@ -100,7 +100,7 @@ export function makeTried({ worth, get, set, flush, shown, done, nothing, restor
   function measure(what, rest = 0) {
     if (!isEdited()) throw new InputError("there is no change to be measured; make one first");
     stopMeasuring();
-    const run = (running = { open: true });
+    const run = /** @type {{open: boolean}} */ (running = { open: true });
     const steps = stepsOf(what);
     const step = () => {
       if (!run.open) return;

@@ -200,7 +200,7 @@ export function makeWorth(lab, donors, like, readAs) {
       }
       facts.KL = rounded(kl(logSoftmax(before), logSoftmax(after)));
       const about = { metric: asked.metric, answer: asked.answer, rival: asked.rival, others: others.length, texts: asked.many ? `this text and ${like.name(cases.length - 1)}` : "", facts };
-      const reads = [];
+      const reads = /** @type {any[]} */ ([]);
       const total = cases.length * (1 + each.length);
       for (const one of cases) {
         readNow(one.text);

@@ -11,7 +11,7 @@ import { wholes } from "../lib/states.js";
  * @typedef {{kind: Kind, layer: number, token: number, name: string, before: number, p: number}} Change
  * @typedef {[string, number, number, number]} AnswerSpan its text, score, first and last token
  * @typedef {{spans: AnswerSpan[], note: string, outside: number}} LayerAnswer
- * @typedef {{text: string, layers: number, vocab: number, column: number, edited: boolean, stamp: string, code: string[], difference?: object,
+ * @typedef {{text: string, layers: number, heads: number, vocab: number, column: number, edited: boolean, stamp: string, code: string[], difference?: object,
  *   labels: Record<string, string[]>, missing: Record<string, string>,
  *   tokens: {id: number, bytes: string}[], chips: {shown: string, tokens: number[]}[]}} PredictionsPicture
  */

@@ -160,7 +160,7 @@ export function receiptOf(stage) {
       make("tr", { "data-name": name, "data-direct": value, "data-sum": sum }, make("th", { scope: "row" }, name), make("td", { class: "bl-receipt-bars", "aria-hidden": "true" }, bar(value, most, "direct")), cell(value, "direct", spread), ...(totals ? [make("td")] : []), make("td"));
     body.replaceChildren(
       ...lines.map((/** @type {any} */ line) => row(line, { most, totals, can, kind })),
-      ...(rest[0] ? [end(`${rest[0]} smaller parts`, ...(over ? /** @type {[number, number]} */ (over.rest.slice(0, 2)) : /** @type {[number, null]} */ ([rest[1], null])), false)] : []),
+      ...(rest[0] ? [end(`${rest[0]} smaller parts`, ...(over ? /** @type {[number, number | null]} */ (over.rest.slice(0, 2)) : /** @type {[number, number | null]} */ ([rest[1], null])), false)] : []),
       end("the difference", difference, spread, true),
     );
   }

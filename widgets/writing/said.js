@@ -42,7 +42,7 @@ export function headsSay({ ask }) {
               "tr",
               { "data-task": task },
               make("th", { scope: "row" }, word),
-              ...said[task].map(([label, p], /** @type {number} */ i) => {
+              ...said[task].map((/** @type {[string, number]} */ [label, p], /** @type {number} */ i) => {
                 const cell = make("td", { title: `${label}, p ${probability(p)}` }, label);
                 set(cell, { "data-new": i > 0 && said[task][i - 1][0] !== label });
                 cell.style.setProperty("--bl-part", p.toFixed(3));

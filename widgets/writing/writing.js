@@ -93,7 +93,7 @@ export function writingPanel(stage) {
 
   const sample = make("input", { type: "checkbox", "data-setting": "sample", "data-lm-suppress-shortcuts": "true" });
   sample.addEventListener("change", () => stage.choose({ sample: sample.checked }));
-  const send = lastOf(PAUSE, (/** @type {Record<string, any>} */ values) => stage.choose(values));
+  const send = lastOf(PAUSE, /** @type {(values: Record<string, any>) => void} */ ((values) => stage.choose(values)));
   stage.undo.push(send.cancel, stop);
   const inputs = NUMBERS.map(([name, word, range, plain]) => {
     const input = make("input", { class: "bl-factor", type: "number", ...range, "data-setting": name, "data-lm-suppress-shortcuts": "true" });
