@@ -33,8 +33,8 @@ def test_the_page_is_one_small_file_that_loads_nothing(lab: Lab, tmp_path: Path)
     assert "eval(" not in text and "Function(" not in text
     policy = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
     assert policy == [
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
-        "worker-src blob:"
+        "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; style-src 'unsafe-inline'; "
+        "img-src data: blob:; worker-src blob:"
     ]
     assert "<script>lives" not in text
     given = json.loads(re.findall(r'id="given">(.*?)</script>', text)[0])
