@@ -59,7 +59,7 @@ const LISTING = `
         ${eachRow((row) => `
           local.get four  v128.load ${16 * row}  local.get a  f64x2.mul  local.get a${row}  f64x2.add  local.set a${row}
           local.get four  v128.load ${16 * row}  local.get b  f64x2.mul  local.get b${row}  f64x2.add  local.set b${row}`)}
-        local.get four  i32.const 32  i32.add  i32.const 32  i32.add  local.set four
+        local.get four  i32.const 32  i32.add  i32.const 32  i32.add  local.set four  ; 64 bytes on
         local.get other  i32.const 8  i32.add  local.set other
         local.get one  i32.const 8  i32.add  local.tee one  local.get last  i32.lt_u  br_if 0
       end
