@@ -43,17 +43,34 @@ def messages_of(lesson: Path) -> list[Message]:
 
 
 def told_sentences() -> Iterator[str]:
-    """What checks tell in the lesson's language, and what those of translated lessons expect."""
+    """What checks say in the lesson's language: all that is `told`; and of the checks in translated lessons, with what
+    they use of their files, what they expect and the usual slips, which are the keys of a dictionary.
+    """
     lessons = [folder() / f"{path.stem}.ipynb" for path in (folder() / "languages").glob("*/[0-9]*.po")]
     asked = {name for lesson in lessons for name in re.findall(r"checks\.(\w+)\(", lesson.read_text(encoding="utf-8"))}
     for file in sorted(Path(str(checks.__file__)).parent.glob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            made = node.decorator_list if isinstance(node, ast.FunctionDef) and node.name in asked else [node]
-            for call in made:
-                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.args:
-                    names = ("exercise",) if isinstance(node, ast.FunctionDef) else ("told",)
-                    if call.func.id in names and isinstance(call.args[0], ast.Constant):
-                        yield str(call.args[0].value)
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        yield from _first_texts(tree, "told")
+        made = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        used = made.keys() & asked
+        while more := {name for each in used for name in _names(made[each]) & made.keys()} - used:
+            used |= more
+        for each in (made[name] for name in made if name in used):
+            yield from _first_texts(each, "exercise")
+            keys = [key for node in ast.walk(each) if isinstance(node, ast.Dict) for key in node.keys]
+            yield from (str(key.value) for key in keys if isinstance(key, ast.Constant) and " " in str(key.value))
+
+
+def _names(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def _first_texts(tree: ast.AST, function: str) -> Iterator[str]:
+    """What each call of a function gets first, where that is a text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function and node.args:
+            if isinstance(node.args[0], ast.Constant):
+                yield str(node.args[0].value)
 
 
 def written(lesson: Path, language: str, words: Catalogue) -> str:

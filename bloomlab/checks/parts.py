@@ -155,25 +155,25 @@ def _attention_slip(mixed: Tensor, q: Tensor, k: Tensor, v: Tensor) -> str:
     if mixed.isnan().any():
         return told("some values are NaN: did a token get nothing to look at? It may see itself and all before it.")
     slips = {
-        told("early tokens see later ones: hide every key after the query, before the softmax."): _attend(
+        "early tokens see later ones: hide every key after the query, before the softmax.": _attend(
             q, k, v, 0.25, masked=False
         ),
-        told("the scores are too large: divide q·k by the root of the width."): _attend(q, k, v, 0.25, scale=1),
-        told("the scores are too small: divide q·k by the *root* of the width, not by the width."): _attend(
+        "the scores are too large: divide q·k by the root of the width.": _attend(q, k, v, 0.25, scale=1),
+        "the scores are too small: divide q·k by the *root* of the width, not by the width.": _attend(
             q, k, v, 0.25, scale=1 / 16
         ),
-        told("ALiBi is missing: add slope × the position of the key to the scores."): _attend(q, k, v, 0),
-        told(
-            "the probabilities add up to 1 over the queries, not over the keys: softmax over the last axis."
-        ): _columns(q, k, v),
-        told("keys are hidden after the softmax, so the rows no longer add up to 1: hide them before it."): _late_mask(
+        "ALiBi is missing: add slope × the position of the key to the scores.": _attend(q, k, v, 0),
+        "the probabilities add up to 1 over the queries, not over the keys: softmax over the last axis.": _columns(
             q, k, v
         ),
-        told("ALiBi was divided too: scale q·k by the root of the width first, then add slope × position."): _attend(
+        "keys are hidden after the softmax, so the rows no longer add up to 1: hide them before it.": _late_mask(
+            q, k, v
+        ),
+        "ALiBi was divided too: scale q·k by the root of the width first, then add slope × position.": _attend(
             q, k, v, 0.25 / 4
         ),
-        told("ALiBi has the wrong sign: with it a near key starts *ahead* of a far one."): _attend(q, k, v, -0.25),
-        told("those are the values themselves; mix them with the probabilities: probs @ v."): v,
+        "ALiBi has the wrong sign: with it a near key starts *ahead* of a far one.": _attend(q, k, v, -0.25),
+        "those are the values themselves; mix them with the probabilities: probs @ v.": v,
     }
     steps = told("scores / root of the width, + slope × position, hide later keys, softmax(-1), @ v.")
     again = told("with {count} tokens the values differ; go through it again: {steps}", count=len(q), steps=steps)

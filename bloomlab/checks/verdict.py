@@ -37,7 +37,8 @@ def told(sentence: str, **values: object) -> str:
     >>> told("a key {count} tokens back", count=3)
     'a key 3 tokens back'
     """
-    return SESSION.sentences.get(sentence, sentence).format(**values)
+    said = SESSION.sentences.get(sentence, sentence)
+    return said.format(**values) if values else said
 
 
 def exercise(expected: str, *kinds: type) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
@@ -123,8 +124,8 @@ def same(answer: Tensor, truth: Tensor, tolerance: float = 1e-5) -> bool:
 
 
 def slip(answer: Tensor, slips: Mapping[str, Tensor], tolerance: float = 1e-5) -> str | None:
-    """What to say about an answer that is one of the usual mistakes, or None."""
-    return next((says for says, wrong in slips.items() if same(answer, wrong, tolerance)), None)
+    """What to say, in the lesson's language, about an answer that is one of the usual mistakes, or None."""
+    return next((told(says) for says, wrong in slips.items() if same(answer, wrong, tolerance)), None)
 
 
 def shape(value: object) -> str:
