@@ -59,7 +59,7 @@ function drawn(png, says) {
   createImageBitmap(new Blob([bytes], { type: "image/png" })).then((picture) => {
     Object.assign(canvas, { width: picture.width, height: picture.height });
     canvas.getContext("2d").drawImage(picture, 0, 0);
-  }).catch(() => {}); // what it shows is named
+  }).catch(() => canvas.replaceWith(says));
   return canvas;
 }
 
