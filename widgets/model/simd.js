@@ -35,7 +35,7 @@ const I32 = 0x7f;
 const V128 = 0x7b;
 
 const GIVEN = ["x", "w", "y", "rows", "width", "span"]; // where in memory, how many, and the bytes of a row of w
-const COUNTED = ["row", "column", "one", "other", "four", "last", "out"];
+const COUNTED = ["row", "column", "w0", "w1", "xAt", "wEnd", "yAt"];
 const HELD = ["a0", "a1", "a2", "a3", "b0", "b1", "b2", "b3", "a", "b"]; // two numbers each
 const LOCALS = [...GIVEN, ...COUNTED, ...HELD];
 
@@ -47,28 +47,28 @@ const sumOf = (name) => `local.get ${name} f64x2.extract_lane 0  local.get ${nam
 /** y = x · wᵀ for four rows and two columns at a time; x stands there as `pack` leaves it. */
 const LISTING = `
   loop  ; four rows of x
-    local.get w  local.set one
+    local.get w  local.set w0
     i32.const 0  local.set column
     loop  ; two columns of y: two rows of w, one after the other
-      local.get one  local.get span  i32.add  local.tee other  local.set last
-      local.get x  local.set four
+      local.get w0  local.get span  i32.add  local.tee w1  local.set wEnd
+      local.get x  local.set xAt
       ${HELD.map((name) => `i32.const 0 i32x4.splat local.set ${name}`).join("\n")}
       loop  ; two numbers of each row
-        local.get one  v128.load64_zero 0  f64x2.promote_low_f32x4  local.set a
-        local.get other  v128.load64_zero 0  f64x2.promote_low_f32x4  local.set b
+        local.get w0  v128.load64_zero 0  f64x2.promote_low_f32x4  local.set a
+        local.get w1  v128.load64_zero 0  f64x2.promote_low_f32x4  local.set b
         ${eachRow((row) => `
-          local.get four  v128.load ${16 * row}  local.get a  f64x2.mul  local.get a${row}  f64x2.add  local.set a${row}
-          local.get four  v128.load ${16 * row}  local.get b  f64x2.mul  local.get b${row}  f64x2.add  local.set b${row}`)}
-        local.get four  i32.const 32  i32.add  i32.const 32  i32.add  local.set four  ; 64 bytes on
-        local.get other  i32.const 8  i32.add  local.set other
-        local.get one  i32.const 8  i32.add  local.tee one  local.get last  i32.lt_u  br_if 0
+          local.get xAt  v128.load ${16 * row}  local.get a  f64x2.mul  local.get a${row}  f64x2.add  local.set a${row}
+          local.get xAt  v128.load ${16 * row}  local.get b  f64x2.mul  local.get b${row}  f64x2.add  local.set b${row}`)}
+        local.get xAt  i32.const 32  i32.add  i32.const 32  i32.add  local.set xAt  ; 64 bytes on
+        local.get w1  i32.const 8  i32.add  local.set w1
+        local.get w0  i32.const 8  i32.add  local.tee w0  local.get wEnd  i32.lt_u  br_if 0
       end
-      local.get other  local.set one
-      local.get y  local.get column  i32.const 2  i32.shl  i32.add  local.set out
+      local.get w1  local.set w0
+      local.get y  local.get column  i32.const 2  i32.shl  i32.add  local.set yAt
       ${eachRow((row) => `
-        local.get out  ${sumOf(`a${row}`)}  f32.store 0
-        local.get out  ${sumOf(`b${row}`)}  f32.store 4
-        local.get out  local.get width  i32.const 2  i32.shl  i32.add  local.set out`)}
+        local.get yAt  ${sumOf(`a${row}`)}  f32.store 0
+        local.get yAt  ${sumOf(`b${row}`)}  f32.store 4
+        local.get yAt  local.get width  i32.const 2  i32.shl  i32.add  local.set yAt`)}
       local.get column  i32.const 2  i32.add  local.tee column  local.get width  i32.lt_u  br_if 0
     end
     local.get x  local.get span  i32.const 3  i32.shl  i32.add  local.set x  ; four rows, of numbers twice as long
